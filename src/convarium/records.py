@@ -1,0 +1,141 @@
+"""What a run leaves behind, as frozen dataclasses without logic."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+Status = Literal["finished", "diverged", "failed"]
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """The images that a network takes: (n, channels, height, width), in `classes` classes."""
+
+    channels: int
+    height: int
+    width: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network exactly as one source has it, its defects included.
+
+    Attributes:
+        model: the spec it stands for, in a plain network's own options.
+        image: the images it was made for.
+        source: where it is described.
+        note: what a reader must know, defects above all.
+    """
+
+    model: str
+    image: ImageSpec
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of `history.jsonl`. Losses are means in nats, weighted by samples; accuracies are fractions of 1.
+
+    `train_*` are running values over the epoch's own steps (the weights change underneath them); the others are
+    evaluations of the weights as they stand at the end of the epoch. A column without a value is None.
+    """
+
+    epoch: int
+    steps: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    test_loss: float | None
+    test_accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One model on one split. Loss in nats, accuracies as fractions of 1.
+
+    Attributes:
+        per_class: recall of each class by name; None for a class without an image in the split.
+        confusion: confusion[true][predicted], counts.
+        calibration_error: expected calibration error, 15 equal-width bins of confidence.
+        n: number of images.
+    """
+
+    accuracy: float
+    loss: float
+    per_class: Mapping[str, float | None]
+    confusion: tuple[tuple[int, ...], ...]
+    calibration_error: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run cost.
+
+    Attributes:
+        parameters: trainable numbers in the network.
+        flops: floating-point operations of one image's forward pass, a multiply-add counted as two.
+        train_seconds: wall-clock time of the training steps, without evaluation, loading and compiling.
+        total_seconds: wall-clock time of the whole fit.
+        images_per_second: training images by train_seconds.
+        peak_memory_bytes: highest resident memory of the process (CPU) or allocated memory (CUDA) so far.
+    """
+
+    parameters: int
+    flops: int
+    train_seconds: float
+    total_seconds: float
+    images_per_second: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a run was made: what may change its last bits and its speed, but not its meaning."""
+
+    convarium: str
+    python: str
+    torch: str
+    platform: str
+    processor: str
+    device: str
+    threads: int
+    stack: tuple[str, ...] = ()
+    commit: str | None = None
+    started: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one recipe ended.
+
+    Attributes:
+        status: "finished"; "diverged" (a loss that is not finite); "failed" (`message` says why).
+        history: one row an epoch.
+        step_loss, step_accuracy: one value a training step, float32.
+        selected_epoch: the epoch whose weights are scored and kept (counted from 1).
+        logits, labels: (n, classes) float32 and (n,) int64 over the test split.
+        weights: the selected weights by their names in the network.
+    """
+
+    status: Status
+    history: tuple[Epoch, ...]
+    environment: Environment
+    cost: Cost | None = None
+    message: str | None = None
+    selected_epoch: int | None = None
+    validation: Scores | None = None
+    test: Scores | None = None
+    step_loss: np.ndarray | None = field(default=None, repr=False, compare=False)
+    step_accuracy: np.ndarray | None = field(default=None, repr=False, compare=False)
+    logits: np.ndarray | None = field(default=None, repr=False, compare=False)
+    labels: np.ndarray | None = field(default=None, repr=False, compare=False)
+    weights: Mapping[str, Tensor] | None = field(default=None, repr=False, compare=False)

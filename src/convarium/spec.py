@@ -1,0 +1,122 @@
+"""Small texts that name things with options: "resnet(depth=20, shortcut='A')", "resnet@uva", "pkg.mod:factory".
+
+Values are Python literals and nothing else, so that a spec can be typed on a command line, stored in JSON and read
+back without running anything.
+"""
+
+import ast
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from convarium.errors import SpecError
+
+_FORM = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:-]*)(?:@(?P<tag>[\w.-]+))?\s*(?:\((?P<body>.*)\))?\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One parsed spec: `name@tag(*args, **options)`."""
+
+    name: str
+    tag: str | None = None
+    args: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name with its tag: what a table of presets is asked for."""
+        return self.name if self.tag is None else f"{self.name}@{self.tag}"
+
+    def __str__(self) -> str:
+        inner = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.options.items()]
+        return self.label + (f"({', '.join(inner)})" if inner else "")
+
+
+def parse(text: str) -> Spec:
+    """Reads one spec.
+
+    Raises:
+        SpecError: the text is not of the form `name`, `name@tag` or `name(option=literal, …)`.
+    """
+    form = _FORM.fullmatch(text)
+    if form is None:
+        raise SpecError(
+            f"cannot read {text!r}", expected="a spec like lenet, lenet@d2l or \"lenet(pool='avg')\"", hint="mind the quotes"
+        )
+    args, options = _arguments(form["body"] or "", text)
+    return Spec(form["name"], form["tag"], args, options)
+
+
+def parse_list(text: str) -> tuple[Spec, ...]:
+    """Reads several specs divided by commas: "flip, pad_crop(4)"; "none" and "" are the empty list.
+
+    Raises:
+        SpecError: one of them cannot be read.
+    """
+    if text.strip() in ("", "none"):
+        return ()
+    return tuple(_from_call(node, text) for node in _call(text, text).args)
+
+
+def parse_options(text: str) -> dict[str, Any]:
+    """Reads options without a name: "mean=0.1307, std=0.3081".
+
+    Raises:
+        SpecError: something other than `option=literal` stands there.
+    """
+    args, options = _arguments(text, text)
+    if args:
+        raise SpecError(f"cannot read {text!r}", expected="option=value pairs divided by commas", received=args[0])
+    return options
+
+
+def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> SpecError:
+    """The error for a name that is in no table, with the nearest names: `raise unknown("model", "lenett", MODELS)`."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    listed = " or ".join(map(repr, near)) if near else ", ".join(names)
+    ask = f"did you mean {listed}?" if near else f"choose one of {listed}"
+    return SpecError(f"unknown {kind} {name!r}", hint=f"{ask} {hint}".strip())
+
+
+def _call(body: str, text: str) -> ast.Call:
+    try:
+        call = ast.parse(f"_({body}\n)", mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        raise SpecError(f"cannot read {text!r}", expected="Python literals in balanced brackets") from error
+    if not isinstance(call, ast.Call):
+        raise SpecError(f"cannot read {text!r}", expected="option=value pairs divided by commas")
+    return call
+
+
+def _arguments(body: str, text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    call = _call(body, text)
+    if any(keyword.arg is None for keyword in call.keywords):
+        raise SpecError(f"cannot read {text!r}", expected="option=value pairs divided by commas")
+    names = [str(keyword.arg) for keyword in call.keywords]
+    if len(set(names)) < len(names):
+        raise SpecError(f"an option stands twice in {text!r}", hint="give each option once")
+    args = tuple(_literal(node, text) for node in call.args)
+    return args, {str(keyword.arg): _literal(keyword.value, text) for keyword in call.keywords}
+
+
+def _from_call(node: ast.expr, text: str) -> Spec:
+    if isinstance(node, ast.Name):
+        return Spec(node.id)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return parse(ast.unparse(node))
+    raise SpecError(f"cannot read {ast.unparse(node)!r} in {text!r}", expected="name or name(value, …)")
+
+
+def _literal(node: ast.expr, text: str) -> Any:
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise SpecError(
+            f"{ast.unparse(node)!r} in {text!r} is not a literal",
+            hint=f"write a number, True, False, None or a text in quotes, such as {ast.unparse(node)!r}",
+        ) from error
+    return tuple(value) if isinstance(value, list) else value
