@@ -137,7 +137,9 @@ def _load_factory(name: str) -> Factory:
             f"cannot import {error.name!r} for model {name!r}", hint="run from the folder that holds it, or install it"
         ) from error
     except AttributeError as error:
-        raise SpecError(f"module {module_name!r} has no {attribute!r}", hint="name a function of that module") from error
+        raise SpecError(
+            f"module {module_name!r} has no {attribute!r}", hint="name a function of that module"
+        ) from error
     if not callable(factory):
         raise SpecError(f"{name!r} is not a function", expected="factory(spec, activation, **options) -> nn.Module")
     return typing.cast("Factory", factory)

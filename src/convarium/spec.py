@@ -44,7 +44,9 @@ def parse(text: str) -> Spec:
     form = _FORM.fullmatch(text)
     if form is None:
         raise SpecError(
-            f"cannot read {text!r}", expected="a spec like lenet, lenet@d2l or \"lenet(pool='avg')\"", hint="mind the quotes"
+            f"cannot read {text!r}",
+            expected="a spec like lenet, lenet@d2l or \"lenet(pool='avg')\"",
+            hint="mind the quotes",
         )
     args, options = _arguments(form["body"] or "", text)
     return Spec(form["name"], form["tag"], args, options)

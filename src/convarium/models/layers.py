@@ -64,9 +64,7 @@ def initialise(network: nn.Module, init: Init, activation: Activation) -> None:
 
 def conv_norm(c_in: int, c_out: int, kernel: int = 3, stride: int = 1, *, bias: bool = False) -> nn.Sequential:
     """norm(conv(x)), padded so that stride 1 keeps the size; no bias, since the norm's own shift makes it idle."""
-    return nn.Sequential(
-        nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, bias=bias), nn.BatchNorm2d(c_out)
-    )
+    return nn.Sequential(nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, bias=bias), nn.BatchNorm2d(c_out))
 
 
 def output_shape(network: nn.Module, image: ImageSpec, *, name: str = "the network") -> tuple[int, ...]:
@@ -89,7 +87,9 @@ def output_shape(network: nn.Module, image: ImageSpec, *, name: str = "the netwo
                 network.eval(), {k: v.to("meta") for k, v in network.state_dict().items()}, (meta,)
             )
     except RuntimeError as error:
-        layer, module, shape = entered[-1] if entered else ("input", network, (image.channels, image.height, image.width))
+        layer, module, shape = (
+            entered[-1] if entered else ("input", network, (image.channels, image.height, image.width))
+        )
         raise ImageSizeError(
             f"{name} cannot take {image.height}×{image.width} images: layer {layer} ({type(module).__name__}) "
             f"runs out of pixels at {'×'.join(map(str, shape[1:]))}"
