@@ -1,0 +1,89 @@
+"""`last.ckpt`: an unfinished run's state at the end of an epoch, as safetensors, so that loading it runs no code.
+
+Shuffling, augmentation and dropout are seeded by epoch, and the learning rate is a function of the step; so weights,
+optimiser state and what was recorded are all there is to keep.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from convarium.records import Epoch
+from convarium.store import write_tensors
+
+
+@dataclass
+class Progressed:
+    """What a run has come to: the mutable state of `fit` beside network and optimiser."""
+
+    history: list[Epoch] = field(default_factory=list)
+    step_loss: list[Tensor] = field(default_factory=list)
+    step_accuracy: list[Tensor] = field(default_factory=list)
+    train_seconds: float = 0.0
+    selected_epoch: int = 0
+    selected: dict[str, Tensor] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, state: Progressed) -> None:
+    """Writes `path` whole or not at all."""
+    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+    tensors |= {f"selected.{k}": v for k, v in state.selected.items()}
+    for number, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{k}": v for k, v in values.items() if v is not None}
+    tensors |= {"step_loss": torch.cat(state.step_loss), "step_accuracy": torch.cat(state.step_accuracy)}
+    # NaN cannot stand in a checkpoint: a run whose loss is not finite has ended.
+    facts = {
+        "history": json.dumps([asdict(row) for row in state.history], allow_nan=False),
+        "train_seconds": repr(state.train_seconds),
+        "selected_epoch": str(state.selected_epoch),
+    }
+    write_tensors(path, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, facts)
+
+
+def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progressed | None:
+    """Puts network and optimiser back to where `save_checkpoint` met them; None where there is no usable file.
+
+    A damaged file costs the epochs it held and nothing else, so it is not an error.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            facts: Mapping[str, str] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+        history = [Epoch(**row) for row in json.loads(facts["history"])]
+        network.load_state_dict(_under(tensors, "network."))
+        _load_optimizer(optimizer, _under(tensors, "optimizer."))
+        return Progressed(
+            history=history,
+            step_loss=[tensors["step_loss"]],
+            step_accuracy=[tensors["step_accuracy"]],
+            train_seconds=float(facts["train_seconds"]),
+            selected_epoch=int(facts["selected_epoch"]),
+            selected=_under(tensors, "selected."),
+        )
+    except FileNotFoundError:
+        return None
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError):
+        path.unlink()
+        return None
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    whole = optimizer.state_dict()
+    whole["state"] = {}
+    for name, tensor in tensors.items():
+        number, key = name.split(".", 1)
+        whole["state"].setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict(whole)
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if value.shape == parameter.shape:  # the parameter's own memory format, on which fused kernels depend
+                values[key] = torch.empty_like(parameter).copy_(value)
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,255 @@
+"""fit(recipe, splits): one run from seed to scores, in a loop that can be read in one sitting."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convarium.building import build_model
+from convarium.cost import environment, measure_cost
+from convarium.data.batches import Batches, normalisation, resized_spec
+from convarium.data.images import ImageData, Splits
+from convarium.errors import RecipeError
+from convarium.evaluation import predict_logits, scores
+from convarium.recipe import Recipe
+from convarium.records import Epoch, Outcome
+from convarium.schedules import parse_schedule, rate_factor
+from convarium.streams import stream
+from convarium.training.checkpoint import Progressed, load_checkpoint, save_checkpoint
+from convarium.training.step import exact_arithmetic, make_optimizer, make_step, set_learning_rate
+
+CHECKPOINT_SECONDS = 5.0
+EVALUATION_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What `fit` tells while it trains: after every step, and with `row` after every epoch."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps_per_epoch: int
+    row: Epoch | None = None
+    step_loss: Tensor | None = None
+    step_accuracy: Tensor | None = None
+
+
+def fit(
+    recipe: Recipe,
+    splits: Splits,
+    *,
+    device: torch.device | str | None = None,
+    folder: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Outcome:
+    """Trains one recipe and scores it. The test split is read once, at the end, unless the recipe watches it.
+
+    Args:
+        recipe: what to train.
+        splits: from `load_data(recipe.dataset, validation=recipe.validation)`.
+        device: where; None: CUDA if there is a device, else the CPU.
+        folder: where `last.ckpt` is kept while the run is unfinished; a run that was killed goes on from it and comes
+            to the same bits as one that never was. None: nothing is kept.
+        progress: called after every step and every epoch; whatever it raises ends the run.
+
+    Raises:
+        RecipeError, ImageSizeError: the recipe does not fit the data.
+    """
+    began = time.perf_counter()
+    device = pick_device(device)
+    check_batches(recipe, splits)
+    image = resized_spec(splits.train.spec, recipe.resize)
+    network = build_model(recipe.model, image, seed=stream(recipe.seed, "init")).to(device)
+    optimizer = make_optimizer(network, recipe)
+    step = make_step(network, optimizer, recipe, device)
+    schedule = parse_schedule(recipe.schedule)
+    batches = _training_batches(recipe, splits, device)
+    watched = {"validation": splits.validation if len(splits.validation) else None}
+    watched["test"] = splits.test if recipe.watch_test else None
+    checkpoint = folder / "last.ckpt" if folder else None
+    state = (checkpoint and load_checkpoint(checkpoint, network, optimizer)) or Progressed()
+    saved = time.perf_counter()
+
+    with exact_arithmetic(device):
+        for epoch in range(len(state.history), recipe.epochs):
+            epoch_began = time.perf_counter()
+            network.train()
+            torch.manual_seed(stream(recipe.seed, "dropout", epoch))
+            losses, right, sizes = [], [], []
+            for number, (images, labels) in enumerate(batches.epoch(epoch)):
+                total = epoch * len(batches) + number
+                rate = recipe.learning_rate * rate_factor(schedule, total, len(batches), recipe.epochs, recipe.warmup)
+                set_learning_rate(optimizer, rate)
+                loss, correct = step(images, labels)
+                losses.append(loss)
+                right.append(correct)
+                sizes.append(len(labels))
+                if progress:
+                    progress(Progress(epoch, recipe.epochs, number + 1, len(batches)))
+            loss_of, right_of, n = torch.stack(losses).cpu(), torch.stack(right).cpu(), torch.tensor(sizes)
+            train_seconds = time.perf_counter() - epoch_began
+            diverged = not bool(torch.isfinite(loss_of).all())
+
+            seen = (
+                {}
+                if diverged
+                else {name: _look(network, d, recipe, splits, device) for name, d in watched.items() if d}
+            )
+            validation, test = seen.get("validation", (None, None)), seen.get("test", (None, None))
+            row = Epoch(
+                epoch=epoch + 1,
+                steps=(epoch + 1) * len(batches),
+                learning_rate=rate,
+                train_loss=float((loss_of.double() * n).sum() / n.sum()),
+                train_accuracy=float(right_of.sum() / n.sum()),
+                validation_loss=validation[0],
+                validation_accuracy=validation[1],
+                test_loss=test[0],
+                test_accuracy=test[1],
+                seconds=train_seconds,
+            )
+            state.history.append(row)
+            state.step_loss.append(loss_of)
+            state.step_accuracy.append(right_of / n)
+            state.train_seconds += train_seconds
+            if progress:
+                progress(Progress(epoch + 1, recipe.epochs, 0, len(batches), row, loss_of, right_of / n))
+            if diverged:
+                break
+            _select(recipe, state, network)
+            if checkpoint and time.perf_counter() - saved > CHECKPOINT_SECONDS and epoch + 1 < recipe.epochs:
+                save_checkpoint(checkpoint, network, optimizer, state)
+                saved = time.perf_counter()
+
+        return _outcome(recipe, splits, network, state, device, began)
+
+
+def pick_device(device: torch.device | str | None) -> torch.device:
+    """The device asked for, or the best there is.
+
+    Raises:
+        RecipeError: no such device here.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise RecipeError(f"unknown device {device!r}", hint="use cpu, cuda or cuda:0") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("there is no CUDA device here", hint="use --device cpu")
+    return chosen
+
+
+def check_batches(recipe: Recipe, splits: Splits) -> None:
+    """Refuses, before anything is trained, what only the data can tell.
+
+    Raises:
+        RecipeError: a batch larger than the training split, or a selection without validation images.
+    """
+    if recipe.batch_size > len(splits.train):
+        raise RecipeError(
+            f"batch_size {recipe.batch_size} is larger than the {len(splits.train)} training images of {recipe.dataset}",
+            hint=f"use --batch-size {len(splits.train)} or less",
+        )
+    if recipe.select == "best_validation" and not len(splits.validation):
+        raise RecipeError(
+            f"select='best_validation' needs validation images, and {recipe.dataset} holds none out",
+            hint="use --validation N",
+        )
+
+
+def evaluation_batches(recipe: Recipe, data: ImageData, splits: Splits, device: torch.device) -> Batches:
+    """A split in its own order, preprocessed as the recipe says and not augmented."""
+    mean, std = normalisation(recipe.normalize, splits)
+    return Batches(data, batch_size=EVALUATION_BATCH, mean=mean, std=std, resize=recipe.resize, device=device)
+
+
+def _training_batches(recipe: Recipe, splits: Splits, device: torch.device) -> Batches:
+    mean, std = normalisation(recipe.normalize, splits)
+    return Batches(
+        splits.train,
+        batch_size=recipe.batch_size,
+        drop_last=recipe.drop_last,
+        augment=recipe.augment,
+        mean=mean,
+        std=std,
+        resize=recipe.resize,
+        shuffle_seed=stream(recipe.seed, "shuffle"),
+        augment_seed=stream(recipe.seed, "augment"),
+        device=device,
+    )
+
+
+def _look(
+    network: nn.Module, data: ImageData, recipe: Recipe, splits: Splits, device: torch.device
+) -> tuple[float, float]:
+    """Mean loss and accuracy of the weights as they stand."""
+    logits = predict_logits(network, evaluation_batches(recipe, data, splits, device)).cpu()
+    return float(F.cross_entropy(logits, data.labels.cpu())), float(
+        (logits.argmax(1) == data.labels.cpu()).double().mean()
+    )
+
+
+def _select(recipe: Recipe, state: Progressed, network: nn.Module) -> None:
+    """Keeps the weights of the epoch that the recipe selects; of equal ones the first."""
+    accuracies = {
+        "last": [row.epoch for row in state.history],
+        "best_validation": [row.validation_accuracy or 0.0 for row in state.history],
+        "best_test": [row.test_accuracy or 0.0 for row in state.history],
+    }[recipe.select]
+    if recipe.select == "last":
+        state.selected_epoch = state.history[-1].epoch
+    elif all(accuracies[-1] > earlier for earlier in accuracies[:-1]):
+        state.selected_epoch = state.history[-1].epoch
+        state.selected = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def _outcome(
+    recipe: Recipe, splits: Splits, network: nn.Module, state: Progressed, device: torch.device, began: float
+) -> Outcome:
+    diverged = not math.isfinite(state.history[-1].train_loss)
+    if state.selected and not diverged:
+        network.load_state_dict(state.selected)
+    image = resized_spec(splits.train.spec, recipe.resize)
+    images_seen = sum(_sizes(recipe, len(splits.train))) * len(state.history)
+
+    def logits_of(data: ImageData) -> Tensor:
+        return predict_logits(network, evaluation_batches(recipe, data, splits, device)).cpu()
+
+    names = splits.train.class_names
+    validation = (
+        None
+        if diverged or not len(splits.validation)
+        else scores(logits_of(splits.validation), splits.validation.labels, names)
+    )
+    seconds = {"train_seconds": state.train_seconds, "total_seconds": time.perf_counter() - began}
+    test_logits = None if diverged else logits_of(splits.test)  # the one look at the test split
+    return Outcome(
+        status="diverged" if diverged else "finished",
+        message=f"the training loss was not finite in epoch {len(state.history)}" if diverged else None,
+        history=tuple(state.history),
+        environment=environment(device),
+        cost=measure_cost(network, image, images=images_seen, device=device, **seconds),
+        selected_epoch=None if diverged else state.selected_epoch,
+        validation=validation,
+        test=None if test_logits is None else scores(test_logits, splits.test.labels, names),
+        step_loss=torch.cat(state.step_loss).numpy(),
+        step_accuracy=torch.cat(state.step_accuracy).numpy(),
+        logits=None if test_logits is None else test_logits.numpy(),
+        labels=splits.test.labels.cpu().numpy(),
+        weights={name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()},
+    )
+
+
+def _sizes(recipe: Recipe, n: int) -> Iterator[int]:
+    """The sizes of an epoch's batches."""
+    yield from [recipe.batch_size] * (n // recipe.batch_size)
+    if not recipe.drop_last and n % recipe.batch_size:
+        yield n % recipe.batch_size

@@ -1,0 +1,77 @@
+"""One training step as one callable: forward, loss, backward, update."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convarium.recipe import Recipe
+
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(images (n, c, h, w) float, labels (n,) int64) → (mean loss, number right), both left on the device."""
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser over the network's parameters, in PyTorch's fused form: one kernel for all of them."""
+    groups = _parameter_groups(network, recipe)
+    rate = recipe.learning_rate
+    match recipe.optimizer:
+        case "sgd":
+            return torch.optim.SGD(groups, rate, recipe.momentum, nesterov=recipe.nesterov, fused=True)
+        case "adam":
+            return torch.optim.Adam(groups, rate, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, rate, fused=True)
+
+
+def make_step(network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, device: torch.device) -> Step:
+    """A training step that never waits for the device: what it returns is read once an epoch."""
+    half = recipe.precision == "bfloat16"
+
+    def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
+            logits = network(images)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    return step
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets one rate for all parameter groups."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+@contextmanager
+def exact_arithmetic(device: torch.device) -> Iterator[None]:
+    """Same recipe, same environment, same bits: deterministic kernels, no TF32; denormals, which a CPU computes a
+    hundred times slower than it is worth, are flushed to zero.
+    """
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    benchmark, tf32 = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    torch.set_flush_denormal(True)
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = benchmark, tf32
+
+
+def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
+    if recipe.decay_norms_and_biases:
+        return [{"params": list(network.parameters()), "weight_decay": recipe.weight_decay}]
+    # Norm weights and biases of every kind have one dimension; whatever multiplies activations has two or more.
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    spared = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
