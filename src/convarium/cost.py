@@ -1,0 +1,128 @@
+"""What a network costs, and where that was measured.
+
+FLOPs are those of one image's forward pass through convolutions, linear layers and matrix products, a multiply-add
+counted as two (MACs count it as one). Norms, activations, pooling, additions and biases are not counted: they are the
+smaller part by far, and PyTorch's own counter, which counts here, leaves them out too. A training step costs about
+three forward passes: the backward pass computes the gradients of inputs and of weights.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from itertools import chain
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from convarium.records import Environment, ImageSpec
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Trainable numbers; a tensor that two layers share counts once."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def count_flops(network: nn.Module, image: ImageSpec) -> int:
+    """Floating-point operations of one image's forward pass, run on the meta device: nothing is computed or changed."""
+    tensors = chain(network.named_parameters(), network.named_buffers())
+    shadow = {name: tensor.detach().to("meta") for name, tensor in tensors}
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()  # a batch norm in training mode refuses a single image of 1×1 pixels
+    try:
+        with FlopCounterMode(display=False) as counter, torch.device("meta"), torch.no_grad():
+            torch.func.functional_call(network, shadow, torch.zeros(1, image.channels, image.height, image.width))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return int(counter.get_total_flops())
+
+
+def count_macs(network: nn.Module, image: ImageSpec) -> int:
+    """Multiply-adds of one image's forward pass: half the FLOPs."""
+    return count_flops(network, image) // 2
+
+
+def reset_peak_memory(device: torch.device | str) -> None:
+    """Starts `peak_memory_bytes` anew on a CUDA device; the resident peak of a process cannot be set back."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory_bytes(device: torch.device | str) -> int:
+    """The highest memory so far: what PyTorch allocated on a CUDA device, what the process held resident on the CPU.
+
+    On the CPU it is read from `/proc` (Linux) or `getrusage` (macOS).
+    """
+    if torch.device(device).type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = _proc_field("self/status", "VmHWM")  # not getrusage: that also counts the time before exec
+    if peak is not None:
+        return int(peak.removesuffix("kB")) * 1024
+    import resource  # Windows has none, and must still be able to import this module
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def environment(device: torch.device | str, *, stack: tuple[str, ...] = ()) -> Environment:
+    """Where a run that starts now is made.
+
+    Args:
+        device: the training device. A CUDA device is recorded with its model name, "cuda: NVIDIA H100 80GB HBM3".
+        stack: the keys of the runs that train together with it as one stacked model.
+    """
+    device = torch.device(device)
+    return Environment(
+        convarium=metadata.version("convarium"),
+        python=platform.python_version(),
+        torch=str(torch.__version__),
+        platform=platform.platform(),
+        processor=processor(),
+        device=f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type,
+        threads=torch.get_num_threads(),
+        stack=stack,
+        commit=commit(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+@cache
+def processor() -> str:
+    """The processor's model name, as near as the platform tells it."""
+    return _proc_field("cpuinfo", "model name") or platform.processor() or platform.machine()
+
+
+@cache
+def commit() -> str | None:
+    """The git commit of the checkout that this code runs from, with "-dirty" where files differ from it.
+
+    None for an installed package, also where that lies inside another project's repository.
+    """
+    source = Path(__file__).resolve()
+    try:
+        _git("ls-files", "--error-unmatch", source.name, folder=source.parent)
+        return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*", folder=source.parent)
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str, folder: Path) -> str:
+    # Without optional locks a run that starts never gets in the way of a commit being made.
+    command = ["git", "--no-optional-locks", "-C", os.fspath(folder), *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 - fixed words
+    return answer.stdout.strip()
+
+
+def _proc_field(file: str, name: str) -> str | None:
+    try:
+        lines = Path("/proc", file).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next(
+        (value.strip() for key, _, value in (line.partition(":") for line in lines) if key.strip() == name), None
+    )
