@@ -1,5 +1,6 @@
 """From a model spec to a network: every option made definite, every weight drawn from a seed."""
 
+import hashlib
 import importlib
 import inspect
 import sys
@@ -56,9 +57,9 @@ def resolve(model: str) -> Resolved:
         raise SpecError(f"{model!r} has an option without a name", hint=f"write {asked.label}(option=value)")
     if ":" in asked.name:
         return _with_options(asked.name, _load_factory(asked.name), asked.options)
-    if asked.name not in MODELS:
-        raise unknown("model", asked.name, MODELS, hint="(convarium list models)")
     if asked.tag is None:
+        if asked.name not in MODELS:
+            raise unknown("model", asked.name, [*MODELS, *PRESETS], hint="(convarium list models)")
         return _with_options(asked.name, MODELS[asked.name], asked.options)
     if asked.label not in PRESETS:
         raise unknown("preset", asked.label, PRESETS, hint="(convarium list presets)")
@@ -111,6 +112,14 @@ def smallest_size(model: str, *, channels: int = 1, classes: int = 10) -> int:
         if _fits(resolved, image, size):
             return size
     raise ImageSizeError(f"{model} takes no square image of 256 pixels or less")
+
+
+def factory_digest(resolved: Resolved) -> str | None:
+    """SHA-256, hexadecimal, of the source file of a user's factory; None for a built-in network."""
+    if ":" not in resolved.name:
+        return None
+    file = inspect.getsourcefile(inspect.unwrap(resolved.factory))
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
 
 
 def _meta_shape(resolved: Resolved, image: ImageSpec) -> tuple[int, ...]:

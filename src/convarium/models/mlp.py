@@ -1,0 +1,113 @@
+"""The two networks of "新的网络结构超越残差网络:记忆网络与残差网络的对比实践" (2024): no convolution, one activation.
+
+    memory_mlp      pixels ─ ·(W + M) ─ act ─ linear ─ ×2 ─ classes
+    residual_mlp    pixels ─ linear ─┬─ linear ─ + ─ act ─ linear ─ classes
+                                     └───────────┘
+
+W + M is one matrix as far as the function goes. What M adds is in the training: both get the same gradient, so that
+their sum moves twice as far at the same learning rate; and the doubled output doubles the gradient that they get.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from convarium.models.layers import SIGMOID, Activation
+from convarium.records import ImageSpec, Preset
+
+_SOURCE = "新的网络结构超越残差网络:记忆网络与残差网络的对比实践 (2024-07-29)"
+
+
+class MemoryBlock(nn.Module):
+    """x·(W + M), the 'memory' M as large as W and both Xavier-uniform; no bias."""
+
+    def __init__(self, c_in: int, c_out: int, *, memory: bool = True):
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(c_in, c_out)))
+        self.memory = nn.Parameter(nn.init.xavier_uniform_(torch.empty(c_in, c_out))) if memory else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c_in) → (n, c_out)"""
+        return x @ (self.weight if self.memory is None else self.weight + self.memory)
+
+
+class ResidualLinear(nn.Module):
+    """x·A + b + x"""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width) → (n, width)"""
+        return self.linear(x) + x
+
+
+class Doubled(nn.Module):
+    """x + x"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape → the same."""
+        return x + x
+
+
+def memory_mlp(
+    spec: ImageSpec,
+    activation: Activation = SIGMOID,
+    *,
+    hidden: int | None = None,
+    memory: bool = True,
+    doubled: bool = True,
+) -> nn.Sequential:
+    """The source's memory network. Weights are drawn as it draws them, for every activation.
+
+    Args:
+        spec: images of any size.
+        activation: after the memory block.
+        hidden: width of the hidden layer; None: as many as the image has numbers, as in the source. The block then has
+            2·(c·h·w)² parameters: give a number for large images.
+        memory: False leaves M out.
+        doubled: False leaves the doubling out.
+    """
+    pixels = spec.channels * spec.height * spec.width
+    width = pixels if hidden is None else hidden
+    output = [Doubled()] if doubled else []
+    return nn.Sequential(
+        nn.Flatten(), MemoryBlock(pixels, width, memory=memory), activation(), nn.Linear(width, spec.classes), *output
+    )
+
+
+def residual_mlp(
+    spec: ImageSpec,
+    activation: Activation = SIGMOID,
+    *,
+    hidden: int | None = None,
+    residual: bool = True,
+) -> nn.Sequential:
+    """The source's residual network. Weights are drawn by PyTorch's own law, as there, for every activation.
+
+    Args:
+        spec: images of any size.
+        activation: after the sum; there is none between the two linear layers.
+        hidden: width of the hidden layers; None: as many as the image has numbers, as in the source.
+        residual: False leaves the shortcut out.
+    """
+    pixels = spec.channels * spec.height * spec.width
+    width = pixels if hidden is None else hidden
+    second = ResidualLinear(width) if residual else nn.Linear(width, width)
+    return nn.Sequential(nn.Flatten(), nn.Linear(pixels, width), second, activation(), nn.Linear(width, spec.classes))
+
+
+PRESETS = {
+    "memory_mlp@memory-blog": Preset(
+        model="memory_mlp(activation='sigmoid', hidden=None, memory=True, doubled=True)",
+        image=ImageSpec(1, 28, 28, 10),
+        source=_SOURCE,
+        note="the doubled output is the source's; W + M is one matrix to the function, two to the optimizer",
+    ),
+    "residual_mlp@memory-blog": Preset(
+        model="residual_mlp(activation='sigmoid', hidden=None, residual=True)",
+        image=ImageSpec(1, 28, 28, 10),
+        source=_SOURCE,
+        note="no activation between the two linear layers, so that without the last they are one",
+    ),
+}
