@@ -65,8 +65,8 @@ def test_flops_are_those_of_the_layers(model):
     network = on_meta(model, image)
     flops = cost.count_flops(network, image)
     by_hand = flops_by_hand(network, image)
-    if model.startswith("memory_mlp"):  # x·(W + M) is no linear layer: one product with a 784×784 matrix
-        by_hand += 2 * 784 * 784
+    if model.startswith("memory_mlp"):  # x·(W + M) is no linear layer: one product with a square matrix
+        by_hand += 2 * (image.channels * image.height * image.width) ** 2
     assert flops == by_hand
     assert cost.count_macs(network, image) * 2 == flops
 
@@ -147,6 +147,14 @@ def test_peak_memory_of_a_cuda_device_starts_anew():
     cost.reset_peak_memory("cuda")
     assert cost.peak_memory_bytes("cuda") < 64 * 2**20
     assert cost.environment("cuda").device.startswith("cuda: ")
+
+
+def test_the_cost_of_a_run():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    run = cost.measure_cost(network, DIGITS, images=500, train_seconds=2.0, total_seconds=3.0, device="cpu")
+    assert (run.parameters, run.flops) == (7850, 2 * 7840)
+    assert (run.train_seconds, run.total_seconds, run.images_per_second) == (2.0, 3.0, 250.0)
+    assert run.peak_memory_bytes > 0
 
 
 def test_the_environment_says_where():

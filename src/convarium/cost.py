@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from convarium.records import Environment, ImageSpec
+from convarium.records import Cost, Environment, ImageSpec
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -67,6 +67,26 @@ def peak_memory_bytes(device: torch.device | str) -> int:
     import resource  # Windows has none, and must still be able to import this module
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def measure_cost(
+    network: nn.Module,
+    image: ImageSpec,
+    *,
+    images: int,
+    train_seconds: float,
+    total_seconds: float,
+    device: torch.device | str,
+) -> Cost:
+    """What a run cost that trained `network` on `images` images (counted once an epoch) in `train_seconds`."""
+    return Cost(
+        parameters=count_parameters(network),
+        flops=count_flops(network, image),
+        train_seconds=train_seconds,
+        total_seconds=total_seconds,
+        images_per_second=images / train_seconds if train_seconds else 0.0,
+        peak_memory_bytes=peak_memory_bytes(device),
+    )
 
 
 def environment(device: torch.device | str, *, stack: tuple[str, ...] = ()) -> Environment:
