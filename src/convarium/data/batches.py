@@ -1,0 +1,94 @@
+"""Batches: the whole data set lies on the training device, and an epoch is a permutation and slices of it."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convarium.data.images import ImageData
+from convarium.errors import DataError
+from convarium.streams import stream
+
+
+class Batches:
+    """Seeded batches of normalised images.
+
+    Epoch e draws its order and its augmentations from generators that are seeded by (seed, purpose, e) alone, on the
+    CPU: every network sees the same ones, on every device, and a run taken up at epoch e goes on with the same bits.
+
+    Args:
+        data: the images; moved to `device` whole.
+        batch_size: images a batch.
+        drop_last: leave out the last batch where it is smaller.
+        mean, std: by channel, in units of 1 = white, or one for all.
+        resize: side in pixels; None: what `data` says.
+        shuffle_seed: of the order of the images; None: as they lie.
+        augment_seed: of the augmentations.
+        device: where the batches are wanted.
+        channels_last: whether batches are laid out as (n, h, w, c) in memory; their shape stays (n, c, h, w).
+        dtype: of the images in the batches.
+
+    Raises:
+        DataError: there would be no batch.
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        *,
+        batch_size: int,
+        drop_last: bool = False,
+        augment: str = "none",
+        mean: Sequence[float] = (0.0,),
+        std: Sequence[float] = (1.0,),
+        resize: int | None = None,
+        shuffle_seed: int | None = None,
+        augment_seed: int = 0,
+        device: torch.device | str = "cpu",
+        channels_last: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ):
+        if batch_size < 1 or (drop_last and batch_size > len(data)):
+            raise DataError(
+                f"batch_size={batch_size} leaves no batch of {len(data)} images",
+                expected=f"1 to {len(data)}" if drop_last else "1 or more",
+                hint=f"use --batch-size {len(data)} or less" if drop_last else None,
+            )
+        self.images = data.images.to(device)
+        self.labels = data.labels.to(device)
+        self.batch_size, self.drop_last = batch_size, drop_last
+        self.shuffle_seed, self.augment_seed = shuffle_seed, augment_seed
+        self.resize = resize or data.resize
+        self.channels_last = channels_last
+        self.dtype = dtype
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
+        m, s = (torch.tensor(v, dtype=torch.float64).reshape(1, -1, 1, 1) for v in (mean, std))
+        self.scale, self.shift = (1 / (255 * s)).to(device, wide), (-m / s).to(device, wide)
+
+    def __len__(self) -> int:
+        """Steps an epoch."""
+        n = len(self.labels)
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch: images (b, c, h, w) and labels (b,) int64."""
+        order = self._order(number)
+        for step in range(len(self)):
+            chosen = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            index = chosen if order is None else order[chosen]
+            yield self._finish(self.images[index]), self.labels[index]
+
+    def _order(self, number: int) -> Tensor | None:
+        if self.shuffle_seed is None:
+            return None
+        generator = torch.Generator().manual_seed(stream(self.shuffle_seed, "shuffle", number))
+        return torch.randperm(len(self.labels), generator=generator).to(self.images.device, non_blocking=True)
+
+    def _finish(self, images: Tensor) -> Tensor:
+        batch = images.to(self.scale.dtype)
+        if self.resize is not None and images.shape[-2:] != (self.resize, self.resize):
+            batch = F.interpolate(batch, (self.resize, self.resize), mode="bilinear", antialias=True)
+        batch = torch.addcmul(self.shift, batch, self.scale)
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        return batch.to(self.dtype, memory_format=memory_format)

@@ -1,0 +1,142 @@
+"""What is known of a published data set, and where its files are looked for."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from convarium.data.readers import Parts
+from convarium.errors import DataError
+from convarium.records import ImageSpec
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file to download: size in bytes, MD5 in hexadecimal, and the URLs that serve it, the best first."""
+
+    name: str
+    size: int
+    md5: str
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which a data set lies on a disk.
+
+    Attributes:
+        files: name → MD5, in the order in which `read` takes them.
+        folders: where they may be inside a data folder; a download goes to the first.
+    """
+
+    files: Mapping[str, str]
+    folders: tuple[str, ...]
+    read: Callable[[Sequence[bytes]], Parts]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A published data set.
+
+    Attributes:
+        title, source, licence: what it is, whom to cite, on what terms.
+        class_names: in the order of the labels.
+        spec: the images as published.
+        train, test: number of images in the publisher's splits.
+        validation: images of `train` that are held out unless a recipe says otherwise.
+        mean, std: of the publisher's training split by channel, in units of 1 = white (a run's own leave out what it
+            holds out).
+        flips: whether a mirrored image still belongs to its class.
+        files: what is downloaded; empty where the data come with a library.
+        layouts: the forms that are accepted, the best first; the first that can be downloaded is that of `files`.
+        content: SHA-256 over images and labels (`images.content_digest`); None where nobody has measured it yet.
+    """
+
+    title: str
+    source: str
+    licence: str
+    class_names: tuple[str, ...]
+    spec: ImageSpec
+    train: int
+    test: int
+    validation: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    flips: bool
+    layouts: tuple[Layout, ...] = field(repr=False)
+    files: tuple[RemoteFile, ...] = field(default=(), repr=False)
+    content: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """What stands for the content in a recipe's key, known without reading it: `content`, or else SHA-256 over
+        the MD5s of the published files. Either way the files are verified whenever they are read.
+        """
+        published = " ".join(f"{f.name} {f.md5}" for f in self.files)
+        return self.content or hashlib.sha256(published.encode()).hexdigest()
+
+
+SYSTEM_FOLDERS = (Path("/usr/share/datasets"), Path("/usr/local/share/datasets"))
+"""Where packages of an operating system put data sets: Debian's dataset-fashion-mnist, for one."""
+
+
+def data_folders(data_dir: Path | str | None = None) -> list[Path]:
+    """The data folders that are searched, in order: the argument, $CONVARIUM_DATA, ./data, the user's cache, the
+    system's.
+    """
+    asked = [Path(d).expanduser() for d in (data_dir, os.environ.get("CONVARIUM_DATA")) if d]
+    return [*asked, Path("data"), cache_folder(), *SYSTEM_FOLDERS]
+
+
+def download_folder(data_dir: Path | str | None = None) -> Path:
+    """Where a download goes: the argument, $CONVARIUM_DATA or the user's cache."""
+    named = data_dir or os.environ.get("CONVARIUM_DATA")
+    return Path(named).expanduser() if named else cache_folder()
+
+
+def cache_folder() -> Path:
+    """The user's own folder for data that can be had again."""
+    return platformdirs.user_cache_path("convarium", appauthor=False) / "data"
+
+
+def find(dataset: Dataset, data_dir: Path | str | None = None) -> tuple[Layout, Path] | None:
+    """The first complete set of files and the folder that holds them; None where there is none."""
+    for root in data_folders(data_dir):
+        for layout in dataset.layouts:
+            for folder in layout.folders:
+                if all((root / folder / name).is_file() for name in layout.files):
+                    return layout, root / folder
+    return None
+
+
+def read(layout: Layout, folder: Path) -> Parts:
+    """Reads and verifies the files of a data set.
+
+    Raises:
+        DataError: a file cannot be read, or is not the published one.
+    """
+    return layout.read([read_verified(folder / name, md5) for name, md5 in layout.files.items()])
+
+
+def read_verified(path: Path, md5: str) -> bytes:
+    """The content of a file whose MD5 is as expected.
+
+    Raises:
+        DataError: it is not, or the file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}", hint="look at its permissions") from error
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise DataError(
+            f"{path} is not the published file",
+            expected=f"MD5 {md5}",
+            received=found,
+            hint="delete it and get it again: convarium data fetch",
+        )
+    return content
