@@ -4,14 +4,28 @@ from collections.abc import Callable
 
 from torch import nn
 
+from convarium.models import alexnet as _alexnet
+from convarium.models import densenet as _densenet
+from convarium.models import googlenet as _googlenet
 from convarium.models import lenet as _lenet
 from convarium.models import mlp as _mlp
 from convarium.models import mnist_resnet as _mnist_resnet
+from convarium.models import nin as _nin
 from convarium.models import residual_cnn as _residual_cnn
+from convarium.models import resnet as _resnet
+from convarium.models import resnet_imagenet as _resnet_imagenet
+from convarium.models import vgg as _vgg
+from convarium.models.alexnet import alexnet
+from convarium.models.densenet import densenet
+from convarium.models.googlenet import googlenet
 from convarium.models.lenet import lenet
 from convarium.models.mlp import memory_mlp, residual_mlp
 from convarium.models.mnist_resnet import mnist_resnet
+from convarium.models.nin import nin
 from convarium.models.residual_cnn import residual_cnn
+from convarium.models.resnet import plain, resnet
+from convarium.models.resnet_imagenet import resnet18, resnet34, resnet50
+from convarium.models.vgg import vgg
 from convarium.records import Preset
 
 Factory = Callable[..., nn.Module]
@@ -23,6 +37,16 @@ MODELS: dict[str, Factory] = {
     "residual_cnn": residual_cnn,
     "mnist_resnet": mnist_resnet,
     "lenet": lenet,
+    "alexnet": alexnet,
+    "vgg": vgg,
+    "nin": nin,
+    "densenet": densenet,
+    "googlenet": googlenet,
+    "plain": plain,
+    "resnet": resnet,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
 }
 
 PRESETS: dict[str, Preset] = {
@@ -30,4 +54,11 @@ PRESETS: dict[str, Preset] = {
     **_residual_cnn.PRESETS,
     **_mnist_resnet.PRESETS,
     **_lenet.PRESETS,
+    **_alexnet.PRESETS,
+    **_vgg.PRESETS,
+    **_nin.PRESETS,
+    **_densenet.PRESETS,
+    **_googlenet.PRESETS,
+    **_resnet.PRESETS,
+    **_resnet_imagenet.PRESETS,
 }
