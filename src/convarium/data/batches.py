@@ -7,8 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convarium.data.images import ImageData
+from convarium.data.transforms import normalisation, parse_augment, parse_normalize
 from convarium.errors import DataError
 from convarium.streams import stream
+
+__all__ = ["Batches", "normalisation", "parse_augment", "parse_normalize"]
 
 
 class Batches:
@@ -21,6 +24,7 @@ class Batches:
         data: the images; moved to `device` whole.
         batch_size: images a batch.
         drop_last: leave out the last batch where it is smaller.
+        augment: see `transforms.parse_augment`; done after resizing and before normalising.
         mean, std: by channel, in units of 1 = white, or one for all.
         resize: side in pixels; None: what `data` says.
         shuffle_seed: of the order of the images; None: as they lie.
@@ -60,6 +64,7 @@ class Batches:
         self.batch_size, self.drop_last = batch_size, drop_last
         self.shuffle_seed, self.augment_seed = shuffle_seed, augment_seed
         self.resize = resize or data.resize
+        self.augmentations = parse_augment(augment)
         self.channels_last = channels_last
         self.dtype = dtype
         wide = torch.float64 if dtype == torch.float64 else torch.float32
@@ -73,11 +78,14 @@ class Batches:
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch: images (b, c, h, w) and labels (b,) int64."""
-        order = self._order(number)
+        order, drawn = self._order(number), self._drawn(number)
         for step in range(len(self)):
-            chosen = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            index = chosen if order is None else order[chosen]
-            yield self._finish(self.images[index]), self.labels[index]
+            here = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            index = here if order is None else order[here]
+            images = self._resized(self.images[index])
+            for augmentation, values in zip(self.augmentations, drawn, strict=True):
+                images = augmentation.apply(images, values[here])
+            yield self._normalised(images), self.labels[index]
 
     def _order(self, number: int) -> Tensor | None:
         if self.shuffle_seed is None:
@@ -85,10 +93,23 @@ class Batches:
         generator = torch.Generator().manual_seed(stream(self.shuffle_seed, "shuffle", number))
         return torch.randperm(len(self.labels), generator=generator).to(self.images.device, non_blocking=True)
 
-    def _finish(self, images: Tensor) -> Tensor:
-        batch = images.to(self.scale.dtype)
-        if self.resize is not None and images.shape[-2:] != (self.resize, self.resize):
-            batch = F.interpolate(batch, (self.resize, self.resize), mode="bilinear", antialias=True)
-        batch = torch.addcmul(self.shift, batch, self.scale)
+    def _drawn(self, number: int) -> list[Tensor]:
+        """What each augmentation draws for all images of an epoch, by their place in it."""
+        height, width = (self.resize, self.resize) if self.resize else self.images.shape[-2:]
+        drawn = []
+        for place, augmentation in enumerate(self.augmentations):
+            generator = torch.Generator().manual_seed(stream(self.augment_seed, f"augment/{place}", number))
+            values = augmentation.draw(len(self.labels), height, width, generator)
+            drawn.append(values.to(self.images.device, non_blocking=True))
+        return drawn
+
+    def _resized(self, images: Tensor) -> Tensor:
+        if self.resize is None or images.shape[-2:] == (self.resize, self.resize):
+            return images
+        pixels = images.to(self.scale.dtype)
+        return F.interpolate(pixels, (self.resize, self.resize), mode="bilinear", antialias=True)
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        batch = torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale)
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
         return batch.to(self.dtype, memory_format=memory_format)
