@@ -76,10 +76,18 @@ def conv_norm(c_in: int, c_out: int, kernel: int = 3, stride: int = 1, *, bias: 
 
 
 def conv_act(
-    c_in: int, c_out: int, kernel: int, act: Activation, *, norm: bool, stride: int = 1, padding: int | None = None
+    c_in: int,
+    c_out: int,
+    kernel: int,
+    act: Activation,
+    *,
+    norm: bool,
+    bias: bool = False,
+    stride: int = 1,
+    padding: int | None = None,
 ) -> list[nn.Module]:
-    """act(norm(conv(x))), or act(conv(x)) with a bias; padding None keeps the size at stride 1."""
-    conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2 if padding is None else padding, bias=not norm)
+    """act(norm(conv(x))), or act(conv(x)), then always with a bias; padding None keeps the size at stride 1."""
+    conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2 if padding is None else padding, bias=bias or not norm)
     return [conv, nn.BatchNorm2d(c_out), act()] if norm else [conv, act()]
 
 
@@ -155,18 +163,19 @@ def output_shape(network: nn.Module, image: ImageSpec, *, name: str = "the netwo
         ImageSizeError: a layer cannot take what reaches it. Names the layer and the shape that reached it.
         SpecError: the network returns something other than a tensor.
     """
-    where, reached = "before the first layer", ""
+    where, small = "before the first layer", False
 
     def enter(layer: str, module: nn.Module, inputs: tuple[object, ...]) -> None:
-        nonlocal where, reached
+        nonlocal where, small
         shape = next((tuple(x.shape[1:]) for x in inputs if isinstance(x, Tensor)), ())
-        where, reached = f"layer {layer} ({type(module).__name__})", "×".join(map(str, shape))
+        where = f"layer {layer} ({type(module).__name__}) is given {'×'.join(map(str, shape))}"
+        small = hasattr(module, "kernel_size") and shape[0] == getattr(module, "in_channels", shape[0])
         if 0 in shape:
             raise RuntimeError("an empty tensor")
 
     def leave(layer: str, module: nn.Module) -> None:
-        nonlocal where, reached
-        where, reached = f"after layer {layer} ({type(module).__name__})", ""
+        nonlocal where, small
+        where, small = f"after layer {layer} ({type(module).__name__})", False
 
     leaves = [(layer, module) for layer, module in network.named_modules() if not any(module.children())]
     hooks = [m.register_forward_pre_hook(lambda m, x, layer=layer: enter(layer, m, x)) for layer, m in leaves]
@@ -178,9 +187,10 @@ def output_shape(network: nn.Module, image: ImageSpec, *, name: str = "the netwo
             batch = torch.zeros(1, image.channels, image.height, image.width)
             result = torch.func.functional_call(network.eval(), tensors, (batch,))
     except RuntimeError as error:
-        taken = f"{name} cannot take {image.channels}×{image.height}×{image.width} images"
-        given = f" is given {reached}" if reached else ""
-        raise ImageSizeError(f"{taken}: {where}{given}: {str(error).splitlines()[0]}") from error
+        why = ", less than its kernel spans" if small else f": {str(error).splitlines()[0]}"
+        raise ImageSizeError(
+            f"{name} cannot take {image.channels}×{image.height}×{image.width} images: {where}{why}"
+        ) from error
     finally:
         network.train(training)
         for hook in hooks:

@@ -3,7 +3,8 @@ in the form that d2l.ai teaches: no partial connections, no trainable pooling, a
 
     image ─ conv 5×5, 6 ─ act ─ pool 2 ─ conv 5×5, 16 ─ act ─ pool 2 ─ 120 ─ act ─ 84 ─ act ─ classes
 
-The first convolution is padded by 2 where the image is 28 pixels (the paper's digits are 28 pixels in a field of 32).
+The first convolution is padded by 2 where the image has 28 pixels or less (the paper's digits of at most 28 pixels
+lie in a field of 32).
 """
 
 import math
@@ -25,7 +26,7 @@ def lenet(
     """LeNet-5 as taught today: ReLU and max pooling by default; the original's spirit is 'tanh' or 'sigmoid', 'avg'.
 
     Args:
-        spec: images of at least 12 pixels (16 where they are larger than 28, which are not padded).
+        spec: images of at least 12 pixels; the first convolution is padded where they have 28 or less.
         activation: after every convolution and hidden linear layer.
         pool: "max" or "avg", 2×2. It explains more of LeNet's accuracy than batch norm does (d2l-en issue 1660).
         init: law of the initial weights.

@@ -27,7 +27,8 @@ class MemoryBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c_in) → (n, c_out)"""
-        return x @ (self.weight if self.memory is None else self.weight + self.memory)
+        y: Tensor = x @ (self.weight if self.memory is None else self.weight + self.memory)
+        return y
 
 
 class ResidualLinear(nn.Module):
@@ -39,7 +40,8 @@ class ResidualLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, width) → (n, width)"""
-        return self.linear(x) + x
+        y: Tensor = self.linear(x) + x
+        return y
 
 
 class Doubled(nn.Module):

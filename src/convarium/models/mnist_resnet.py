@@ -31,7 +31,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c_in, h, w) → (n, c_out, h / stride, w / stride), rounded up"""
-        return self.act(self.body(x) if self.shortcut is None else self.shortcut(x) + self.body(x))
+        y: Tensor = self.act(self.body(x) if self.shortcut is None else self.shortcut(x) + self.body(x))
+        return y
 
 
 def mnist_resnet(

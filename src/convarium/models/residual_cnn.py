@@ -24,7 +24,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, h, w) → the same shape"""
-        return self.act(x + self.body(x) if self.residual else self.body(x))
+        y: Tensor = self.act(x + self.body(x) if self.residual else self.body(x))
+        return y
 
 
 def residual_cnn(
