@@ -87,11 +87,15 @@ class Equivalence:
     """Two one-sided tests of |difference| < margin.
 
     Attributes:
+        low, high: the interval that must lie within ±margin: at 90 % for one comparison tested at 5 %; None where nothing
+            varies.
         p_value: the larger of the two, before the correction for the family; None where nothing varies.
         equivalent: p_value ≤ (1 − level) / family.
     """
 
     margin: float
+    low: float | None
+    high: float | None
     p_value: float | None
     equivalent: bool
 
@@ -188,12 +192,15 @@ def equivalence(
         raise ConvariumError("margin is out of range", expected="a number above 0", received=margin)
     compared = _compared(x, y, paired) if min(len(x), len(y)) > 1 else None
     if compared is None:
-        return Equivalence(margin, None, False)
+        return Equivalence(margin, None, None, None, False)
+    alpha = (1 - level) / family
     if isinstance(compared, DescrStatsW):
         p = float(compared.ttost_mean(-margin, margin)[0])
+        low, high = compared.tconfint_mean(alpha=2 * alpha)
     else:
         p = float(compared.ttost_ind(-margin, margin, usevar="unequal")[0])
-    return Equivalence(margin, p, p <= (1 - level) / family)
+        low, high = compared.tconfint_diff(alpha=2 * alpha, usevar="unequal")
+    return Equivalence(margin, float(low), float(high), p, p <= alpha)
 
 
 def prediction_interval(values: ArrayLike, *, runs: int = 1, level: float = LEVEL) -> Interval | None:
