@@ -66,7 +66,7 @@ def initialise(network: nn.Module, init: Init, activation: Activation) -> None:
         if init == "xavier_uniform":
             nn.init.xavier_uniform_(layer.weight)
         elif init != "torch" and layer is not last:
-            fan = layer.weight[0 if init == "kaiming_normal_fan_in" else slice(None), 0].numel()
+            fan = (layer.weight[0] if init == "kaiming_normal_fan_in" else layer.weight[:, 0]).numel()
             nn.init.normal_(layer.weight, std=activation.gain / math.sqrt(fan))
 
 
