@@ -1,10 +1,10 @@
 """Comparisons: pure functions of stored runs, from a table of means to a verdict in one sentence."""
 
 from convarium.comparison.compare import Comparison, compare_runs
-from convarium.comparison.contrast import Contrast, contrast
 from convarium.comparison.metrics import METRICS, Metric, best_epoch, first_to_reach, metric_of
 from convarium.comparison.rows import Decision, Row
 from convarium.comparison.tables import as_json, class_differences
+from convarium.comparison.verdicts import Contrast, contrast
 
 __all__ = [
     "METRICS",

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from convarium.comparison import tables, words
-from convarium.comparison.contrast import contrast, with_failures
 from convarium.comparison.metrics import Metric, metric_of
 from convarium.comparison.notes import notes_on
 from convarium.comparison.rows import Row, gather, label, network
+from convarium.comparison.verdicts import contrast, with_failures
 from convarium.errors import ConvariumError
 from convarium.recipe import Recipe
 from convarium.spec import unknown

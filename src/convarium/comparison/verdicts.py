@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from convarium.comparison import words
 from convarium.comparison.metrics import Metric
 from convarium.comparison.rows import Decision, Row, share_weights
-from convarium.statistics import Difference, Equivalence, difference, equivalence, mcnemar, rank_test, seeds_needed
-
-_LEVEL = 0.95
+from convarium.statistics import (
+    LEVEL,
+    Difference,
+    Equivalence,
+    difference,
+    equivalence,
+    mcnemar,
+    rank_test,
+    seeds_needed,
+)
 
 
 @dataclass(frozen=True)
@@ -64,10 +71,10 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
     if paired and not common:
         return say("undecided", f"undecided: {first.label} and {second.label} have no seed in common")
     x, y = ([a[s] for s in common], [b[s] for s in common]) if paired else (list(a.values()), list(b.values()))
-    found = difference(x, y, paired=paired, family=family, level=_LEVEL)
+    found = difference(x, y, paired=paired, family=family, level=LEVEL)
     if found.low is None or found.high is None:
         return say("undecided", _no_interval(first, second, metric, found, x, y), found)
-    same = equivalence(x, y, margin, paired=paired, family=family, level=_LEVEL) if margin else None
+    same = equivalence(x, y, margin, paired=paired, family=family, level=LEVEL) if margin else None
     decision, text = _decide(first, second, metric, found, found.low, found.high, same)
     return say(decision, text, found, same)
 
@@ -191,7 +198,7 @@ def _censored(
     p = rank_test(list(a.values()), list(b.values()))
     order = sum((x < y) - (x > y) for x in a.values() for y in b.values())
     shown = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    if p > (1 - _LEVEL) / family or not order:
+    if p > (1 - LEVEL) / family or not order:
         return "undecided", f"undecided: {text} (Mann–Whitney {shown})"
     decision: Decision = "better" if order > 0 else "worse"
     told = metric.better if order > 0 else metric.worse
