@@ -1,1 +1,32 @@
 """Trains the classic convolutional networks side by side, fairly and fast, and says which differences are real."""
+
+from convarium.building import build_model
+from convarium.comparison import Comparison, compare_runs
+from convarium.data import load_data
+from convarium.describe import describe
+from convarium.errors import ConvariumError
+from convarium.recipe import Recipe
+from convarium.recipe_presets import recipe_preset
+from convarium.records import ImageSpec, Outcome, Scores
+from convarium.store import Store
+from convarium.study import Study, grid, run
+from convarium.training import fit
+
+__all__ = [
+    "Comparison",
+    "ConvariumError",
+    "ImageSpec",
+    "Outcome",
+    "Recipe",
+    "Scores",
+    "Store",
+    "Study",
+    "build_model",
+    "compare_runs",
+    "describe",
+    "fit",
+    "grid",
+    "load_data",
+    "recipe_preset",
+    "run",
+]

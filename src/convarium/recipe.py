@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from convarium.building import factory_digest, resolve
 from convarium.data import DATASETS
-from convarium.data.batches import parse_augment, parse_normalize
+from convarium.data.transforms import parse_augment, parse_normalize
 from convarium.errors import RecipeError
 from convarium.schedules import parse_schedule
 from convarium.spec import Spec, parse, unknown

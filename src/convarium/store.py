@@ -92,7 +92,7 @@ class StudyRecord:
 class Store:
     """The runs and studies under one folder."""
 
-    def __init__(self, root: Path | str = "."):
+    def __init__(self, root: Path | str = ".") -> None:
         self.root = Path(root)
 
     def folder(self, recipe: Recipe, key: str) -> Path:
@@ -168,11 +168,8 @@ class Store:
 
     def runs(self) -> list[StoredRun]:
         """All finished, undamaged runs, by folder name."""
-        found = []
-        for path in sorted((self.root / "runs").glob("*/" + _SEAL)):
-            if ".damaged-" not in path.parent.name:
-                found.append(read_run(path.parent))
-        return found
+        seals = sorted((self.root / "runs").glob("*/" + _SEAL))
+        return [read_run(seal.parent) for seal in seals if ".damaged-" not in seal.parent.name]
 
     def run(self, name: str) -> StoredRun:
         """A run by its folder's name or path, or by the beginning of its key.
@@ -233,12 +230,8 @@ class Store:
 
     def runs_of(self, study: StudyRecord) -> list[StoredRun]:
         """The study's finished runs, in the plan's order; what is unfinished is left out."""
-        found = []
-        for key in study.keys:
-            for path in sorted((self.root / "runs").glob(f"*-{key[:8]}")):
-                if (path / _SEAL).exists():
-                    found.append(read_run(path))
-        return found
+        paths = [path for key in study.keys for path in (self.root / "runs").glob(f"*-{key[:8]}")]
+        return [read_run(path) for path in paths if (path / _SEAL).exists()]
 
 
 def read_run(path: Path) -> StoredRun:

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from convarium.building import build_model
 from convarium.cost import environment, measure_cost
-from convarium.data.batches import Batches, normalisation, resized_spec
+from convarium.data.batches import Batches
+from convarium.data.transforms import normalisation
 from convarium.data.images import ImageData, Splits
 from convarium.errors import RecipeError
 from convarium.evaluation import predict_logits, scores
@@ -29,13 +30,13 @@ EVALUATION_BATCH = 500
 
 @dataclass(frozen=True)
 class Progress:
-    """What `fit` tells while it trains: after every step, and with `row` after every epoch."""
+    """What `fit` tells while it trains: after every step, and after every epoch with the history and its own steps."""
 
     epoch: int
     epochs: int
     step: int
     steps_per_epoch: int
-    row: Epoch | None = None
+    history: tuple[Epoch, ...] | None = None
     step_loss: Tensor | None = None
     step_accuracy: Tensor | None = None
 
@@ -52,7 +53,7 @@ def fit(
 
     Args:
         recipe: what to train.
-        splits: from `load_data(recipe.dataset, validation=recipe.validation)`.
+        splits: from `load_data(recipe.dataset, validation=recipe.validation, resize=recipe.resize)`.
         device: where; None: CUDA if there is a device, else the CPU.
         folder: where `last.ckpt` is kept while the run is unfinished; a run that was killed goes on from it and comes
             to the same bits as one that never was. None: nothing is kept.
@@ -64,8 +65,7 @@ def fit(
     began = time.perf_counter()
     device = pick_device(device)
     check_batches(recipe, splits)
-    image = resized_spec(splits.train.spec, recipe.resize)
-    network = build_model(recipe.model, image, seed=stream(recipe.seed, "init")).to(device)
+    network = build_model(recipe.model, splits.train.spec, seed=stream(recipe.seed, "init")).to(device)
     optimizer = make_optimizer(network, recipe)
     step = make_step(network, optimizer, recipe, device)
     schedule = parse_schedule(recipe.schedule)
@@ -119,7 +119,9 @@ def fit(
             state.step_accuracy.append(right_of / n)
             state.train_seconds += train_seconds
             if progress:
-                progress(Progress(epoch + 1, recipe.epochs, 0, len(batches), row, loss_of, right_of / n))
+                progress(
+                    Progress(epoch + 1, recipe.epochs, 0, len(batches), tuple(state.history), loss_of, right_of / n)
+                )
             if diverged:
                 break
             _select(recipe, state, network)
@@ -155,8 +157,13 @@ def check_batches(recipe: Recipe, splits: Splits) -> None:
     """
     if recipe.batch_size > len(splits.train):
         raise RecipeError(
-            f"batch_size {recipe.batch_size} is larger than the {len(splits.train)} training images of {recipe.dataset}",
+            f"batch_size {recipe.batch_size} exceeds the {len(splits.train)} training images of {recipe.dataset}",
             hint=f"use --batch-size {len(splits.train)} or less",
+        )
+    if splits.train.resize != recipe.resize:
+        raise RecipeError(
+            f"the images are resized to {splits.train.resize}, the recipe says {recipe.resize}",
+            hint="load_data(…, resize=recipe.resize)",
         )
     if recipe.select == "best_validation" and not len(splits.validation):
         raise RecipeError(
@@ -168,7 +175,7 @@ def check_batches(recipe: Recipe, splits: Splits) -> None:
 def evaluation_batches(recipe: Recipe, data: ImageData, splits: Splits, device: torch.device) -> Batches:
     """A split in its own order, preprocessed as the recipe says and not augmented."""
     mean, std = normalisation(recipe.normalize, splits)
-    return Batches(data, batch_size=EVALUATION_BATCH, mean=mean, std=std, resize=recipe.resize, device=device)
+    return Batches(data, batch_size=EVALUATION_BATCH, mean=mean, std=std, device=device)
 
 
 def _training_batches(recipe: Recipe, splits: Splits, device: torch.device) -> Batches:
@@ -180,7 +187,6 @@ def _training_batches(recipe: Recipe, splits: Splits, device: torch.device) -> B
         augment=recipe.augment,
         mean=mean,
         std=std,
-        resize=recipe.resize,
         shuffle_seed=stream(recipe.seed, "shuffle"),
         augment_seed=stream(recipe.seed, "augment"),
         device=device,
@@ -217,7 +223,6 @@ def _outcome(
     diverged = not math.isfinite(state.history[-1].train_loss)
     if state.selected and not diverged:
         network.load_state_dict(state.selected)
-    image = resized_spec(splits.train.spec, recipe.resize)
     images_seen = sum(_sizes(recipe, len(splits.train))) * len(state.history)
 
     def logits_of(data: ImageData) -> Tensor:
@@ -236,7 +241,7 @@ def _outcome(
         message=f"the training loss was not finite in epoch {len(state.history)}" if diverged else None,
         history=tuple(state.history),
         environment=environment(device),
-        cost=measure_cost(network, image, images=images_seen, device=device, **seconds),
+        cost=measure_cost(network, splits.train.spec, images=images_seen, device=device, **seconds),
         selected_epoch=None if diverged else state.selected_epoch,
         validation=validation,
         test=None if test_logits is None else scores(test_logits, splits.test.labels, names),

@@ -1,0 +1,75 @@
+"""The command line: thin. Each command of `commands` calls public functions and shows what they return."""
+
+import contextlib
+import functools
+import inspect
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from convarium.cli.commands import COMMANDS
+from convarium.cli.terminal import note
+from convarium.errors import ConvariumError
+
+DESCRIPTION = """Trains the classic convolutional networks side by side, fairly and fast, and says which differences are real.
+
+Begin with: convarium compare lenet residual_cnn"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code: 0, 2 for a wrong call, 1 for a failure, 130 after Ctrl-C."""
+    try:
+        words = sys.argv[1:] if argv is None else list(argv)
+        command = _parse(words)
+        if command is not None:
+            command(argv=tuple(words)) if "argv" in inspect.signature(command.func).parameters else command()
+    except ConvariumError as error:
+        note(f"convarium: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        note("convarium: stopped; what is finished is kept, and the same command goes on from here")
+        return 130
+    except BrokenPipeError:  # `convarium list | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parse(argv: list[str]) -> "functools.partial[None] | None":
+    """The command with its arguments, or None where help was asked for and shown."""
+    shown, complaint = io.StringIO(), io.StringIO()
+    width = os.environ.get("COLUMNS")
+    try:
+        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(complaint):
+            if not {"-h", "--help"} & set(argv):
+                os.environ["COLUMNS"] = "1000"  # a complaint that is not folded can be read back
+            return tyro.extras.subcommand_cli_from_dict(
+                COMMANDS, args=argv or ["--help"], prog="convarium", description=DESCRIPTION, compact_help=True
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            sys.stdout.write(shown.getvalue())
+            return None
+        raise ConvariumError(_one_sentence(complaint.getvalue())) from None
+    finally:
+        os.environ.pop("COLUMNS") if width is None else os.environ.update(COLUMNS=width)
+
+
+def _one_sentence(boxed: str) -> str:
+    """tyro's boxed complaint as one sentence with a way out."""
+    lines = [re.sub(r"[─│╭╮╰╯]", " ", line).strip() for line in boxed.splitlines()]
+    blocks: list[list[str]] = [[]]
+    for line in lines:
+        if line and not set(line) - set("- "):
+            blocks.append([])
+        elif line:
+            blocks[-1].append(line)
+    parts = [" ".join(block) for block in blocks[1:] if block]
+    kept = [part for part in parts if not part.startswith(("Argument helptext", "For full helptext", "Full helptext"))]
+    wanted = re.search(r"For full help(?:text)?,? (?:see|run):? +(convarium[\w -]*--help)", " ".join(parts))
+    sentence = "; ".join(" ".join(part.split()).rstrip(".") for part in kept) or "the call cannot be read"
+    sentence = re.sub(r"; Perhaps you meant: (--[\w-]+).*", r"; did you mean \1?", sentence)
+    return f"{sentence[0].lower()}{sentence[1:]}; see {wanted[1] if wanted else 'convarium --help'}"
