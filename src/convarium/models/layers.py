@@ -156,8 +156,10 @@ def repeats(name: str, depth: int, *, step: int, offset: int) -> int:
     return n
 
 
-def output_shape(network: nn.Module, image: ImageSpec, *, name: str = "the network") -> tuple[int, ...]:
-    """The shape that `network` makes of one image, batch dimension left out; nothing is computed.
+def output_shape(
+    network: nn.Module, image: ImageSpec, *, name: str = "the network", device: str = "meta"
+) -> tuple[int, ...]:
+    """The shape that `network` makes of one image, batch dimension left out; on "meta" nothing is computed.
 
     Raises:
         ImageSizeError: a layer cannot take what reaches it. Names the layer and the shape that reached it.
@@ -180,10 +182,10 @@ def output_shape(network: nn.Module, image: ImageSpec, *, name: str = "the netwo
     leaves = [(layer, module) for layer, module in network.named_modules() if not any(module.children())]
     hooks = [m.register_forward_pre_hook(lambda m, x, layer=layer: enter(layer, m, x)) for layer, m in leaves]
     hooks += [m.register_forward_hook(lambda m, *_, layer=layer: leave(layer, m)) for layer, m in leaves]
-    tensors = {k: v.to("meta") for k, v in (*network.named_parameters(), *network.named_buffers())}
+    tensors = {k: v.to(device) for k, v in (*network.named_parameters(), *network.named_buffers())}
     training = network.training
     try:
-        with torch.device("meta"), torch.no_grad():
+        with torch.device(device), torch.no_grad():
             batch = torch.zeros(1, image.channels, image.height, image.width)
             result = torch.func.functional_call(network.eval(), tensors, (batch,))
     except RuntimeError as error:
