@@ -114,10 +114,10 @@ def divide(data: ImageData, validation: int) -> tuple[ImageData, ImageData]:
     return data.take(order[: n - validation]), data.take(order[n - validation :])
 
 
-def content_digest(train: ImageData, test: ImageData) -> str:
-    """SHA-256 over the shapes, images and labels of both splits in the publisher's order, in hexadecimal."""
+def content_digest(*parts: ImageData) -> str:
+    """SHA-256 over the shapes, images and labels of train and test in the publisher's order, in hexadecimal."""
     digest = hashlib.sha256()
-    for part in (train, test):
+    for part in parts:
         digest.update(repr(tuple(part.images.shape)).encode())
         digest.update(part.images.numpy().tobytes())
         digest.update(part.labels.numpy().astype("<i8").tobytes())

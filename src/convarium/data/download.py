@@ -1,0 +1,129 @@
+"""Downloading the published files: from the first mirror that answers, resumed where it broke off, verified."""
+
+import hashlib
+import http.client
+import secrets
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from convarium.data.sources import RemoteFile
+from convarium.errors import DataError
+
+Progress = Callable[[str, int, int], None]
+"""Is told a file's name, the bytes that have come so far, and its size."""
+
+CHUNK = 1 << 18
+CUTS = 5
+"""How often one mirror may break off, each time further on, before the next one is asked."""
+
+
+def download_files(
+    files: Sequence[RemoteFile], folder: Path, *, progress: Progress | None = None, timeout: float = 20.0
+) -> None:
+    """Puts the files that are not there yet into `folder`, each verified and then renamed in one step.
+
+    Several processes may do so at the same time. What has come of a file that could not be finished is kept for the
+    next attempt.
+
+    Args:
+        files: what to get.
+        folder: made if it does not exist.
+        progress: called after every chunk.
+        timeout: seconds without a byte after which a mirror is given up.
+
+    Raises:
+        DataError: no mirror had one of the files, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            failures = _get(file, folder, progress or (lambda *_: None), timeout)
+            if failures:
+                missing = [f"{f.name} (MD5 {f.md5})" for f in files if not (folder / f.name).exists()]
+                raise DataError(
+                    f"cannot download {file.name} ({'; '.join(failures)})",
+                    hint=f"get {', '.join(missing)} by other means and put it into {folder}",
+                )
+    except OSError as error:
+        raise DataError(
+            f"cannot write to {folder}: {error.strerror or error}", hint="name another folder: --data-dir"
+        ) from error
+
+
+def _get(file: RemoteFile, folder: Path, progress: Progress, timeout: float) -> list[str]:
+    """Asks one mirror after the other; says what went wrong with each if none had the file."""
+    if (folder / file.name).exists():
+        return []
+    kept = folder / f".{file.name}.partial"
+    own = folder / f".{file.name}.{secrets.token_hex(4)}.partial"
+    with suppress(FileNotFoundError):
+        kept.rename(own)  # of several processes one wins, and the others begin anew
+    failures = []
+    try:
+        for url in file.urls:
+            failure = _from_mirror(url, file, own, progress, timeout)
+            if failure is None:
+                own.replace(folder / file.name)
+                return []
+            failures.append(f"{url}: {failure}")
+    finally:
+        with suppress(FileNotFoundError):
+            own.replace(kept)
+    return failures
+
+
+def _from_mirror(url: str, file: RemoteFile, part: Path, progress: Progress, timeout: float) -> str | None:
+    """Brings `part` to its full length from one mirror and verifies it; says what went wrong, if anything did."""
+    failure = "broke off too often"
+    for _ in range(CUTS):
+        have = part.stat().st_size if part.exists() else 0
+        if have < file.size:
+            try:
+                _append(url, file, part, have, progress, timeout)
+            except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+                failure = str(getattr(error, "reason", None) or error) or type(error).__name__
+            came = part.stat().st_size if part.exists() else 0
+            if came < file.size:
+                if came <= have:
+                    return failure
+                continue
+        if _md5(part) == file.md5:
+            return None
+        part.unlink()
+        if have == 0:
+            return f"sent a file that is not the published one (expected MD5 {file.md5})"
+    return failure
+
+
+def _append(url: str, file: RemoteFile, part: Path, have: int, progress: Progress, timeout: float) -> None:
+    """Fetches what is missing after the first `have` bytes; a server that knows no ranges sends the whole again."""
+    headers = {"User-Agent": "convarium", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310  (the URLs are those of `published`)
+    with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
+        goes_on = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        with part.open("ab" if goes_on else "wb") as out:
+            _copy(response, out, file, have if goes_on else 0, progress)
+
+
+def _copy(response: http.client.HTTPResponse, out: IO[bytes], file: RemoteFile, done: int, progress: Progress) -> None:
+    while done <= file.size:  # one byte more than promised is enough to know that it is another file
+        try:
+            chunk = response.read1(CHUNK)
+        except OSError as error:
+            raise ConnectionError(str(error)) from error  # to be told from a disk that is full
+        if not chunk:
+            return
+        out.write(chunk)
+        done += len(chunk)
+        progress(file.name, min(done, file.size), file.size)
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

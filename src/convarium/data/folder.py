@@ -1,0 +1,149 @@
+"""A user's own images, one folder a class.
+
+    photos/train/cat/1.jpg …  photos/test/cat/7.jpg …    divided already: `test/`, or `val/` where there is no `test/`
+    photos/cat/1.jpg …                                   not divided: a fixed fifth of every class is the test split
+
+Where there are both, `val/` is the validation split. Files that are no images by their suffix are passed over.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from convarium.data.images import DIVISION_SEED, ImageData
+from convarium.errors import DataError
+
+Listed = list[tuple[Path, int]]
+"""Image files with their labels."""
+
+_ORIENTATION = 0x0112
+"""The EXIF tag that says how a camera was held; from 5 on, height and width are exchanged."""
+
+
+def load_folder(path: Path, *, side: int | None = None) -> tuple[ImageData, ImageData | None, ImageData]:
+    """Reads a folder of images into train, validation (None: to be held out of train) and test.
+
+    All images are brought to one size, bilinearly: `side`×`side`, or else the median height and width of the training
+    images. They are grey if all training images are, else RGB. A turned camera is turned back.
+
+    Raises:
+        DataError: there are no classes, a class is empty or only in one of the splits, or an image cannot be read.
+    """
+    if not path.is_dir():
+        raise DataError(f"there is no folder {path}", hint="write folder:PATH with the path of a folder of classes")
+    divided = _is_divided(path)
+    if divided:
+        names, train = _listed(path / "train")
+        has_test = (path / "test").is_dir()
+        test = _of_classes(path / "test" if has_test else path / "val", names)
+        validation = _of_classes(path / "val", names) if has_test and (path / "val").is_dir() else None
+    else:
+        names, everything = _listed(path)
+        train, test = _divided(everything, names, path)
+        validation = None
+    with ThreadPoolExecutor() as pool:
+        headers = list(pool.map(_header, [file for file, _ in train]))
+        grey = all(mode in ("1", "L", "LA") or mode.startswith("I") for mode, _, _ in headers)
+        height, width = (side, side) if side else tuple(int(np.median([h[k] for h in headers])) for k in (1, 2))
+        decode = partial(_pixels, grey=grey, height=height, width=width)
+
+        def read(listed: Listed) -> ImageData:
+            images = torch.empty(len(listed), 1 if grey else 3, height, width, dtype=torch.uint8)
+            for image, pixels in zip(images, pool.map(decode, [file for file, _ in listed]), strict=True):
+                image.copy_(pixels)
+            return ImageData(images, torch.tensor([label for _, label in listed]), tuple(names))
+
+        return read(train), read(validation) if validation else None, read(test)
+
+
+def _is_divided(path: Path) -> bool:
+    if not (path / "train").is_dir():
+        return False
+    if not ((path / "test").is_dir() or (path / "val").is_dir()):
+        raise DataError(f"{path} has a folder train, but neither test nor val", hint="add test, with the same classes")
+    return True
+
+
+def _classes(path: Path) -> list[str]:
+    return sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _listed(path: Path) -> tuple[list[str], Listed]:
+    names = _classes(path)
+    if len(names) < 2:
+        raise DataError(
+            f"{path} has {len(names) or 'no'} class{'' if names else 'es'}",
+            expected="two folders or more, one a class, with images in them",
+        )
+    return names, _of_classes(path, names)
+
+
+def _of_classes(path: Path, names: Sequence[str]) -> Listed:
+    found = _classes(path)
+    if found != list(names):
+        odd = sorted(set(found) ^ set(names))
+        raise DataError(
+            f"{path} has not the classes of the training images",
+            hint=f"{', '.join(odd)} must be in both or in neither",
+        )
+    suffixes = Image.registered_extensions()
+    listed: Listed = []
+    for label, name in enumerate(names):
+        files = [p for p in (path / name).rglob("*") if p.suffix.lower() in suffixes and not p.name.startswith(".")]
+        if not files:
+            raise DataError(
+                f"class {name!r} is empty: no image in {path / name}", hint="add images, or delete the folder"
+            )
+        listed += [(file, label) for file in sorted(files, key=lambda p: p.as_posix())]
+    return listed
+
+
+def _divided(everything: Listed, names: Sequence[str], path: Path) -> tuple[Listed, Listed]:
+    """Takes a fifth of every class, one image at least, for the test split, by a fixed seed."""
+    generator = torch.Generator().manual_seed(DIVISION_SEED)
+    train: Listed = []
+    test: Listed = []
+    for label, name in enumerate(names):
+        files = [item for item in everything if item[1] == label]
+        if len(files) < 2:
+            raise DataError(
+                f"class {name!r} has one image", expected="two or more", hint=f"add images to {path / name}"
+            )
+        order = torch.randperm(len(files), generator=generator).tolist()
+        held_out = max(1, len(files) // 5)
+        test += [files[i] for i in sorted(order[:held_out])]
+        train += [files[i] for i in sorted(order[held_out:])]
+    return train, test
+
+
+def _header(file: Path) -> tuple[str, int, int]:
+    """Mode, height and width of an image as it is looked at, without decoding its pixels."""
+    try:
+        with Image.open(file) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) >= 5
+            mode = "RGB" if image.mode == "P" else image.mode
+            return (mode, image.width, image.height) if turned else (mode, image.height, image.width)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _broken(file, error) from error
+
+
+def _pixels(file: Path, *, grey: bool, height: int, width: int) -> torch.Tensor:
+    """(c, height, width) uint8"""
+    try:
+        with Image.open(file) as opened:
+            image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            image = image.convert("L" if grey else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _broken(file, error) from error
+    return torch.from_numpy(np.array(image)).reshape(height, width, -1).permute(2, 0, 1)
+
+
+def _broken(file: Path, error: Exception) -> DataError:
+    return DataError(f"cannot read the image {file}: {error}", hint="repair or delete it")
