@@ -11,6 +11,7 @@ from convarium.models import lenet as _lenet
 from convarium.models import mlp as _mlp
 from convarium.models import mnist_resnet as _mnist_resnet
 from convarium.models import nin as _nin
+from convarium.models import preact_resnet as _preact_resnet
 from convarium.models import residual_cnn as _residual_cnn
 from convarium.models import resnet as _resnet
 from convarium.models import resnet_imagenet as _resnet_imagenet
@@ -18,10 +19,12 @@ from convarium.models import vgg as _vgg
 from convarium.models.alexnet import alexnet
 from convarium.models.densenet import densenet
 from convarium.models.googlenet import googlenet
+from convarium.models.identity_mappings import residual_variant
 from convarium.models.lenet import lenet
 from convarium.models.mlp import memory_mlp, residual_mlp
 from convarium.models.mnist_resnet import mnist_resnet
 from convarium.models.nin import nin
+from convarium.models.preact_resnet import preact_resnet
 from convarium.models.residual_cnn import residual_cnn
 from convarium.models.resnet import plain, resnet
 from convarium.models.resnet_imagenet import resnet18, resnet34, resnet50
@@ -47,6 +50,8 @@ MODELS: dict[str, Factory] = {
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
+    "preact_resnet": preact_resnet,
+    "residual_variant": residual_variant,
 }
 
 PRESETS: dict[str, Preset] = {
@@ -61,4 +66,5 @@ PRESETS: dict[str, Preset] = {
     **_googlenet.PRESETS,
     **_resnet.PRESETS,
     **_resnet_imagenet.PRESETS,
+    **_preact_resnet.PRESETS,
 }

@@ -8,8 +8,7 @@ arXiv 1608.06993.
     transition:  norm ─ act ─ conv 1×1, compressed ─ average pool 2
 
 The stem has 2k channels, or the 16 of the paper's basic network where there is neither a bottleneck nor compression.
-Dropout, which the paper uses only where images are not augmented, is left out. The @huang2017 presets start fan-out, as
-in the authors' code.
+Dropout, which the paper has where images are not augmented, is left out. @huang2017 starts fan-out, as its code does.
 """
 
 from typing import Literal
