@@ -19,7 +19,7 @@
     conv                    norm(conv 1×1(x)) + F(x)                               12.22
     dropout                 dropout(x) + F(x), rate 0.5                            fails
 
-The errors are the paper's on CIFAR-10 at depth 110, the shortcuts' with the original placement. Where the shape changes,
+The errors are the paper's on CIFAR-10 at depth 110, the shortcuts' in the original placement. Where the shape changes,
 x in the sum is every second pixel of x and channels of zeros (option A). As in the appendix, the first unit of both
 pre-activations leaves out what F would begin with, since the stem ends with it.
 """
@@ -146,9 +146,9 @@ def residual_variant(
     order, after, end = _ORDER[placement]
     units = []
     for i, (c_in, c_out, stride) in enumerate(stages((16, 32, 64), (n, n, n), c_in=16)):
-        residual = _sequence(order.removeprefix(end) if i == 0 else order, c_in, c_out, stride, activation)
+        f = _sequence(order.removeprefix(end) if i == 0 else order, c_in, c_out, stride, activation)
         add = _sum(shortcut, gate_bias, c_in, c_out, stride)
-        units.append(ResidualUnit(residual, add, _sequence(after, c_out, c_out, 1, activation)))
+        units.append(ResidualUnit(f, add, _sequence(after, c_out, c_out, 1, activation)))
     head = [*_sequence(end, 64, 64, 1, activation), *classifier(64, spec.classes)]
     network = assemble([*conv_norm(spec.channels, 16), activation()], units, head)
     initialise(network, init, activation)
