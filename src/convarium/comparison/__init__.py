@@ -2,9 +2,9 @@
 
 from convarium.comparison.compare import Comparison, compare_runs
 from convarium.comparison.metrics import METRICS, Metric, best_epoch, first_to_reach, metric_of
-from convarium.comparison.rows import Decision, Row
+from convarium.comparison.rows import Decision, Row, mean_of
 from convarium.comparison.tables import as_json, class_differences
-from convarium.comparison.verdicts import Contrast, contrast
+from convarium.comparison.verdicts import Contrast, contrast, with_failures
 
 __all__ = [
     "METRICS",
@@ -19,5 +19,7 @@ __all__ = [
     "compare_runs",
     "contrast",
     "first_to_reach",
+    "mean_of",
     "metric_of",
+    "with_failures",
 ]

@@ -11,6 +11,7 @@ from convarium.statistics import (
     LEVEL,
     Difference,
     Equivalence,
+    Interval,
     difference,
     equivalence,
     mcnemar,
@@ -36,6 +37,12 @@ class Contrast:
     difference: Difference | None
     equivalence: Equivalence | None
     sentence: str
+
+    @property
+    def interval(self) -> Interval | None:
+        """Of the difference, simultaneous at 95 %."""
+        found = self.difference
+        return None if found is None or found.low is None or found.high is None else Interval(found.low, found.high)
 
 
 def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin: float | None = None) -> Contrast:

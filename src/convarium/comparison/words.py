@@ -36,6 +36,11 @@ def quantity(metric: Metric, value: float) -> str:
     return f"{minus(f'{scaled:.3g}')} {metric.unit}"
 
 
+def exact(metric: Metric, value: float) -> str:
+    """A published value, with the digits it was published with: "91.06 %"."""
+    return f"{100 * value:.6g} %" if metric.kind == "accuracy" else f"{value:,.10g} {metric.unit}"
+
+
 def level(metric: Metric, value: float, width: float | None = None) -> str:
     """One value of a metric: "98.2 %", "0.043 nats", "61,706 parameters"."""
     (written,) = amounts(metric, [value], width)

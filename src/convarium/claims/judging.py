@@ -1,0 +1,209 @@
+"""Claims held against a comparison.
+
+A claim is supported or refuted only where the evidence says so; all else is undecided, and the verdict says why. No
+claim is judged more leniently than the comparison's own table: its intervals hold at once over at least the table's
+family.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from scipy import stats
+
+from convarium.claims.kinds import Better, Claim, Equivalent, Fails, Ordered, Reproduces
+from convarium.comparison import Comparison, Contrast, Metric, Row, contrast, mean_of, metric_of, with_failures, words
+from convarium.errors import ConvariumError
+from convarium.statistics import LEVEL, Estimate, margin_of, prediction_interval
+
+Judgement = Literal["supported", "refuted", "undecided"]
+FEWEST_RUNS = 5
+"""A published number is judged by at least so many runs."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the evidence says about a claim.
+
+    Attributes:
+        sentence: begins with the outcome.
+        measured: the metric of the claim's own row, of an order's first one; None where it has no mean.
+        n: runs that the verdict rests on, of the row that has the fewest.
+    """
+
+    claim: Claim
+    outcome: Judgement
+    sentence: str
+    measured: Estimate | None
+    n: int
+
+
+def judge(claim: Claim, comparison: Comparison) -> Verdict:
+    """Holds a claim against a comparison.
+
+    Raises:
+        SpecError: a label or metric that the comparison does not have.
+        ConvariumError: a claim that cannot be judged as it is written: an accuracy above 1, an order of one label, or
+            an equivalence without a margin.
+    """
+    match claim:
+        case Reproduces():
+            return _reproduces(claim, comparison)
+        case Better():
+            return _better(claim, comparison)
+        case Equivalent():
+            return _equivalent(claim, comparison)
+        case Ordered():
+            return _ordered(claim, comparison)
+        case Fails():
+            return _fails(claim, comparison)
+
+
+def _reproduces(claim: Reproduces, comparison: Comparison) -> Verdict:
+    metric, row = metric_of(claim.metric), comparison.row(claim.label)
+    if metric.kind == "accuracy" and not 0 <= claim.value <= 1:
+        raise ConvariumError(
+            f"the value claimed for {claim.label!r} is no accuracy",
+            expected="a fraction of 1",
+            received=claim.value,
+            hint=f"write {claim.value / 100:g} for {claim.value:g} %",
+        )
+    values = list(row.values(metric).values())
+    measured = mean_of(values)
+    published = f"the published {words.exact(metric, claim.value)} ({claim.source})"
+    outcome: Judgement = "undecided"
+    if metric.kind == "time":
+        text = f"{published} was timed elsewhere, and times hold within one environment only"
+    elif measured is None:
+        text = f"{row.label} has no mean of {metric.title} to hold against {published}"
+    elif metric.kind == "size":
+        outcome = "supported" if measured.mean == claim.value else "refuted"
+        text = f"{row.label} has {words.level(metric, measured.mean)}, against {published}"
+    elif measured.n < FEWEST_RUNS:
+        text = (
+            f"{row.label} gave {words.mean(metric, measured)} in {metric.title}; {published} is judged by "
+            f"{FEWEST_RUNS} trained runs or more"
+        )
+    else:
+        margin = claim.margin if claim.margin is not None else _margin(comparison, metric)
+        outcome, text = _one_more_draw(claim, metric, row, values, measured, margin, published)
+    return _verdict(claim, metric, [row], outcome, with_failures((row,), text))
+
+
+def _one_more_draw(
+    claim: Reproduces,
+    metric: Metric,
+    row: Row,
+    values: list[float],
+    measured: Estimate,
+    margin: float | None,
+    published: str,
+) -> tuple[Judgement, str]:
+    predicted = prediction_interval(values, runs=claim.runs)
+    if predicted is None:
+        text = f"{row.label} gave {words.mean(metric, measured)}; without any spread {published} cannot be judged"
+        return "undecided", text
+    middle, low, high = words.interval(metric, measured.mean, predicted.low, predicted.high)
+    off = abs(measured.mean - claim.value)
+    inside, near = claim.value in predicted, margin is None or off <= margin
+    more = "one more run" if claim.runs == 1 else f"the mean of {claim.runs} more runs"
+    text = (
+        f"{row.label} gave {middle} in {metric.title}, {more} would lie between {low} and {high} (95 % prediction "
+        f"interval, {words.count(measured.n, 'seed')}), and {published} lies {'inside' if inside else 'outside'}, "
+        f"{words.quantity(metric, off)} from the mean"
+    )
+    if margin is not None:
+        text += f" ({'within' if near else 'beyond'} the margin of {words.quantity(metric, margin)})"
+    if inside and near:
+        return "supported", text
+    return ("undecided" if inside or (near and margin is not None) else "refuted"), text
+
+
+def _better(claim: Better, comparison: Comparison) -> Verdict:
+    metric, rows = metric_of(claim.metric), [comparison.row(claim.label), comparison.row(claim.than)]
+    outcome, text = _stands(comparison, metric, rows[0], rows[1], claim.by, comparison.family)
+    if claim.by:
+        text += f"; more than {words.quantity(metric, claim.by)} is claimed"
+    return _verdict(claim, metric, rows, outcome, text)
+
+
+def _equivalent(claim: Equivalent, comparison: Comparison) -> Verdict:
+    metric, rows = metric_of(claim.metric), [comparison.row(claim.label), comparison.row(claim.to)]
+    margin = claim.margin if claim.margin is not None else _margin(comparison, metric)
+    if margin is None:
+        raise ConvariumError(
+            f"equivalence in {metric.name} has no margin of its own", hint="give the claim one: Equivalent(…, margin=…)"
+        )
+    found = contrast(rows[0], rows[1], metric, family=comparison.family, margin=margin)
+    outcome: Judgement = "undecided"
+    if found.equivalence is not None and found.equivalence.equivalent:
+        outcome = "supported"
+    elif (interval := found.interval) is not None and (interval.low > margin or interval.high < -margin):
+        outcome = "refuted"
+    text = found.sentence
+    if outcome != "supported":
+        text += f"; the margin is {words.quantity(metric, margin)}"
+    return _verdict(claim, metric, rows, outcome, text)
+
+
+def _ordered(claim: Ordered, comparison: Comparison) -> Verdict:
+    metric, rows = metric_of(claim.metric), [comparison.row(name) for name in claim.labels]
+    if len(rows) < 2:
+        raise ConvariumError("an order needs at least two labels", received=list(claim.labels))
+    family = max(comparison.family, len(rows) - 1)
+    found = [_stands(comparison, metric, one, other, 0.0, family) for one, other in pairwise(rows)]
+    outcomes = {outcome for outcome, _ in found}
+    whole: Judgement = "refuted" if "refuted" in outcomes else "undecided" if "undecided" in outcomes else "supported"
+    return _verdict(claim, metric, rows, whole, "; ".join(text for _, text in found))
+
+
+def _fails(claim: Fails, comparison: Comparison) -> Verdict:
+    row = comparison.row(claim.label)
+    failed, n = row.diverged + row.at_chance, row.n + row.diverged + row.at_chance
+    runs = words.count(n, "run")
+    text = f"{failed} of {runs} of {row.label} failed ({row.diverged} diverged, {row.at_chance} at chance)"
+    outcome: Judgement = "undecided"
+    if n and stats.binomtest(failed, n, 0.5, alternative="greater").pvalue <= 1 - LEVEL:
+        outcome = "supported"
+    elif n and stats.binomtest(failed, n, 0.5, alternative="less").pvalue <= 1 - LEVEL:
+        outcome = "refuted"
+    if outcome == "undecided":
+        text += ", which does not settle what more than half of all runs would do"
+    return Verdict(claim, outcome, f"{outcome}: {text}", row.measured, n)
+
+
+def _stands(
+    comparison: Comparison, metric: Metric, first: Row, second: Row, by: float, family: int
+) -> tuple[Judgement, str]:
+    """Whether `first` is better than `second` by more than `by`, and the sentence that says what was found.
+
+    Who fails more often does not win by the runs that were left over.
+    """
+    found = contrast(first, second, metric, family=family, margin=_margin(comparison, metric))
+    outcome = _direction(found, metric, by)
+    winner, loser = (first, second) if outcome == "supported" else (second, first)
+    if outcome != "undecided" and winner.failed * len(loser.runs) > loser.failed * len(winner.runs):
+        return "undecided", f"{found.sentence}; but {winner.label} failed more often"
+    return outcome, found.sentence
+
+
+def _direction(found: Contrast, metric: Metric, by: float) -> Judgement:
+    if found.interval is None:  # decided by rank or by fact, or not at all
+        known: dict[str, Judgement] = {"better": "supported", "worse": "refuted"}
+        return known.get(found.decision, "undecided") if not by else "undecided"
+    low, high = found.interval.low, found.interval.high
+    if not metric.higher_is_better:
+        low, high = -high, -low
+    return "supported" if low > by else "refuted" if high < by else "undecided"
+
+
+def _margin(comparison: Comparison, metric: Metric) -> float | None:
+    if metric.kind != "accuracy":
+        return None
+    return min(margin_of(run.recipe.dataset) for row in comparison.rows for run in row.runs)
+
+
+def _verdict(claim: Claim, metric: Metric, rows: list[Row], outcome: Judgement, text: str) -> Verdict:
+    values = [row.values(metric) for row in rows]
+    sentence = f"{outcome}: {text.removeprefix('undecided: ')}"
+    return Verdict(claim, outcome, sentence, mean_of(list(values[0].values())), min(map(len, values)))
