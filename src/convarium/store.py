@@ -82,7 +82,7 @@ class StudyRecord:
     name: str
     question: str
     compare: str
-    baseline: str
+    baseline: Any
     base: Mapping[str, Any]
     keys: tuple[str, ...]
     planned: int
@@ -272,8 +272,7 @@ def write_history(path: Path, history: tuple[Epoch, ...]) -> None:
 def read_history(path: Path) -> tuple[Epoch, ...]:
     """The rows of a run's `history.jsonl`; a training loss of null comes back as NaN."""
     rows = [json.loads(line) for line in (path / "history.jsonl").read_text("utf-8").splitlines()]
-    nan = {"train_loss": math.nan, "train_accuracy": math.nan}
-    return tuple(Epoch(**{k: nan.get(k) if v is None else v for k, v in row.items()}) for row in rows)
+    return tuple(Epoch(**(row | {"train_loss": math.nan} if row["train_loss"] is None else row)) for row in rows)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -22,7 +22,8 @@ from convarium.recipe import Recipe
 from convarium.records import Epoch, Outcome
 from convarium.store import Store, StoredRun, StudyRecord, write_history
 from convarium.training import Progress, fit
-from convarium.training.loop import check_batches, pick_device
+from convarium.training.loop import check_batches
+from convarium.training.scoring import pick_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class Study:
     question: str
     recipes: tuple[Recipe, ...]
     compare: str = "model"
-    baseline: str | None = None
+    baseline: Any = None
     claims: tuple[Claim, ...] = ()
     command: str | None = None
 
@@ -59,9 +60,9 @@ class Study:
         values = list(self.values)
         if self.baseline is not None and self.baseline not in values:
             raise RecipeError(f"baseline {self.baseline!r} is not compared", expected=" or ".join(map(repr, values)))
-        by_value: dict[tuple[str, int], Recipe] = {}
+        by_value: dict[tuple[Any, int], Recipe] = {}
         for recipe in self.recipes:
-            value = str(getattr(recipe, self.compare))
+            value = getattr(recipe, self.compare)
             if by_value.setdefault((value, recipe.seed), recipe) != recipe:
                 raise RecipeError(
                     f"two different recipes of the study share {self.compare}={value!r} and seed {recipe.seed}",
@@ -69,9 +70,9 @@ class Study:
                 )
 
     @property
-    def values(self) -> tuple[str, ...]:
-        """The compared values as texts, in order of appearance."""
-        return tuple(dict.fromkeys(str(getattr(recipe, self.compare)) for recipe in self.recipes))
+    def values(self) -> tuple[Any, ...]:
+        """The compared values, in order of appearance."""
+        return tuple(dict.fromkeys(getattr(recipe, self.compare) for recipe in self.recipes))
 
     @property
     def base(self) -> dict[str, Any]:
@@ -193,15 +194,16 @@ def compare_study(record: StudyRecord, store: Store) -> Comparison:
         raise StoreError(
             f"study {record.name!r} has no finished run yet", hint="start it again; it goes on where it stopped"
         )
-    return compare_runs(
-        runs,
-        by=record.compare,
-        baseline=record.baseline,
-        question=record.question,
-        command=record.command,
-        planned=len(record.keys),
-        extended=len(record.keys) - record.planned,
+    comparison = compare_runs(
+        runs, by=record.compare, baseline=record.baseline, question=record.question, command=record.command
     )
+    notes = list(comparison.notes)
+    if len(runs) < len(record.keys):
+        notes.append(f"{len(runs)} of the {len(record.keys)} planned runs are finished.")
+    if record.planned < len(record.keys):
+        added = len(record.keys) - record.planned
+        notes.append(f"The study was planned with {record.planned} runs; {added} were added afterwards.")
+    return dataclasses.replace(comparison, notes=tuple(notes))
 
 
 def check_recipe(recipe: Recipe, splits: Splits) -> None:
@@ -218,19 +220,25 @@ def _record(study: Study, keys: Sequence[str], store: Store) -> StudyRecord:
     base = study.base
     found = store.find_study(study.name)
     if found is None:
-        first = study.baseline or study.values[0]
+        first = study.values[0] if study.baseline is None else study.baseline
         n = len(keys)
         return StudyRecord(study.name, study.question, study.compare, first, base, tuple(keys), n, study.command)
     was, now = ({"compare": r.compare, **r.base} for r in (found, study))
     differing = [n for n in {**was, **now} if was.get(n) != now.get(n)]
     if differing:
-        n = differing[0]
+        name = differing[0]
         raise StoreError(
-            f"study {study.name!r} exists with another base recipe: {n} was {was.get(n)!r} and is now {now.get(n)!r}",
+            f"study {study.name!r} exists with another base recipe: "
+            f"{name} was {was.get(name)!r} and is now {now.get(name)!r}",
             hint="choose another --name; more seeds or networks extend a study, other settings do not",
         )
     together = tuple(dict.fromkeys((*found.keys, *keys)))
-    return dataclasses.replace(found, keys=together, baseline=study.baseline or found.baseline, command=study.command)
+    return dataclasses.replace(
+        found,
+        keys=together,
+        baseline=found.baseline if study.baseline is None else study.baseline,
+        command=study.command,
+    )
 
 
 def _finished(

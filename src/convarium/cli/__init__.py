@@ -15,7 +15,8 @@ from convarium.cli.commands import COMMANDS
 from convarium.cli.terminal import note
 from convarium.errors import ConvariumError
 
-DESCRIPTION = """Trains the classic convolutional networks side by side, fairly and fast, and says which differences are real.
+DESCRIPTION = """Trains the classic convolutional networks side by side, fairly and fast,
+and says which differences are real.
 
 Begin with: convarium compare lenet residual_cnn"""
 
@@ -44,11 +45,12 @@ def _parse(argv: list[str]) -> "functools.partial[None] | None":
     width = os.environ.get("COLUMNS")
     try:
         with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(complaint):
-            if not {"-h", "--help"} & set(argv):
+            if argv and not {"-h", "--help"} & set(argv):
                 os.environ["COLUMNS"] = "1000"  # a complaint that is not folded can be read back
-            return tyro.extras.subcommand_cli_from_dict(
-                COMMANDS, args=argv or ["--help"], prog="convarium", description=DESCRIPTION, compact_help=True
+            command: functools.partial[None] = tyro.extras.subcommand_cli_from_dict(
+                COMMANDS, args=argv or ["--help"], prog="convarium", description=DESCRIPTION
             )
+            return command
     except SystemExit as stop:
         if not stop.code:
             sys.stdout.write(shown.getvalue())
@@ -59,7 +61,7 @@ def _parse(argv: list[str]) -> "functools.partial[None] | None":
 
 
 def _one_sentence(boxed: str) -> str:
-    """tyro's boxed complaint as one sentence with a way out."""
+    """Tyro's boxed complaint as one sentence with a way out."""
     lines = [re.sub(r"[─│╭╮╰╯]", " ", line).strip() for line in boxed.splitlines()]
     blocks: list[list[str]] = [[]]
     for line in lines:

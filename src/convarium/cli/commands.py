@@ -13,15 +13,17 @@ from typing import Annotated, Literal
 import torch
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
-from convarium import describe as describing
 from convarium.building import resolve
 from convarium.cli.flags import given_fields, recipe_flags
 from convarium.cli.terminal import note, say, say_json, study_progress, table
-from convarium.comparison import Comparison
 from convarium.comparison import as_json as comparison_as_json
 from convarium.cost import count_parameters
 from convarium.data import DATASETS, check, fetch, load_data
 from convarium.data.images import Splits
+from convarium.describe import as_diff, as_tree, diff_as_json
+from convarium.describe import as_json as description_as_json
+from convarium.describe import describe as describe_model
+from convarium.describe import diff as diff_models
 from convarium.errors import ConvariumError, RecipeError, SpecError
 from convarium.models import MODELS, PRESETS
 from convarium.models.layers import ACTIVATIONS
@@ -31,7 +33,7 @@ from convarium.records import ImageSpec, Scores
 from convarium.report import as_csv, as_latex, as_markdown, as_rich, write_report
 from convarium.spec import parse
 from convarium.statistics import smallest_difference
-from convarium.store import Store, StudyRecord
+from convarium.store import Store
 from convarium.study import Study, compare_study, grid, run, train_one
 from convarium.training import evaluate as evaluate_network
 from convarium.weights import load_weights
@@ -57,7 +59,13 @@ def list_(
         say_json(rows)
     else:
         columns = list(rows[0])
-        say(table(columns, [[f"{v:,}" if isinstance(v, int) else v for v in row.values()] for row in rows], right=["parameters"]))
+        say(
+            table(
+                columns,
+                [[f"{v:,}" if isinstance(v, int) else v for v in row.values()] for row in rows],
+                right=["parameters"],
+            )
+        )
 
 
 def describe(
@@ -77,11 +85,11 @@ def describe(
     if (model is None) == (diff is None):
         raise SpecError("describe takes a MODEL, or --diff A B")
     if diff is not None:
-        difference = describing.diff(*diff, _native_image(diff[0], dataset))
-        say_json(describing.diff_as_json(difference)) if as_json else say(describing.as_diff(difference))
+        difference = diff_models(*diff, _native_image(diff[0], dataset))
+        say_json(diff_as_json(difference)) if as_json else say(as_diff(difference))
     elif model is not None:
-        described = describing.describe(model, _native_image(model, dataset))
-        say_json(describing.as_json(described)) if as_json else say(describing.as_tree(described))
+        described = describe_model(model, _native_image(model, dataset))
+        say_json(description_as_json(described)) if as_json else say(as_tree(described))
 
 
 def train(
@@ -108,7 +116,9 @@ def train(
         scores = {name: _plain(s) for name, s in (("validation", outcome.validation), ("test", outcome.test)) if s}
         facts = {"run": str(done.path), "key": done.key, "status": outcome.status, "message": outcome.message}
         history = [json.loads(line) for line in (done.path / "history.jsonl").read_text("utf-8").splitlines()]
-        say_json(facts | {"scores": scores, "cost": outcome.cost and dataclasses.asdict(outcome.cost), "history": history})
+        say_json(
+            facts | {"scores": scores, "cost": outcome.cost and dataclasses.asdict(outcome.cost), "history": history}
+        )
         return
     if outcome.test is None:
         say(f"{planned.model} seed {planned.seed} {outcome.status}: {outcome.message}")
@@ -148,7 +158,9 @@ def compare(
         name: of the study; a study of this name is extended by more seeds or networks.
     """
     if seeds < 1:
-        raise RecipeError("seeds is out of range", expected="at least 1", received=seeds, hint="5 or more tell something")
+        raise RecipeError(
+            "seeds is out of range", expected="at least 1", received=seeds, hint="5 or more tell something"
+        )
     if not models:
         raise SpecError("compare needs at least one network", hint="try: convarium compare lenet residual_cnn")
     bases = [_recipe(model, preset, given_fields(recipe, argv)) for model in dict.fromkeys(models)]
@@ -164,12 +176,16 @@ def compare(
     )
     if len(names) > 1 and seeds > 1:
         smallest = smallest_difference(seeds, family=len(names) - 1)
-        note(f"{len(recipes)} runs; {seeds} seeds each can resolve differences of {smallest:.1f} standard deviations between seeds")
+        note(f"{len(recipes)} runs; {seeds} seeds each resolve {smallest:.1f} standard deviations between seeds")
     kept = Store(store)
     with study_progress() as progress:
         comparison = run(study, kept, device=device, data_dir=data_dir, progress=progress)
     page = write_report(comparison, kept.root / "studies" / study.name / "report.html")
-    say_json(comparison_as_json(comparison) | {"study": study.name, "report": str(page)}) if as_json else _show(comparison, study.name, page)
+    if as_json:
+        say_json(comparison_as_json(comparison) | {"study": study.name, "report": str(page)})
+        return
+    say(as_rich(comparison))
+    say(f"study:  {study.name}\nreport: {page}")
 
 
 def results(
@@ -200,7 +216,9 @@ def results(
         say(as_rich(comparison))
 
 
-def report(study: Positional[str], *, store: StoreFlag = Path(), out: Path | None = None, as_json: JsonFlag = False) -> None:
+def report(
+    study: Positional[str], *, store: StoreFlag = Path(), out: Path | None = None, as_json: JsonFlag = False
+) -> None:
     """A study's page: one HTML file that opens offline.
 
     Args:
@@ -251,8 +269,9 @@ def evaluate(
     if as_json:
         say_json(_plain(scores))
         return
-    say(f"{split} accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.n:,} images, calibration error {scores.calibration_error:.3f}")
-    say(table(["class", "accuracy"], [[k, "–" if v is None else f"{v:.2%}"] for k, v in scores.per_class.items()], right=["accuracy"]))
+    say(f"{split} accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.n:,} images")
+    classes = [[name, "–" if accuracy is None else f"{accuracy:.2%}"] for name, accuracy in scores.per_class.items()]
+    say(table(["class", "accuracy"], classes, right=["accuracy"]))
 
 
 def data(
@@ -269,7 +288,10 @@ def data(
         datasets: names; none: all of them.
     """
     names = datasets or tuple(DATASETS)
-    rows = [{"dataset": name, action: str((fetch if action == "fetch" else check)(name, data_dir=data_dir))} for name in names]
+    rows = [
+        {"dataset": name, action: str((fetch if action == "fetch" else check)(name, data_dir=data_dir))}
+        for name in names
+    ]
     say_json(rows) if as_json else say(table(list(rows[0]), [list(row.values()) for row in rows]))
 
 
@@ -334,11 +356,6 @@ def _study_name(bases: list[Recipe]) -> str:
     return f"{Path(bases[0].dataset).name}-{words}-{digest}"
 
 
-def _show(comparison: Comparison, name: str, page: Path) -> None:
-    say(as_rich(comparison))
-    say(f"study:  {name}\nreport: {page}")
-
-
 def _plain(scores: Scores) -> dict[str, object]:
     return {"accuracy": scores.accuracy, "loss": scores.loss, "per_class": dict(scores.per_class), "n": scores.n}
 
@@ -348,7 +365,7 @@ def _and(names: list[str]) -> str:
 
 
 def _deferred(command: Callable[..., None]) -> Callable[..., "functools.partial[None]"]:
-    """tyro calls what it has parsed at once; this makes it return the call instead."""
+    """Tyro calls what it has parsed at once; this makes it return the call instead."""
 
     @functools.wraps(command)
     def later(*args: object, **options: object) -> "functools.partial[None]":
@@ -357,17 +374,16 @@ def _deferred(command: Callable[..., None]) -> Callable[..., "functools.partial[
     return later
 
 
-COMMANDS = {
-    name: _deferred(command)
-    for name, command in {
-        "list": list_,
-        "describe": describe,
-        "train": train,
-        "compare": compare,
-        "results": results,
-        "report": report,
-        "evaluate": evaluate,
-        "data": data,
-    }.items()
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "list": list_,
+    "describe": describe,
+    "train": train,
+    "compare": compare,
+    "results": results,
+    "report": report,
+    "evaluate": evaluate,
+    "data": data,
 }
+
+COMMANDS = {name: _deferred(command) for name, command in _COMMANDS.items()}
 """Name → command, in the order in which help shows them."""

@@ -9,14 +9,16 @@ import tyro
 
 from convarium.recipe import Recipe
 
-_HELP = {p.arg_name: " ".join((p.description or "").split()) for p in docstring_parser.parse(Recipe.__doc__ or "").params}
+_HELP = {
+    p.arg_name: " ".join((p.description or "").split()) for p in docstring_parser.parse(Recipe.__doc__ or "").params
+}
 
 
 def recipe_flags(*, without: Iterable[str]) -> Any:
     """A dataclass of the recipe's fields, less some, for tyro to make flags of."""
     left_out = set(without)
     fields = [
-        (f.name, Annotated[f.type, tyro.conf.arg(help=_HELP[f.name])], f.default)  # type: ignore[valid-type]
+        (f.name, Annotated[f.type, tyro.conf.arg(help=_HELP[f.name])], f.default)
         for f in dataclasses.fields(Recipe)
         if f.name not in left_out
     ]

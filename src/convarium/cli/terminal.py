@@ -65,7 +65,12 @@ def study_progress() -> Iterator[Any]:
                 ERR.print(escape(f"note: {progress.notice}"), soft_wrap=True)
             if progress.finished:
                 kept += not progress.trained_now
-                bars.update(whole, total=progress.total, completed=progress.number, state=f"{kept} from the store" if kept else "")
+                bars.update(
+                    whole,
+                    total=progress.total,
+                    completed=progress.number,
+                    state=f"{kept} from the store" if kept else "",
+                )
                 if progress.trained_now and not ERR.is_terminal:
                     ERR.print(_line(progress), soft_wrap=True)
                 bars.reset(run, total=None, description="", state="")

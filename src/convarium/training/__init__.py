@@ -1,5 +1,6 @@
 """Training: the loop a student can read, and the step made fast."""
 
 from convarium.training.loop import Progress, fit
+from convarium.training.scoring import evaluate
 
-__all__ = ["Progress", "fit"]
+__all__ = ["Progress", "evaluate", "fit"]

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -13,19 +14,19 @@ from torch.nn import functional as F
 from convarium.building import build_model
 from convarium.cost import environment, measure_cost
 from convarium.data.batches import Batches
-from convarium.data.transforms import normalisation
 from convarium.data.images import ImageData, Splits
+from convarium.data.transforms import normalisation
 from convarium.errors import RecipeError
-from convarium.evaluation import predict_logits, scores
+from convarium.evaluation import scores
 from convarium.recipe import Recipe
 from convarium.records import Epoch, Outcome
 from convarium.schedules import parse_schedule, rate_factor
 from convarium.streams import stream
 from convarium.training.checkpoint import Progressed, load_checkpoint, save_checkpoint
+from convarium.training.scoring import logits_of, pick_device
 from convarium.training.step import exact_arithmetic, make_optimizer, make_step, set_learning_rate
 
 CHECKPOINT_SECONDS = 5.0
-EVALUATION_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -132,23 +133,6 @@ def fit(
         return _outcome(recipe, splits, network, state, device, began)
 
 
-def pick_device(device: torch.device | str | None) -> torch.device:
-    """The device asked for, or the best there is.
-
-    Raises:
-        RecipeError: no such device here.
-    """
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise RecipeError(f"unknown device {device!r}", hint="use cpu, cuda or cuda:0") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise RecipeError("there is no CUDA device here", hint="use --device cpu")
-    return chosen
-
-
 def check_batches(recipe: Recipe, splits: Splits) -> None:
     """Refuses, before anything is trained, what only the data can tell.
 
@@ -172,12 +156,6 @@ def check_batches(recipe: Recipe, splits: Splits) -> None:
         )
 
 
-def evaluation_batches(recipe: Recipe, data: ImageData, splits: Splits, device: torch.device) -> Batches:
-    """A split in its own order, preprocessed as the recipe says and not augmented."""
-    mean, std = normalisation(recipe.normalize, splits)
-    return Batches(data, batch_size=EVALUATION_BATCH, mean=mean, std=std, device=device)
-
-
 def _training_batches(recipe: Recipe, splits: Splits, device: torch.device) -> Batches:
     mean, std = normalisation(recipe.normalize, splits)
     return Batches(
@@ -197,23 +175,21 @@ def _look(
     network: nn.Module, data: ImageData, recipe: Recipe, splits: Splits, device: torch.device
 ) -> tuple[float, float]:
     """Mean loss and accuracy of the weights as they stand."""
-    logits = predict_logits(network, evaluation_batches(recipe, data, splits, device)).cpu()
+    logits = logits_of(network, data, recipe, splits, device)
     return float(F.cross_entropy(logits, data.labels.cpu())), float(
         (logits.argmax(1) == data.labels.cpu()).double().mean()
     )
 
 
 def _select(recipe: Recipe, state: Progressed, network: nn.Module) -> None:
-    """Keeps the weights of the epoch that the recipe selects; of equal ones the first."""
-    accuracies = {
-        "last": [row.epoch for row in state.history],
-        "best_validation": [row.validation_accuracy or 0.0 for row in state.history],
-        "best_test": [row.test_accuracy or 0.0 for row in state.history],
-    }[recipe.select]
+    """Keeps the weights of the epoch that the recipe selects; of equally good ones the first."""
+    state.selected_epoch, before = len(state.history), state.selected_epoch
     if recipe.select == "last":
-        state.selected_epoch = state.history[-1].epoch
-    elif all(accuracies[-1] > earlier for earlier in accuracies[:-1]):
-        state.selected_epoch = state.history[-1].epoch
+        return
+    of = attrgetter("validation_accuracy" if recipe.select == "best_validation" else "test_accuracy")
+    if before and of(state.history[-1]) <= of(state.history[before - 1]):
+        state.selected_epoch = before
+    else:
         state.selected = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
@@ -223,19 +199,19 @@ def _outcome(
     diverged = not math.isfinite(state.history[-1].train_loss)
     if state.selected and not diverged:
         network.load_state_dict(state.selected)
-    images_seen = sum(_sizes(recipe, len(splits.train))) * len(state.history)
-
-    def logits_of(data: ImageData) -> Tensor:
-        return predict_logits(network, evaluation_batches(recipe, data, splits, device)).cpu()
+    n = len(splits.train)
+    images_seen = len(state.history) * (n - n % recipe.batch_size if recipe.drop_last else n)
 
     names = splits.train.class_names
-    validation = (
-        None
-        if diverged or not len(splits.validation)
-        else scores(logits_of(splits.validation), splits.validation.labels, names)
-    )
+    validation = None
+    if len(splits.validation) and not diverged:
+        validation = scores(
+            logits_of(network, splits.validation, recipe, splits, device), splits.validation.labels, names
+        )
     seconds = {"train_seconds": state.train_seconds, "total_seconds": time.perf_counter() - began}
-    test_logits = None if diverged else logits_of(splits.test)  # the one look at the test split
+    test_logits = (
+        None if diverged else logits_of(network, splits.test, recipe, splits, device)
+    )  # the one look at the test split
     return Outcome(
         status="diverged" if diverged else "finished",
         message=f"the training loss was not finite in epoch {len(state.history)}" if diverged else None,
@@ -251,10 +227,3 @@ def _outcome(
         labels=splits.test.labels.cpu().numpy(),
         weights={name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()},
     )
-
-
-def _sizes(recipe: Recipe, n: int) -> Iterator[int]:
-    """The sizes of an epoch's batches."""
-    yield from [recipe.batch_size] * (n // recipe.batch_size)
-    if not recipe.drop_last and n % recipe.batch_size:
-        yield n % recipe.batch_size

@@ -1,0 +1,63 @@
+"""A network with its weights on a split: logits and scores, on the images as its recipe preprocesses them."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from convarium.data.batches import Batches
+from convarium.data.images import ImageData, Splits
+from convarium.data.transforms import normalisation
+from convarium.errors import RecipeError
+from convarium.evaluation import predict_logits, scores
+from convarium.recipe import Recipe
+from convarium.records import Scores
+
+EVALUATION_BATCH = 500
+
+
+def logits_of(
+    network: nn.Module, data: ImageData, recipe: Recipe, splits: Splits, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Logits (n, classes) of a split in its own order, preprocessed as the recipe says and not augmented."""
+    mean, std = normalisation(recipe.normalize, splits)
+    batches = Batches(data, batch_size=EVALUATION_BATCH, mean=mean, std=std, device=device)
+    return predict_logits(network, batches.epoch(0)).cpu()
+
+
+def evaluate(
+    network: nn.Module,
+    recipe: Recipe,
+    splits: Splits,
+    *,
+    split: Literal["test", "validation"] = "test",
+    device: torch.device | str | None = None,
+) -> Scores:
+    """Scores of a network with its weights, on the images as the recipe preprocesses them.
+
+    Raises:
+        RecipeError: the recipe holds no validation images out.
+    """
+    data = splits.test if split == "test" else splits.validation
+    if not len(data):
+        raise RecipeError(f"{recipe.dataset} has no validation images under this recipe", hint="use --split test")
+    device = pick_device(device)
+    logits = logits_of(network.to(device), data, recipe, splits, device)
+    return scores(logits, data.labels, data.class_names)
+
+
+def pick_device(device: torch.device | str | None) -> torch.device:
+    """The device asked for, or the best there is.
+
+    Raises:
+        RecipeError: no such device here.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise RecipeError(f"unknown device {device!r}", hint="use cpu, cuda or cuda:0") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("there is no CUDA device here", hint="use --device cpu")
+    return chosen
