@@ -10,17 +10,41 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from convarium.records import Cost, Environment, ImageSpec
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One call of a module; a block with its layers as `children`.
+
+    Attributes:
+        name: the module's path in the network.
+        type: its class.
+        detail: kernel and stride, where it has them: "3×3 /2".
+        output_shape: of one image, (c, h, w) or (features,); None for a layer that the forward pass never calls.
+        parameters: trainable numbers, the children's included; where a layer is called twice, those of the first call.
+        flops: a multiply-add counted as two, the children's included.
+    """
+
+    name: str
+    type: str
+    detail: str
+    output_shape: tuple[int, ...] | None
+    parameters: int
+    flops: int
+    children: tuple["Layer", ...] = ()
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -30,22 +54,62 @@ def count_parameters(network: nn.Module) -> int:
 
 def count_flops(network: nn.Module, image: ImageSpec) -> int:
     """Floating-point operations of one image's forward pass, run on the meta device: nothing is computed or changed."""
-    tensors = chain(network.named_parameters(), network.named_buffers())
-    shadow = {name: tensor.detach().to("meta") for name, tensor in tensors}
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()  # a batch norm in training mode refuses a single image of 1×1 pixels
-    try:
-        with FlopCounterMode(display=False) as counter, torch.device("meta"), torch.no_grad():
-            torch.func.functional_call(network, shadow, torch.zeros(1, image.channels, image.height, image.width))
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with FlopCounterMode(display=False) as counter:
+        _run_on_meta(network, image)
     return int(counter.get_total_flops())
 
 
 def count_macs(network: nn.Module, image: ImageSpec) -> int:
     """Multiply-adds of one image's forward pass: half the FLOPs."""
     return count_flops(network, image) // 2
+
+
+def layer_costs(network: nn.Module, image: ImageSpec) -> Layer:
+    """The whole network as one layer with its layers inside, in the order in which they are called.
+
+    Parameters that a block holds itself, and products that it computes outside its layers, stand in a child under the
+    block's own name; a layer that is never called but has parameters stands at the end of the root. So the figures of
+    the layers without children add up to the network's.
+    """
+    names = {module: name for name, module in network.named_modules()}
+    own: dict[nn.Module, int] = {}
+    counted: set[nn.Parameter] = set()
+    levels: list[list[Layer]] = [[]]  # the finished layers of every block that is being executed, outermost first
+    starts: list[int] = []
+    counter = FlopCounterMode(display=False)
+
+    for module in network.modules():
+        new = {p for p in module.parameters(recurse=False) if p.requires_grad} - counted
+        own[module] = sum(p.numel() for p in new)
+        counted |= new
+
+    def enter(_module: nn.Module, _inputs: Any) -> None:
+        levels.append([])
+        starts.append(counter.get_total_flops())
+
+    def leave(module: nn.Module, _inputs: Any, output: Any) -> None:
+        name, kind = names[module], type(module).__name__
+        children, parameters = levels.pop(), own.pop(module, 0)
+        shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
+        flops = counter.get_total_flops() - starts.pop()
+        own_flops = flops - sum(child.flops for child in children)
+        if children and (parameters or own_flops):
+            children.insert(0, Layer(name, kind, "itself", shape, parameters, own_flops))
+        parameters = sum(child.parameters for child in children) if children else parameters
+        levels[-1].append(Layer(name, kind, _detail(module), shape, parameters, flops, tuple(children)))
+
+    handles = [module.register_forward_pre_hook(enter) for module in network.modules()]
+    handles += [module.register_forward_hook(leave) for module in network.modules()]
+    try:
+        with counter:
+            _run_on_meta(network, image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    ((root,),) = levels
+    unused = [Layer(names[m], type(m).__name__, "never called", None, n, 0) for m, n in own.items() if n]
+    parameters = root.parameters + sum(layer.parameters for layer in unused)
+    return replace(root, parameters=parameters, children=(*root.children, *unused))
 
 
 def reset_peak_memory(device: torch.device | str) -> None:
@@ -129,6 +193,28 @@ def commit() -> str | None:
         return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*", folder=source.parent)
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _run_on_meta(network: nn.Module, image: ImageSpec) -> None:
+    """One image's forward pass in evaluation mode, over stand-ins of all tensors; the network stays as it is."""
+    tensors = chain(network.named_parameters(), network.named_buffers())
+    shadow = {name: tensor.detach().to("meta") for name, tensor in tensors}
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()  # a batch norm in training mode refuses a single image of 1×1 pixels
+    try:
+        with torch.device("meta"), torch.no_grad():
+            torch.func.functional_call(network, shadow, torch.zeros(1, image.channels, image.height, image.width))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _detail(module: nn.Module) -> str:
+    kernel, stride = getattr(module, "kernel_size", None), getattr(module, "stride", None)
+    if kernel is None:
+        return ""
+    kernel, stride = (v if isinstance(v, tuple) else (v, v) for v in (kernel, stride or kernel))
+    return "×".join(map(str, kernel)) + ("" if set(stride) == {1} else f" /{stride[0]}")
 
 
 def _git(*arguments: str, folder: Path) -> str:
