@@ -20,7 +20,8 @@ from convarium.errors import RecipeError, StoreError
 from convarium.events import event_log
 from convarium.recipe import Recipe
 from convarium.records import Epoch, Outcome
-from convarium.store import Store, StoredRun, StudyRecord, write_history
+from convarium.run_files import write_history
+from convarium.store import Store, StoredRun, StudyRecord
 from convarium.training import Progress, fit
 from convarium.training.loop import check_batches
 from convarium.training.scoring import pick_device

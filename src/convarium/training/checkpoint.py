@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from convarium.records import Epoch
-from convarium.store import write_tensors
+from convarium.run_files import write_tensors
 
 
 @dataclass
