@@ -127,7 +127,7 @@ def content_digest(*parts: ImageData) -> str:
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of the pixels by channel, in units of 1 = white; exact, since pixels are counted."""
     counts = np.zeros((images.shape[1], 256), dtype=np.int64)
-    for chunk in torch.split(images, 4096):
+    for chunk in torch.split(images, 256):
         for channel, pixels in enumerate(chunk.unbind(1)):
             counts[channel] += np.bincount(pixels.numpy().ravel(), minlength=256)
     levels = np.arange(256) / 255

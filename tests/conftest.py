@@ -1,0 +1,17 @@
+"""What all tests share: `@pytest.mark.data("mnist", …)` skips where the data are not found, and fails in CI."""
+
+import os
+
+import pytest
+
+from convarium.data import DATASETS
+from convarium.data.sources import find
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("data")
+    names = (marker.args or ("mnist", "fashion_mnist", "cifar10")) if marker else ()
+    missing = [name for name in names if find(DATASETS[name]) is None]
+    if missing:
+        refuse = pytest.fail if os.environ.get("CI") else pytest.skip
+        refuse(f"{', '.join(missing)} not found: set CONVARIUM_DATA")

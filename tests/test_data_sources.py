@@ -1,0 +1,247 @@
+import codecs
+import gzip
+import hashlib
+import io
+import os
+import pickle
+import re
+import struct
+import tarfile
+from functools import partial
+
+import numpy as np
+import pytest
+
+from convarium.data import DATASETS, check, load_data
+from convarium.data.images import content_digest
+from convarium.data.readers import read_archive, read_cifar_binary, read_cifar_pickles, read_idx
+from convarium.data.sources import cache_folder, data_folders, download_folder, find
+from convarium.errors import DataError
+
+PLACES = [
+    pytest.param(name, layout, folder, id=f"{name}-{next(iter(layout.files))}-{folder}")
+    for name, dataset in DATASETS.items()
+    for layout in dataset.layouts
+    for folder in layout.folders
+    if layout.files
+]
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """A place where no data set is found."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CONVARIUM_DATA", raising=False)
+    monkeypatch.setattr("convarium.data.sources.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("convarium.data.sources.SYSTEM_FOLDERS", ())
+    return tmp_path
+
+
+def lay_out(layout, folder, content=b"other"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in layout.files:
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_what_is_known_of_a_data_set_agrees_with_itself(name):
+    dataset = DATASETS[name]
+    assert len(dataset.class_names) == len(set(dataset.class_names)) == dataset.spec.classes
+    assert len(dataset.mean) == len(dataset.std) == dataset.spec.channels
+    assert 0 <= dataset.validation < dataset.train
+    assert re.fullmatch("[0-9a-f]{64}", dataset.digest)
+    digests = [md5 for layout in dataset.layouts for md5 in layout.files.values()]
+    assert all(re.fullmatch("[0-9a-f]{32}", md5) for md5 in digests)
+    assert len(set(digests)) == len(digests)
+    for file in dataset.files:
+        assert all(url.endswith(f"/{file.name}") for url in file.urls)
+        assert file.md5 in digests
+        assert len(file.urls) >= 2
+
+
+def test_every_data_set_has_a_digest_of_its_own():
+    assert len({dataset.digest for dataset in DATASETS.values()}) == len(DATASETS)
+
+
+@pytest.mark.parametrize(("name", "layout", "folder"), PLACES)
+def test_every_accepted_layout_is_found_and_other_content_is_refused(name, layout, folder, empty):
+    assert find(DATASETS[name]) is None
+    lay_out(layout, empty / "mine" / folder)
+    found = find(DATASETS[name], empty / "mine")
+    assert found is not None
+    assert found[0] is layout
+    first, md5 = next(iter(layout.files.items()))
+    received = hashlib.md5(b"other").hexdigest()
+    with pytest.raises(
+        DataError, match=f"{first} is not the published file: expected MD5 {md5}.*{received}.*delete it"
+    ):
+        load_data(name, data_dir=empty / "mine")
+    with pytest.raises(DataError, match=first):
+        check(name, data_dir=empty / "mine")
+
+
+def test_data_folders_are_searched_in_the_documented_order(empty, monkeypatch):
+    dataset, layout = DATASETS["mnist"], DATASETS["mnist"].layouts[0]
+    monkeypatch.setenv("CONVARIUM_DATA", str(empty / "env"))
+    monkeypatch.setattr("convarium.data.sources.SYSTEM_FOLDERS", (empty / "system",))
+    folders = data_folders(empty / "argument")
+    assert [str(f.relative_to(empty)) if f.is_absolute() else str(f) for f in folders] == [
+        "argument", "env", "data", "cache", "system",
+    ]  # fmt: skip
+    for folder in reversed(folders):
+        lay_out(layout, folder / "mnist")
+        assert find(dataset, empty / "argument") == (layout, folder / "mnist")
+
+
+def test_a_download_goes_to_the_named_folder_or_to_the_cache(empty, monkeypatch):
+    assert download_folder() == empty / "cache"
+    monkeypatch.setenv("CONVARIUM_DATA", str(empty / "env"))
+    assert download_folder() == empty / "env"
+    assert download_folder(empty / "named") == empty / "named"
+    assert "convarium" in str(cache_folder())
+
+
+def test_an_incomplete_set_of_files_is_not_taken(empty):
+    lay_out(DATASETS["mnist"].layouts[0], empty / "data" / "mnist")
+    (empty / "data" / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
+    assert find(DATASETS["mnist"]) is None
+    with pytest.raises(DataError, match=r"mnist is in none of data.*convarium data fetch mnist"):
+        load_data("mnist", download=False)
+    with pytest.raises(DataError, match="mnist is in none of"):
+        check("mnist")
+
+
+def test_a_file_that_may_not_be_read_is_named(empty, monkeypatch):
+    lay_out(DATASETS["mnist"].layouts[0], empty / "data" / "mnist")
+
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", forbidden)
+    with pytest.raises(DataError, match=r"cannot read .*train-images-idx3-ubyte.gz: Permission denied"):
+        load_data("mnist")
+
+
+def idx(array):
+    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def test_idx_files_are_read_gzipped_or_not():
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in ((5, 3, 4), (5,), (2, 3, 4), (2,))]
+    raw = [idx(a) for a in arrays]
+    for files in (raw, [gzip.compress(f) for f in raw]):
+        (x, y), (x_test, y_test) = read_idx(files)
+        for read, written in zip((x[:, 0], y, x_test[:, 0], y_test), arrays, strict=True):
+            np.testing.assert_array_equal(read, written)
+        assert y.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"), [(b"GIF89a", "no IDX file"), (idx(np.zeros((3, 2), np.uint8))[:-1], "cut")]
+)
+def test_what_is_no_idx_file_is_refused(raw, message):
+    with pytest.raises(DataError, match=message):
+        read_idx([raw] * 4)
+
+
+def cifar_parts():
+    rng = np.random.default_rng(0)
+    return [(rng.integers(0, 256, (4, 3072), dtype=np.uint8), rng.integers(0, 9, 4).tolist()) for _ in range(3)]
+
+
+def cifar_files(label=b"labels"):
+    """Pickles with byte keys, as Python 2 wrote them."""
+    return [pickle.dumps({b"data": x, label: y, b"filenames": [b"a.png"]}, protocol=2) for x, y in cifar_parts()]
+
+
+def assert_are_the_parts(read):
+    (x, y), (x_test, y_test) = read
+    parts = cifar_parts()
+    np.testing.assert_array_equal(x.reshape(-1, 3072), np.concatenate([p[0] for p in parts[:2]]))
+    np.testing.assert_array_equal(x_test.reshape(-1, 3072), parts[2][0])
+    assert y.tolist() == parts[0][1] + parts[1][1]
+    assert y_test.tolist() == parts[2][1]
+
+
+@pytest.mark.parametrize("label", [b"labels", b"fine_labels"])
+def test_cifar_pickles_are_read(label):
+    assert_are_the_parts(read_cifar_pickles(cifar_files(label)))
+
+
+@pytest.mark.parametrize("label_bytes", [1, 2])
+def test_cifar_records_are_read_and_the_fine_label_is_the_last(label_bytes):
+    files = [
+        b"".join(bytes([77] * (label_bytes - 1) + [label]) + row.tobytes() for row, label in zip(x, y, strict=True))
+        for x, y in cifar_parts()
+    ]
+    assert_are_the_parts(read_cifar_binary(files, label_bytes=label_bytes))
+
+
+def test_an_archive_is_read_whatever_the_order_of_its_members():
+    names = ["one", "two", "test"]
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("cifar"), None)
+        for name, content in reversed(list(zip(names, cifar_files(), strict=True))):
+            member = tarfile.TarInfo(f"cifar/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    assert_are_the_parts(read_archive([packed.getvalue()], members=names, read=read_cifar_pickles))
+
+
+class Malicious:
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    "content",
+    [Malicious(os.mkdir, "ran"), Malicious(eval, "1"), Malicious(codecs.decode, b"a"), Malicious(partial, print)],
+    ids=["mkdir", "eval", "decode", "partial"],
+)
+def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"a data file asks to run .*delete it"):
+        read_cifar_pickles([pickle.dumps({b"data": content}, protocol=2)] * 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+def test_the_published_files_are_what_is_stated_of_them(name):
+    known = DATASETS[name]
+    splits = load_data(name, validation=0, download=False)
+    assert (len(splits.train), len(splits.test), splits.train.spec) == (known.train, known.test, known.spec)
+    assert content_digest(splits.train, splits.test) == splits.digest == known.content
+    assert splits.mean == pytest.approx(known.mean, abs=6e-5)
+    assert splits.std == pytest.approx(known.std, abs=6e-5)
+    assert splits.train.labels.bincount().tolist() == pytest.approx([known.train / 10] * 10, rel=0.15)
+    if known.files[0].name in (found := find(known))[0].files:
+        assert {f.name: f.size for f in known.files} == {
+            f.name: (found[1] / f.name).stat().st_size for f in known.files
+        }
+
+
+@pytest.mark.data("mnist", "fashion_mnist")
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_the_unpacked_files_have_the_stated_digests(name):
+    gzipped, raw = DATASETS[name].layouts
+    found = find(DATASETS[name])
+    if found[0] is not gzipped:
+        pytest.skip("only the unpacked files are here")
+    for packed, (_, md5) in zip(gzipped.files, raw.files.items(), strict=True):
+        assert hashlib.md5(gzip.decompress((found[1] / packed).read_bytes())).hexdigest() == md5
+
+
+@pytest.mark.data("cifar10")
+def test_the_binary_version_of_cifar10_has_the_stated_digests():
+    splits = load_data("cifar10", validation=0)
+    stated = list(DATASETS["cifar10"].layouts[1].files.values())
+    batches = [(splits.train.images[i : i + 10000], splits.train.labels[i : i + 10000]) for i in range(0, 50000, 10000)]
+    for (images, labels), md5 in zip([*batches, (splits.test.images, splits.test.labels)], stated, strict=True):
+        records = np.concatenate([labels.numpy().astype(np.uint8)[:, None], images.numpy().reshape(-1, 3072)], axis=1)
+        assert hashlib.md5(records.tobytes()).hexdigest() == md5
