@@ -108,7 +108,7 @@ def _one_more_draw(
     inside, near = claim.value in predicted, margin is None or off <= margin
     more = "one more run" if claim.runs == 1 else f"the mean of {claim.runs} more runs"
     text = (
-        f"{row.label} gave {middle} in {metric.title}, {more} would lie between {low} and {high} (95 % prediction "
+        f"{row.label} gave {middle} {'%' if metric.kind == 'accuracy' else metric.unit} in {metric.title}, {more} would lie between {low} and {high} (95 % prediction "
         f"interval, {words.count(measured.n, 'seed')}), and {published} lies {'inside' if inside else 'outside'}, "
         f"{words.quantity(metric, off)} from the mean"
     )

@@ -31,9 +31,10 @@ def minus(number: str) -> str:
 
 
 def quantity(metric: Metric, value: float) -> str:
-    """A difference with its unit: "0.25 points"."""
-    scaled = (100 if metric.kind == "accuracy" else 1) * value
-    return f"{minus(f'{scaled:.3g}')} {metric.unit}"
+    """A difference with its unit: "0.25 points", "1 point"."""
+    written = minus(f"{(100 if metric.kind == 'accuracy' else 1) * value:.3g}")
+    singular = written == "1" and metric.kind in ("accuracy", "loss", "reach")
+    return f"{written} {metric.unit.removesuffix('s') if singular else metric.unit}"
 
 
 def exact(metric: Metric, value: float) -> str:

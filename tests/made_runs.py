@@ -1,0 +1,92 @@
+"""Stored runs made from numbers, for tests of what is said about runs without training any."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from convarium.recipe import Recipe
+from convarium.records import Cost, Environment, Epoch, Outcome, Scores
+from convarium.store import StoredRun
+
+HERE = Environment("0.1.0", "3.11", "2.13.0", "Linux", "Some CPU", "cpu", 2)
+IMAGES = 10_000
+
+
+def scores(accuracy: float, n: int = IMAGES, per_class: Sequence[float] | None = None) -> Scores:
+    """Scores over two equal classes, so that the largest share is a half and chance ends at 0.515 for 10,000 images."""
+    recalls = per_class or (accuracy, accuracy)
+    half = n // 2
+    confusion = tuple(
+        tuple(round(half * (r if i == j else 1 - r)) for j in range(2)) for i, r in enumerate(recalls)
+    )  # fmt: skip
+    confusion = tuple((row[0], half - row[0]) for row in confusion)
+    return Scores(accuracy, 1 - accuracy, {"zero": recalls[0], "one": recalls[1]}, confusion, 0.01, n)
+
+
+def epoch(number: int, *, validation: float | None = None, test: float | None = None, train: float = 0.9) -> Epoch:
+    return Epoch(
+        epoch=number,
+        steps=100 * number,
+        learning_rate=0.1,
+        train_loss=1 - train,
+        train_accuracy=train,
+        validation_loss=None if validation is None else 1 - validation,
+        validation_accuracy=validation,
+        test_loss=None if test is None else 1 - test,
+        test_accuracy=test,
+        seconds=1.0,
+    )
+
+
+def run(
+    recipe: Recipe,
+    accuracy: float | None = 0.98,
+    *,
+    validation: float | None = None,
+    status: str = "finished",
+    history: Iterable[Epoch] = (),
+    environment: Environment = HERE,
+    parameters: int = 1000,
+    seconds: float = 10.0,
+    path: Path = Path("nowhere"),
+    selected_epoch: int | None = None,
+    per_class: Sequence[float] | None = None,
+) -> StoredRun:
+    """One run; `accuracy` is that of the test split, and of the validation split where none is given."""
+    done = status == "finished" and accuracy is not None
+    outcome = Outcome(
+        status=status,
+        history=tuple(history),
+        environment=environment,
+        cost=Cost(parameters, 2 * parameters, seconds, seconds + 1, 1000 / seconds, 10**8),
+        message=None if status == "finished" else "it did not end well",
+        selected_epoch=selected_epoch,
+        validation=scores(accuracy if validation is None else validation, 1000) if done else None,
+        test=scores(accuracy, per_class=per_class) if done else None,
+    )
+    key = f"{recipe.model}|{recipe.learning_rate}|{recipe.seed}|{recipe.dataset}|{recipe.epochs}|{recipe.momentum}"
+    return StoredRun(key, path, recipe, outcome)
+
+
+def runs(
+    model: str, accuracies: Sequence[float | None], *, dataset: str = "mnist", **fields: object
+) -> list[StoredRun]:
+    """One run a seed; None stands for a run that diverged."""
+    return [
+        run(
+            Recipe(model=model, dataset=dataset, seed=seed, **fields),
+            accuracy,
+            status="finished" if accuracy else "diverged",
+        )
+        for seed, accuracy in enumerate(accuracies)
+    ]
+
+
+def with_predictions(made: StoredRun, folder: Path, right: np.ndarray) -> StoredRun:
+    """The run with stored test predictions over two classes, right where `right` is."""
+    labels = np.arange(len(right)) % 2
+    predicted = np.where(right, labels, 1 - labels)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "predictions.npz", logits=np.eye(2, dtype=np.float32)[predicted], labels=labels)
+    return StoredRun(made.key, folder, made.recipe, made.outcome)
