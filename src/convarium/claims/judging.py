@@ -12,7 +12,7 @@ from typing import Literal
 from scipy import stats
 
 from convarium.claims.kinds import Better, Claim, Equivalent, Fails, Ordered, Reproduces
-from convarium.comparison import Comparison, Contrast, Metric, Row, contrast, mean_of, metric_of, with_failures, words
+from convarium.comparison import Comparison, Contrast, Metric, Row, contrast, mean_of, metric_of, tell, words
 from convarium.errors import ConvariumError
 from convarium.statistics import LEVEL, Estimate, margin_of, prediction_interval
 
@@ -87,7 +87,7 @@ def _reproduces(claim: Reproduces, comparison: Comparison) -> Verdict:
     else:
         margin = claim.margin if claim.margin is not None else _margin(comparison, metric)
         outcome, text = _one_more_draw(claim, metric, row, values, measured, margin, published)
-    return _verdict(claim, metric, [row], outcome, with_failures((row,), text))
+    return _verdict(claim, metric, [row], outcome, tell((row,), metric, text))
 
 
 def _one_more_draw(
@@ -107,9 +107,10 @@ def _one_more_draw(
     off = abs(measured.mean - claim.value)
     inside, near = claim.value in predicted, margin is None or off <= margin
     more = "one more run" if claim.runs == 1 else f"the mean of {claim.runs} more runs"
+    unit = "%" if metric.kind == "accuracy" else metric.unit
     text = (
-        f"{row.label} gave {middle} {'%' if metric.kind == 'accuracy' else metric.unit} in {metric.title}, {more} would lie between {low} and {high} (95 % prediction "
-        f"interval, {words.count(measured.n, 'seed')}), and {published} lies {'inside' if inside else 'outside'}, "
+        f"{row.label} gave {middle} {unit} in {metric.title}, {more} would lie between {low} and {high} "
+        f"(95 % prediction interval, {words.count(measured.n, 'seed')}), and {published} lies {'inside' if inside else 'outside'}, "
         f"{words.quantity(metric, off)} from the mean"
     )
     if margin is not None:

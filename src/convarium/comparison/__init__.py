@@ -4,7 +4,7 @@ from convarium.comparison.compare import Comparison, compare_runs
 from convarium.comparison.metrics import METRICS, Metric, best_epoch, first_to_reach, metric_of
 from convarium.comparison.rows import Decision, Row, mean_of
 from convarium.comparison.tables import as_json, class_differences
-from convarium.comparison.verdicts import Contrast, contrast, with_failures
+from convarium.comparison.verdicts import Contrast, contrast, tell
 
 __all__ = [
     "METRICS",
@@ -21,5 +21,5 @@ __all__ = [
     "first_to_reach",
     "mean_of",
     "metric_of",
-    "with_failures",
+    "tell",
 ]

@@ -10,7 +10,7 @@ from convarium.comparison import tables, words
 from convarium.comparison.metrics import Metric, metric_of
 from convarium.comparison.notes import notes_on
 from convarium.comparison.rows import Row, gather, label, network
-from convarium.comparison.verdicts import contrast, with_failures
+from convarium.comparison.verdicts import contrast, tell
 from convarium.errors import ConvariumError
 from convarium.recipe import Recipe
 from convarium.spec import unknown
@@ -158,4 +158,4 @@ def _summary(row: Row, metric: Metric) -> str:
         text = f"{row.label} has no trained run"
     else:
         text = f"{row.label}: no mean of {metric.title}"
-    return with_failures((row,), text)
+    return tell((row,), metric, text)

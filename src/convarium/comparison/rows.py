@@ -67,7 +67,8 @@ class Row:
         """
         failed = [r for r in self.runs if r not in self.trained and r.outcome.status != "failed"]
         never = {r.recipe.seed: math.inf for r in failed} if metric.kind == "reach" else {}
-        found = {r.recipe.seed: metric.of(r) for r in self.trained}
+        counted = self.runs if metric.kind == "size" else self.trained
+        found = {r.recipe.seed: metric.of(r) for r in counted}
         return never | {seed: value for seed, value in found.items() if value is not None and not math.isnan(value)}
 
 
@@ -159,7 +160,7 @@ def _row(name: str, group: list[StoredRun], by: str, metric: Metric) -> Row:
         train_seconds=None,
         images_per_second=None,
         environment=places.pop() if len(places) == 1 else None,
-        marks=_marks(runs, metric),
+        marks=marks_of(runs, metric),
     )
 
     def over_seeds(measure: Metric) -> Estimate | None:
@@ -196,7 +197,8 @@ def _check(name: str, group: list[StoredRun], by: str) -> None:
         )
 
 
-def _marks(runs: tuple[StoredRun, ...], metric: Metric) -> tuple[str, ...]:
+def marks_of(runs: tuple[StoredRun, ...], metric: Metric) -> tuple[str, ...]:
+    """What a reader of these results must be told: "test watched", "selected on test"."""
     watched = any(run.recipe.watch_test for run in runs)
     chosen = metric.chosen_on_test or any(run.recipe.select == "best_test" for run in runs)
     return ("test watched",) * watched + ("selected on test",) * chosen

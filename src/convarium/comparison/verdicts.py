@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from convarium.comparison import words
 from convarium.comparison.metrics import Metric
-from convarium.comparison.rows import Decision, Row, share_weights
+from convarium.comparison.rows import Decision, Row, marks_of, share_weights
 from convarium.statistics import (
     LEVEL,
     Difference,
@@ -61,7 +61,10 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
     def say(
         decision: Decision, text: str, found: Difference | None = None, same: Equivalence | None = None
     ) -> Contrast:
-        return Contrast(first.label, second.label, decision, found, same, _sentence(first, second, metric, text))
+        apart = sorted(set(a) ^ set(b)) if found is not None and paired else []
+        if apart:
+            text += f"; seeds that only one of them has are left out ({words.listed(apart)})"
+        return Contrast(first.label, second.label, decision, found, same, tell((first, second), metric, text))
 
     if not a or not b:
         return say("undecided", _nothing(first, second, metric, a))
@@ -73,7 +76,8 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
         return say("undecided", text)
     if not all(map(math.isfinite, [*a.values(), *b.values()])):
         decision, text = _censored(first, second, metric, a, b, family)
-        return say(decision, text)
+        text = tell((first, second), metric, text, of_all=True)
+        return Contrast(first.label, second.label, decision, None, None, text)
     common = sorted(set(a) & set(b))
     if paired and not common:
         return say("undecided", f"undecided: {first.label} and {second.label} have no seed in common")
@@ -96,16 +100,21 @@ def failures(row: Row) -> str | None:
     return f"{row.failed} of {words.count(len(row.runs), 'run')} of {row.label} failed ({told})"
 
 
-def with_failures(rows: tuple[Row, ...], text: str) -> str:
-    """A sentence with the failures of its rows before it."""
+def tell(rows: tuple[Row, ...], metric: Metric, text: str, *, of_all: bool = False) -> str:
+    """A sentence with the failures of its rows before it and their marks behind it.
+
+    Args:
+        rows: that the sentence is about.
+        metric: that it speaks of.
+        text: the sentence.
+        of_all: it counts the failed runs too.
+    """
     told = [failure for row in rows if (failure := failures(row))]
-    trained = "of the trained ones, " if all(row.n for row in rows) else ""
-    return "; ".join([*told, trained + text]) if told else text
-
-
-def _sentence(first: Row, second: Row, metric: Metric, text: str) -> str:
-    marks = dict.fromkeys(first.marks + second.marks) if metric.on_test else {}
-    return with_failures((first, second), text) + (f" [{', '.join(marks)}]" if marks else "")
+    if told:
+        trained = "of the trained ones, " if all(row.n for row in rows) and not of_all else ""
+        text = "; ".join([*told, trained + text])
+    marks = dict.fromkeys(mark for row in rows for mark in marks_of(row.runs, metric)) if metric.on_test else {}
+    return f"{text} [{', '.join(marks)}]" if marks else text
 
 
 def _nothing(first: Row, second: Row, metric: Metric, first_values: Mapping[int, float]) -> str:
@@ -161,7 +170,7 @@ def _to_resolve(metric: Metric, found: Difference, margin: float) -> str:
 
 
 def _no_interval(first: Row, second: Row, metric: Metric, found: Difference, x: list[float], y: list[float]) -> str:
-    one, other = (f"{row.label} ({words.level(metric, v[0])})" for row, v in ((first, x), (second, y)))
+    one, other = (f"{row.label} ({words.level(metric, sum(v) / len(v))})" for row, v in ((first, x), (second, y)))
     n = words.seeds(found)
     if min(found.n_first, found.n_second) < 2:
         text = f"undecided: one seed decides nothing ({one} against {other}, {n})"
@@ -169,9 +178,7 @@ def _no_interval(first: Row, second: Row, metric: Metric, found: Difference, x: 
     if not found.mean:
         text = f"{first.label} and {second.label} gave the same {metric.title} in every seed"
     elif found.paired:
-        text = (
-            f"{first.label} and {second.label} differ by {words.quantity(metric, abs(found.mean))} in every seed alike"
-        )
+        text = f"every seed puts {words.quantity(metric, abs(found.mean))} between {first.label} and {second.label}"
     else:
         text = f"all seeds of {one} gave the same, and all of {other}"
     return f"undecided: {text} ({n}), which leaves no spread to judge by"
