@@ -78,7 +78,7 @@ def _get(file: RemoteFile, folder: Path, progress: Progress, timeout: float) -> 
 
 def _from_mirror(url: str, file: RemoteFile, part: Path, progress: Progress, timeout: float) -> str | None:
     """Brings `part` to its full length from one mirror and verifies it; says what went wrong, if anything did."""
-    failure = "broke off too often"
+    failure = ""
     for _ in range(CUTS):
         have = part.stat().st_size if part.exists() else 0
         if have < file.size:
@@ -87,16 +87,16 @@ def _from_mirror(url: str, file: RemoteFile, part: Path, progress: Progress, tim
             except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
                 failure = str(getattr(error, "reason", None) or error) or type(error).__name__
             came = part.stat().st_size if part.exists() else 0
+            if came <= have:
+                return failure or f"sent {came} bytes instead of {file.size}"
             if came < file.size:
-                if came <= have:
-                    return failure
                 continue
         if _md5(part) == file.md5:
             return None
         part.unlink()
         if have == 0:
             return f"sent a file that is not the published one (expected MD5 {file.md5})"
-    return failure
+    return failure or f"broke off {CUTS} times"
 
 
 def _append(url: str, file: RemoteFile, part: Path, have: int, progress: Progress, timeout: float) -> None:

@@ -128,8 +128,8 @@ def parse_augment(text: str) -> tuple[Augmentation, ...]:
 
 
 def _augmentation(spec: Spec) -> Augmentation:
-    if spec.label not in AUGMENTATIONS:
-        raise unknown("augmentation", spec.label, AUGMENTATIONS)
+    if spec.name not in AUGMENTATIONS:
+        raise unknown("augmentation", spec.name, AUGMENTATIONS)
     kind: Any = AUGMENTATIONS[spec.name]
     names = [f.name for f in fields(kind)]
     if len(spec.args) > len(names):
@@ -138,6 +138,8 @@ def _augmentation(spec: Spec) -> Augmentation:
     for option in spec.options:
         if option not in names:
             raise unknown(f"option of {spec.name}", option, names)
+    if len(options) < len(spec.args) + len(spec.options):
+        raise SpecError(f"{names[0]} stands twice in {spec}", hint="give each option once")
     if kind is PadCrop and not options:
         raise SpecError("pad_crop needs its padding", hint="write pad_crop(4)")
     made: Augmentation = kind(**options)
@@ -179,7 +181,8 @@ def normalisation(text: str, splits: Splits) -> Normalisation:
     mean, std = parse_normalize(text) or (splits.mean, tuple(s or 1.0 for s in splits.std))
     channels = splits.train.spec.channels
     if len(mean) not in (1, channels):
-        raise SpecError(f"normalize={text!r} has {len(mean)} channels", expected=f"1 or {channels}")
+        expected = "one for all" + (f", or {channels}" if channels > 1 else "")
+        raise SpecError(f"normalize={text!r} has {len(mean)} channels", expected=expected)
     return mean, std
 
 
