@@ -104,7 +104,7 @@ RECIPES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
         "resnet1202": {"": _HE_WARM},
         "plain": {"": _HE},
     },
-    "he2016": {"preact_resnet": {"": _HE_WARM}, "identity_mappings": {"": _HE_WARM}},
+    "he2016": {"preact_resnet": {"": _HE_WARM}, "residual_variant": {"": _HE_WARM}},
     "huang2017": {"densenet": {"": _HUANG}},
 }
 """tag → network → variant → recipe fields; the variant "" is what the source does first."""

@@ -93,7 +93,9 @@ def read_run(path: Path) -> StoredRun:
         recipe = json.loads(file.read_text("utf-8"))
         key = recipe.pop("key")
         file = path / "history.jsonl"
-        return StoredRun(key, path, recipe_from_json(recipe), _outcome_from_json(seal, read_history(path)))
+        history = read_history(path)
+        file = path / SEAL
+        return StoredRun(key, path, recipe_from_json(recipe), _outcome_from_json(seal, history))
     except StoreError:
         raise
     except ConvariumError as error:
