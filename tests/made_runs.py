@@ -17,10 +17,8 @@ def scores(accuracy: float, n: int = IMAGES, per_class: Sequence[float] | None =
     """Scores over two equal classes, so that the largest share is a half and chance ends at 0.515 for 10,000 images."""
     recalls = per_class or (accuracy, accuracy)
     half = n // 2
-    confusion = tuple(
-        tuple(round(half * (r if i == j else 1 - r)) for j in range(2)) for i, r in enumerate(recalls)
-    )  # fmt: skip
-    confusion = tuple((row[0], half - row[0]) for row in confusion)
+    right = [round(half * recall) for recall in recalls]
+    confusion = ((right[0], half - right[0]), (half - right[1], right[1]))
     return Scores(accuracy, 1 - accuracy, {"zero": recalls[0], "one": recalls[1]}, confusion, 0.01, n)
 
 
@@ -65,8 +63,7 @@ def run(
         validation=scores(accuracy if validation is None else validation, 1000) if done else None,
         test=scores(accuracy, per_class=per_class) if done else None,
     )
-    key = f"{recipe.model}|{recipe.learning_rate}|{recipe.seed}|{recipe.dataset}|{recipe.epochs}|{recipe.momentum}"
-    return StoredRun(key, path, recipe, outcome)
+    return StoredRun(str(recipe), path, recipe, outcome)
 
 
 def runs(

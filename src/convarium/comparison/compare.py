@@ -152,7 +152,12 @@ def _judged(row: Row, against: Row, metric: Metric, family: int, margin: float |
 
 
 def _summary(row: Row, metric: Metric) -> str:
-    if row.measured is not None:
+    values = row.values(metric).values()
+    if metric.kind == "size" and row.measured is not None:
+        text = f"{row.label}: {words.level(metric, row.measured.mean)}"
+    elif metric.kind == "reach" and row.measured is None and values:
+        text = f"{row.label}: {metric.title}: {words.reached(values)}"
+    elif row.measured is not None:
         text = f"{row.label}: {metric.title} {words.mean(metric, row.measured)}"
     elif not row.n:
         text = f"{row.label} has no trained run"

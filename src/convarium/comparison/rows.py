@@ -11,7 +11,6 @@ from convarium.comparison.metrics import METRICS, Metric
 from convarium.errors import ConvariumError, SpecError
 from convarium.recipe import Recipe
 from convarium.records import Environment
-from convarium.spec import parse
 from convarium.statistics import Difference, Estimate, Interval, at_chance, estimate, image_interval
 from convarium.store import StoredRun
 
@@ -96,7 +95,7 @@ def network(model: str) -> str:
     try:
         return resolve(model).canonical
     except SpecError:
-        return str(parse(model))
+        return model
 
 
 def share_weights(first: Row, second: Row) -> bool:

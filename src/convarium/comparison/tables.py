@@ -61,7 +61,7 @@ def class_differences(comparison: Comparison, first: object, second: object) -> 
     names = [name for name, value in next(iter(a.values())).per_class.items() if value is not None]
     records = []
     for name in names:
-        x, y = ([float(scores.per_class[name] or 0.0) for scores in group.values()] for group in (a, b))
+        x, y = ([v for scores in g.values() if (v := scores.per_class[name]) is not None] for g in (a, b))
         found = difference(x, y, paired=paired, family=len(names))
         means = {"first": sum(x) / len(x), "second": sum(y) / len(y), "difference": found.mean}
         records.append({"class": name, **means, "low": found.low, "high": found.high,
@@ -101,14 +101,6 @@ def status(run: StoredRun) -> str:
 
 def _cells(comparison: Comparison, row: Row, metric: Metric) -> dict[str, str]:
     failed = f"{row.failed} of {len(row.runs)} failed" if row.failed else ""
-    extra = metric.name not in (
-        "test_accuracy",
-        "validation_accuracy",
-        "train_seconds",
-        "images_per_second",
-        "parameters",
-        "flops",
-    )
     cells = {
         comparison.by: row.label,
         "seeds": str(row.n),
@@ -116,8 +108,10 @@ def _cells(comparison: Comparison, row: Row, metric: Metric) -> dict[str, str]:
         "test accuracy, %": _estimate(METRICS["test_accuracy"], row.test),
         "validation accuracy, %": _estimate(METRICS["validation_accuracy"], row.validation),
     }
-    if extra:
-        cells[metric.title] = _estimate(metric, row.measured) if row.measured else _reached(row, metric)
+    if metric.name not in _COLUMNS:
+        values = row.values(metric).values()
+        censored = metric.kind == "reach" and row.measured is None and values
+        cells[metric.title] = words.reached(values) if censored else _estimate(metric, row.measured)
     cells |= {
         "parameters": f"{row.parameters:,}" if row.parameters is not None else "",
         "FLOPs": f"{row.flops:,}" if row.flops is not None else "",
@@ -139,13 +133,6 @@ def _estimate(metric: Metric, found: Estimate | None) -> str:
     middle, low, high = words.interval(metric, found.mean, found.low, found.high)
     (deviation,) = words.amounts(metric, [found.deviation], found.deviation)
     return f"{middle} ± {deviation} ({low} to {high})"
-
-
-def _reached(row: Row, metric: Metric) -> str:
-    values = row.values(metric).values()
-    if metric.kind != "reach" or not values:
-        return "–"
-    return f"reached by {sum(map(math.isfinite, values))} of {len(values)}"
 
 
 def _time(comparison: Comparison, row: Row, metric: Metric, found: Estimate | None) -> str:
@@ -243,6 +230,9 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
+
+_COLUMNS = ("test_accuracy", "validation_accuracy", "parameters", "flops", "train_seconds", "images_per_second")
+"""Metrics that every table has a column for."""
 
 _FRAMES: dict[str, Callable[[Comparison], Iterator[Record]]] = {
     "runs": _runs,

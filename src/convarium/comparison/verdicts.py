@@ -204,9 +204,9 @@ def _censored(
 ) -> tuple[Decision, str]:
     """Where some runs never reached a level only the order of the runs is known: Mann–Whitney, by permutation."""
     budgets = {run.recipe.epochs for row in (first, second) for run in row.runs}
-    reached = [f"{sum(map(math.isfinite, v.values()))} of {words.count(len(v), 'run')} of {row.label}"
-               for row, v in ((first, a), (second, b))]  # fmt: skip
-    text = f"{metric.title.removeprefix(metric.unit + ' to ')} was reached by {words.listed(reached)}"
+    level = metric.title.removeprefix(f"{metric.unit} to ")
+    one, other = (words.reached(list(values.values())) for values in (a, b))
+    text = f"{level} was {one} of {first.label} and {other.removeprefix('reached ')} of {second.label}"
     if len(budgets) > 1:
         return "undecided", f"undecided: {text}, which had different budgets"
     p = rank_test(list(a.values()), list(b.values()))

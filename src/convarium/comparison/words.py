@@ -1,7 +1,7 @@
 """Numbers as sentences and tables write them: accuracies in per cent, true minus signs, digits that mean something."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from convarium.comparison.metrics import Metric
 from convarium.statistics import MOST_SEEDS, Difference, Estimate, SeedsNeeded
@@ -62,6 +62,11 @@ def interval(metric: Metric, mean: float, low: float, high: float) -> list[str]:
     """A mean and its interval with as many decimals as its width bears; an accuracy stays between 0 and 100 %."""
     ends = (max(low, 0.0), min(high, 1.0)) if metric.kind == "accuracy" else (low, high)
     return amounts(metric, [mean, *ends], (high - low) / 2)
+
+
+def reached(values: Collection[float]) -> str:
+    """How many runs got to a level; those that never did are at infinity: "reached by 3 of 5 runs"."""
+    return f"reached by {sum(map(math.isfinite, values))} of {count(len(values), 'run')}"
 
 
 def seeds(found: Difference) -> str:
