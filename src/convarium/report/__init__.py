@@ -1,0 +1,7 @@
+"""The report: tables, charts and the page, drawn from a comparison; nothing here trains anything."""
+
+from convarium.report.charts import plot_curves
+from convarium.report.page import write_report
+from convarium.report.tables import as_csv, as_latex, as_markdown, as_rich
+
+__all__ = ["as_csv", "as_latex", "as_markdown", "as_rich", "plot_curves", "write_report"]
