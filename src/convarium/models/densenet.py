@@ -81,10 +81,8 @@ def densenet(
         init: law of the initial weights.
 
     Raises:
-        SpecError: no network has that depth, or growth, bottleneck, compression or layers is out of range.
+        SpecError: no network has that depth, or compression or layers is out of range.
     """
-    if growth < 1 or (bottleneck is not None and bottleneck < 1):
-        raise SpecError("growth or bottleneck of densenet", expected="1 or more", received=(growth, bottleneck))
     if not 0 < compression <= 1:
         raise SpecError("compression of densenet", expected="0 < θ ≤ 1", received=compression, hint="use 0.5 or 1")
     if layers is None:
