@@ -1,6 +1,8 @@
 import hashlib
+import io
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from dataclasses import replace
@@ -204,6 +206,38 @@ def test_fetch_downloads_once_verifies_and_names_the_folder(mirror, tmp_path, mo
     (tmp_path / "data" / "images" / "images.gz").write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"images.gz is not the published file.*delete it"):
         fetch("mnist")
+
+
+def packed(*names: str) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("batches"), None)
+        for name in names:
+            member = tarfile.TarInfo(f"batches/{name}")
+            member.size = len(name)
+            archive.addfile(member, io.BytesIO(name.encode()))
+    return out.getvalue()
+
+
+def test_a_downloaded_archive_is_unpacked_into_the_form_that_is_read_quickest(mirror, tmp_path, monkeypatch):
+    archive = packed("train", "test")
+    monkeypatch.setattr(sys.modules[__name__], "CONTENT", archive)
+    md5 = hashlib.md5(archive).hexdigest()
+    file = RemoteFile("all.tar.gz", len(archive), md5, (f"http://127.0.0.1:{mirror.server_port}/whole/all.tar.gz",))
+    unpacked = Layout(
+        {n: hashlib.md5(n.encode()).hexdigest() for n in ("train", "test")}, ("./batches",), lambda _: None
+    )
+    as_it_came = Layout({"all.tar.gz": md5}, (".",), lambda _: None)
+    known = replace(convarium.data.DATASETS["cifar10"], files=(file,), layouts=(unpacked, as_it_came))
+    monkeypatch.setitem(convarium.data.DATASETS, "cifar10", known)
+    assert fetch("cifar10", data_dir=tmp_path) == tmp_path / "batches"
+    assert [p.name for p in tmp_path.iterdir()] == ["batches"]
+    assert find(known, tmp_path) == (unpacked, tmp_path / "batches")
+
+    (tmp_path / "batches" / "test").unlink()  # a folder that is there already is not touched
+    assert fetch("cifar10", data_dir=tmp_path) == tmp_path
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["all.tar.gz", "batches"]
+    assert find(known, tmp_path) == (as_it_came, tmp_path)
 
 
 def test_digits_need_no_download():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from convarium.data.download import Progress, download_files
+from convarium.data.download import Progress, download_files, unpack
 from convarium.data.folder import load_folder
 from convarium.data.images import ImageData, Splits, check_images, content_digest, divide, statistics
 from convarium.data.published import CIFAR10, CIFAR100, DIGITS, FASHION_MNIST, KMNIST, MNIST
@@ -97,8 +97,12 @@ def fetch(dataset: str, *, data_dir: Path | str | None = None, progress: Progres
     known = lookup(dataset)
     if find(known, data_dir) is None:
         names = {file.name for file in known.files}
-        home = next(layout.folders[0] for layout in known.layouts if set(layout.files) == names)
-        download_files(known.files, download_folder(data_dir) / home, progress=progress)
+        root = download_folder(data_dir)
+        home = root / next(layout.folders[0] for layout in known.layouts if set(layout.files) == names)
+        download_files(known.files, home, progress=progress)
+        for name in names:
+            if name.endswith(".tar.gz"):
+                unpack(home / name, root / known.layouts[0].folders[0])
     return check(dataset, data_dir=data_dir)
 
 

@@ -3,6 +3,8 @@
 import hashlib
 import http.client
 import secrets
+import shutil
+import tarfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -122,6 +124,27 @@ def _copy(response: http.client.HTTPResponse, out: IO[bytes], file: RemoteFile, 
         out.write(chunk)
         done += len(chunk)
         progress(file.name, min(done, file.size), file.size)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpacks the files of a `.tar.gz` into `folder`, which appears in one rename, and then deletes the archive.
+
+    Where that cannot be done, since the folder exists or the disk is full, the archive stays: it can be read too, only
+    not as quickly.
+    """
+    scratch = archive.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with suppress(OSError):
+            scratch.mkdir()
+            with tarfile.open(archive) as packed:
+                for member in packed:
+                    stream = packed.extractfile(member)
+                    if stream is not None:
+                        (scratch / Path(member.name).name).write_bytes(stream.read())
+            scratch.rename(folder)
+            archive.unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _md5(path: Path) -> str:

@@ -51,7 +51,8 @@ class Dataset:
             holds out).
         flips: whether a mirrored image still belongs to its class.
         files: what is downloaded; empty where the data come with a library.
-        layouts: the forms that are accepted, the best first; the first that can be downloaded is that of `files`.
+        layouts: the forms that are accepted, the quickest to read first; one of them is that of `files`. A `.tar.gz`
+            is unpacked to the first one when it has been downloaded.
         content: SHA-256 over images and labels (`images.content_digest`); None where nobody has measured it yet.
     """
 
