@@ -26,7 +26,7 @@ def parameters(network: nn.Module) -> int:
 
 
 def same_function(network: nn.Module, reference: nn.Module, names: dict[str, str], x: Tensor) -> None:
-    """Asserts equal scores once the reference's weights stand in the network; `names`: reference's layer → network's."""
+    """Asserts equal scores once the reference's weights are in the network; `names`: reference's layer → network's."""
     weights = {}
     for key, tensor in reference.state_dict().items():
         layer, _, kind = key.rpartition(".")

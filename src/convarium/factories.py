@@ -35,6 +35,8 @@ def load_factory(name: str) -> Factory:
     if factory is None:
         module = sys.modules[module_name]
         functions = [n for n, value in vars(module).items() if inspect.isfunction(value) and not n.startswith("_")]
+        if not functions:
+            raise SpecError(f"{module_name} has no {attribute!r}", expected=_FORM)
         raise unknown(f"function of {module_name}", attribute, functions)
     if isinstance(factory, nn.Module) or not callable(factory):
         raise SpecError(f"{name} is not a function", expected=_FORM, received=type(factory).__name__)

@@ -6,6 +6,7 @@ back without running anything.
 
 import ast
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -60,7 +61,10 @@ def parse_list(text: str) -> tuple[Spec, ...]:
     """
     if text.strip() in ("", "none"):
         return ()
-    return tuple(_from_call(node, text) for node in _call(text, text).args)
+    call = _call(text, text)
+    if call.keywords:
+        raise SpecError(f"cannot read {text!r}", expected="names, or name(value, …), divided by commas")
+    return tuple(_from_call(node, text) for node in call.args)
 
 
 def parse_options(text: str) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def parse_options(text: str) -> dict[str, Any]:
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> SpecError:
-    """The error for a name that is in no table, with the nearest names: `raise unknown("model", "lenett", MODELS)`."""
+    """The error, to be raised, for a name that is in no table: names the nearest ones, or all."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     listed = " or ".join(map(repr, near)) if near else ", ".join(names)
@@ -89,7 +93,7 @@ def _call(body: str, text: str) -> ast.Call:
         call = ast.parse(f"_({body}\n)", mode="eval").body
     except (SyntaxError, ValueError) as error:
         raise SpecError(f"cannot read {text!r}", expected="Python literals in balanced brackets") from error
-    if not isinstance(call, ast.Call):
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
         raise SpecError(f"cannot read {text!r}", expected="option=value pairs divided by commas")
     return call
 
@@ -115,10 +119,18 @@ def _from_call(node: ast.expr, text: str) -> Spec:
 
 def _literal(node: ast.expr, text: str) -> Any:
     try:
-        value = ast.literal_eval(node)
+        return _plain(ast.literal_eval(node))
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         raise SpecError(
             f"{ast.unparse(node)!r} in {text!r} is not a literal",
             hint=f"write a number, True, False, None or a text in quotes, such as {ast.unparse(node)!r}",
         ) from error
-    return tuple(value) if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    """Lists as tuples; a number too large for a float, which could not be read back, is refused."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_plain, value))
+    if isinstance(value, float) and math.isinf(value):
+        raise ValueError("infinite")
+    return value
