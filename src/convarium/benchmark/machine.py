@@ -1,0 +1,68 @@
+"""What this machine can do at best, so that a rate of images can be read as a share of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The best of several tries, PyTorch's own kernels on the threads that training has too.
+
+    Attributes:
+        float32, bfloat16: FLOP/s of a large matrix product.
+        bandwidth: bytes/s read and written by a large copy.
+    """
+
+    float32: float
+    bfloat16: float
+    bandwidth: float
+
+    def share(self, flops: float, precision: str) -> float:
+        """How much of the matrix-product rate a rate of `flops` FLOP/s is; norms and activations make it smaller."""
+        return flops / (self.bfloat16 if precision == "bfloat16" else self.float32)
+
+
+def ceiling(device: torch.device | str = "cpu", *, seconds: float = 1.0) -> Ceiling:
+    """Measures the ceiling in about three times `seconds`, at least five tries each."""
+    device = torch.device(device)
+    n, elements = (8192, 2**28) if device.type == "cuda" else (2048, 2**26)
+
+    def product(dtype: torch.dtype) -> float:
+        a, b = torch.randn(n, n, device=device, dtype=dtype), torch.randn(n, n, device=device, dtype=dtype)
+        out = torch.empty(n, n, device=device, dtype=dtype)
+        return 2 * n**3 / fastest(lambda: torch.mm(a, b, out=out), device, seconds)
+
+    def copy() -> float:
+        source = torch.ones(elements, device=device)
+        target = torch.empty_like(source)
+        return 2 * source.nbytes / fastest(lambda: target.copy_(source), device, seconds)
+
+    return Ceiling(float32=product(torch.float32), bfloat16=product(torch.bfloat16), bandwidth=copy())
+
+
+def fastest(
+    work: Callable[[], object],
+    device: torch.device,
+    seconds: float,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """The least seconds that `work` took, over at least five tries and `seconds` in all, after one unmeasured."""
+    work()
+    synchronize(device)
+    times: list[float] = []
+    while len(times) < 5 or sum(times) < seconds:
+        began = clock()
+        work()
+        synchronize(device)
+        times.append(clock() - began)
+    return min(times)
+
+
+def synchronize(device: torch.device | str) -> None:
+    """Waits until the device has done all that it was given."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
