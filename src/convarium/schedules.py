@@ -65,7 +65,7 @@ def rate_factor(schedule: Spec, step: int, steps_per_epoch: int, epochs: int, wa
             start = warmup * steps_per_epoch
             return rise * _half_cosine(1.0, 0.0, max(0, step - start) / max(1, total - start))
         case "one_cycle":
-            peak = schedule.options["rise"] * total - 1
+            peak = float(schedule.options["rise"]) * total - 1
             if step <= peak:
                 return _half_cosine(1 / 25, 1.0, step / peak)
             return _half_cosine(1.0, 1 / 250_000, (step - peak) / (total - 1 - peak))

@@ -138,7 +138,7 @@ def run(
     Raises:
         ConvariumError: a recipe that does not fit its data, or a study of this name with another base recipe.
     """
-    tell = progress or (lambda _: None)
+    tell, device = progress or (lambda _: None), pick_device(device)
     load = cache(partial(load_data, data_dir=data_dir))
     of = [load(recipe.dataset, validation=recipe.validation, resize=recipe.resize) for recipe in study.recipes]
     for recipe, splits in zip(study.recipes, of, strict=True):
@@ -173,7 +173,7 @@ def train_one(
     Raises:
         ConvariumError: the recipe does not fit its data.
     """
-    tell = progress or (lambda _: None)
+    tell, device = progress or (lambda _: None), pick_device(device)
     splits = load_data(recipe.dataset, data_dir=data_dir, validation=recipe.validation, resize=recipe.resize)
     check_recipe(recipe, splits)
     key, at = recipe.key(splits.digest), StudyProgress(1, 1, recipe)
@@ -260,7 +260,7 @@ def _train(
     key: str,
     splits: Splits,
     store: Store,
-    device: torch.device | str | None,
+    device: torch.device,
     at: StudyProgress,
     tell: Callable[[StudyProgress], None],
     *,
@@ -286,7 +286,7 @@ def _train(
                 outcome = fit(recipe, splits, device=device, folder=path, progress=listen)
             except (RuntimeError, MemoryError) as error:
                 message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-                outcome = Outcome("failed", history, environment(pick_device(device)), message=message)
+                outcome = Outcome("failed", history, environment(device), message=message)
                 tell(dataclasses.replace(at, notice=f"the run failed: {message}"))
             events.finish(recipe, outcome)
         return store.finish(path, outcome)

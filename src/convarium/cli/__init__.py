@@ -57,7 +57,7 @@ def _parse(argv: list[str]) -> "functools.partial[None] | None":
             return None
         raise ConvariumError(_one_sentence(complaint.getvalue())) from None
     finally:
-        os.environ.pop("COLUMNS") if width is None else os.environ.update(COLUMNS=width)
+        os.environ.pop("COLUMNS", None) if width is None else os.environ.update(COLUMNS=width)
 
 
 def _one_sentence(boxed: str) -> str:

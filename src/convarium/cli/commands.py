@@ -41,11 +41,15 @@ from convarium.weights import load_weights
 TrainFlags = recipe_flags(without=["model"])
 CompareFlags = recipe_flags(without=["model", "seed"])
 
-StoreFlag = Annotated[Path, arg(help="the folder that holds runs/ and studies/")]
-DataFlag = Annotated[Path | None, arg(help="where to look for data sets first")]
-DeviceFlag = Annotated[str | None, arg(help="cpu, cuda or cuda:1; none: the best there is")]
+StoreFlag = Annotated[Path, arg(help="the folder that holds runs/ and studies/", metavar="DIR")]
+DataFlag = Annotated[Path | None, arg(help="where to look for data sets first", metavar="DIR")]
+DeviceFlag = Annotated[str | None, arg(help="cpu, cuda or cuda:1; none: the best there is", metavar="NAME")]
 JsonFlag = Annotated[bool, arg(help="print JSON, for machines", name="json")]
-PresetFlag = Annotated[str | None, arg(help="train as a source does: memory-blog, d2l, uva …; flags beside it win")]
+ModelArgument = Annotated[str, arg(metavar="MODEL")]
+StudyArgument = Annotated[str, arg(metavar="STUDY")]
+PresetFlag = Annotated[
+    str | None, arg(help="train as a source does: memory-blog, d2l, uva …; flags beside it win", metavar="TAG")
+]
 
 
 def list_(
@@ -69,7 +73,7 @@ def list_(
 
 
 def describe(
-    model: Positional[str | None] = None,
+    model: Positional[Annotated[str | None, arg(metavar="MODEL")]] = None,
     *,
     dataset: str | None = None,
     diff: tuple[str, str] | None = None,
@@ -93,7 +97,7 @@ def describe(
 
 
 def train(
-    model: Positional[str],
+    model: Positional[ModelArgument],
     *,
     recipe: OmitArgPrefixes[TrainFlags] = TrainFlags(),  # type: ignore[valid-type]  # noqa: B008  (frozen)
     preset: PresetFlag = None,
@@ -136,7 +140,7 @@ def train(
 
 
 def compare(
-    models: Positional[tuple[str, ...]],
+    models: Positional[Annotated[tuple[str, ...], arg(metavar="MODEL...")]],
     *,
     recipe: OmitArgPrefixes[CompareFlags] = CompareFlags(),  # type: ignore[valid-type]  # noqa: B008  (frozen)
     seeds: int = 5,
@@ -189,7 +193,7 @@ def compare(
 
 
 def results(
-    study: Positional[str],
+    study: Positional[StudyArgument],
     *,
     store: StoreFlag = Path(),
     csv: bool = False,
@@ -217,7 +221,7 @@ def results(
 
 
 def report(
-    study: Positional[str], *, store: StoreFlag = Path(), out: Path | None = None, as_json: JsonFlag = False
+    study: Positional[StudyArgument], *, store: StoreFlag = Path(), out: Path | None = None, as_json: JsonFlag = False
 ) -> None:
     """A study's page: one HTML file that opens offline.
 
@@ -232,7 +236,7 @@ def report(
 
 
 def evaluate(
-    run: Positional[str | None] = None,
+    run: Positional[Annotated[str | None, arg(metavar="RUN")]] = None,
     *,
     weights: Path | None = None,
     model: str | None = None,
@@ -276,7 +280,7 @@ def evaluate(
 
 def data(
     action: Positional[Literal["list", "fetch", "check"]] = "list",
-    datasets: Positional[tuple[str, ...]] = (),
+    datasets: Positional[Annotated[tuple[str, ...], arg(metavar="DATASET...")]] = (),
     *,
     data_dir: DataFlag = None,
     as_json: JsonFlag = False,

@@ -54,7 +54,7 @@ def study_progress() -> Iterator[Any]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[state]}"),
     )
-    with Progress(*columns, console=ERR, transient=True, refresh_per_second=5) as bars:
+    with Progress(*columns, console=ERR, transient=True, refresh_per_second=5, disable=not ERR.is_terminal) as bars:
         whole, run = bars.add_task("runs", total=None, state=""), bars.add_task("", total=None, state="")
         kept = 0
 

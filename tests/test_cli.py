@@ -1,0 +1,260 @@
+"""The command line: what it prints, its exit codes, and how every wrong call ends in one sentence with a way out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from convarium.cli import main
+from convarium.cli.commands import COMMANDS
+
+QUICK = ["--epochs", "1", "--batch-size", "128", "--device", "cpu"]
+
+
+@pytest.fixture
+def call(capsys, tmp_path, monkeypatch):
+    """Runs one command in an empty folder: (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*argv):
+        code = main([str(word) for word in argv])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+def test_help_fits_one_screen_and_names_every_command(call):
+    code, out, err = call("--help")
+    assert code == 0
+    assert err == ""
+    assert len(out.splitlines()) <= 40
+    assert all(name in out for name in COMMANDS)
+    assert call()[1] == out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_takes_json(call, command):
+    code, out, _ = call(command, "--help")
+    assert code == 0
+    assert "--json" in out
+    assert "argv" not in out
+
+
+# The counts of the sources, see tests/test_models.py.
+COUNTS = [
+    ("memory_mlp", 1_237_162),
+    ("residual_mlp", 1_238_730),
+    ("residual_cnn", 41_514),
+    ("lenet", 61_706),
+    ("lenet@d2l", 61_706),
+]
+
+
+@pytest.mark.parametrize(("model", "parameters"), COUNTS)
+def test_describe_json_has_the_documented_form_and_the_exact_counts(call, model, parameters):
+    code, out, _ = call("describe", model, "--json")
+    described = json.loads(out)
+    assert code == 0
+    assert list(described) == ["model", "parameters", "flops", "layers"]
+    assert described["parameters"] == parameters == sum(layer["parameters"] for layer in described["layers"])
+    assert described["flops"] == sum(layer["flops"] for layer in described["layers"])
+    assert set(described["layers"][0]) == {"name", "type", "output_shape", "parameters", "flops"}
+
+
+def test_describe_for_people_and_diff(call):
+    code, out, _ = call("describe", "lenet@d2l")
+    assert code == 0
+    assert "61,706" in out
+    code, out, _ = call("describe", "--diff", "resnet@uva", "resnet(depth=20, shortcut='B')")
+    assert code == 0
+    assert "272,378" in out
+    code, out, _ = call("describe", "--diff", "lenet", "lenet(pool='avg')", "--json")
+    assert code == 0
+    assert json.loads(out)
+    code, _, err = call("describe")
+    assert code == 2
+    assert "takes a MODEL, or --diff A B" in err
+
+
+@pytest.mark.parametrize("what", ["models", "presets", "datasets", "activations", "recipes"])
+def test_list(call, what):
+    code, out, _ = call("list", what, "--json")
+    assert code == 0
+    rows = json.loads(out)
+    code, out, _ = call("list", what)
+    assert code == 0
+    assert all(str(next(iter(row.values())))[:12] in out for row in rows)
+
+
+def test_train_prints_its_score_and_a_second_call_trains_nothing(call):
+    code, out, _ = call("train", "lenet", *QUICK)
+    assert code == 0
+    assert "test accuracy" in out
+    code, out, err = call("train", "lenet", *QUICK, "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["status"] == "finished"
+    assert set(facts["scores"]["test"]) == {"accuracy", "loss", "per_class", "n"}
+    assert facts["scores"]["test"]["n"] == 360
+    assert len(facts["history"]) == 1
+    code, out, _ = call("evaluate", facts["key"][:8], "--json")
+    assert code == 0
+    assert json.loads(out) == facts["scores"]["test"]
+    code, out, _ = call("evaluate", facts["run"], "--split", "validation", "--json")
+    assert json.loads(out)["accuracy"] == facts["scores"]["validation"]["accuracy"]
+    weights = os.path.join(facts["run"], "weights.safetensors")
+    code, out, _ = call("evaluate", "--weights", weights, "--model", "lenet", "--dataset", "digits", "--json")
+    assert json.loads(out) == facts["scores"]["test"]
+    assert "class" in call("evaluate", facts["key"][:8])[1]
+
+
+def test_a_diverged_run_is_a_result(call):
+    code, out, _ = call("train", "lenet", *QUICK, "--learning-rate", "1e9")
+    assert code == 0
+    assert "diverged: the training loss was not finite in epoch 1" in out
+
+
+def test_compare_results_and_report(call, tmp_path):
+    code, out, err = call("compare", "lenet", "lenet(pool='avg')", "--seeds", "2", "--name", "pools", *QUICK)
+    assert code == 0, err
+    assert "4 runs; 2 seeds each resolve" in err
+    assert "report:" in out
+    page = tmp_path / "studies" / "pools" / "report.html"
+    assert "lenet(pool=" in page.read_text("utf-8")
+    for flag, sign in (("--csv", ","), ("--markdown", "| "), ("--latex", "&")):
+        code, out, _ = call("results", "pools", flag)
+        assert code == 0
+        assert sign in out
+    found = json.loads(call("results", "pools", "--json")[1])
+    assert [row["label"] for row in found["rows"]] == ["lenet", "lenet(pool='avg')"]
+    assert "lenet" in call("results", "pools")[1]
+    code, out, _ = call("report", "pools", "--out", tmp_path / "page.html")
+    assert code == 0
+    assert (tmp_path / "page.html").exists()
+    code, out, _ = call("compare", "lenet", "lenet(pool='avg')", "--seeds", "2", "--name", "pools", *QUICK, "--json")
+    assert code == 0
+    assert json.loads(out)["study"] == "pools"
+    code, _, err = call("compare", "lenet", "lenet(pool='avg')", "--name", "pools", *QUICK, "--epochs", "2")
+    assert code == 2
+    assert "epochs was 1 and is now 2" in err
+
+
+def test_flags_beside_a_preset_win_even_where_they_repeat_a_default(call):
+    code, out, err = call(
+        "train", "memory_mlp", "--preset", "memory-blog", "--dataset", "digits", "--epochs", "1", "--json"
+    )
+    assert code == 0, err
+    recipe = json.loads((next(iter(_runs())) / "recipe.json").read_text())
+    assert (recipe["optimizer"], recipe["learning_rate"], recipe["epochs"]) == ("adam", 3e-4, 1)
+    code, out, err = call(
+        "train",
+        "memory_mlp",
+        "--preset",
+        "memory-blog",
+        "--dataset",
+        "digits",
+        "--epochs",
+        "1",
+        "--normalize",
+        "dataset",
+        "--optimizer",
+        "sgd",
+        "--json",
+    )
+    assert code == 0, err
+    recipe = json.loads((max(_runs(), key=os.path.getmtime) / "recipe.json").read_text())
+    assert (recipe["optimizer"], recipe["normalize"], recipe["validation"]) == ("sgd", "dataset", 0)
+
+
+def _runs():
+    from pathlib import Path
+
+    return [path for path in Path("runs").iterdir() if path.is_dir()]
+
+
+WRONG = [
+    (["compre", "lenet"], "compre"),
+    (["compare"], "at least one network"),
+    (["compare", "lenett"], "did you mean 'lenet'"),
+    (["compare", "lenet", "--dataset", "mnst"], "did you mean 'mnist'"),
+    (["compare", "lenet", "--seeds", "0"], "seeds is out of range: expected at least 1, received 0"),
+    (["compare", "lenet", "--seeds", "x"], "--seeds"),
+    (["compare", "lenet", "--sedes", "3"], "did you mean --seeds?"),
+    (["compare", "lenet", "--optimizer", "sdg"], "'sdg'"),
+    (["compare", "lenet", "--preset", "uvaa"], "did you mean 'uva'"),
+    (["compare", "lenet", "--baseline", "vgg"], "baseline 'vgg' is not compared"),
+    (["compare", "lenet(pool='mx')"], "'max' or 'avg'"),
+    (["compare", "lenet(activation='rulu')"], "did you mean 'relu'"),
+    (["train", "lenet", "--batch-size", "2000"], "exceeds the 1257 training images"),
+    (["train", "lenet@d2"], "did you mean 'lenet@d2l'"),
+    (["train", "lenet", "--epochs", "0"], "epochs is out of range"),
+    (["train", "alexnet@d2l"], "--resize"),
+    (["train", "lenet", "--device", "tpu0"], "device"),
+    (["train", "nowhere.net:make"], "nowhere"),
+    (["train"], "missing from convarium train: MODEL"),
+    (["describe", "lenet(poool='max')"], "did you mean 'pool'"),
+    (["results", "none"], "make one with convarium compare"),
+    (["results", "none", "--csv", "--latex"], "choose one of"),
+    (["report", "none"], "no study 'none'"),
+    (["evaluate", "none"], "no finished run"),
+    (["evaluate"], "takes a RUN, or --weights"),
+    (["evaluate", "--weights", "w.pt"], "--weights needs --model and --dataset"),
+    (["evaluate", "--weights", "w.pt", "--model", "lenet", "--dataset", "digits"], "w.pt"),
+    (["data", "check", "mnst"], "did you mean 'mnist'"),
+]
+
+
+@pytest.mark.parametrize(("argv", "message"), WRONG, ids=[" ".join(argv) for argv, _ in WRONG])
+def test_a_wrong_call_ends_in_one_sentence_with_exit_code_2_and_writes_nothing(call, tmp_path, argv, message):
+    code, out, err = call(*argv)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert err.startswith("convarium: ")
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_of_every_listing_command_is_one_value(call):
+    assert json.loads(call("data", "list", "digits", "--json")[1])
+    assert json.loads(call("data", "check", "digits", "--json")[1])
+
+
+def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path):
+    argv = [
+        sys.executable,
+        "-m",
+        "convarium",
+        "compare",
+        "lenet",
+        "residual_cnn",
+        "--seeds",
+        "40",
+        "--epochs",
+        "2",
+        "--store",
+        tmp_path,
+    ]
+    going = subprocess.Popen(list(map(str, argv)), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/outcome.json")):
+        assert time.monotonic() < deadline, "no run finished within two minutes"
+        time.sleep(0.05)
+    going.send_signal(signal.SIGINT)
+    _, err = going.communicate(timeout=60)
+    assert going.returncode == 130
+    assert "what is finished is kept" in err
+    assert "Traceback" not in err
+    assert len(list(tmp_path.glob("runs/*/outcome.json"))) >= 1
+
+
+def test_a_reader_that_goes_away_is_no_failure():
+    line = f"{sys.executable} -m convarium list presets | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
