@@ -110,8 +110,8 @@ def _one_more_draw(
     unit = "%" if metric.kind == "accuracy" else metric.unit
     text = (
         f"{row.label} gave {middle} {unit} in {metric.title}, {more} would lie between {low} and {high} "
-        f"(95 % prediction interval, {words.count(measured.n, 'seed')}), and {published} lies {'inside' if inside else 'outside'}, "
-        f"{words.quantity(metric, off)} from the mean"
+        f"(95 % prediction interval, {words.count(measured.n, 'seed')}), and {published} lies "
+        f"{'inside' if inside else 'outside'}, {words.quantity(metric, off)} from the mean"
     )
     if margin is not None:
         text += f" ({'within' if near else 'beyond'} the margin of {words.quantity(metric, margin)})"

@@ -1,9 +1,9 @@
 """Comparisons: pure functions of stored runs, from a table of means to a verdict in one sentence."""
 
 from convarium.comparison.compare import Comparison, compare_runs
+from convarium.comparison.frames import as_json, class_differences
 from convarium.comparison.metrics import METRICS, Metric, best_epoch, first_to_reach, metric_of
-from convarium.comparison.rows import Decision, Row, mean_of
-from convarium.comparison.tables import as_json, class_differences
+from convarium.comparison.rows import Decision, Row, mean_of, status
 from convarium.comparison.verdicts import Contrast, contrast, tell
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "first_to_reach",
     "mean_of",
     "metric_of",
+    "status",
     "tell",
 ]

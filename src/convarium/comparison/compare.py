@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from convarium.comparison import tables, words
+from convarium.comparison import frames, words
 from convarium.comparison.metrics import Metric, metric_of
 from convarium.comparison.notes import notes_on
 from convarium.comparison.rows import Row, gather, label, network
@@ -56,17 +56,13 @@ class Comparison:
         """
         return find_row(self.rows, self.by, name)
 
-    def frame(self, what: tables.What = "runs") -> pd.DataFrame:
+    def frame(self, what: frames.What = "runs") -> pd.DataFrame:
         """The data behind the comparison, tidy: one row a run, epoch, step, class of a run, or row of the table.
 
         Raises:
             ConvariumError: no such table.
         """
-        return tables.frame(self, what)
-
-    def table(self) -> list[dict[str, str]]:
-        """The table as people read it: one dict a row, headings to cells."""
-        return tables.table(self)
+        return frames.frame(self, what)
 
 
 def compare_runs(

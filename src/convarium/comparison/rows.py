@@ -131,6 +131,13 @@ def is_at_chance(run: StoredRun) -> bool:
     return at_chance(scores.accuracy, scores.n, max(map(sum, scores.confusion)) / scores.n)
 
 
+def status(run: StoredRun) -> str:
+    """How a run ended, in a word or two: "trained", "at chance", "diverged" or "failed"."""
+    if run.outcome.status != "finished":
+        return run.outcome.status
+    return "at chance" if is_at_chance(run) else "trained"
+
+
 def mean_of(row_values: Sequence[float]) -> Estimate | None:
     """The estimate of a row's values; None where there are none, or some never reached their level."""
     return estimate(row_values) if row_values and all(map(math.isfinite, row_values)) else None

@@ -1,4 +1,4 @@
-"""A comparison as data frames, as a table for people, and as plain values for JSON."""
+"""A comparison as data frames, and as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from convarium.comparison import words
 from convarium.comparison.metrics import METRICS, metric_of
-from convarium.comparison.rows import Row, is_at_chance, settings, share_weights
+from convarium.comparison.rows import Row, settings, share_weights, status
 from convarium.errors import ConvariumError
-from convarium.statistics import Estimate, difference
+from convarium.statistics import difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from convarium.comparison.compare import Comparison
-    from convarium.comparison.metrics import Metric
     from convarium.store import StoredRun
 
 What = Literal["runs", "epochs", "rows", "classes", "steps"]
@@ -69,12 +67,6 @@ def class_differences(comparison: Comparison, first: object, second: object) -> 
     return pd.DataFrame.from_records(records)
 
 
-def table(comparison: Comparison) -> list[dict[str, str]]:
-    """The table as people read it; see `Comparison.table`."""
-    metric = metric_of(comparison.metric)
-    return [_cells(comparison, row, metric) for row in comparison.rows]
-
-
 def as_json(comparison: Comparison) -> Record:
     """Everything but the runs' own histories, as values that JSON has; runs are named by their keys."""
     plain = {field.name: getattr(comparison, field.name) for field in dataclasses.fields(comparison)}
@@ -90,57 +82,6 @@ def as_json(comparison: Comparison) -> Record:
         rows.append(values)
     found: Record = _plain(plain | {"rows": rows})
     return found
-
-
-def status(run: StoredRun) -> str:
-    """How a run ended, in a word or two: "trained", "at chance", "diverged" or "failed"."""
-    if run.outcome.status != "finished":
-        return run.outcome.status
-    return "at chance" if is_at_chance(run) else "trained"
-
-
-def _cells(comparison: Comparison, row: Row, metric: Metric) -> dict[str, str]:
-    failed = f"{row.failed} of {len(row.runs)} failed" if row.failed else ""
-    cells = {
-        comparison.by: row.label,
-        "seeds": str(row.n),
-        "failed": failed,
-        "test accuracy, %": _estimate(METRICS["test_accuracy"], row.test),
-        "validation accuracy, %": _estimate(METRICS["validation_accuracy"], row.validation),
-    }
-    if metric.name not in _COLUMNS:
-        values = row.values(metric).values()
-        censored = metric.kind == "reach" and row.measured is None and values
-        cells[metric.title] = words.reached(values) if censored else _estimate(metric, row.measured)
-    cells |= {
-        "parameters": f"{row.parameters:,}" if row.parameters is not None else "",
-        "FLOPs": f"{row.flops:,}" if row.flops is not None else "",
-        "training time, s": _time(comparison, row, METRICS["train_seconds"], row.train_seconds),
-        "images per second": _time(comparison, row, METRICS["images_per_second"], row.images_per_second),
-        "marks": ", ".join(row.marks),
-        "verdict": row.verdict,
-    }
-    return cells
-
-
-def _estimate(metric: Metric, found: Estimate | None) -> str:
-    """Mean ± standard deviation (95 % interval)."""
-    if found is None:
-        return "–"
-    if found.low is None or found.high is None or found.deviation is None:
-        (mean,) = words.amounts(metric, [found.mean])
-        return mean
-    middle, low, high = words.interval(metric, found.mean, found.low, found.high)
-    (deviation,) = words.amounts(metric, [found.deviation], found.deviation)
-    return f"{middle} ± {deviation} ({low} to {high})"
-
-
-def _time(comparison: Comparison, row: Row, metric: Metric, found: Estimate | None) -> str:
-    if found is None:
-        return "several environments" if row.environment is None else "–"
-    places = {other.environment for other in comparison.rows}
-    (mean,) = words.amounts(metric, [found.mean])
-    return mean if len(places) == 1 else f"{mean} (not comparable: {row.environment})"
 
 
 def _runs(comparison: Comparison) -> Iterator[Record]:
@@ -230,9 +171,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
-
-_COLUMNS = ("test_accuracy", "validation_accuracy", "parameters", "flops", "train_seconds", "images_per_second")
-"""Metrics that every table has a column for."""
 
 _FRAMES: dict[str, Callable[[Comparison], Iterator[Record]]] = {
     "runs": _runs,
