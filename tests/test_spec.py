@@ -111,5 +111,6 @@ def test_reading_runs_nothing(tmp_path):
 
 def test_an_unknown_name_gets_its_neighbours_or_all_names():
     assert str(unknown("model", "lenett", ["lenet", "nin"])) == "unknown model 'lenett'; did you mean 'lenet'?"
+    assert str(unknown("model", "mlp", ["memory_mlp", "nin"])).endswith("did you mean 'memory_mlp'?")
     assert str(unknown("model", "xyz", ["lenet", "nin"])) == "unknown model 'xyz'; choose one of lenet, nin"
     assert str(unknown("model", "nim", ["nin"], hint="(all of them)")).endswith("did you mean 'nin'? (all of them)")

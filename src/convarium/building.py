@@ -86,7 +86,8 @@ def resolve(model: str) -> Resolved:
     elif asked.name in MODELS:
         factory = MODELS[asked.name]
     else:
-        raise unknown("model", asked.name, [*MODELS, *PRESETS], hint="(convarium list models)")
+        presets = [label for label in PRESETS if label.startswith(f"{asked.name}@")]
+        raise unknown("model", asked.name, [*MODELS, *presets], hint="(convarium list models)")
     return Resolved(asked.name, factory, checked_options(asked.name, factory, asked.options))
 
 

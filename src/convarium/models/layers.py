@@ -165,21 +165,21 @@ def output_shape(
         ImageSizeError: a layer cannot take what reaches it. Names the layer and the shape that reached it.
         SpecError: the network returns something other than a tensor.
     """
-    where, small = "before the first layer", False
+    where, why = "before the first layer", ""
 
     def enter(layer: str, module: nn.Module, inputs: tuple[object, ...]) -> None:
-        nonlocal where, small
+        nonlocal where, why
         shape = next((tuple(x.shape[1:]) for x in inputs if isinstance(x, Tensor)), ())
         where = f"layer {layer} ({type(module).__name__}) is given {'×'.join(map(str, shape))}"
-        small = hasattr(module, "kernel_size") and shape[0] == getattr(module, "in_channels", shape[0])
+        why = _misfit(module, shape)
         if 0 in shape:
             raise RuntimeError("an empty tensor")
 
     def leave(layer: str, module: nn.Module) -> None:
-        nonlocal where, small
-        where, small = f"after layer {layer} ({type(module).__name__})", False
+        nonlocal where, why
+        where, why = f"after layer {layer} ({type(module).__name__})", ""
 
-    leaves = [(layer, module) for layer, module in network.named_modules() if not any(module.children())]
+    leaves = [(layer or "0", module) for layer, module in network.named_modules() if not any(module.children())]
     hooks = [m.register_forward_pre_hook(lambda m, x, layer=layer: enter(layer, m, x)) for layer, m in leaves]
     hooks += [m.register_forward_hook(lambda m, *_, layer=layer: leave(layer, m)) for layer, m in leaves]
     tensors = {k: v.to(device) for k, v in (*network.named_parameters(), *network.named_buffers())}
@@ -189,9 +189,9 @@ def output_shape(
             batch = torch.zeros(1, image.channels, image.height, image.width)
             result = torch.func.functional_call(network.eval(), tensors, (batch,))
     except RuntimeError as error:
-        why = ", less than its kernel spans" if small else f": {str(error).splitlines()[0]}"
         raise ImageSizeError(
-            f"{name} cannot take {image.channels}×{image.height}×{image.width} images: {where}{why}"
+            f"{name} cannot take {image.channels}×{image.height}×{image.width} images: {where}"
+            + (why or f": {str(error).splitlines()[0]}")
         ) from error
     finally:
         network.train(training)
@@ -200,3 +200,13 @@ def output_shape(
     if not isinstance(result, Tensor):
         raise SpecError(f"{name} returns {type(result).__name__}", expected="one tensor of logits (n, classes)")
     return tuple(result.shape[1:])
+
+
+def _misfit(module: nn.Module, shape: tuple[int, ...]) -> str:
+    """What there can be against this shape where the module refuses it; empty where PyTorch must say it."""
+    if isinstance(module, nn.Linear):
+        return f", made for {module.in_features}"
+    if not hasattr(module, "kernel_size") or len(shape) != 3 or 0 in shape:
+        return ""
+    made_for = getattr(module, "in_channels", shape[0])
+    return ", less than its kernel spans" if made_for == shape[0] else f", made for {made_for} channels"
