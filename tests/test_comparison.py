@@ -152,6 +152,14 @@ def test_results_without_spread_decide_nothing(n):
     assert "every seed puts 1 point between momentum=0.9 and momentum=0.5" in verdict(shifted, 0.9)
 
 
+def test_a_loss_that_is_not_finite_is_no_measurement():
+    made = runs(LENET, GOOD)
+    broken = dataclasses.replace(made[0].outcome.test, loss=float("inf"))
+    made[0] = dataclasses.replace(made[0], outcome=dataclasses.replace(made[0].outcome, test=broken))
+    row = compare_runs(made, metric="test_loss").rows[0]
+    assert (row.n, row.measured.n) == (5, 4)
+
+
 def test_the_same_question_has_the_same_answer_whatever_the_order_of_the_runs():
     made = runs(LENET, GOOD) + runs(AVG, BAD)
     again = [*made[:5][::-1], *made[5:][::-1], made[2]]
@@ -469,6 +477,7 @@ def test_frames_are_tidy(tmp_path):
     assert found.frame("classes").groupby("label").size().to_dict() == {LENET: 6, AVG: 4}
     steps = found.frame("steps")
     assert steps[["step", "train_loss"]].to_numpy().tolist() == [[1, 2], [2, 1]]
+    assert compare_runs(runs(LENET, GOOD)).frame("steps").columns.tolist() == ["label", "seed", "status"]
     with pytest.raises(ConvariumError, match="there is no table 'seeds'"):
         found.frame("seeds")
 

@@ -27,7 +27,8 @@ def frame(comparison: Comparison, what: What) -> pd.DataFrame:
     """One tidy table; see `Comparison.frame`."""
     if what not in _FRAMES:
         raise ConvariumError(f"there is no table {what!r}", expected=" or ".join(map(repr, _FRAMES)))
-    return pd.DataFrame.from_records(list(_FRAMES[what](comparison)))
+    records = list(_FRAMES[what](comparison))
+    return pd.DataFrame.from_records(records) if records else pd.DataFrame(columns=["label", "seed", "status"])
 
 
 def class_differences(comparison: Comparison, first: object, second: object) -> pd.DataFrame:

@@ -64,11 +64,13 @@ class Row:
 
         Where a level is to be reached, runs that diverged or stayed at chance count too: they never reached it.
         """
-        failed = [r for r in self.runs if r not in self.trained and r.outcome.status != "failed"]
-        never = {r.recipe.seed: math.inf for r in failed} if metric.kind == "reach" else {}
         counted = self.runs if metric.kind == "size" else self.trained
         found = {r.recipe.seed: metric.of(r) for r in counted}
-        return never | {seed: value for seed, value in found.items() if value is not None and not math.isnan(value)}
+        known = {seed: value for seed, value in found.items() if value is not None}
+        if metric.kind != "reach":
+            return {seed: value for seed, value in known.items() if math.isfinite(value)}
+        never = {r.recipe.seed: math.inf for r in self.runs if status(r) in ("diverged", "at chance")}
+        return never | known
 
 
 def gather(runs: Sequence[StoredRun], by: str, metric: Metric) -> tuple[Row, ...]:
@@ -113,17 +115,12 @@ def settings(recipe: Recipe, by: str) -> dict[str, Any]:
 def place(environment: Environment) -> str:
     """The part of an environment that decides speed, in words."""
     stack = f", {len(environment.stack)} runs stacked" if environment.stack else ""
-    device = environment.device if environment.device != "cpu" else f"cpu, {environment.threads} threads"
+    device = f"{environment.device}, {environment.threads} threads"
     return f"{environment.processor}, {device}, torch {environment.torch}{stack}"
 
 
-def is_trained(run: StoredRun) -> bool:
-    """Whether a run finished with scores above chance, on validation where there is any, else on test."""
-    return run.outcome.status == "finished" and not is_at_chance(run)
-
-
 def is_at_chance(run: StoredRun) -> bool:
-    """Whether a finished run does no better than naming the largest class."""
+    """Whether a finished run is no better than naming the largest class, on validation if there is any, else on test."""
     validation = run.outcome.validation
     scores = validation if validation is not None and validation.n else run.outcome.test
     if run.outcome.status != "finished" or scores is None or not scores.n:
@@ -146,7 +143,7 @@ def mean_of(row_values: Sequence[float]) -> Estimate | None:
 def _row(name: str, group: list[StoredRun], by: str, metric: Metric) -> Row:
     _check(name, group, by)
     runs = tuple(sorted(group, key=lambda run: run.recipe.seed))
-    trained = tuple(run for run in runs if is_trained(run))
+    trained = tuple(run for run in runs if status(run) == "trained")
     places = {place(run.outcome.environment) for run in runs}
     costs = [run.outcome.cost for run in runs if run.outcome.cost is not None]
     row = Row(

@@ -195,8 +195,13 @@ def rank_test(first: ArrayLike, second: ArrayLike) -> float:
     a, b = ranks[: len(x)], ranks[len(x) :]
     enumerable = math.comb(len(ranks), len(a)) <= 20_000
     if enumerable:
-        return float(stats.mannwhitneyu(a, b, method=stats.PermutationMethod(n_resamples=20_000)).pvalue)
+        return float(stats.permutation_test((a, b), _mean_apart, vectorized=True, n_resamples=20_000).pvalue)
     return float(stats.mannwhitneyu(a, b, method="asymptotic").pvalue)
+
+
+def _mean_apart(x: NDArray[np.float64], y: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Of ranks: orders groups as Mann–Whitney's U does."""
+    return np.asarray(x.mean(axis) - y.mean(axis))
 
 
 def finite(name: str, values: ArrayLike) -> NDArray[np.float64]:
