@@ -77,18 +77,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is {'a folder, not a file' if path.is_dir() else 'not there'}")
     if path.stat().st_size == 0:
         raise WeightsError(f"{path} is empty", hint="download or save it again")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    content = _read_pickle(path)
-    lightning = isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping)
-    tensors = content["state_dict"] if lightning else content
-    if not isinstance(tensors, Mapping) or not tensors or not all(map(_is_plain, tensors.values())):
-        raise WeightsError(
-            f"{path} holds no state dict", expected="dense real tensors by name", hint="save it as network.state_dict()"
-        )
-    named = {str(name): tensor for name, tensor in tensors.items()}
-    if lightning:  # the module around the network calls it `model`
-        named = {name.removeprefix("model."): tensor for name, tensor in named.items()}
+    named = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickled_state(path)
     if any(name.startswith("input_net.") for name in named):
         named = {_from_tutorial(name): tensor for name, tensor in named.items()}
     return named
@@ -155,6 +144,20 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path} cannot be read as safetensors: {error}", hint="download or save it again"
         ) from error
+
+
+def _read_pickled_state(path: Path) -> dict[str, Tensor]:
+    content = _read_pickle(path)
+    lightning = isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping)
+    tensors = content["state_dict"] if lightning else content
+    if not isinstance(tensors, Mapping) or not tensors or not all(map(_is_plain, tensors.values())):
+        raise WeightsError(
+            f"{path} holds no state dict",
+            expected="dense real tensors by name",
+            hint="save it as network.state_dict()",
+        )
+    prefix = "model." if lightning else ""  # the module around the network calls it `model`
+    return {str(name).removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
 
 def _read_pickle(path: Path) -> Any:
