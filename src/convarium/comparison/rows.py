@@ -120,7 +120,7 @@ def place(environment: Environment) -> str:
 
 
 def is_at_chance(run: StoredRun) -> bool:
-    """Whether a finished run is no better than naming the largest class, on validation if there is any, else on test."""
+    """Whether a finished run does no better than naming the largest class: on validation, or without any on test."""
     validation = run.outcome.validation
     scores = validation if validation is not None and validation.n else run.outcome.test
     if run.outcome.status != "finished" or scores is None or not scores.n:
