@@ -1,6 +1,5 @@
-"""The charts of a comparison, as altair charts for notebooks and figures; the page takes them panel by panel."""
+"""The charts of a comparison as altair charts, for notebooks and figures."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -8,17 +7,19 @@ import pandas as pd
 
 from convarium.comparison import Comparison
 from convarium.errors import ConvariumError
-from convarium.report import style
-from convarium.report.curves import QUANTITIES, SPLITS, XAxis, curve_points
-
-Chart = alt.Chart | alt.LayerChart | alt.ConcatChart | alt.VConcatChart | alt.HConcatChart | alt.FacetChart
-
-WIDTH, HEIGHT = 200, 140
-"""Of one panel in points: two stand side by side over the width of a page, one and its legend in a column."""
-
-_SHOWN = "indexof(hidden, datum.label) < 0"
-_LEGEND = alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=2, symbolSize=200)
-_SPLIT_TITLES = {"train": "training", "validation": "validation", "test": "test"}
+from convarium.report import score_panels
+from convarium.report.costs import COSTS, cost_points, seed_points
+from convarium.report.curve_panels import curve_panel, recorded_splits
+from convarium.report.curves import QUANTITIES, XAxis, curve_points
+from convarium.report.drawing import Chart, dressed, inline, none_hidden
+from convarium.report.predictions import (
+    Predictions,
+    agreement,
+    calibration,
+    class_points,
+    confusion_points,
+    read_predictions,
+)
 
 
 def plot_curves(comparison: Comparison, *, x: XAxis = "epoch", log: bool = False) -> Chart:
@@ -34,141 +35,117 @@ def plot_curves(comparison: Comparison, *, x: XAxis = "epoch", log: bool = False
     Raises:
         ConvariumError: no run has recorded anything.
     """
-    points = curve_points(comparison, x)
-    if points.empty:
-        raise ConvariumError(f"no run has recorded a value by {x}", hint="compare runs that trained for an epoch")
-    labels = [row.label for row in comparison.rows]
+    points = _some(curve_points(comparison, x), f"recorded a value by {x}")
     chosen = alt.selection_point(name="chosen", fields=["label"], bind="legend")
     rows: list[Any] = []
     for quantity in QUANTITIES:
         panels: list[Any] = [
-            curve_panel(inline(points.query("split == @split and quantity == @quantity")), points, labels,
-                        quantity, split, x=x, log=log, chosen=chosen)
+            curve_panel(inline(points.query("split == @split and quantity == @quantity")), points,
+                        _labels(comparison), quantity, split, x=x, log=log, chosen=chosen)
             for split in recorded_splits(points)
         ]  # fmt: skip
-        if not rows:
+        if not rows:  # a selection belongs to one view, and is heard in all
             panels[0] = panels[0].add_params(chosen)
         rows.append(alt.hconcat(*panels))
-    return dressed(alt.vconcat(*rows).add_params(none_hidden()))
+    return _whole(alt.vconcat(*rows))
 
 
-def curve_panel(
-    data: alt.Data,
-    points: pd.DataFrame,
-    labels: Sequence[str],
-    quantity: str,
-    split: str,
-    *,
-    x: XAxis,
-    log: bool,
-    chosen: alt.Parameter | None = None,
-) -> Chart:
-    """One panel of the learning curves. `points` are all panels' and decide the scales, which all splits share.
+def plot_accuracy(comparison: Comparison) -> Chart:
+    """Test accuracy of every trained run, with the mean of each network and its 95 % interval.
+
+    Raises:
+        ConvariumError: no run has test scores.
+    """
+    points = _some(seed_points(comparison), "test scores")
+    return _whole(score_panels.seeds_panel(inline(points), points, _labels(comparison)))
+
+
+def plot_cost(comparison: Comparison) -> Chart:
+    """Mean test accuracy against parameters, FLOPs and training time, with intervals and the Pareto front.
+
+    Raises:
+        ConvariumError: no trained run has a cost.
+    """
+    points = _some(cost_points(comparison), "a cost and test scores")
+    panels = [
+        score_panels.cost_panel(inline(points[points["cost"] == cost]), points, _labels(comparison), cost)
+        for cost in COSTS
+        if (points["cost"] == cost).any()
+    ]
+    return _whole(alt.hconcat(*panels))
+
+
+def plot_classes(comparison: Comparison) -> Chart:
+    """Test accuracy class by class; of many classes, those on which the networks differ most.
+
+    Raises:
+        ConvariumError: no run has test scores.
+    """
+    points = _some(class_points(comparison), "test scores")
+    shown = points[points["class"].isin(score_panels.most_differing(points))]
+    return _whole(score_panels.classes_panel(inline(shown), shown, _labels(comparison)))
+
+
+def plot_confusion(comparison: Comparison, row: object = None) -> Chart:
+    """What was taken for what, in shares of the true class, summed over the trained runs.
 
     Args:
-        data: what is drawn; other splits and quantities in it are left out.
-        points: of `curve_points`.
-        labels: of all networks, in the order of their colours.
-        quantity: "loss" or "accuracy".
-        split: "train", "validation" or "test".
-        x: what runs along the axis.
-        log: losses on a logarithmic scale.
-        chosen: the selection of a legend; None: no tooltips and no selection, for a page that has its own.
+        comparison: whose runs.
+        row: one row's label; None: all rows, three side by side.
+
+    Raises:
+        ConvariumError: no run has test scores.
+        SpecError: no such row.
     """
-    of_quantity = points[points["quantity"] == quantity]
-    positive = of_quantity.loc[of_quantity["mean"] > 0, "mean"]
-    is_log = log and quantity == "loss" and not positive.empty
-    bounds = [float(positive.min()), float(positive.max())] if is_log else _bounds(of_quantity["mean"])
-    x_scale = alt.Scale(domain=[float(points["x"].min()), float(points["x"].max())], nice=False)
-    y_scale = alt.Scale(domain=bounds, clamp=True, nice=not is_log, zero=False, type="log" if is_log else "linear")
-    title = f"{_SPLIT_TITLES[split]} {quantity}" + (", nats" if quantity == "loss" else "")
-    y_axis = alt.Axis(title=title, format="~%" if quantity == "accuracy" else "~g", tickCount=5)
-    legend = chosen is not None
-    base = (
-        alt.Chart(data)
-        .transform_filter(f"datum.split === '{split}' && datum.quantity === '{quantity}' && {_SHOWN}")
-        .encode(
-            x=alt.X("x:Q", title=x, scale=x_scale, axis=alt.Axis(grid=False, tickMinStep=1, tickCount=6)),
-            color=label_colour(labels, legend),
-            detail="run:N",
+    points = _some(confusion_points(comparison), "test scores")
+    names = [comparison.row(row).label] if row is not None else list(dict.fromkeys(points["label"]))
+    panels: list[Any] = []
+    for name in names:
+        of_row = _some(points[points["label"] == name], f"test scores under {name!r}")
+        panel: Any = score_panels.confusion_panel(inline(of_row), list(dict.fromkeys(points["true"])))
+        panels.append(panel.properties(title=name) if len(names) > 1 else panel)
+    return dressed(alt.concat(*panels, columns=3) if len(panels) > 1 else panels[0])
+
+
+def plot_calibration(comparison: Comparison) -> Chart:
+    """Accuracy against confidence, all trained runs of a network together (a reliability diagram).
+
+    Raises:
+        ConvariumError: no run has stored its predictions.
+    """
+    points = calibration(_predictions(comparison))
+    return _whole(score_panels.calibration_panel(inline(points), points, _labels(comparison), legend=True))
+
+
+def plot_agreement(comparison: Comparison) -> Chart:
+    """How often the runs of two networks predict the same class, and two seeds of one network.
+
+    Raises:
+        ConvariumError: there are no two runs with predictions of the same images.
+    """
+    points = _some(agreement(_predictions(comparison)), "stored its predictions beside another")
+    return dressed(score_panels.agreement_panel(inline(points), points))
+
+
+def _labels(comparison: Comparison) -> list[str]:
+    return [row.label for row in comparison.rows]
+
+
+def _whole(chart: Any) -> Chart:
+    return dressed(chart.add_params(none_hidden()))
+
+
+def _some(points: pd.DataFrame, what: str) -> pd.DataFrame:
+    if points.empty:
+        raise ConvariumError(f"there is nothing to draw: no run has {what}", hint="compare runs that finished")
+    return points
+
+
+def _predictions(comparison: Comparison) -> Predictions:
+    found = read_predictions(comparison)
+    if found is None:
+        raise ConvariumError(
+            "there is nothing to draw: no run has stored its predictions, or not of the same images",
+            hint="compare runs that finished, on one data set",
         )
-    )
-    trained, failed = base.transform_filter("datum.run === ''"), base.transform_filter("datum.run !== ''")
-    middle = alt.Y("mean:Q", scale=y_scale, axis=y_axis)
-    faint = alt.value(1) if chosen is None else alt.condition(chosen, alt.value(1), alt.value(0.08))
-    band_faint = alt.value(0.18) if chosen is None else alt.condition(chosen, alt.value(0.18), alt.value(0.02))
-    layers = [
-        trained.mark_area(clip=True).encode(
-            y=alt.Y("low:Q", scale=y_scale, axis=y_axis), y2="high:Q", opacity=band_faint
-        ),
-        failed.mark_line(strokeWidth=1, strokeDash=[1, 3], clip=True).encode(y=middle, opacity=faint),
-        trained.mark_line(strokeWidth=1.8, clip=True, strokeJoin="round").encode(
-            y=middle, opacity=faint, strokeDash=label_dash(labels, legend)
-        ),
-    ]
-    if chosen is not None:
-        tips = [
-            "label:N",
-            "run:N",
-            alt.Tooltip("x:Q", title=x),
-            "mean:Q",
-            "low:Q",
-            "high:Q",
-            alt.Tooltip("n:Q", title="seeds"),
-        ]
-        layers.append(base.mark_point(size=60, opacity=0).encode(y=middle, tooltip=tips))
-    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
-
-
-def recorded_splits(points: pd.DataFrame) -> list[str]:
-    """The splits that have points, in their usual order."""
-    return [split for split in SPLITS if (points["split"] == split).any()]
-
-
-def label_colour(labels: Sequence[str], legend: bool) -> alt.Color:
-    """The same colour for a network in every chart."""
-    scale = alt.Scale(domain=list(labels), range=style.colours(labels))
-    return alt.Color("label:N", title=None, scale=scale, legend=_LEGEND if legend else None)
-
-
-def label_dash(labels: Sequence[str], legend: bool) -> alt.StrokeDash:
-    """The same dashes for a network in every chart."""
-    scale = alt.Scale(domain=list(labels), range=style.dashes(labels))
-    return alt.StrokeDash("label:N", title=None, scale=scale, legend=_LEGEND if legend else None)
-
-
-def none_hidden() -> alt.Parameter:
-    """The names of the networks that a page has switched off: none so far."""
-    return alt.param(name="hidden", value=[])
-
-
-def inline(frame: pd.DataFrame) -> alt.InlineData:
-    """A table as the chart's own data, whatever its length; numbers to five digits."""
-    return alt.InlineData(values=records(frame))
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """One dict a row; missing numbers are None."""
-    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columnar(frame).values(), strict=True)]
-
-
-def columnar(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """One list a column; numbers to five digits, missing ones None."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, float):
-            return float(f"{value:.5g}") if value == value and abs(value) != float("inf") else None
-        return value
-
-    return {str(name): [plain(value) for value in frame[name].tolist()] for name in frame.columns}
-
-
-def dressed(chart: Any) -> Chart:
-    """The chart in the house's style, on white, for notebooks and paper."""
-    styled: Chart = chart.configure(**style.config())
-    return styled
-
-
-def _bounds(values: pd.Series) -> list[float]:
-    low, high = float(values.min()), float(values.max())
-    return [low, high] if high > low else [low - 0.5, high + 0.5]
+    return found

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from convarium.comparison import Comparison
+from convarium.comparison import Comparison, status
 from convarium.comparison.rows import Row
 from convarium.store import StoredRun
 
@@ -43,11 +43,10 @@ def steps_a_point(comparison: Comparison) -> int:
 def _lines(row: Row) -> Iterator[tuple[str, tuple[StoredRun, ...]]]:
     if row.trained:
         yield "", row.trained
-    failed = {run.key for run in row.runs} - {run.key for run in row.trained}
     for run in row.runs:
-        if run.key in failed:
-            status = "at chance" if run.outcome.status == "finished" else run.outcome.status
-            yield f"seed {run.recipe.seed}, {status}", (run,)
+        ended = status(run)
+        if ended != "trained":
+            yield f"seed {run.recipe.seed}, {ended}", (run,)
 
 
 def _epoch_lines(row: Row) -> Iterator[pd.DataFrame]:

@@ -2,7 +2,7 @@
 "use strict";
 
 const page = JSON.parse(document.getElementById("page-data").textContent);
-const tables = Object.fromEntries(Object.entries(page.data).map(([name, columns]) => [name, rowsOf(columns)]));
+const tables = Object.fromEntries(Object.entries(page.tables).map(([name, columns]) => [name, rowsOf(columns)]));
 const hidden = new Set();
 const views = new Map(); // figure → Vega view
 
@@ -31,13 +31,12 @@ async function draw(figure) {
   views.get(figure)?.finalize();
   views.delete(figure);
   if (!spec) return;
-  const name = spec.data?.name ?? figure.dataset.table;
+  const name = spec.usermeta.table;
   const rows = figure.classList.contains("curve") ? smoothed(name, settings().window) : tables[name];
   const options = { renderer: "svg", mode: "vega-lite", actions: { export: true, source: false, compiled: false, editor: false } };
   const { view } = await vegaEmbed(figure, { ...spec, datasets: { [name]: rows } }, options);
   views.set(figure, view);
-  view.signal("hidden", [...hidden]);
-  await view.runAsync();
+  if (hidden.size) await view.signal("hidden", [...hidden]).runAsync();
 }
 
 const drawAll = async (figures) => { for (const figure of figures) await draw(figure); };
@@ -83,7 +82,87 @@ for (const button of document.querySelectorAll(".legend button")) {
   });
 }
 
+for (const select of document.querySelectorAll("select[data-sets]")) {
+  select.addEventListener("change", () => {
+    const figure = document.querySelector(`figure[data-chart="${select.dataset.of}"]`);
+    views.get(figure)?.signal(select.dataset.sets, select.value).runAsync();
+  });
+}
+
 drawAll(document.querySelectorAll("figure.chart"));
+
+// ---- values of the curves, by pointer and by arrow keys -------------------------------------------------------------
+
+const hover = document.getElementById("hover");
+
+function values(figure, at) {
+  const { x, window } = settings();
+  const { quantity, split } = figure.dataset;
+  const lines = linesOf(smoothed(x, window)).filter(([p]) => p.quantity === quantity && p.split === split && !hidden.has(p.label));
+  const nearest = (line) => line.reduce((best, p) => (Math.abs(p.x - at) < Math.abs(best.x - at) ? p : best));
+  const points = lines.map(nearest);
+  const x0 = points.reduce((best, p) => (Math.abs(p.x - at) < Math.abs(best - at) ? p.x : best), Infinity);
+  return { x: x0, points: points.filter((p) => p.x === x0).sort((a, b) => b.mean - a.mean) };
+}
+
+function written(quantity, value) {
+  return quantity === "accuracy" ? `${(100 * value).toFixed(1)} %` : value.toPrecision(3);
+}
+
+function show(figure, at, left, top) {
+  const { x, points } = values(figure, at);
+  if (!points.length) return hide();
+  for (const other of curves()) views.get(other)?.signal("at", x).runAsync();
+  const cell = (tag, text, kind) => Object.assign(document.createElement(tag), { textContent: text, className: kind ?? "" });
+  const table = document.createElement("table");
+  table.append(cell("caption", `${settings().x} ${Math.round(x).toLocaleString("en")}`));
+  for (const point of points.slice(0, 12)) {
+    const row = table.insertRow();
+    const swatch = cell("td", "");
+    const drawn = document.querySelectorAll(".legend button");
+    const own = [...drawn].find((button) => button.dataset.label === point.label);
+    swatch.append(own.querySelector("svg").cloneNode(true));
+    const band = point.n > 1 ? `${written(point.quantity, point.low)} to ${written(point.quantity, point.high)}` : "";
+    row.append(swatch, cell("th", point.label + (point.run ? ` (${point.run})` : "")), cell("td", written(point.quantity, point.mean), "number"), cell("td", band, "number"));
+  }
+  if (points.length > 12) table.insertRow().append(cell("td"), cell("th", `and ${points.length - 12} more`));
+  hover.replaceChildren(table);
+  hover.hidden = false;
+  const box = hover.getBoundingClientRect();
+  hover.style.left = `${Math.max(4, left + 16 + box.width > innerWidth ? left - box.width - 16 : left + 16)}px`;
+  hover.style.top = `${Math.max(4, Math.min(top + 16, innerHeight - box.height - 8))}px`;
+}
+
+function hide() {
+  hover.hidden = true;
+  for (const figure of curves()) views.get(figure)?.signal("at", null).runAsync();
+}
+
+for (const figure of curves()) {
+  const offset = () => figure.querySelector("svg.marks").getBoundingClientRect().left + views.get(figure).origin()[0];
+  figure.addEventListener("pointermove", (event) => {
+    const view = views.get(figure);
+    if (!view) return;
+    const px = event.clientX - offset();
+    if (px < -5 || px > view.width() + 5) return hide();
+    show(figure, view.scale("x").invert(px), event.clientX, event.clientY);
+  });
+  figure.addEventListener("pointerleave", hide);
+  figure.addEventListener("blur", hide);
+  figure.addEventListener("keydown", (event) => {
+    const view = views.get(figure);
+    const direction = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!view || !direction) return;
+    event.preventDefault();
+    const { quantity, split } = figure.dataset;
+    const xs = [...new Set(tables[settings().x].filter((p) => p.quantity === quantity && p.split === split).map((p) => p.x))].sort((a, b) => a - b);
+    const at = view.signal("at");
+    const i = at === null ? (direction > 0 ? -1 : xs.length) : xs.indexOf(at);
+    const x = xs[Math.min(Math.max(i + direction, 0), xs.length - 1)];
+    const box = figure.getBoundingClientRect();
+    show(figure, x, offset() + view.scale("x")(x), box.top + box.height / 3);
+  });
+}
 
 // ---- the table ----------------------------------------------------------------------------------------------------
 
@@ -126,7 +205,7 @@ async function copy(text) {
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
     const what = button.dataset.copy;
-    await copy(what === "command" ? button.previousElementSibling.textContent : page.copies[what]);
+    await copy(page.copies[what]);
     const status = document.getElementById("copied");
     status.textContent = "copied";
     setTimeout(() => { status.textContent = ""; }, 2000);

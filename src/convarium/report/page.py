@@ -12,13 +12,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from convarium.comparison import Comparison
-from convarium.report import panels, style
-from convarium.report.cells import answer, caption, columns
+from convarium.data.images import ImageData
+from convarium.report import style
+from convarium.report.cells import answer, caption, columns, short
+from convarium.report.costs import COSTS
+from convarium.report.duels import duels
 from convarium.report.forest import forest
+from convarium.report.page_charts import page_charts
+from convarium.report.predictions import calibration_errors, read_predictions
+from convarium.report.run_lists import layers, run_lists
 from convarium.report.tables import as_csv, as_latex, as_markdown
 
 
-def write_report(comparison: Comparison, path: Path | str) -> Path:
+def write_report(comparison: Comparison, path: Path | str, *, images: ImageData | None = None) -> Path:
     """Writes the comparison's page: question, answer, table, charts, and every run with its recipe.
 
     The file holds all it needs: it opens without a network and asks none for anything.
@@ -26,17 +32,23 @@ def write_report(comparison: Comparison, path: Path | str) -> Path:
     Args:
         comparison: what the page tells.
         path: of the HTML file; its folder is made where it is missing.
+        images: the test split that the runs were scored on; with it, the page shows the images that divide the
+            networks, else it names them by number.
 
     Returns:
         The path.
+
+    Raises:
+        ConvariumError: `images` are not those that the runs were scored on.
     """
+    text = page(comparison, images=images)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(comparison), "utf-8")
+    path.write_text(text, "utf-8")
     return path
 
 
-def page(comparison: Comparison) -> str:
+def page(comparison: Comparison, *, images: ImageData | None = None) -> str:
     """The page's HTML; see `write_report`."""
     environment = Environment(
         loader=PackageLoader("convarium", "report"),
@@ -46,26 +58,33 @@ def page(comparison: Comparison) -> str:
         lstrip_blocks=True,
     )
     labels = [row.label for row in comparison.rows]
-    drawn = panels.panels(comparison)
-    swatches = [
-        Swatch(label, colour, " ".join(map(str, dash)))
-        for label, colour, dash in zip(labels, style.colours(labels), style.dashes(labels), strict=True)
-    ]
+    predictions = read_predictions(comparison)
+    charts = page_charts(comparison, predictions)
     copies = {
+        "command": comparison.command,
         "markdown": as_markdown(comparison),
         "csv": as_csv(comparison),
         "latex": as_latex(comparison),
     }
     return environment.get_template("page.html.j2").render(
         comparison=comparison,
-        title=comparison.question or f"{comparison.by} on {comparison.dataset}",
+        title=comparison.question or f"{comparison.by.replace('_', ' ')} on {comparison.dataset}",
         answer=answer(comparison),
         columns=columns(comparison),
         caption=caption(comparison),
         forest=forest(comparison),
-        swatches=swatches,
-        drawn=drawn,
-        data=_json({"specs": drawn.specs, "data": drawn.data, "copies": copies}),
+        swatches=[
+            Swatch(label, colour, " ".join(map(str, dash)))
+            for label, colour, dash in zip(labels, style.colours(labels), style.dashes(labels), strict=True)
+        ],
+        charts=charts,
+        cost_titles=COSTS,
+        duels=duels(comparison, predictions, images),
+        calibration_errors=calibration_errors(comparison),
+        runs=run_lists(comparison),
+        networks=layers(comparison, images),
+        short=short,
+        data=_json({"specs": charts.specs, "tables": charts.tables, "copies": copies}),
         css=Markup(_text("page.css")),  # noqa: S704  our own file
         script=Markup(_text("page.js")),  # noqa: S704  our own file
         library=Markup(_vega()),  # noqa: S704  Vega's own

@@ -40,6 +40,7 @@ def config(*, font_size: int = 9, ink: str = "#222222", font: str = _FONT) -> di
         "axis": axis | faint | sizes | {"labelLimit": 220, "tickSize": 4, "titlePadding": 6},
         "legend": {"labelColor": ink, "titleColor": ink, "labelLimit": 260, "symbolStrokeWidth": 2} | sizes,
         "header": {"labelColor": ink, "titleColor": ink} | sizes,
+        "title": {"color": ink, "fontSize": font_size, "fontWeight": "normal"},
         "text": {"color": ink, "fontSize": font_size},
         "rule": {"color": ink},
     }

@@ -1,0 +1,132 @@
+"""The charts of the page: specifications without data, and the data once for all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from convarium.comparison import Comparison
+from convarium.report import score_panels, style
+from convarium.report.costs import COSTS, cost_points, seed_points
+from convarium.report.curve_panels import curve_panel, recorded_splits
+from convarium.report.curves import QUANTITIES, XAxis, curve_points, steps_a_point
+from convarium.report.drawing import columnar, none_hidden
+from convarium.report.predictions import Predictions, agreement, calibration, class_points, confusion_points
+
+_PAGE_STYLE = style.config(font_size=12, ink="currentColor", font="system-ui, sans-serif") | {"background": None}
+
+
+@dataclass
+class PageCharts:
+    """What the page's script draws.
+
+    Attributes:
+        specs: Vega-Lite by name, the tables it needs in `usermeta`; "curves/loss/train/epoch/linear" and the like.
+        tables: by name, one list a column.
+        curves: (quantity, split) of each panel of the learning curves.
+        by_step: whether the curves can be shown by step.
+        steps_a_point: training steps that one point of such a curve stands for, at most.
+        costs: names of COSTS that can be drawn.
+        classes, shown_classes: how many there are, and how many of them the charts show.
+        confused: labels that have a confusion matrix.
+    """
+
+    specs: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, Any] = field(default_factory=dict)
+    curves: tuple[tuple[str, str], ...] = ()
+    by_step: bool = False
+    steps_a_point: int = 1
+    costs: tuple[str, ...] = ()
+    classes: int = 0
+    shown_classes: int = 0
+    confused: tuple[str, ...] = ()
+
+
+def page_charts(comparison: Comparison, predictions: Predictions | None) -> PageCharts:
+    """All charts that the comparison has data for."""
+    labels = [row.label for row in comparison.rows]
+    made = PageCharts(steps_a_point=steps_a_point(comparison))
+    _add_curves(made, comparison, labels)
+    _add_costs(made, comparison, labels)
+    _add_classes(made, comparison, labels)
+    if predictions is not None:
+        _add_predictions(made, predictions, labels)
+    return made
+
+
+def _add_curves(made: PageCharts, comparison: Comparison, labels: Sequence[str]) -> None:
+    axes: tuple[XAxis, ...] = ("epoch", "step")
+    for x in axes:
+        points = curve_points(comparison, x)
+        if points.empty:
+            continue
+        made.tables[x] = columnar(points)
+        shown = [(quantity, split) for quantity in QUANTITIES for split in recorded_splits(points)]
+        made.by_step |= x == "step"
+        made.curves = made.curves or tuple(shown)
+        for quantity, split in shown:
+            for log in (False, True):
+                panel = curve_panel(alt.NamedData(name=x), points, labels, quantity, split, x=x, log=log)
+                name = f"curves/{quantity}/{split}/{x}/{'log' if log else 'linear'}"
+                made.specs[name] = _for_page(panel, x, height=220, moving="at")
+
+
+def _add_costs(made: PageCharts, comparison: Comparison, labels: Sequence[str]) -> None:
+    seeds, costs = seed_points(comparison), cost_points(comparison)
+    if not seeds.empty:
+        made.specs["seeds"] = _for_page(score_panels.seeds_panel(_named(made, "seeds", seeds), seeds, labels), "seeds")
+    made.costs = tuple(cost for cost in COSTS if (costs["cost"] == cost).any())
+    for cost in made.costs:
+        panel = score_panels.cost_panel(_named(made, "costs", costs), costs, labels, cost)
+        made.specs[f"cost/{cost}"] = _for_page(panel, "costs", height=260)
+
+
+def _add_classes(made: PageCharts, comparison: Comparison, labels: Sequence[str]) -> None:
+    points = class_points(comparison)
+    if points.empty:
+        return
+    names = list(dict.fromkeys(points["class"]))
+    kept = score_panels.most_differing(points)
+    made.classes, made.shown_classes = len(names), len(kept)
+    shown = points[points["class"].isin(kept)]
+    panel = score_panels.classes_panel(_named(made, "classes", shown), shown, labels)
+    made.specs["classes"] = _for_page(panel, "classes")
+    confused = confusion_points(comparison)
+    confused = confused[confused["true"].isin(kept) & confused["predicted"].isin(kept)]
+    made.confused = tuple(dict.fromkeys(confused["label"]))
+    chart: Any = score_panels.confusion_panel(_named(made, "confusion", confused), kept)
+    chosen = alt.param(name="row", value=made.confused[0])
+    chart = chart.transform_filter("datum.label === row").add_params(chosen)
+    made.specs["confusion"] = _for_page(chart, "confusion", wide=False)
+
+
+def _add_predictions(made: PageCharts, predictions: Predictions, labels: Sequence[str]) -> None:
+    points = calibration(predictions)
+    panel = score_panels.calibration_panel(_named(made, "calibration", points), points, labels, legend=False)
+    made.specs["calibration"] = _for_page(panel, "calibration", height=340)
+    alike = agreement(predictions)
+    if not alike.empty:
+        panel = score_panels.agreement_panel(_named(made, "agreement", alike), alike)
+        made.specs["agreement"] = _for_page(panel, "agreement", wide=False)
+
+
+def _named(made: PageCharts, name: str, points: pd.DataFrame) -> alt.NamedData:
+    made.tables[name] = columnar(points)
+    return alt.NamedData(name=name)
+
+
+def _for_page(
+    chart: Any, table: str, *, height: int | None = None, wide: bool = True, moving: str | None = None
+) -> dict[str, Any]:
+    """In the page's own colours and without a legend; `wide`: as wide as the page gives it room."""
+    params = [none_hidden()] + ([alt.param(name=moving, value=None)] if moving else [])
+    spec: dict[str, Any] = chart.add_params(*params).to_dict()
+    del spec["$schema"]
+    spec |= {"config": _PAGE_STYLE, "usermeta": {"table": table}}
+    if wide:
+        spec["width"] = "container"
+    if height is not None:
+        spec["height"] = height
+    return spec
