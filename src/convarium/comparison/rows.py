@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from convarium.building import resolve
 from convarium.comparison.metrics import METRICS, Metric
+from convarium.comparison.words import count
 from convarium.errors import ConvariumError, SpecError
 from convarium.recipe import Recipe
 from convarium.records import Environment
@@ -115,7 +116,7 @@ def settings(recipe: Recipe, by: str) -> dict[str, Any]:
 def place(environment: Environment) -> str:
     """The part of an environment that decides speed, in words."""
     stack = f", {len(environment.stack)} runs stacked" if environment.stack else ""
-    device = f"{environment.device}, {environment.threads} threads"
+    device = f"{environment.device}, {count(environment.threads, 'thread')}"
     return f"{environment.processor}, {device}, torch {environment.torch}{stack}"
 
 
