@@ -213,6 +213,15 @@ def test_the_convarium_side_drops_the_last_batch_where_the_recipe_does():
     assert images == 24
 
 
+def test_a_diverged_training_is_no_measure_of_speed():
+    recipe = recipe_preset("residual-blog", "residual_cnn")
+    recipe = dataclasses.replace(recipe, learning_rate=1e30, momentum=0.0, batch_size=10, watch_test=False, epochs=100)
+    with pytest.raises(
+        ConvariumError, match="residual_cnn diverged before its timing ended; time it for fewer seconds"
+    ):
+        sides.convarium_side(recipe, splits_of(drawn(20)), CPU)(1, 50)
+
+
 def fake(rate, calls, name):
     """A side that trains `rate` images a second, ten a step."""
 
@@ -300,7 +309,7 @@ def test_the_least_time_counts(monkeypatch):
 def test_both_sides_learn_as_much(monkeypatch):
     # The digits of scikit-learn stand for MNIST: same form, always there.
     monkeypatch.setattr(sides, "load_data", lambda *_, **__: convarium.data.load_data("digits", validation=0))
-    pairs = equal_accuracy("memory_mlp", images=1000, seeds=(0, 1), test_images=300, device="cpu")
+    pairs = equal_accuracy("memory_mlp", images=1000, seeds=(0, 1), test_images=10_000, device="cpu")
     assert len(pairs) == 2
     for theirs, ours in pairs:
         assert theirs > 0.5

@@ -16,6 +16,7 @@ from convarium.benchmark.machine import synchronize
 from convarium.benchmark.reference import JOBS, Job
 from convarium.data import load_data
 from convarium.data.images import ImageData, Splits
+from convarium.errors import ConvariumError
 from convarium.recipe import Recipe
 from convarium.recipe_presets import recipe_preset
 from convarium.spec import unknown
@@ -78,7 +79,10 @@ class _Enough(Exception):  # noqa: N818 - it ends a stretch, nothing is wrong
 
 
 def convarium_side(recipe: Recipe, splits: Splits, device: torch.device) -> Side:
-    """`fit` itself, watched through its `progress` and ended by it."""
+    """`fit` itself, watched through its `progress` and ended by it.
+
+    Its run raises ConvariumError where the training ends by itself: a diverged one is no measure of speed.
+    """
 
     def run(warm_up: int, timed: int) -> tuple[int, float]:
         done, began, seconds = 0, math.nan, math.nan
@@ -97,6 +101,8 @@ def convarium_side(recipe: Recipe, splits: Splits, device: torch.device) -> Side
 
         with contextlib.suppress(_Enough):
             fit(recipe, splits, device=device, progress=watch)
+        if math.isnan(seconds):
+            raise ConvariumError(f"{recipe.model} diverged before its timing ended", hint="time it for fewer seconds")
         return _images(recipe, len(splits.train), warm_up, timed), seconds
 
     return run
@@ -130,9 +136,7 @@ def equal_accuracy(
     known, chosen = job_of(job), pick_device(device)
     recipe = dataclasses.replace(recipe_of(known, precision), epochs=1, schedule="constant")
     splits = splits_of(known, recipe, data_dir)
-    first = dataclasses.replace(
-        splits, train=splits.train.take(torch.arange(images)), test=splits.test.take(torch.arange(test_images))
-    )
+    first = dataclasses.replace(splits, train=_first(splits.train, images), test=_first(splits.test, test_images))
     pairs = []
     for seed in seeds:
         torch.manual_seed(seed)
@@ -145,6 +149,10 @@ def equal_accuracy(
         outcome = fit(dataclasses.replace(recipe, seed=seed), first, device=chosen)
         pairs.append((theirs, outcome.test.accuracy if outcome.test else math.nan))
     return pairs
+
+
+def _first(data: ImageData, n: int) -> ImageData:
+    return data.take(torch.arange(min(n, len(data))))
 
 
 def _arrays(data: ImageData) -> tuple[np.ndarray, np.ndarray]:
