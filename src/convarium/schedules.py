@@ -60,7 +60,7 @@ def rate_factor(schedule: Spec, step: int, steps_per_epoch: int, epochs: int, wa
     match schedule.name:
         case "steps":
             passed = sum(step >= milestone * steps_per_epoch for milestone in schedule.options["milestones"])
-            return rise * float(schedule.options["gamma"]) ** passed
+            return rise * math.pow(schedule.options["gamma"], passed)
         case "cosine":
             start = warmup * steps_per_epoch
             return rise * _half_cosine(1.0, 0.0, max(0, step - start) / max(1, total - start))

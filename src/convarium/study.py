@@ -195,8 +195,10 @@ def compare_study(record: StudyRecord, store: Store) -> Comparison:
         raise StoreError(
             f"study {record.name!r} has no finished run yet", hint="start it again; it goes on where it stopped"
         )
+    begun = {getattr(run.recipe, record.compare) for run in runs}
+    baseline = record.baseline if record.baseline in begun else None
     comparison = compare_runs(
-        runs, by=record.compare, baseline=record.baseline, question=record.question, command=record.command
+        runs, by=record.compare, baseline=baseline, question=record.question, command=record.command
     )
     notes = list(comparison.notes)
     if len(runs) < len(record.keys):

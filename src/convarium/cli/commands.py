@@ -15,11 +15,12 @@ from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
 from convarium.building import resolve
 from convarium.cli.flags import given_fields, recipe_flags
-from convarium.cli.terminal import note, say, say_json, study_progress, table
+from convarium.cli.terminal import download_progress, note, say, say_json, study_progress, table
 from convarium.comparison import as_json as comparison_as_json
 from convarium.cost import count_parameters
-from convarium.data import DATASETS, check, fetch, load_data
+from convarium.data import DATASETS, check, fetch, load_data, lookup
 from convarium.data.images import Splits
+from convarium.data.sources import find
 from convarium.describe import as_diff, as_tree, diff_as_json
 from convarium.describe import as_json as description_as_json
 from convarium.describe import describe as describe_model
@@ -285,17 +286,25 @@ def data(
     data_dir: DataFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """The data sets: what there is, get them, verify them.
+    """The data sets: what there is and where it lies, get them, verify them.
 
     Args:
         action: list, fetch or check.
         datasets: names; none: all of them.
     """
-    names = datasets or tuple(DATASETS)
-    rows = [
-        {"dataset": name, action: str((fetch if action == "fetch" else check)(name, data_dir=data_dir))}
-        for name in names
-    ]
+    known = {name: lookup(name) for name in datasets or DATASETS}
+    rows = []
+    for name, dataset in known.items():
+        if action == "fetch":
+            with download_progress() as progress:
+                place = fetch(name, data_dir=data_dir, progress=progress)
+        else:
+            found = find(dataset, data_dir)
+            place = check(name, data_dir=data_dir) if found and action == "check" else found and found[1]
+            if action == "check" and found is None and datasets:
+                check(name, data_dir=data_dir)  # says which files are missing, and where to put them
+        inside = "inside scikit-learn" if not dataset.files else None
+        rows.append({"dataset": name, "what": dataset.title, "place": inside or (str(place) if place else "not found")})
     say_json(rows) if as_json else say(table(list(rows[0]), [list(row.values()) for row in rows]))
 
 

@@ -2,14 +2,24 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich import box
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from convarium.study import StudyProgress
@@ -85,6 +95,22 @@ def study_progress() -> Iterator[Any]:
         yield listen
 
 
+@contextmanager
+def download_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A listener that draws one bar a file: name, bytes so far, bytes in all."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=ERR, transient=True, disable=not ERR.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def listen(file: str, done: int, total: int) -> None:
+            task = tasks.setdefault(file, TaskID(-1))
+            if task < 0:
+                task = tasks[file] = bars.add_task(escape(file), total=total)
+            bars.update(task, completed=done)
+
+        yield listen
+
+
 def _line(progress: StudyProgress) -> str:
     assert progress.finished is not None
     outcome = progress.finished.outcome
@@ -97,11 +123,3 @@ def _line(progress: StudyProgress) -> str:
 def _scores(row: Any) -> str:
     validation = f", validation {row.validation_accuracy:.1%}" if row.validation_accuracy is not None else ""
     return f"epoch {row.epoch}: loss {row.train_loss:.3f}{validation}"
-
-
-def markdown(rows: Sequence[Mapping[str, object]]) -> str:
-    """A table of equal mappings in Markdown."""
-    columns = list(rows[0]) if rows else []
-    cells = [[str(row[c]).replace("|", "\\|") for c in columns] for row in rows]
-    lines = [columns, ["---"] * len(columns), *cells]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

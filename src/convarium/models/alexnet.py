@@ -41,7 +41,9 @@ def alexnet(
     width_divisor: int = 1,
     init: Init = "kaiming_normal_fan_in",
 ) -> nn.Sequential:
-    """AlexNet for small images; with stem '11x11', norm=False and hidden=4096 the one for 224 pixels.
+    """AlexNet (Krizhevsky et al. 2012) for small images, with batch norm.
+
+    With stem '11x11', norm=False and hidden=4096 it is the one for 224 pixels.
 
     Args:
         spec: images of at least 15 pixels (65 with stem '11x11'). Feature maps of more than 6×6 are averaged to the

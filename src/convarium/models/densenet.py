@@ -65,7 +65,7 @@ def densenet(
     conv_bias: Literal["none", "stem", "all"] = "none",
     init: Init = "kaiming_normal_fan_in",
 ) -> nn.Sequential:
-    """DenseNet-BC with three dense blocks, or without bottleneck and compression the basic DenseNet.
+    """DenseNet-BC (Huang et al. 2017); without bottleneck and compression the basic DenseNet.
 
     Args:
         spec: images of at least 4 pixels; 8 with four blocks, 29 with the 7×7 stem besides.

@@ -70,7 +70,7 @@ def googlenet(
     conv_bias: bool = False,
     init: Init = "kaiming_normal_fan_in",
 ) -> nn.Sequential:
-    """The inception network.
+    """GoogLeNet (Szegedy et al. 2014): inception blocks, for small images.
 
     Args:
         spec: images of any size; the paper's plan is for 96 to 224 pixels.

@@ -92,8 +92,7 @@ class ResidualUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, c_in, h, w) → (n, c_out, h / stride, w / stride), rounded up."""
         f = self.residual(x.clone() if self.starts_in_place else x)  # the sum reads x too
-        y: Tensor = self.after(self.add(x, f))
-        return y
+        return cast("Tensor", self.after(self.add(x, f)))
 
 
 def _sequence(order: str, c_in: int, c_out: int, stride: int, activation: Activation) -> nn.Sequential:
@@ -128,19 +127,14 @@ def residual_variant(
     gate_bias: float = -6.0,
     init: Init = "kaiming_normal_fan_out",
 ) -> nn.Sequential:
-    """A residual network whose units are all of one kind.
+    """ResNet with one kind of residual unit from He et al. 2016: placements and shortcuts.
 
     Args:
         spec: images of any size.
-        activation: where the placement has it.
-        depth: layers with weights, 6n + 2; 110 in the paper.
-        placement: order of convolution, norm and activation, see above.
-        shortcut: how x and F(x) are added, see above.
+        depth: layers with weights, 6n + 2 (else a SpecError); 110 in the paper.
+        placement, shortcut: order of convolution, norm and activation, and how x and F(x) are added, see above.
         gate_bias: b, where the gates start to learn; the paper tries 0 to −10.
         init: law of the initial weights.
-
-    Raises:
-        SpecError: depth is not 6n + 2.
     """
     n = repeats("residual_variant", depth, step=6, offset=2)
     order, after, end = _ORDER[placement]

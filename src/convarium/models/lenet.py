@@ -23,7 +23,9 @@ def lenet(
     pool: Literal["max", "avg"] = "max",
     init: Init = "kaiming_normal_fan_in",
 ) -> nn.Sequential:
-    """LeNet-5 as taught today: ReLU and max pooling by default; the original's spirit is 'tanh' or 'sigmoid', 'avg'.
+    """LeNet-5 (LeCun et al. 1998) as taught today, with ReLU and max pooling.
+
+    The original's spirit is 'tanh' or 'sigmoid', and 'avg'.
 
     Args:
         spec: images of at least 12 pixels; the first convolution is padded where they have 28 or less.

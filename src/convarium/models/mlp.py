@@ -60,7 +60,9 @@ def memory_mlp(
     memory: bool = True,
     doubled: bool = True,
 ) -> nn.Sequential:
-    """The source's memory network. Weights are drawn as it draws them, for every activation.
+    """The memory network of the memory-blog (2024): x·(W + M), sigmoid, linear, doubled.
+
+    Weights are drawn as the source draws them, for every activation.
 
     Args:
         spec: images of any size.
@@ -85,7 +87,9 @@ def residual_mlp(
     hidden: int | None = None,
     residual: bool = True,
 ) -> nn.Sequential:
-    """The source's residual network. Weights are drawn by PyTorch's own law, as there, for every activation.
+    """The residual network of the memory-blog (2024): linear, linear plus its input, sigmoid, linear.
+
+    Weights are drawn by PyTorch's own law, as there, for every activation.
 
     Args:
         spec: images of any size.

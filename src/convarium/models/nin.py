@@ -51,7 +51,9 @@ def nin(
     width_divisor: int = 1,
     init: Init = "kaiming_normal_fan_in",
 ) -> nn.Sequential:
-    """NiN for small images; with stem '11x11' and norm=False the one for 224 pixels.
+    """NiN (Lin et al. 2013) for small images, with batch norm.
+
+    With stem '11x11' and norm=False it is the one for 224 pixels.
 
     Args:
         spec: images of at least 15 pixels (67 with stem '11x11').

@@ -87,7 +87,7 @@ def preact_resnet(
     activated_ends: bool = True,
     init: Init = "kaiming_normal_fan_out",
 ) -> nn.Sequential:
-    """The paper's networks for CIFAR-10.
+    """Pre-activation ResNet for CIFAR-10 (He et al. 2016).
 
     @uva departs from the paper in what its published numbers contain: no norm and act after the stem and after the last
     block (`activated_ends=False`), and a norm and act of the shortcut's own (`shortcut="uva"`).

@@ -31,7 +31,7 @@ class ResidualBlock(nn.Module):
 def residual_cnn(
     spec: ImageSpec, activation: Activation = RELU, *, residual: bool = True, init: Init = "torch"
 ) -> nn.Sequential:
-    """The blog's network; the linear layer is as wide as the image asks for.
+    """The residual CNN of the residual-blog: two 5×5 convolutions, each with a residual block.
 
     Args:
         spec: images of at least 16 pixels.

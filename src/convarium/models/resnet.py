@@ -70,7 +70,7 @@ def resnet(
     shortcut: Shortcut = "B",
     init: Init = "kaiming_normal_fan_out",
 ) -> nn.Sequential:
-    """The paper's network for CIFAR-10.
+    """ResNet for CIFAR-10 (He et al. 2015), depth 6n + 2.
 
     Args:
         spec: images of any size.
@@ -88,8 +88,10 @@ def resnet(
 def plain(
     spec: ImageSpec, activation: Activation = RELU, *, depth: int = 20, init: Init = "kaiming_normal_fan_out"
 ) -> nn.Sequential:
-    """`resnet` of the same depth without shortcuts. Its weights have the names, shapes and law of the residual ones
-    there, and from one seed the same values as with option A.
+    """ResNet for CIFAR-10 without its shortcuts (He et al. 2015).
+
+    Its weights have the names, shapes and law of the residual ones in `resnet` of the same depth, and from one seed
+    the same values as with option A.
 
     Raises:
         SpecError: depth is not 6n + 2.

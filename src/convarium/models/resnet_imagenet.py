@@ -63,7 +63,7 @@ def resnet18(
     shortcut_norm: bool = True,
     init: Init = "kaiming_normal_fan_out",
 ) -> nn.Sequential:
-    """The 18-layer network.
+    """ResNet-18 (He et al. 2015) with a stem for small images.
 
     Args:
         spec: images of any size.
@@ -79,14 +79,14 @@ def resnet18(
 def resnet34(
     spec: ImageSpec, activation: Activation = RELU, *, stem: Stem = "3x3", init: Init = "kaiming_normal_fan_out"
 ) -> nn.Sequential:
-    """The 34-layer network, see `resnet18`."""
+    """ResNet-34 (He et al. 2015) with a stem for small images, see `resnet18`."""
     return _network(spec, activation, basic, (3, 4, 6, 3), stem, init)
 
 
 def resnet50(
     spec: ImageSpec, activation: Activation = RELU, *, stem: Stem = "3x3", init: Init = "kaiming_normal_fan_out"
 ) -> nn.Sequential:
-    """The 50-layer network, of bottlenecks, see `resnet18`."""
+    """ResNet-50 (He et al. 2015), of bottlenecks, with a stem for small images, see `resnet18`."""
     return _network(spec, activation, bottleneck, (3, 4, 6, 3), stem, init)
 
 

@@ -51,7 +51,9 @@ def vgg(
     width_divisor: int = 1,
     init: Init = "kaiming_normal_fan_in",
 ) -> nn.Sequential:
-    """VGG for small images: batch norm and one linear layer. Without norm it wants a small learning rate.
+    """VGG-11 to VGG-19 (Simonyan and Zisserman 2014) for small images: batch norm, one linear layer.
+
+    Without norm it wants a small learning rate.
 
     Args:
         spec: images of any size.
