@@ -1,0 +1,177 @@
+"""Commands that look: what there is, a network layer by layer, the data sets, this machine's speed."""
+
+import statistics
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import torch
+from tyro.conf import Positional, arg
+
+from convarium.benchmark import JOBS, BenchRow, equal_accuracy
+from convarium.benchmark import as_json as bench_as_json
+from convarium.benchmark import as_markdown as bench_as_markdown
+from convarium.benchmark import bench as run_bench
+from convarium.building import resolve
+from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag
+from convarium.cli.terminal import download_progress, note, say, say_json, table
+from convarium.cost import count_parameters
+from convarium.data import DATASETS, check, fetch, load_data, lookup
+from convarium.data.sources import find
+from convarium.describe import as_diff, as_tree, diff_as_json
+from convarium.describe import as_json as description_as_json
+from convarium.describe import describe as describe_model
+from convarium.describe import diff as diff_models
+from convarium.errors import SpecError
+from convarium.models import MODELS, PRESETS
+from convarium.models.layers import ACTIVATIONS
+from convarium.recipe_presets import RECIPES
+from convarium.records import ImageSpec
+
+
+def list_(
+    what: Positional[Literal["models", "presets", "datasets", "activations", "recipes"]] = "models",
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """What there is, one line each, with source and parameter count."""
+    rows = _listings()[what]()
+    if as_json:
+        say_json(rows)
+    else:
+        columns = list(rows[0])
+        say(
+            table(
+                columns,
+                [[f"{v:,}" if isinstance(v, int) else v for v in row.values()] for row in rows],
+                right=["parameters"],
+            )
+        )
+
+
+def describe(
+    model: Positional[Annotated[str | None, arg(metavar="MODEL")]] = None,
+    *,
+    dataset: str | None = None,
+    diff: tuple[str, str] | None = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """A network layer by layer: name, type, output shape, parameters, FLOPs; or where two networks differ.
+
+    Args:
+        model: a network's spec.
+        dataset: whose images it shall take; none: those that the preset was made for, else 1×28×28 or 3×32×32.
+        diff: two specs to compare, layer by layer.
+    """
+    if (model is None) == (diff is None):
+        raise SpecError("describe takes a MODEL, or --diff A B")
+    if diff is not None:
+        difference = diff_models(*diff, _native_image(diff[0], dataset))
+        say_json(diff_as_json(difference)) if as_json else say(as_diff(difference))
+    elif model is not None:
+        described = describe_model(model, _native_image(model, dataset))
+        say_json(description_as_json(described)) if as_json else say(as_tree(described))
+
+
+def data(
+    action: Positional[Literal["list", "fetch", "check"]] = "list",
+    datasets: Positional[Annotated[tuple[str, ...], arg(metavar="DATASET...")]] = (),
+    *,
+    data_dir: DataFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The data sets: what there is and where it lies, get them, verify them.
+
+    Args:
+        action: list, fetch or check.
+        datasets: names; none: all of them.
+    """
+    known = {name: lookup(name) for name in datasets or DATASETS}
+    rows = []
+    for name, dataset in known.items():
+        if action == "fetch":
+            with download_progress() as progress:
+                place = fetch(name, data_dir=data_dir, progress=progress)
+        else:
+            found = find(dataset, data_dir)
+            place = check(name, data_dir=data_dir) if found and action == "check" else found and found[1]
+            if action == "check" and found is None and datasets:
+                check(name, data_dir=data_dir)  # says which files are missing, and where to put them
+        inside = "inside scikit-learn" if not dataset.files else None
+        rows.append({"dataset": name, "what": dataset.title, "place": inside or (str(place) if place else "not found")})
+    say_json(rows) if as_json else say(table(list(rows[0]), [list(row.values()) for row in rows]))
+
+
+def bench(
+    jobs: Positional[Annotated[tuple[str, ...], arg(metavar="JOB...")]] = (),
+    *,
+    pairs: int = 5,
+    seconds: float = 10.0,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    accuracy: bool = False,
+    data_dir: DataFlag = None,
+    device: DeviceFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """This machine's speed against the sources' own loops, as ratios, in the rows of docs/speed.md.
+
+    Args:
+        jobs: networks with the source that trains them, such as lenet@d2l; none: all of them, which takes long.
+        pairs: how often both sides run.
+        seconds: about how long the reference trains in each pair.
+        precision: of Convarium's side; the reference is always float32.
+        accuracy: also train both sides once over all images, for three seeds, and compare their test accuracies.
+    """
+    chosen = jobs or tuple(JOBS)
+
+    def tell(row: BenchRow) -> None:
+        note(f"{row.job}: {statistics.median(row.ratios):.1f} times the reference")
+
+    rows = run_bench(
+        chosen, pairs=pairs, seconds=seconds, data_dir=data_dir, device=device, precision=precision, progress=tell
+    )
+    found = {
+        job: equal_accuracy(job, images=60_000, data_dir=data_dir, device=device, precision=precision)
+        for job in chosen
+        if accuracy
+    }
+    if as_json:
+        say_json([row | ({"accuracies": found[row["job"]]} if accuracy else {}) for row in bench_as_json(rows)])
+        return
+    say(bench_as_markdown(rows).rstrip("\n"))
+    for job, pairs_of in found.items():
+        words = "; ".join(f"{theirs:.2%} and {ours:.2%}" for theirs, ours in pairs_of)
+        say(f"{job}: test accuracy of the reference and of Convarium after one epoch, by seed: {words}")
+
+
+def _native_image(model: str, dataset: str | None) -> ImageSpec:
+    if dataset is not None:
+        if dataset in DATASETS:
+            return DATASETS[dataset].spec
+        return load_data(dataset).train.spec
+    preset = resolve(model).preset
+    if preset is not None:
+        return preset.image
+    cifar = resolve(model).name in {resolve(p.model).name for p in PRESETS.values() if p.image.channels == 3}
+    return ImageSpec(3, 32, 32, 10) if cifar else ImageSpec(1, 28, 28, 10)
+
+
+def _listings() -> dict[str, Callable[[], list[dict[str, object]]]]:
+    def parameters(model: str) -> int:
+        with torch.device("meta"):
+            return count_parameters(resolve(model).build(_native_image(model, None)))
+
+    def first_line(factory: object) -> str:
+        return (getattr(factory, "__doc__", None) or "").partition("\n")[0]
+
+    return {
+        "models": lambda: [{"model": n, "parameters": parameters(n), "what": first_line(f)} for n, f in MODELS.items()],
+        "presets": lambda: [{"preset": n, "parameters": parameters(n), "source": p.source} for n, p in PRESETS.items()],
+        "datasets": lambda: [{"dataset": n, "what": d.title} for n, d in DATASETS.items()],
+        "activations": lambda: [{"activation": n, "gain": f"{a.gain:.4f}"} for n, a in ACTIVATIONS.items()],
+        "recipes": lambda: [
+            {"preset": f"{tag}/{variant}".rstrip("/"), "network": network}
+            for tag, networks in RECIPES.items()
+            for network, variants in networks.items()
+            for variant in variants
+        ],
+    }
