@@ -1,7 +1,30 @@
 """The report: tables, charts and the page, drawn from a comparison; nothing here trains anything."""
 
-from convarium.report.charts import plot_curves
+from convarium.report.charts import (
+    plot_accuracy,
+    plot_agreement,
+    plot_calibration,
+    plot_classes,
+    plot_confusion,
+    plot_cost,
+    plot_curves,
+)
+from convarium.report.figures import save_figures
 from convarium.report.page import write_report
 from convarium.report.tables import as_csv, as_latex, as_markdown, as_rich
 
-__all__ = ["as_csv", "as_latex", "as_markdown", "as_rich", "plot_curves", "write_report"]
+__all__ = [
+    "as_csv",
+    "as_latex",
+    "as_markdown",
+    "as_rich",
+    "plot_accuracy",
+    "plot_agreement",
+    "plot_calibration",
+    "plot_classes",
+    "plot_confusion",
+    "plot_cost",
+    "plot_curves",
+    "save_figures",
+    "write_report",
+]

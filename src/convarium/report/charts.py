@@ -37,12 +37,13 @@ def plot_curves(comparison: Comparison, *, x: XAxis = "epoch", log: bool = False
     """
     points = _some(curve_points(comparison, x), f"recorded a value by {x}")
     chosen = alt.selection_point(name="chosen", fields=["label"], bind="legend")
+    splits = recorded_splits(points)
     rows: list[Any] = []
     for quantity in QUANTITIES:
         panels: list[Any] = [
             curve_panel(inline(points.query("split == @split and quantity == @quantity")), points,
                         _labels(comparison), quantity, split, x=x, log=log, chosen=chosen)
-            for split in recorded_splits(points)
+            for split in splits
         ]  # fmt: skip
         if not rows:  # a selection belongs to one view, and is heard in all
             panels[0] = panels[0].add_params(chosen)
@@ -72,7 +73,7 @@ def plot_cost(comparison: Comparison) -> Chart:
         for cost in COSTS
         if (points["cost"] == cost).any()
     ]
-    return _whole(alt.hconcat(*panels))
+    return _whole(alt.concat(*panels, columns=2))
 
 
 def plot_classes(comparison: Comparison) -> Chart:

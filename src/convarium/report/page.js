@@ -77,7 +77,9 @@ for (const button of document.querySelectorAll(".legend button")) {
     const { label } = button.dataset;
     const shown = hidden.delete(label);
     if (!shown) hidden.add(label);
-    button.setAttribute("aria-pressed", String(shown));
+    for (const other of document.querySelectorAll(".legend button")) {
+      if (other.dataset.label === label) other.setAttribute("aria-pressed", String(shown));
+    }
     for (const view of views.values()) view.signal("hidden", [...hidden]).runAsync();
   });
 }

@@ -11,7 +11,7 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from convarium.comparison import Comparison
+from convarium.comparison import Comparison, words
 from convarium.data.images import ImageData
 from convarium.report import style
 from convarium.report.cells import answer, caption, columns, short
@@ -68,7 +68,7 @@ def page(comparison: Comparison, *, images: ImageData | None = None) -> str:
     }
     return environment.get_template("page.html.j2").render(
         comparison=comparison,
-        title=comparison.question or f"{comparison.by.replace('_', ' ')} on {comparison.dataset}",
+        title=comparison.question or _title(comparison),
         answer=answer(comparison),
         columns=columns(comparison),
         caption=caption(comparison),
@@ -98,6 +98,15 @@ class Swatch:
     label: str
     colour: str
     dash: str
+
+
+def _title(comparison: Comparison) -> str:
+    labels = [row.label for row in comparison.rows]
+    if len(labels) == 1:
+        return f"{labels[0]} on {comparison.dataset}"
+    if len(labels) > 4:
+        labels = [*labels[:3], f"{len(labels) - 3} more"]
+    return f"How do {words.listed(labels)} compare on {comparison.dataset}?"
 
 
 def _vega() -> str:

@@ -16,6 +16,8 @@ from convarium.report.drawing import columnar, none_hidden
 from convarium.report.predictions import Predictions, agreement, calibration, class_points, confusion_points
 
 _PAGE_STYLE = style.config(font_size=12, ink="currentColor", font="system-ui, sans-serif") | {"background": None}
+_CELL = 34
+"""Of a matrix with numbers, in pixels."""
 
 
 @dataclass
@@ -96,7 +98,7 @@ def _add_classes(made: PageCharts, comparison: Comparison, labels: Sequence[str]
     confused = confusion_points(comparison)
     confused = confused[confused["true"].isin(kept) & confused["predicted"].isin(kept)]
     made.confused = tuple(dict.fromkeys(confused["label"]))
-    chart: Any = score_panels.confusion_panel(_named(made, "confusion", confused), kept)
+    chart: Any = score_panels.confusion_panel(_named(made, "confusion", confused), kept, cell=_CELL)
     chosen = alt.param(name="row", value=made.confused[0])
     chart = chart.transform_filter("datum.label === row").add_params(chosen)
     made.specs["confusion"] = _for_page(chart, "confusion", wide=False)
@@ -108,7 +110,7 @@ def _add_predictions(made: PageCharts, predictions: Predictions, labels: Sequenc
     made.specs["calibration"] = _for_page(panel, "calibration", height=340)
     alike = agreement(predictions)
     if not alike.empty:
-        panel = score_panels.agreement_panel(_named(made, "agreement", alike), alike)
+        panel = score_panels.agreement_panel(_named(made, "agreement", alike), alike, cell=_CELL + 16)
         made.specs["agreement"] = _for_page(panel, "agreement", wide=False)
 
 
@@ -126,7 +128,7 @@ def _for_page(
     del spec["$schema"]
     spec |= {"config": _PAGE_STYLE, "usermeta": {"table": table}}
     if wide:
-        spec["width"] = "container"
+        spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
     if height is not None:
         spec["height"] = height
     return spec

@@ -15,8 +15,8 @@ _NAMED = 8
 _APART = 6
 """Networks that have room for a line each within a class; more are drawn over each other."""
 
-_WRITTEN = 12
-"""Rows of a matrix whose numbers are written into it; larger ones tell them on hovering alone."""
+_WRITTEN, _SMALL = 12, 15
+"""Rows of a matrix whose numbers are written into it; the cells of larger ones are this small and tell on hovering."""
 
 MOST_CLASSES = 30
 """Classes that one chart shows; of more, those on which the networks differ most."""
@@ -51,7 +51,7 @@ def seeds_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str]) -> 
         ),
         mean.mark_point(filled=True, size=55, opacity=1).encode(x=alt.X("mean:Q", scale=x), tooltip=tips),
     ]
-    return alt.layer(*layers).properties(width=WIDTH, height=alt.Step(24))
+    return alt.layer(*layers).properties(width=WIDTH, height=24 * points["label"].nunique())
 
 
 def cost_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], cost: str) -> Chart:
@@ -108,7 +108,7 @@ def classes_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str]) -
             x=alt.X("low:Q", scale=x, title="test accuracy", axis=alt.Axis(format="~%", tickCount=6)), x2="high:Q"
         ),
         base.mark_point(filled=True, size=38, opacity=0.95).encode(x=alt.X("mean:Q", scale=x), tooltip=tips),
-    ).properties(width=WIDTH, height=alt.Step(7 * len(labels) + 8 if apart else 20, **{"for": "position"}))
+    ).properties(width=WIDTH, height=len(classes) * (7 * len(labels) + 8 if apart else 20))
 
 
 def most_differing(points: pd.DataFrame) -> list[str]:
@@ -122,7 +122,7 @@ def most_differing(points: pd.DataFrame) -> list[str]:
     return [name for name in classes if name in kept]
 
 
-def confusion_panel(data: alt.Data, classes: Sequence[str]) -> Chart:
+def confusion_panel(data: alt.Data, classes: Sequence[str], *, cell: int = 22) -> Chart:
     """Shares of each true class: right ones blue, confusions red-brown and stronger than they are (square root)."""
     base = alt.Chart(data).encode(
         x=alt.X(
@@ -153,7 +153,7 @@ def confusion_panel(data: alt.Data, classes: Sequence[str]) -> Chart:
         )
     )
     layers = [cells, text] if len(classes) <= _WRITTEN else [cells]
-    size = alt.Step(22 if len(classes) <= _WRITTEN else 15)
+    size = alt.Step(cell if len(classes) <= _WRITTEN else _SMALL)
     return alt.layer(*layers).properties(width=size, height=size)
 
 
@@ -175,7 +175,7 @@ def calibration_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str
     ).properties(width=WIDTH, height=WIDTH)
 
 
-def agreement_panel(data: alt.Data, points: pd.DataFrame) -> Chart:
+def agreement_panel(data: alt.Data, points: pd.DataFrame, *, cell: int = 36) -> Chart:
     """How often the runs of two networks predict the same; on the diagonal, two seeds of one network."""
     labels = list(dict.fromkeys(points["first"]))
     low, high = float(points["agreement"].min()), float(points["agreement"].max())
@@ -195,8 +195,9 @@ def agreement_panel(data: alt.Data, points: pd.DataFrame) -> Chart:
         .mark_rect(color=_RIGHT)
         .encode(opacity=alt.Opacity("shade:Q", scale=None), tooltip=tips)
     )
+    if len(labels) > _WRITTEN:
+        small: Chart = cells.properties(width=alt.Step(_SMALL), height=alt.Step(_SMALL))
+        return small
     text = base.mark_text().encode(text=alt.Text("agreement:Q", format=".1%"))
-    size = alt.Step(44 if len(labels) <= _WRITTEN else 15)
-    return alt.layer(*([cells, text] if len(labels) <= _WRITTEN else [cells])).properties(
-        width=size, height=alt.Step(26) if len(labels) <= _WRITTEN else size
-    )
+    both: Chart = alt.layer(cells, text).properties(width=alt.Step(cell), height=alt.Step(round(0.7 * cell)))
+    return both

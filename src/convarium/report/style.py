@@ -38,7 +38,7 @@ def config(*, font_size: int = 9, ink: str = "#222222", font: str = _FONT) -> di
         "font": font,
         "view": {"stroke": None},
         "axis": axis | faint | sizes | {"labelLimit": 220, "tickSize": 4, "titlePadding": 6},
-        "legend": {"labelColor": ink, "titleColor": ink, "labelLimit": 260, "symbolStrokeWidth": 2} | sizes,
+        "legend": {"labelColor": ink, "titleColor": ink, "labelLimit": 260, "orient": "bottom", "columns": 3} | sizes,
         "header": {"labelColor": ink, "titleColor": ink} | sizes,
         "title": {"color": ink, "fontSize": font_size, "fontWeight": "normal"},
         "text": {"color": ink, "fontSize": font_size},
