@@ -260,7 +260,7 @@ def test_the_digest_follows_the_source_and_built_in_networks_have_none(folder):
         ("import absent", "mine:net", "cannot import 'absent' for model mine:net; mine needs it: install it"),
         ("from torch import no_such_name", "mine:net", "mine:net fails at mine.py:1: ImportError: cannot import name"),
         ("x = 1\ny = 1 / 0", "mine:net", "mine:net fails at mine.py:2: ZeroDivisionError: division by zero"),
-        ("def net(:\n    pass", "mine:net", "mine:net fails at mine.py:1: SyntaxError: invalid syntax"),
+        ("def net(:\n    pass", "mine:net", "mine:net fails at mine.py:1: SyntaxError: "),
         ("def linear(spec): ...", "mine:lineal", "unknown function of mine 'lineal'; did you mean 'linear'?"),
         ("x = 1", "mine:net", "mine has no 'net': expected factory(spec, activation, option=…) -> nn.Module"),
         ("net = 3", "mine:net", "mine:net is not a function: expected factory(spec, activation, option=…)"),
@@ -292,7 +292,7 @@ def test_a_users_module_that_is_no_factory_is_refused_in_one_line(folder, source
         ("return Returns(lambda x: (x, x))", SpecError, "mine:net returns tuple: expected one tensor of logits"),
         ("return Returns(lambda x: x.no_such)", SpecError, "mine:net fails at mine.py:5: AttributeError: "),
         ("return Returns(lambda x: x.view(3, 5))", ImageSizeError,
-         "mine:net cannot take 1×8×8 images: layer 0 (Returns) is given 1×8×8: shape '[3, 5]' is invalid"),
+         "mine:net cannot take 1×8×8 images: layer 0 (Returns) is given 1×8×8: "),
         ("return nn.Sequential(nn.Conv2d(3, 10, 1))", ImageSizeError,
          "mine:net cannot take 1×8×8 images: layer 0 (Conv2d) is given 1×8×8, made for 3 channels; "
          "no square size works"),
