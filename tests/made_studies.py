@@ -87,7 +87,7 @@ def made_study(
     question: str = "Which of these networks reads digits best?",
     steps_an_epoch: int = 20,
 ) -> Comparison:
-    """The comparison of stored runs, networks × seeds; None for a network, or (network, seed), stands for divergence."""
+    """The comparison of stored runs, networks × seeds; None for a network, or a pair in `diverged`, is divergence."""
     runs = [
         made_run(
             folder,

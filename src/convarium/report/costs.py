@@ -33,6 +33,7 @@ def cost_points(comparison: Comparison) -> pd.DataFrame:
                               "low": low, "high": high, "n": row.n})  # fmt: skip
     columns = ["label", "cost", "value", "mean", "low", "high", "n"]
     points = pd.DataFrame(found, columns=columns).sort_values(["cost", "value", "mean"], ascending=[True, True, False])
+    points = points.astype({"value": float, "mean": float, "low": float, "high": float})  # also where there are none
     best_so_far = points.groupby("cost")["mean"].cummax().groupby(points["cost"]).shift(fill_value=-1.0)
     return points.assign(front=points["mean"] > best_so_far).reset_index(drop=True)
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ def _title(comparison: Comparison) -> str:
     return f"How do {words.listed(labels)} compare on {comparison.dataset}?"
 
 
+@cache
 def _vega() -> str:
     """Vega, Vega-Lite and Vega-Embed in one script, of the version that altair writes for."""
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])

@@ -124,7 +124,7 @@ def _for_page(
 ) -> dict[str, Any]:
     """In the page's own colours and without a legend; `wide`: as wide as the page gives it room."""
     params = [none_hidden()] + ([alt.param(name=moving, value=None)] if moving else [])
-    spec: dict[str, Any] = chart.add_params(*params).to_dict()
+    spec: dict[str, Any] = chart.add_params(*params).to_dict(validate=False)  # its parts were when they were made
     del spec["$schema"]
     spec |= {"config": _PAGE_STYLE, "usermeta": {"table": table}}
     if wide:
