@@ -23,6 +23,7 @@ from convarium.recipe import Recipe, recipe_from_json
 from convarium.records import Cost, Environment, Epoch, Outcome, Scores
 
 SEAL = "outcome.json"
+PREDICTED = "predicted.jsonl"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class StoredRun:
     def steps(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Loss and accuracy of every training step, both (steps,) float32; None where the run has none."""
         return self._pair("steps.npz", "loss", "accuracy")
+
+    def predicted(self) -> tuple[tuple[int, ...], ...] | None:
+        """Test images taken for each class, epoch by epoch; None where the run did not watch the test split."""
+        path = self.path / PREDICTED
+        return read_predicted(self.path) if path.exists() else None
 
     def weights(self) -> dict[str, Tensor] | None:
         """The selected weights by name; None where the run has none."""
@@ -62,7 +68,7 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
         "steps.npz": {"loss": outcome.step_loss, "accuracy": outcome.step_accuracy},
         "predictions.npz": {"logits": outcome.logits, "labels": outcome.labels},
     }
-    files = ["recipe.json", "history.jsonl"]
+    files = ["recipe.json", "history.jsonl", *([PREDICTED] if (path / PREDICTED).exists() else [])]
     for name, content in arrays.items():
         present = {k: v for k, v in content.items() if v is not None}
         if present:
@@ -117,6 +123,22 @@ def read_history(path: Path) -> tuple[Epoch, ...]:
     """The rows of a run's `history.jsonl`; a training loss of null comes back as NaN."""
     rows = [json.loads(line) for line in (path / "history.jsonl").read_text("utf-8").splitlines()]
     return tuple(Epoch(**(row | {"train_loss": math.nan} if row["train_loss"] is None else row)) for row in rows)
+
+
+def write_predicted(path: Path, epoch: int, counts: tuple[int, ...]) -> None:
+    """Adds an epoch to a run's `predicted.jsonl`: how many test images were taken for each class.
+
+    Epochs from this one on, which a killed process may have left behind, are dropped.
+    """
+    before = read_predicted(path)[: epoch - 1] if (path / PREDICTED).exists() else ()
+    rows = [json.dumps({"epoch": i, "images": list(row)}) for i, row in enumerate((*before, counts), start=1)]
+    _write(path / PREDICTED, lambda file: file.write("".join(row + "\n" for row in rows).encode()))
+
+
+def read_predicted(path: Path) -> tuple[tuple[int, ...], ...]:
+    """The rows of a run's `predicted.jsonl`."""
+    rows = [json.loads(line) for line in (path / PREDICTED).read_text("utf-8").splitlines()]
+    return tuple(tuple(row["images"]) for row in rows)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,6 +3,7 @@
 runs/<dataset>-<model>-s<seed>-<key8>/
     recipe.json           what was asked
     history.jsonl         a row an epoch, from the first epoch on
+    predicted.jsonl       test images taken for each class, a row an epoch, where the recipe watches the test split
     steps.npz             loss and accuracy of every training step
     predictions.npz       test logits and labels
     weights.safetensors   the selected weights
@@ -39,6 +40,7 @@ class StudyRecord:
         keys: of the runs, in the plan's order.
         planned: number of runs that were planned at the start; what lies beyond was added by an extension.
         command: the command line that made it, for people to repeat.
+        metric: what is compared first.
     """
 
     name: str
@@ -49,6 +51,7 @@ class StudyRecord:
     keys: tuple[str, ...]
     planned: int
     command: str | None = None
+    metric: str = "test_accuracy"
 
 
 class Store:

@@ -2,29 +2,33 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from convarium.building import build_model, check_image, resolve
-from convarium.claims import Claim
-from convarium.comparison import Comparison, compare_runs
+from convarium.claims import Claim, Verdict, judge, labels_of
+from convarium.comparison import Comparison, compare_runs, metric_of
+from convarium.comparison.rows import label
 from convarium.cost import environment
 from convarium.data import load_data
 from convarium.data.images import Splits
-from convarium.errors import RecipeError, StoreError
+from convarium.errors import RecipeError, SpecError, StoreError
 from convarium.events import event_log
 from convarium.recipe import Recipe
 from convarium.records import Epoch, Outcome
-from convarium.run_files import write_history
+from convarium.run_files import write_history, write_predicted
+from convarium.spec import unknown
 from convarium.store import Store, StoredRun, StudyRecord
 from convarium.training import Progress, fit
 from convarium.training.loop import check_batches
 from convarium.training.scoring import pick_device
+
+Panel = Literal["classes", "spread", "predicted", "gradients"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,10 @@ class Study:
         recipes: every run, seeds included; see `grid`.
         compare: the recipe field whose values are compared.
         baseline: the value that the others are compared with; None: the first.
-        claims: sentences to judge, see `convarium.claims`.
+        metric: what is compared first.
+        claims: sentences to judge, each under a short name, see `convarium.claims`.
+        shows: what `convarium run` shows beside table and verdicts: accuracies class by class and what the baseline
+            misses; how far single runs lie apart; the classes that failed runs predict; gradients layer by layer.
         command: the command line that asks the same, for people to repeat.
     """
 
@@ -46,7 +53,9 @@ class Study:
     recipes: tuple[Recipe, ...]
     compare: str = "model"
     baseline: Any = None
-    claims: tuple[Claim, ...] = ()
+    metric: str = "test_accuracy"
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    shows: tuple[Panel, ...] = ()
     command: str | None = None
 
     def __post_init__(self) -> None:
@@ -61,6 +70,9 @@ class Study:
         values = list(self.values)
         if self.baseline is not None and self.baseline not in values:
             raise RecipeError(f"baseline {self.baseline!r} is not compared", expected=" or ".join(map(repr, values)))
+        metric_of(self.metric)
+        for claim in self.claims.values():
+            self.values_of(claim)
         by_value: dict[tuple[Any, int], Recipe] = {}
         for recipe in self.recipes:
             value = getattr(recipe, self.compare)
@@ -74,6 +86,18 @@ class Study:
     def values(self) -> tuple[Any, ...]:
         """The compared values, in order of appearance."""
         return tuple(dict.fromkeys(getattr(recipe, self.compare) for recipe in self.recipes))
+
+    def values_of(self, claim: Claim) -> tuple[Any, ...]:
+        """The compared values that a claim speaks of.
+
+        Raises:
+            SpecError: it speaks of one that the study does not have.
+        """
+        found = {label(value, self.compare): value for value in self.values}
+        for name in labels_of(claim):
+            if name not in found:
+                raise unknown("row of the study in a claim", name, found)
+        return tuple(found[name] for name in labels_of(claim))
 
     @property
     def base(self) -> dict[str, Any]:
@@ -184,6 +208,22 @@ def train_one(
     return _train(recipe, key, splits, store, device, at, tell, with_graph=True)
 
 
+def judge_study(study: Study, comparison: Comparison) -> dict[str, Verdict]:
+    """The verdicts on a study's claims, by their names; those whose rows are not all there yet are left out.
+
+    The family is that of the whole plan, so that no claim is judged more leniently while runs are missing.
+    """
+    whole = dataclasses.replace(comparison, family=max(comparison.family, len(study.values) - 1))
+
+    def there(name: str) -> bool:
+        try:
+            return bool(comparison.row(name))
+        except SpecError:
+            return False
+
+    return {name: judge(claim, whole) for name, claim in study.claims.items() if all(map(there, labels_of(claim)))}
+
+
 def compare_study(record: StudyRecord, store: Store) -> Comparison:
     """The comparison of a study's finished runs.
 
@@ -198,7 +238,12 @@ def compare_study(record: StudyRecord, store: Store) -> Comparison:
     begun = {getattr(run.recipe, record.compare) for run in runs}
     baseline = record.baseline if record.baseline in begun else None
     comparison = compare_runs(
-        runs, by=record.compare, baseline=baseline, question=record.question, command=record.command
+        runs,
+        by=record.compare,
+        baseline=baseline,
+        metric=record.metric,
+        question=record.question,
+        command=record.command,
     )
     notes = list(comparison.notes)
     if len(runs) < len(record.keys):
@@ -225,7 +270,8 @@ def _record(study: Study, keys: Sequence[str], store: Store) -> StudyRecord:
     if found is None:
         first = study.values[0] if study.baseline is None else study.baseline
         n = len(keys)
-        return StudyRecord(study.name, study.question, study.compare, first, base, tuple(keys), n, study.command)
+        settings = (study.compare, first, base, tuple(keys), n, study.command, study.metric)
+        return StudyRecord(study.name, study.question, *settings)
     was, now = ({"compare": r.compare, **r.base} for r in (found, study))
     differing = [n for n in {**was, **now} if was.get(n) != now.get(n)]
     if differing:
@@ -241,6 +287,7 @@ def _record(study: Study, keys: Sequence[str], store: Store) -> StudyRecord:
         keys=together,
         baseline=found.baseline if study.baseline is None else study.baseline,
         command=study.command,
+        metric=study.metric,
     )
 
 
@@ -281,6 +328,8 @@ def _train(
                 if training.history and training.step_loss is not None and training.step_accuracy is not None:
                     history = training.history
                     write_history(path, history)
+                    if training.test_predicted is not None:
+                        write_predicted(path, len(history), training.test_predicted)
                     events.epoch(history[-1], training.step_loss.tolist(), training.step_accuracy.tolist())
                 tell(dataclasses.replace(at, training=training))
 

@@ -1,11 +1,12 @@
 """Claims and their verdicts, over comparisons."""
 
 from convarium.claims.judging import Judgement, Verdict, judge
-from convarium.claims.kinds import Better, Claim, Equivalent, Fails, Ordered, Reproduces, describe
+from convarium.claims.kinds import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces, describe, labels_of
 
 __all__ = [
     "Better",
     "Claim",
+    "Collapses",
     "Equivalent",
     "Fails",
     "Judgement",
@@ -14,4 +15,5 @@ __all__ = [
     "Verdict",
     "describe",
     "judge",
+    "labels_of",
 ]

@@ -11,14 +11,17 @@ from typing import Literal
 
 from scipy import stats
 
-from convarium.claims.kinds import Better, Claim, Equivalent, Fails, Ordered, Reproduces
+from convarium.claims.kinds import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces
 from convarium.comparison import Comparison, Contrast, Metric, Row, contrast, mean_of, metric_of, tell, words
 from convarium.errors import ConvariumError
 from convarium.statistics import LEVEL, Estimate, margin_of, prediction_interval
+from convarium.store import StoredRun
 
 Judgement = Literal["supported", "refuted", "undecided"]
 FEWEST_RUNS = 5
 """A published number is judged by at least so many runs."""
+ONE_CLASS = 0.99
+"""Share of the images from which on a network is said to take them all for one class."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ def judge(claim: Claim, comparison: Comparison) -> Verdict:
             return _ordered(claim, comparison)
         case Fails():
             return _fails(claim, comparison)
+        case Collapses():
+            return _collapses(claim, comparison)
 
 
 def _reproduces(claim: Reproduces, comparison: Comparison) -> Verdict:
@@ -163,10 +168,52 @@ def _fails(claim: Fails, comparison: Comparison) -> Verdict:
     failed, n = row.diverged + row.at_chance, row.n + row.diverged + row.at_chance
     runs = words.count(n, "run")
     text = f"{failed} of {runs} of {row.label} failed ({row.diverged} diverged, {row.at_chance} at chance)"
+    return _more_than_half(claim, row, failed, n, text)
+
+
+def _collapses(claim: Collapses, comparison: Comparison) -> Verdict:
+    row = comparison.row(claim.label)
+    scored = [run for run in row.runs if run.outcome.test is not None]
+    ends = [one_class(run) for run in scored]
+    paths = [leading_classes(run) for run in scored]
+    changed = [end is not None and len(set(path)) > 1 for end, path in zip(ends, paths, strict=True)]
+    said = words.count(len(scored), "run")
+    named = [end for end in ends if end is not None]
+    text = f"{len(named)} of {said} of {row.label} took at least {ONE_CLASS * 100:g} % of the images for one class"
+    text += f" ({', '.join(named)})" if named else ""
+    if not claim.wandering:
+        return _more_than_half(claim, row, len(named), len(scored), text)
+    text += f", and in {sum(changed)} that class changed over the epochs"
+    if any(changed):
+        first = changed.index(True)
+        text += f" (seed {scored[first].recipe.seed}: {' '.join(paths[first])})"
+    return _more_than_half(claim, row, sum(changed), len(scored), text)
+
+
+def one_class(run: StoredRun) -> str | None:
+    """The class that a run ends up taking (almost) every test image for; None where there is none."""
+    scores = run.outcome.test
+    if scores is None:
+        return None
+    columns = [sum(column) for column in zip(*scores.confusion, strict=True)]
+    most = max(range(len(columns)), key=columns.__getitem__)
+    return list(scores.per_class)[most] if columns[most] >= ONE_CLASS * scores.n else None
+
+
+def leading_classes(run: StoredRun) -> tuple[str, ...]:
+    """The class that most test images were taken for, epoch by epoch; empty where the run did not watch them."""
+    scores, predicted = run.outcome.test, run.predicted()
+    if scores is None or predicted is None:
+        return ()
+    names = list(scores.per_class)
+    return tuple(names[max(range(len(row)), key=row.__getitem__)] for row in predicted)
+
+
+def _more_than_half(claim: Claim, row: Row, count: int, n: int, text: str) -> Verdict:
     outcome: Judgement = "undecided"
-    if n and stats.binomtest(failed, n, 0.5, alternative="greater").pvalue <= 1 - LEVEL:
+    if n and stats.binomtest(count, n, 0.5, alternative="greater").pvalue <= 1 - LEVEL:
         outcome = "supported"
-    elif n and stats.binomtest(failed, n, 0.5, alternative="less").pvalue <= 1 - LEVEL:
+    elif n and stats.binomtest(count, n, 0.5, alternative="less").pvalue <= 1 - LEVEL:
         outcome = "refuted"
     if outcome == "undecided":
         text += ", which does not settle what more than half of all runs would do"

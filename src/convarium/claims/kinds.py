@@ -79,13 +79,43 @@ class Fails:
     source: str
 
 
-Claim = Reproduces | Better | Equivalent | Ordered | Fails
+@dataclass(frozen=True)
+class Collapses:
+    """More than half of all runs of `label` end with one class for (almost) every image.
+
+    Attributes:
+        wandering: and that class changes from epoch to epoch; the runs must have watched the test split.
+    """
+
+    label: str
+    _: KW_ONLY
+    wandering: bool = False
+    source: str
+
+
+Claim = Reproduces | Better | Equivalent | Ordered | Fails | Collapses
+
+
+def labels_of(claim: Claim) -> tuple[str, ...]:
+    """The rows that a claim speaks of."""
+    match claim:
+        case Better():
+            return (claim.label, claim.than)
+        case Equivalent():
+            return (claim.label, claim.to)
+        case Ordered():
+            return tuple(claim.labels)
+        case _:
+            return (claim.label,)
 
 
 def describe(claim: Claim) -> str:
     """The claim as a sentence, with its source."""
     if isinstance(claim, Fails):
         return f"{claim.label} fails to train ({claim.source})"
+    if isinstance(claim, Collapses):
+        wandering = ", another one as the epochs go by" if claim.wandering else ""
+        return f"{claim.label} takes every image for one class{wandering} ({claim.source})"
     metric = metric_of(claim.metric)
     match claim:
         case Reproduces():

@@ -31,7 +31,10 @@ CHECKPOINT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Progress:
-    """What `fit` tells while it trains: after every step, and after every epoch with the history and its own steps."""
+    """What `fit` tells while it trains: after every step, and after every epoch with the history and its own steps.
+
+    `test_predicted` counts the test images that the epoch's weights take for each class, where the recipe watches them.
+    """
 
     epoch: int
     epochs: int
@@ -40,6 +43,7 @@ class Progress:
     history: tuple[Epoch, ...] | None = None
     step_loss: Tensor | None = None
     step_accuracy: Tensor | None = None
+    test_predicted: tuple[int, ...] | None = None
 
 
 def fit(
@@ -102,7 +106,7 @@ def fit(
                 if diverged
                 else {name: _look(network, d, recipe, splits, device) for name, d in watched.items() if d}
             )
-            validation, test = seen.get("validation", (None, None)), seen.get("test", (None, None))
+            validation, test = (seen.get(name, (None, None, None)) for name in ("validation", "test"))
             row = Epoch(
                 epoch=epoch + 1,
                 steps=(epoch + 1) * len(batches),
@@ -120,9 +124,8 @@ def fit(
             state.step_accuracy.append(right_of / n)
             state.train_seconds += train_seconds
             if progress:
-                progress(
-                    Progress(epoch + 1, recipe.epochs, 0, len(batches), tuple(state.history), loss_of, right_of / n)
-                )
+                told = tuple(state.history), loss_of, right_of / n, test[2]
+                progress(Progress(epoch + 1, recipe.epochs, 0, len(batches), *told))
             if diverged:
                 break
             _select(recipe, state, network)
@@ -173,12 +176,12 @@ def _training_batches(recipe: Recipe, splits: Splits, device: torch.device) -> B
 
 def _look(
     network: nn.Module, data: ImageData, recipe: Recipe, splits: Splits, device: torch.device
-) -> tuple[float, float]:
-    """Mean loss and accuracy of the weights as they stand."""
-    logits = logits_of(network, data, recipe, splits, device)
-    return float(F.cross_entropy(logits, data.labels.cpu())), float(
-        (logits.argmax(1) == data.labels.cpu()).double().mean()
-    )
+) -> tuple[float, float, tuple[int, ...]]:
+    """Mean loss and accuracy of the weights as they stand, and how many images they take for each class."""
+    logits, labels = logits_of(network, data, recipe, splits, device), data.labels.cpu()
+    predicted = logits.argmax(1)
+    counts = torch.bincount(predicted, minlength=logits.shape[1]).tolist()
+    return float(F.cross_entropy(logits, labels)), float((predicted == labels).double().mean()), tuple(counts)
 
 
 def _select(recipe: Recipe, state: Progressed, network: nn.Module) -> None:
