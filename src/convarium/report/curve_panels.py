@@ -40,7 +40,8 @@ def curve_panel(
     positive = of_quantity.loc[of_quantity["mean"] > 0, "mean"]
     is_log = log and quantity == "loss" and not positive.empty
     bounds = [float(positive.min()), float(positive.max())] if is_log else room(of_quantity["mean"])
-    y_scale = alt.Scale(domain=bounds, clamp=True, nice=not is_log, zero=False, type="log" if is_log else "linear")
+    linear = alt.Scale(domain=bounds, clamp=True, nice=True, zero=False)
+    y_scale = alt.Scale(domain=bounds, clamp=True, nice=False, type="log") if is_log else linear
     title = f"{_TITLES[split]} {quantity}" + (", nats" if quantity == "loss" else "")
     y_axis = alt.Axis(title=title, format="~%" if quantity == "accuracy" else "~g", tickCount=5)
     along = alt.X(

@@ -209,7 +209,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     const what = button.dataset.copy;
     await copy(page.copies[what]);
     const status = document.getElementById("copied");
-    status.textContent = "copied";
+    status.textContent = `${what} copied`;
     setTimeout(() => { status.textContent = ""; }, 2000);
   });
 }
