@@ -5,9 +5,10 @@ optimiser state and what was recorded are all there is to keep.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from convarium.records import Epoch
 from convarium.run_files import write_tensors
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -31,18 +34,7 @@ class Progressed:
 
 def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, state: Progressed) -> None:
     """Writes `path` whole or not at all."""
-    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
-    tensors |= {f"selected.{k}": v for k, v in state.selected.items()}
-    for number, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{k}": v for k, v in values.items() if v is not None}
-    tensors |= {"step_loss": torch.cat(state.step_loss), "step_accuracy": torch.cat(state.step_accuracy)}
-    # NaN cannot stand in a checkpoint: a run whose loss is not finite has ended.
-    facts = {
-        "history": json.dumps([asdict(row) for row in state.history], allow_nan=False),
-        "train_seconds": repr(state.train_seconds),
-        "selected_epoch": str(state.selected_epoch),
-    }
-    write_tensors(path, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, facts)
+    write_tensors(path, *_content(network, optimizer, state))
 
 
 def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progressed | None:
@@ -50,21 +42,76 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
 
     A damaged file costs the epochs it held and nothing else, so it is not an error.
     """
+    return _read(path, lambda tensors, facts: _restored(tensors, facts, network, optimizer))
+
+
+Member = tuple[str, nn.Module, torch.optim.Optimizer]
+"""One run of a stack, under a name without a dot."""
+
+
+def save_stack(path: Path, members: Sequence[Member], states: Sequence[Progressed]) -> None:
+    """`save_checkpoint` for runs that train together: one file, so that all are always at the same epoch."""
+    tensors: dict[str, Tensor] = {}
+    facts = {"members": json.dumps([name for name, _, _ in members])}
+    for (name, network, optimizer), state in zip(members, states, strict=True):
+        own_tensors, own_facts = _content(network, optimizer, state)
+        tensors |= {f"{name}.{k}": v for k, v in own_tensors.items()}
+        facts |= {f"{name}.{k}": v for k, v in own_facts.items()}
+    write_tensors(path, tensors, facts)
+
+
+def load_stack(path: Path, members: Sequence[Member]) -> list[Progressed] | None:
+    """`load_checkpoint` for runs that train together; a file of other members, or of one run alone, is no use."""
+
+    def restored(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> list[Progressed]:
+        if json.loads(facts["members"]) != [name for name, _, _ in members]:
+            raise ValueError("other members")
+        return [
+            _restored(_under(tensors, f"{name}."), _under(facts, f"{name}."), network, optimizer)
+            for name, network, optimizer in members
+        ]
+
+    return _read(path, restored)
+
+
+def _content(
+    network: nn.Module, optimizer: torch.optim.Optimizer, state: Progressed
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+    tensors |= {f"selected.{k}": v for k, v in state.selected.items()}
+    for number, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{k}": v for k, v in values.items() if v is not None}
+    tensors |= {"step_loss": torch.cat(state.step_loss), "step_accuracy": torch.cat(state.step_accuracy)}
+    facts = {
+        "history": json.dumps([asdict(row) for row in state.history]),
+        "train_seconds": repr(state.train_seconds),
+        "selected_epoch": str(state.selected_epoch),
+    }
+    return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, facts
+
+
+def _restored(
+    tensors: Mapping[str, Tensor], facts: Mapping[str, str], network: nn.Module, optimizer: torch.optim.Optimizer
+) -> Progressed:
+    history = [Epoch(**row) for row in json.loads(facts["history"])]
+    network.load_state_dict(_under(tensors, "network."))
+    _load_optimizer(optimizer, _under(tensors, "optimizer."))
+    return Progressed(
+        history=history,
+        step_loss=[tensors["step_loss"]],
+        step_accuracy=[tensors["step_accuracy"]],
+        train_seconds=float(facts["train_seconds"]),
+        selected_epoch=int(facts["selected_epoch"]),
+        selected=_under(tensors, "selected."),
+    )
+
+
+def _read(path: Path, restore: Callable[[Mapping[str, Tensor], Mapping[str, str]], T]) -> T | None:
     try:
         with safe_open(path, "pt") as file:
             facts: Mapping[str, str] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        history = [Epoch(**row) for row in json.loads(facts["history"])]
-        network.load_state_dict(_under(tensors, "network."))
-        _load_optimizer(optimizer, _under(tensors, "optimizer."))
-        return Progressed(
-            history=history,
-            step_loss=[tensors["step_loss"]],
-            step_accuracy=[tensors["step_accuracy"]],
-            train_seconds=float(facts["train_seconds"]),
-            selected_epoch=int(facts["selected_epoch"]),
-            selected=_under(tensors, "selected."),
-        )
+        return restore(tensors, facts)
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError):
@@ -85,5 +132,5 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
                 values[key] = torch.empty_like(parameter).copy_(value)
 
 
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _under(values: Mapping[str, T], prefix: str) -> dict[str, T]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}

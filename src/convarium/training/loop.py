@@ -74,9 +74,7 @@ def fit(
     optimizer = make_optimizer(network, recipe)
     step = make_step(network, optimizer, recipe, device)
     schedule = parse_schedule(recipe.schedule)
-    batches = _training_batches(recipe, splits, device)
-    watched = {"validation": splits.validation if len(splits.validation) else None}
-    watched["test"] = splits.test if recipe.watch_test else None
+    batches = training_batches(recipe, splits, device, dtype=next(network.parameters()).dtype)
     checkpoint = folder / "last.ckpt" if folder else None
     state = (checkpoint and load_checkpoint(checkpoint, network, optimizer)) or Progressed()
     saved = time.perf_counter()
@@ -97,43 +95,18 @@ def fit(
                 sizes.append(len(labels))
                 if progress:
                     progress(Progress(epoch, recipe.epochs, number + 1, len(batches)))
-            loss_of, right_of, n = torch.stack(losses).cpu(), torch.stack(right).cpu(), torch.tensor(sizes)
-            train_seconds = time.perf_counter() - epoch_began
-            diverged = not bool(torch.isfinite(loss_of).all())
-
-            seen = (
-                {}
-                if diverged
-                else {name: _look(network, d, recipe, splits, device) for name, d in watched.items() if d}
-            )
-            validation, test = (seen.get(name, (None, None, None)) for name in ("validation", "test"))
-            row = Epoch(
-                epoch=epoch + 1,
-                steps=(epoch + 1) * len(batches),
-                learning_rate=rate,
-                train_loss=float((loss_of.double() * n).sum() / n.sum()),
-                train_accuracy=float(right_of.sum() / n.sum()),
-                validation_loss=validation[0],
-                validation_accuracy=validation[1],
-                test_loss=test[0],
-                test_accuracy=test[1],
-                seconds=train_seconds,
-            )
-            state.history.append(row)
-            state.step_loss.append(loss_of)
-            state.step_accuracy.append(right_of / n)
-            state.train_seconds += train_seconds
+            steps = torch.stack(losses).cpu(), torch.stack(right).cpu(), torch.tensor(sizes)
+            seconds = time.perf_counter() - epoch_began
+            told = record_epoch(state, recipe, splits, network, device, *steps, learning_rate=rate, seconds=seconds)
             if progress:
-                told = tuple(state.history), loss_of, right_of / n, test[2]
-                progress(Progress(epoch + 1, recipe.epochs, 0, len(batches), *told))
-            if diverged:
+                progress(told)
+            if diverged(state):
                 break
-            _select(recipe, state, network)
             if checkpoint and time.perf_counter() - saved > CHECKPOINT_SECONDS and epoch + 1 < recipe.epochs:
                 save_checkpoint(checkpoint, network, optimizer, state)
                 saved = time.perf_counter()
 
-        return _outcome(recipe, splits, network, state, device, began)
+        return outcome_of(recipe, splits, network, state, device, total_seconds=time.perf_counter() - began)
 
 
 def check_batches(recipe: Recipe, splits: Splits) -> None:
@@ -159,7 +132,8 @@ def check_batches(recipe: Recipe, splits: Splits) -> None:
         )
 
 
-def _training_batches(recipe: Recipe, splits: Splits, device: torch.device) -> Batches:
+def training_batches(recipe: Recipe, splits: Splits, device: torch.device, *, dtype: torch.dtype) -> Batches:
+    """The recipe's own batches, in the type of the network that is to take them."""
     mean, std = normalisation(recipe.normalize, splits)
     return Batches(
         splits.train,
@@ -171,7 +145,59 @@ def _training_batches(recipe: Recipe, splits: Splits, device: torch.device) -> B
         shuffle_seed=stream(recipe.seed, "shuffle"),
         augment_seed=stream(recipe.seed, "augment"),
         device=device,
+        dtype=dtype,
     )
+
+
+def record_epoch(
+    state: Progressed,
+    recipe: Recipe,
+    splits: Splits,
+    network: nn.Module,
+    device: torch.device,
+    losses: Tensor,
+    right: Tensor,
+    sizes: Tensor,
+    *,
+    learning_rate: float,
+    seconds: float,
+) -> Progress:
+    """Writes an epoch down: its own steps, what the weights are worth at its end, and the weights if it is selected.
+
+    Args:
+        losses, right, sizes: (steps,): mean loss, images classified rightly, and images.
+        learning_rate: of the last step.
+        seconds: of the steps.
+    """
+    finite = bool(torch.isfinite(losses).all())
+    watched = {"validation": splits.validation} if len(splits.validation) else {}
+    watched |= {"test": splits.test} if recipe.watch_test else {}
+    seen = {name: _look(network, data, recipe, splits, device) for name, data in watched.items()} if finite else {}
+    validation, test = (seen.get(name, (None, None, None)) for name in ("validation", "test"))
+    row = Epoch(
+        epoch=len(state.history) + 1,
+        steps=(len(state.history) + 1) * len(losses),
+        learning_rate=learning_rate,
+        train_loss=float((losses.double() * sizes).sum() / sizes.sum()),
+        train_accuracy=float(right.sum() / sizes.sum()),
+        validation_loss=validation[0],
+        validation_accuracy=validation[1],
+        test_loss=test[0],
+        test_accuracy=test[1],
+        seconds=seconds,
+    )
+    state.history.append(row)
+    state.step_loss.append(losses)
+    state.step_accuracy.append(right / sizes)
+    state.train_seconds += seconds
+    _select(recipe, state, network)
+    told = tuple(state.history), state.step_loss[-1], state.step_accuracy[-1], test[2]
+    return Progress(row.epoch, recipe.epochs, 0, len(losses), *told)
+
+
+def diverged(state: Progressed) -> bool:
+    """Whether the last epoch had a loss that is not finite, with which a run ends."""
+    return bool(state.history) and not math.isfinite(state.history[-1].train_loss)
 
 
 def _look(
@@ -185,43 +211,58 @@ def _look(
 
 
 def _select(recipe: Recipe, state: Progressed, network: nn.Module) -> None:
-    """Keeps the weights of the epoch that the recipe selects; of equally good ones the first."""
+    """Keeps the weights of the epoch that the recipe selects, of equally good ones the first; or the last ones of a run
+    that has diverged.
+    """
     state.selected_epoch, before = len(state.history), state.selected_epoch
-    if recipe.select == "last":
-        return
-    of = attrgetter("validation_accuracy" if recipe.select == "best_validation" else "test_accuracy")
-    if before and of(state.history[-1]) <= of(state.history[before - 1]):
-        state.selected_epoch = before
-    else:
-        state.selected = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    if not diverged(state):
+        if recipe.select == "last":
+            return
+        of = attrgetter("validation_accuracy" if recipe.select == "best_validation" else "test_accuracy")
+        if before and of(state.history[-1]) <= of(state.history[before - 1]):
+            state.selected_epoch = before
+            return
+    state.selected = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
-def _outcome(
-    recipe: Recipe, splits: Splits, network: nn.Module, state: Progressed, device: torch.device, began: float
+def outcome_of(
+    recipe: Recipe,
+    splits: Splits,
+    network: nn.Module,
+    state: Progressed,
+    device: torch.device,
+    *,
+    total_seconds: float,
+    stack: tuple[str, ...] = (),
 ) -> Outcome:
-    diverged = not math.isfinite(state.history[-1].train_loss)
-    if state.selected and not diverged:
+    """How the run ended, with its one look at the test split. `network` is left with the selected weights."""
+    failed = diverged(state)
+    if state.selected:
         network.load_state_dict(state.selected)
     n = len(splits.train)
     images_seen = len(state.history) * (n - n % recipe.batch_size if recipe.drop_last else n)
 
     names = splits.train.class_names
     validation = None
-    if len(splits.validation) and not diverged:
+    if len(splits.validation) and not failed:
         validation = scores(
             logits_of(network, splits.validation, recipe, splits, device), splits.validation.labels, names
         )
-    seconds = {"train_seconds": state.train_seconds, "total_seconds": time.perf_counter() - began}
-    test_logits = (
-        None if diverged else logits_of(network, splits.test, recipe, splits, device)
-    )  # the one look at the test split
+    test_logits = None if failed else logits_of(network, splits.test, recipe, splits, device)  # the one look at it
     return Outcome(
-        status="diverged" if diverged else "finished",
-        message=f"the training loss was not finite in epoch {len(state.history)}" if diverged else None,
+        status="diverged" if failed else "finished",
+        message=f"the training loss was not finite in epoch {len(state.history)}" if failed else None,
         history=tuple(state.history),
-        environment=environment(device),
-        cost=measure_cost(network, splits.train.spec, images=images_seen, device=device, **seconds),
-        selected_epoch=None if diverged else state.selected_epoch,
+        environment=environment(device, stack=stack),
+        cost=measure_cost(
+            network,
+            splits.train.spec,
+            images=images_seen,
+            train_seconds=state.train_seconds,
+            total_seconds=total_seconds,
+            device=device,
+        ),
+        selected_epoch=None if failed else state.selected_epoch,
         validation=validation,
         test=None if test_logits is None else scores(test_logits, splits.test.labels, names),
         step_loss=torch.cat(state.step_loss).numpy(),

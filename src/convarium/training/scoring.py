@@ -21,7 +21,8 @@ def logits_of(
 ) -> Tensor:
     """Logits (n, classes) of a split in its own order, preprocessed as the recipe says and not augmented."""
     mean, std = normalisation(recipe.normalize, splits)
-    batches = Batches(data, batch_size=EVALUATION_BATCH, mean=mean, std=std, device=device)
+    dtype = next(network.parameters()).dtype
+    batches = Batches(data, batch_size=EVALUATION_BATCH, mean=mean, std=std, device=device, dtype=dtype)
     return predict_logits(network, batches.epoch(0)).cpu()
 
 

@@ -33,13 +33,18 @@ def make_step(network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Reci
     def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
             logits = network(images)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+        loss = F.cross_entropy(at_least_float32(logits), labels, label_smoothing=recipe.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
     return step
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """A loss is computed in float32, or in float64 where the network is."""
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
