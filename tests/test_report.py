@@ -220,7 +220,7 @@ def test_step_curves_keep_the_mean_of_all_steps(study):
     expected = np.mean([run.steps()[0].astype(float) for run in study.row("residual_cnn").trained], 0)
     assert len(points) == steps  # fewer than POINTS: nothing is thinned
     np.testing.assert_allclose(points["mean"], expected, rtol=1e-6)
-    assert steps_a_point(study) == 1
+    assert steps_a_point(curve_points(study, "step")) == 1
 
 
 @pytest.mark.parametrize("x", ["epoch", "step"])
@@ -234,6 +234,8 @@ def test_long_curves_are_thinned_without_losing_their_extremes(tmp_path, x):
     if x == "epoch":
         assert points["low"].min() == full.min()
         assert points["high"].max() == full.max()
+    else:
+        assert steps_a_point(points) == 3000 / POINTS
 
 
 def curve_values(study: Comparison, x: str) -> np.ndarray:

@@ -43,12 +43,12 @@ def curve_panel(
     linear = alt.Scale(domain=bounds, clamp=True, nice=True, zero=False)
     y_scale = alt.Scale(domain=bounds, clamp=True, nice=False, type="log") if is_log else linear
     title = f"{_TITLES[split]} {quantity}" + (", nats" if quantity == "loss" else "")
-    y_axis = alt.Axis(title=title, format="~%" if quantity == "accuracy" else "~g", tickCount=5)
+    y_axis = alt.Axis(title=title, format="~%" if quantity == "accuracy" else "~r", tickCount=5)
     along = alt.X(
         "x:Q",
         title=x,
         scale=alt.Scale(domain=room(points["x"]), nice=False),
-        axis=alt.Axis(grid=False, tickMinStep=1, tickCount=6, format="~s" if x == "step" else "~g"),
+        axis=alt.Axis(grid=False, tickMinStep=1, tickCount=6, format="~s" if x == "step" else "d"),
     )
     has_legend = chosen is not None
     base = (

@@ -34,10 +34,10 @@ def curve_points(comparison: Comparison, x: XAxis = "epoch") -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_COLUMNS)
 
 
-def steps_a_point(comparison: Comparison) -> int:
+def steps_a_point(points: pd.DataFrame) -> int:
     """How many training steps one point of the step curves stands for, at most."""
-    lengths = [len(found[0]) for row in comparison.rows for run in row.runs if (found := run.steps()) is not None]
-    return max((-(-length // POINTS) for length in lengths), default=1)
+    apart = points.groupby(["label", "run", "quantity"])["x"].apply(lambda x: x.diff().max())
+    return int(apart.max()) if apart.notna().any() else 1
 
 
 def _lines(row: Row) -> Iterator[tuple[str, tuple[StoredRun, ...]]]:

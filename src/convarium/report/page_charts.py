@@ -29,6 +29,7 @@ class PageCharts:
         tables: by name, one list a column.
         curves: (quantity, split) of each panel of the learning curves.
         by_step: whether the curves can be shown by step.
+        one_epoch: whether every run is one epoch long, so that curves by epoch are dots.
         steps_a_point: training steps that one point of such a curve stands for, at most.
         costs: names of COSTS that can be drawn.
         classes, shown_classes: how many there are, and how many of them the charts show.
@@ -39,6 +40,7 @@ class PageCharts:
     tables: dict[str, Any] = field(default_factory=dict)
     curves: tuple[tuple[str, str], ...] = ()
     by_step: bool = False
+    one_epoch: bool = False
     steps_a_point: int = 1
     costs: tuple[str, ...] = ()
     classes: int = 0
@@ -49,7 +51,7 @@ class PageCharts:
 def page_charts(comparison: Comparison, predictions: Predictions | None) -> PageCharts:
     """All charts that the comparison has data for."""
     labels = [row.label for row in comparison.rows]
-    made = PageCharts(steps_a_point=steps_a_point(comparison))
+    made = PageCharts()
     _add_curves(made, comparison, labels)
     _add_costs(made, comparison, labels)
     _add_classes(made, comparison, labels)
@@ -66,7 +68,9 @@ def _add_curves(made: PageCharts, comparison: Comparison, labels: Sequence[str])
             continue
         made.tables[x] = columnar(points)
         shown = [(quantity, split) for quantity in QUANTITIES for split in recorded_splits(points)]
-        made.by_step |= x == "step"
+        if x == "step":
+            made.one_epoch = all(run.recipe.epochs == 1 for row in comparison.rows for run in row.runs)
+            made.by_step, made.steps_a_point = True, steps_a_point(points)
         made.curves = made.curves or tuple(shown)
         for quantity, split in shown:
             for log in (False, True):

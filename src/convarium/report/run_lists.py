@@ -32,7 +32,8 @@ class RunLists:
 
     Attributes:
         shared: recipe fields that all runs have alike.
-        differing: recipe fields that differ between the rows, seeds aside: label → field → value.
+        differing: recipe fields that differ between the rows, beside the seed and what is compared: label → field →
+            value.
         environments: each kind once; starting times are those of the runs.
         failures: (label, seed, sentence) of every run that failed.
     """
@@ -64,7 +65,7 @@ def run_lists(comparison: Comparison) -> RunLists:
             lines.append(RunLine(row.label, run, ended, places.setdefault(kind, len(places) + 1)))
             if ended != "trained":
                 failures.append((row.label, run.recipe.seed, _told(run, ended)))
-    recipes = {row.label: _settings(row.runs[0].recipe) for row in comparison.rows}
+    recipes = {row.label: _settings(row.runs[0].recipe, comparison.by) for row in comparison.rows}
     first = next(iter(recipes.values()))
     shared = {name: value for name, value in first.items() if all(r[name] == value for r in recipes.values())}
     differing = {
@@ -107,8 +108,8 @@ def _image(row: Row, images: ImageData | None) -> ImageSpec | None:
     return dataclasses.replace(known, height=recipe.resize, width=recipe.resize)
 
 
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    return {name: value for name, value in recipe.to_json().items() if name != "seed"}
+def _settings(recipe: Recipe, by: str) -> dict[str, Any]:
+    return {name: value for name, value in recipe.to_json().items() if name not in ("seed", by)}
 
 
 def _told(run: StoredRun, ended: str) -> str:

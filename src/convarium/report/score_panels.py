@@ -10,7 +10,7 @@ from convarium.report.drawing import HEIGHT, SHOWN, WIDTH, Chart, label_colour, 
 
 _RIGHT, _WRONG, _GREY = "#0072B2", "#D55E00", "#8A8A8A"
 _NAMED = 8
-"""Networks that can be named beside their points without writing over each other; of more, only the front is."""
+"""Points that can be named without writing over each other: those of all networks, or else those of the front."""
 
 _APART = 6
 """Networks that have room for a line each within a class; more are drawn over each other."""
@@ -72,14 +72,17 @@ def cost_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], cost
     tips = ["label:N", alt.Tooltip("value:Q", title=COSTS[cost], format=",.3~f"), alt.Tooltip("n:Q", title="seeds")]
     tips += [alt.Tooltip(f"{part}:Q", format=".2%") for part in ("mean", "low", "high")]
     named = base.transform_filter("datum.front") if len(of_cost) > _NAMED else base
-    return alt.layer(
+    few = (len(of_cost) if len(of_cost) <= _NAMED else int(of_cost["front"].sum())) <= _NAMED
+    layers = [
         base.transform_filter("datum.front")
         .mark_line(interpolate="step-after", strokeWidth=1, strokeDash=[3, 3], color=_GREY)
         .encode(y=mean),
         coloured.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=y_scale, axis=y_axis), y2="high:Q"),
         coloured.mark_point(filled=True, size=60, opacity=1).encode(y=mean, tooltip=tips),
-        named.mark_text(align="left", dx=7, dy=-7, limit=150).encode(y=mean, text="label:N"),
-    ).properties(width=WIDTH, height=HEIGHT)
+    ]
+    if few:
+        layers.append(named.mark_text(align="left", dx=7, dy=-7, limit=150).encode(y=mean, text="label:N"))
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
 
 
 def classes_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str]) -> Chart:
