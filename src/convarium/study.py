@@ -139,10 +139,17 @@ def grid(base: Recipe, **axes: Iterable[Any]) -> tuple[Recipe, ...]:
     return tuple(Recipe(**(base.to_json() | dict(zip(lists, values, strict=True)))) for values in combinations)
 
 
+def with_seeds(bases: Iterable[Recipe], seeds: Iterable[int]) -> tuple[Recipe, ...]:
+    """Every base with every seed; all bases of one seed come first, so that a study broken off is balanced."""
+    each = tuple(bases)
+    return tuple(dataclasses.replace(base, seed=seed) for seed in seeds for base in each)
+
+
 def run(
     study: Study,
     store: Store,
     *,
+    only: Sequence[Any] | None = None,
     device: torch.device | str | None = None,
     data_dir: Path | None = None,
     progress: Callable[[StudyProgress], None] | None = None,
@@ -154,6 +161,7 @@ def run(
     Args:
         study: what to run. A study of this name that the store already has is extended by new seeds and networks.
         store: where runs lie; finished ones are not trained again, whichever study they were trained for.
+        only: the compared values that are trained now; None: all. The others stay planned.
         device: as for `fit`.
         data_dir: where to look for data sets first.
         progress: called often; whatever it raises, KeyboardInterrupt above all, ends the study with what is finished
@@ -171,8 +179,10 @@ def run(
     record = _record(study, keys, store)
     store.save_study(record)
     graphs: set[str] = set()
-    for number, (recipe, key, splits) in enumerate(zip(study.recipes, keys, of, strict=True), start=1):
-        at = StudyProgress(number, len(keys), recipe)
+    planned = zip(study.recipes, keys, of, strict=True)
+    wanted = [p for p in planned if only is None or getattr(p[0], study.compare) in only]
+    for number, (recipe, key, splits) in enumerate(wanted, start=1):
+        at = StudyProgress(number, len(wanted), recipe)
         done = _finished(store, recipe, key, at, tell)
         if done is None:
             with_graph = recipe.model not in graphs

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 
-from convarium.cli import inspect_commands, study_commands
+from convarium.cli import experiment_commands, inspect_commands, study_commands
 
 
 def _deferred(command: Callable[..., None]) -> Callable[..., "functools.partial[None]"]:
@@ -21,6 +21,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "describe": inspect_commands.describe,
     "train": study_commands.train,
     "compare": study_commands.compare,
+    "run": experiment_commands.run,
+    "reproduce": experiment_commands.reproduce,
     "results": study_commands.results,
     "report": study_commands.report,
     "evaluate": study_commands.evaluate,

@@ -12,6 +12,7 @@ from convarium.benchmark import as_json as bench_as_json
 from convarium.benchmark import as_markdown as bench_as_markdown
 from convarium.benchmark import bench as run_bench
 from convarium.building import resolve
+from convarium.cli.experiment_commands import experiments
 from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag
 from convarium.cli.terminal import download_progress, note, say, say_json, table
 from convarium.cost import count_parameters
@@ -29,7 +30,7 @@ from convarium.records import ImageSpec
 
 
 def list_(
-    what: Positional[Literal["models", "presets", "datasets", "activations", "recipes"]] = "models",
+    what: Positional[Literal["models", "presets", "datasets", "activations", "recipes", "experiments"]] = "models",
     *,
     as_json: JsonFlag = False,
 ) -> None:
@@ -168,6 +169,7 @@ def _listings() -> dict[str, Callable[[], list[dict[str, object]]]]:
         "presets": lambda: [{"preset": n, "parameters": parameters(n), "source": p.source} for n, p in PRESETS.items()],
         "datasets": lambda: [{"dataset": n, "what": d.title} for n, d in DATASETS.items()],
         "activations": lambda: [{"activation": n, "gain": f"{a.gain:.4f}"} for n, a in ACTIVATIONS.items()],
+        "experiments": experiments,
         "recipes": lambda: [
             {"preset": f"{tag}/{variant}".rstrip("/"), "network": network}
             for tag, networks in RECIPES.items()

@@ -54,8 +54,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
 
 
 @contextmanager
-def study_progress() -> Iterator[Any]:
-    """A listener that draws two bars: the runs of the study, and the steps of the run that is training."""
+def study_progress(mark: str = "") -> Iterator[Any]:
+    """A listener that draws two bars: the runs of the study, and the steps of the run that is training.
+
+    Args:
+        mark: what stands before every line, such as "[reduced] ".
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -70,9 +74,9 @@ def study_progress() -> Iterator[Any]:
 
         def listen(progress: StudyProgress) -> None:
             nonlocal kept
-            name = f"{escape(progress.recipe.model)} seed {progress.recipe.seed}"
+            name = escape(f"{mark}{progress.recipe.model} seed {progress.recipe.seed}")
             if progress.notice:
-                ERR.print(escape(f"note: {progress.notice}"), soft_wrap=True)
+                ERR.print(escape(f"{mark}note: {progress.notice}"), soft_wrap=True)
             if progress.finished:
                 kept += not progress.trained_now
                 bars.update(
@@ -82,7 +86,7 @@ def study_progress() -> Iterator[Any]:
                     state=f"{kept} from the store" if kept else "",
                 )
                 if progress.trained_now and not ERR.is_terminal:
-                    ERR.print(_line(progress), soft_wrap=True)
+                    ERR.print(escape(mark) + _line(progress), soft_wrap=True)
                 bars.reset(run, total=None, description="", state="")
             if progress.training:
                 t = progress.training

@@ -1,0 +1,228 @@
+"""Commands that carry out whole studies: the built-in ones, a user's own, and the catalogue of published claims."""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from rich.console import RenderableType
+from tyro.conf import Positional, arg
+
+from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag, StoreFlag
+from convarium.cli.terminal import OUT, note, say, say_json, study_progress, table
+from convarium.comparison import as_json as comparison_as_json
+from convarium.errors import ConvariumError
+from convarium.planning import plan_study, reduced, reseeded, tell_plan, tell_reduction
+from convarium.report import as_rich, write_report
+from convarium.store import Store
+from convarium.study import judge_study
+from convarium.study import run as run_study
+
+ExperimentArgument = Annotated[str, arg(metavar="EXPERIMENT")]
+QuickFlag = Annotated[bool, arg(help="a reduced version within minutes: shows how it works, answers nothing")]
+
+MARK = "[reduced] "
+NARROWEST, WIDTH = 100, 160
+"""Columns that the table of a comparison needs, and those of the catalogue where nobody looks through a window."""
+
+
+def run(
+    experiment: Positional[ExperimentArgument],
+    *,
+    seeds: int | None = None,
+    tune: bool = False,
+    quick: QuickFlag = False,
+    store: StoreFlag = Path(),
+    data_dir: DataFlag = None,
+    device: DeviceFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """A study: a built-in one, or a Python file that defines `study`. Plan, runs, table, verdicts, report.
+
+    Args:
+        experiment: a name of `convarium list experiments`, or a file: my_study.py.
+        seeds: runs of each row; none: as the study says.
+        tune: first choose each network's learning rate on validation, with other seeds.
+    """
+    from convarium.experiments.finding import find_study
+    from convarium.experiments.panels import panels
+    from convarium.tuning import tune as tune_study
+
+    study = find_study(experiment)
+    command = study.command or f"convarium run {shlex.quote(experiment)}"
+    study = dataclasses.replace(study, command=command + (f" --seeds {seeds}" if seeds is not None else ""))
+    study = reduced(study) if quick else study
+    study = study if seeds is None else reseeded(study, seeds)
+    mark = MARK if quick else ""
+    if quick:
+        note(mark + tell_reduction(study))
+    kept, rates = Store(store), dict[str, float]()
+    with study_progress(mark) as progress:
+        if tune:
+            study, tuned = tune_study(study, kept, device=device, data_dir=data_dir, progress=progress)
+            rates = {str(found.value): found.learning_rate for found in tuned}
+            for name, rate in rates.items():
+                note(f"{mark}{name}: learning rate {rate:g}, by validation")
+        note(mark + tell_plan(plan_study(study, kept, device=device, data_dir=data_dir)))
+        comparison = run_study(study, kept, device=device, data_dir=data_dir, progress=progress)
+    verdicts = judge_study(study, comparison)
+    shown = panels(study, comparison, data_dir=data_dir)
+    page = write_report(comparison, kept.root / "studies" / study.name / "report.html")
+    if as_json:
+        say_json(
+            comparison_as_json(comparison)
+            | {
+                "study": study.name,
+                "reduced": mark.strip() or None,
+                "claims": {n: {"outcome": v.outcome, "sentence": v.sentence} for n, v in verdicts.items()},
+                "tuned": rates,
+                "panels": [dataclasses.asdict(panel) for panel in shown],
+                "report": str(page),
+            }
+        )
+        return
+    tell = _speaker(mark)
+    tell(as_rich(comparison))
+    for panel in shown:
+        tell(f"\n{panel.title}")
+        tell(table(panel.columns, panel.rows, right=panel.columns[1:]))
+    for name, verdict in verdicts.items():
+        tell(f"{name}: {verdict.sentence} ({verdict.claim.source})")
+    tell(f"study:  {study.name}\nreport: {page}")
+
+
+def reproduce(
+    claims: Positional[Annotated[tuple[str, ...], arg(metavar="CLAIM...")]] = (),
+    *,
+    quick: QuickFlag = False,
+    record: bool = False,
+    page: bool = False,
+    store: StoreFlag = Path(),
+    data_dir: DataFlag = None,
+    device: DeviceFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The published claims: without a CLAIM the catalogue as measured, with one its runs and its verdict.
+
+    Args:
+        claims: names of the catalogue, studies, sources (mnist-report, uva), or all. Finished runs are kept.
+        record: copy the store's studies into results/, without weights and predictions.
+        page: write docs/reproductions.md from results/.
+    """
+    from convarium.reproduce import as_json as finding_as_json
+    from convarium.reproduce import catalogue, findings, results_folder, select
+
+    entries = catalogue()
+    kept, results = Store(store), Store(results_folder())
+    mark = ""
+    if record or page:
+        if claims or quick:
+            raise ConvariumError("--record and --page take no CLAIM and no --quick", hint="run the claims first")
+        _keep(kept, results, record=record, page=page)
+        return
+    chosen = select(claims or ("all",), entries)
+    if quick:
+        chosen = tuple(dataclasses.replace(entry, study=reduced(entry.study)) for entry in chosen)
+        mark = MARK
+        note(mark + tell_reduction(chosen[0].study))
+    failures: list[ConvariumError] = []
+    if claims or quick:
+        failures = _run_all(chosen, kept, mark, data_dir, device)
+    found = findings(chosen, [kept] if claims or quick else [kept, results])
+    if as_json:
+        say_json([finding_as_json(finding) | {"reduced": mark.strip() or None} for finding in found])
+    elif claims or quick:
+        tell = _speaker(mark)
+        for finding in found:
+            told = finding.verdict.sentence if finding.verdict else "not run yet"
+            tell(f"{finding.entry.name}: {told} ({finding.entry.claim.source})")
+            if finding.verdict and finding.verdict.outcome == "refuted" and finding.entry.reason:
+                tell(f"    why it may be: {finding.entry.reason}")
+    else:
+        OUT.print(_listing(found), width=OUT.width if OUT.is_terminal else WIDTH)
+    if failures:
+        raise failures[0]
+
+
+def _run_all(
+    chosen: tuple[Any, ...], kept: Store, mark: str, data_dir: Path | None, device: str | None
+) -> list[ConvariumError]:
+    """Runs the rows that the claims speak of, study by study; one that cannot be run does not keep back the others."""
+    from convarium.reproduce import needed
+
+    failures: list[ConvariumError] = []
+    for study, values in needed(chosen):
+        try:
+            plan = plan_study(study, kept, only=values, device=device, data_dir=data_dir)
+            note(f"{mark}{study.name}: {tell_plan(plan)}")
+            with study_progress(mark) as progress:
+                run_study(study, kept, only=values, device=device, data_dir=data_dir, progress=progress)
+        except ConvariumError as error:
+            note(f"{mark}{study.name}: {error}")
+            failures.append(error)
+    return failures
+
+
+def _keep(kept: Store, results: Store, *, record: bool, page: bool) -> None:
+    from convarium.experiments import EXPERIMENTS
+    from convarium.reproduce import export_study
+    from convarium.reproductions_page import page as as_page
+
+    names = [study.name for study in EXPERIMENTS.values() if record and kept.find_study(study.name) is not None]
+    if record and not names:
+        raise ConvariumError(f"{kept.root} holds none of the built-in studies", hint="name their --store")
+    for name in names:
+        say(f"{name}: {export_study(name, kept, results)} runs in {results.root}")
+    if page:
+        path = results.root.parent / "docs" / "reproductions.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(as_page(results), "utf-8")
+        say(str(path))
+
+
+def _listing(found: tuple[Any, ...]) -> RenderableType:
+    from convarium.reproduce import measured, published, tag
+    from convarium.reproductions_page import cost
+
+    columns = ("claim", "source", "published", "measured", "n", "verdict", "cost")
+    rows = [
+        (
+            finding.entry.name,
+            tag(finding.entry.claim),
+            published(finding.entry.claim),
+            measured(finding),
+            finding.verdict.n if finding.verdict else 0,
+            finding.verdict.outcome if finding.verdict else "not run yet",
+            cost(finding),
+        )
+        for finding in found
+    ]
+    return table(columns, rows, right=("published", "measured", "n"))
+
+
+def _speaker(mark: str) -> Callable[[str | RenderableType], None]:
+    """`say`, with a mark before every line."""
+
+    def tell(text: str | RenderableType) -> None:
+        if not mark:
+            say(text)
+            return
+        with OUT.capture() as captured:
+            if isinstance(text, str):
+                say(text)
+            else:
+                OUT.print(text, width=max(NARROWEST, OUT.width - len(mark)))
+        for line in captured.get().splitlines():
+            sys.stdout.write(f"{mark}{line}\n")
+
+    return tell
+
+
+def experiments() -> list[dict[str, object]]:
+    """The built-in studies for `convarium list`."""
+    from convarium.experiments import EXPERIMENTS
+
+    rows = EXPERIMENTS.items()
+    return [{"experiment": name, "runs": len(study.recipes), "question": study.question} for name, study in rows]

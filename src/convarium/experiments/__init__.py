@@ -1,0 +1,36 @@
+"""The built-in studies: one Python file a question, and the table that names them."""
+
+from convarium.experiments import activations as _activations
+from convarium.experiments import classics as _classics
+from convarium.experiments import depth as _depth
+from convarium.experiments import identity_mappings as _identity_mappings
+from convarium.experiments import learning_rates as _learning_rates
+from convarium.experiments import memory_vs_residual as _memory_vs_residual
+from convarium.experiments import optimizers as _optimizers
+from convarium.experiments import residual_cnn as _residual_cnn
+from convarium.experiments import seeds as _seeds
+from convarium.experiments import shortcut_ablation as _shortcut_ablation
+from convarium.experiments import tutorial5 as _tutorial5
+from convarium.experiments import vanishing as _vanishing
+from convarium.study import Study
+
+EXPERIMENTS: dict[str, Study] = {
+    study.name: study
+    for study in (
+        _memory_vs_residual.study,
+        _residual_cnn.study,
+        _residual_cnn.longer,
+        _vanishing.study,
+        _identity_mappings.study,
+        _classics.study,
+        _classics.originals,
+        _activations.study,
+        _learning_rates.study,
+        _learning_rates.pilot,
+        _shortcut_ablation.study,
+        _tutorial5.study,
+        _optimizers.study,
+        _depth.study,
+        _seeds.study,
+    )
+}

@@ -1,0 +1,26 @@
+"""Is the memory block on a par with the residual block on MNIST?
+
+    convarium run memory_vs_residual        10 seeds, 20 runs of 10 epochs
+    cost        not measured yet
+    measured    not run yet
+
+The memory-blog (2024) draws both curves and states no number: the memory network is on a par with the residual one
+(相当), and 'to surpass it completely needs further work'. Equivalence answers both: where it holds, neither is better
+by more than the margin.
+"""
+
+from convarium.claims import Equivalent
+from convarium.recipe_presets import recipe_preset
+from convarium.study import Study, with_seeds
+
+MEMORY, RESIDUAL = "memory_mlp@memory-blog", "residual_mlp@memory-blog"
+
+study = Study(
+    name="memory_vs_residual",
+    question="Is the memory block on a par with the residual block on MNIST?",
+    recipes=with_seeds([recipe_preset("memory-blog", model) for model in (RESIDUAL, MEMORY)], range(10)),
+    baseline=RESIDUAL,
+    claims={"memory-on-par": Equivalent(MEMORY, to=RESIDUAL, source="memory-blog, section 6")},
+    shows=("classes",),
+    command="convarium run memory_vs_residual",
+)
