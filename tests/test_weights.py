@@ -115,6 +115,50 @@ def test_reading_leaves_no_class_allowed_behind(tmp_path, monkeypatch):
     assert set(torch.serialization.get_safe_globals()) == before
 
 
+@pytest.mark.parametrize("names", [("input_net", "output_net"), ("model", "blocks")])
+def test_a_users_network_keeps_names_that_are_anothers_convention(tmp_path, monkeypatch, names):
+    """Who has typed the tutorial's network reads the weights of that, plain, checkpointed, or out of Lightning."""
+    first, last = names
+    (tmp_path / f"typed_{first}.py").write_text(
+        f"""
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, spec):
+        super().__init__()
+        self.{first} = nn.Sequential(nn.Flatten(), nn.Linear(spec.height * spec.width, 4))
+        self.{last} = nn.Linear(4, spec.classes)
+
+    def forward(self, x):
+        return self.{last}(self.{first}(x))
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = f"typed_{first}:Net"
+    network = build_model(model, DIGITS, seed=1)
+    state = network.state_dict()
+    save_weights(tmp_path / "saved.safetensors", network)
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "checkpoint.pt")
+    torch.save({"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}}, tmp_path / "lightning.ckpt")
+    for file in ("saved.safetensors", "checkpoint.pt", "lightning.ckpt"):
+        assert same(load_weights(tmp_path / file, model, DIGITS), network)
+
+
+def test_two_tensors_that_would_get_one_name_are_refused(tmp_path):
+    torch.save({"state_dict": {"model.odd": torch.zeros(1), "odd": torch.zeros(1)}}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"w\.pt does not fit .*two of its tensors are the same one here"):
+        load_weights(tmp_path / "w.pt", "resnet(depth=8)", DIGITS)
+
+
+def test_whole_numbers_are_no_weights(tmp_path):
+    values = small_network().state_dict()
+    values["stem.0.weight"] = torch.zeros(values["stem.0.weight"].shape, dtype=torch.int8)
+    torch.save(values, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"1 of whole numbers \(stem\.0\.weight torch\.int8\)"):
+        load_weights(tmp_path / "w.pt", "resnet(depth=8)", DIGITS)
+
+
 def test_what_does_not_fit_is_named_in_one_error(tmp_path):
     network = small_network()
     values = network.state_dict()
@@ -251,6 +295,8 @@ def test_what_is_no_file_is_refused(tmp_path):
         [torch.zeros(1)],
         {"epoch": 3},
         {"state_dict": {"a": 1.0}},
+        {"state_dict": [torch.zeros(1)]},
+        {1: torch.zeros(1)},
         {"a": torch.zeros(2, dtype=torch.complex64)},
         {"a": torch.zeros(2, 2).to_sparse()},
         {"a": torch.zeros(2, device="meta")},

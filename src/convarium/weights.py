@@ -58,14 +58,14 @@ def load_weights(path: str | os.PathLike[str], model: str, image: ImageSpec) -> 
     network = build_model(model, image)
     tensors = read_weights(path)
     try:
-        set_weights(network, tensors)
+        set_weights(network, _by_its_names(network, tensors))
     except WeightsError as error:
         raise WeightsError(f"{path} does not fit {model}: {error}") from error
     return network
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The tensors of a file by name, on the CPU; those of a published tutorial checkpoint by their names here.
+    """The tensors of a file by the names that they have there, on the CPU.
 
     Raises:
         WeightsError: the file is missing, damaged, unsafe or of another kind.
@@ -77,17 +77,15 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is {'a folder, not a file' if path.is_dir() else 'not there'}")
     if path.stat().st_size == 0:
         raise WeightsError(f"{path} is empty", hint="download or save it again")
-    named = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickled_state(path)
-    if any(name.startswith("input_net.") for name in named):
-        named = {_from_tutorial(name): tensor for name, tensor in named.items()}
-    return named
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickled_state(path)
 
 
 def set_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copies tensors into the network's parameters and buffers, all of them or none.
 
     Raises:
-        WeightsError: tensors are missing, too many, or of another shape; names the first few of each.
+        WeightsError: tensors are missing, too many, of another shape, or whole numbers in place of weights; names the
+            first few of each.
     """
     own = network.state_dict()
     problems = {
@@ -97,6 +95,11 @@ def set_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
             for name in own
             if name in tensors and tensors[name].shape != own[name].shape
+        ],
+        "of whole numbers": [  # quantised weights, which would be taken at their face value
+            f"{name} {tensors[name].dtype}"
+            for name in own
+            if name in tensors and own[name].is_floating_point() and not tensors[name].is_floating_point()
         ],
     }
     found = [
@@ -148,16 +151,18 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickled_state(path: Path) -> dict[str, Tensor]:
     content = _read_pickle(path)
-    lightning = isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping)
-    tensors = content["state_dict"] if lightning else content
-    if not isinstance(tensors, Mapping) or not tensors or not all(map(_is_plain, tensors.values())):
+    tensors = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if (
+        not isinstance(tensors, Mapping)
+        or not tensors
+        or not all(isinstance(name, str) and _is_plain(tensor) for name, tensor in tensors.items())
+    ):
         raise WeightsError(
             f"{path} holds no state dict",
             expected="dense real tensors by name",
             hint="save it as network.state_dict()",
         )
-    prefix = "model." if lightning else ""  # the module around the network calls it `model`
-    return {str(name).removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return dict(tensors)
 
 
 def _read_pickle(path: Path) -> Any:
@@ -181,6 +186,27 @@ def _is_plain(tensor: object) -> bool:
         and tensor.device.type == "cpu"  # "meta" has no values
         and not (tensor.is_complex() or tensor.is_quantized)
     )
+
+
+def _by_its_names(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by the network's names, where the file has another convention for them.
+
+    Raises:
+        WeightsError: two tensors would get one name.
+    """
+    own = network.state_dict().keys()
+    for rename in (_out_of_lightning, _from_tutorial):
+        if own.isdisjoint(tensors):
+            renamed = {rename(name): tensor for name, tensor in tensors.items()}
+            if len(renamed) < len(tensors):
+                raise WeightsError("two of its tensors are the same one here", hint="save network.state_dict() alone")
+            tensors = renamed
+    return tensors
+
+
+def _out_of_lightning(name: str) -> str:
+    """The module around a network calls it `model`."""
+    return name.removeprefix("model.")
 
 
 def _from_tutorial(name: str) -> str:
