@@ -124,6 +124,10 @@ def test_a_depth_that_does_not_exist_names_the_nearest(model, nearest):
         ("compression=1.5", "compression of densenet"),
         ("layers=()", "layers of densenet: expected 1 or more for each block"),
         ("layers=(6, 0)", "layers of densenet"),
+        (
+            "layers=(6, 6), depth=40",
+            "densenet has both depth and layers; give one, beside a preset's layers also layers=",
+        ),
     ],
 )
 def test_densenet_options_out_of_range_are_refused(options, complaint):
@@ -347,6 +351,20 @@ def test_a_dense_layer_puts_its_growth_behind_its_input_and_in_uvas_network_befo
     assert torch.equal(uva(x), torch.cat([new, x], dim=1))
     assert build_model("densenet@uva", CIFAR10).blocks[0][0].new_first
     assert not build_model("densenet(depth=16)", CIFAR10).blocks[0][0].new_first
+
+
+@pytest.mark.parametrize("stem", ["3x3", "7x7"])
+@pytest.mark.parametrize(("conv_bias", "first", "others"), [("none", 0, 0), ("stem", 1, 0), ("all", 1, 1)])
+def test_conv_bias_of_densenet_is_of_no_convolution_the_first_or_all(stem, conv_bias, first, others):
+    network = on_meta(f"densenet(depth=10, stem={stem!r}, conv_bias={conv_bias!r})", CIFAR10)
+    biased = [m.bias is not None for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert biased == [first, *[others] * (len(biased) - 1)]
+
+
+def test_a_depth_beside_a_presets_layers_takes_their_place():
+    assert parameters(on_meta("densenet@uva(depth=22, layers=None)", CIFAR10)) == parameters(
+        on_meta("densenet(layers=(3, 3, 3), growth=16, bottleneck=2, conv_bias='stem')", CIFAR10)
+    )
 
 
 def test_a_transition_halves_channels_and_image():

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convarium.building import build_model, resolve, smallest_size
+from convarium.describe import describe
 from convarium.errors import SpecError
 from convarium.models.layers import IDENTITY, RELU, TANH, conv_norm, initialise, output_shape
 from convarium.models.mlp import MemoryBlock
@@ -289,6 +290,11 @@ def test_the_head_of_alexnet_does_not_outgrow_the_papers():
 
     assert [head_inputs(size, "3x3") for size in (28, 32, 64, 224)] == [256 * side**2 for side in (2, 3, 6, 6)]
     assert head_inputs(224, "11x11") == 6400
+
+
+def test_the_native_alexnet_needs_a_quarter_of_the_work_of_enlarged_images():
+    enlarged, native = describe("alexnet@d2l", D2L_224), describe("alexnet", MNIST)
+    assert 4 < enlarged.root.flops / native.root.flops < 5
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg", "nin"])

@@ -5,8 +5,8 @@ networks", 2012, without its local response norm and its division between two GP
           ─ conv 3×3, 256 ─ act ─ pool ─ hidden ─ act ─ dropout ─ hidden ─ act ─ dropout ─ classes
 
 Pools are 3×3, stride 2, overlapping as in the paper. The stem is the paper's 11×11 of stride 4 for images of 224
-pixels, or a 3×3 of stride 1, with which the network takes images of 28 and 32 pixels as they are: enlarging them to
-224 costs some fifty times the work and adds no information.
+pixels, or a 3×3 of stride 1, with which the network takes images of 28 and 32 pixels as they are: enlarging 28 to 224
+for the 11×11 costs four times the work and adds no information.
 """
 
 from typing import Literal
@@ -80,6 +80,6 @@ PRESETS = {
         model="alexnet(stem='11x11', norm=False, hidden=4096, dropout=0.5, init='xavier_uniform')",
         image=ImageSpec(1, 224, 224, 10),
         source="d2l.ai, chapter 'Deep Convolutional Neural Networks (AlexNet)'; course notes, day 19 (2024)",
-        note="one input channel and padding 1 in the stem, where the paper has 3 and none",
+        note="Padding 1 in the stem leaves 54×54 maps, where the paper has 55×55; no local response norm, one GPU.",
     )
 }

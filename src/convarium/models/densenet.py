@@ -55,7 +55,7 @@ def densenet(
     spec: ImageSpec,
     activation: Activation = RELU,
     *,
-    depth: int = 100,
+    depth: int | None = None,
     growth: int = 12,
     bottleneck: int | None = 4,
     compression: float = 0.5,
@@ -70,7 +70,7 @@ def densenet(
     Args:
         spec: images of at least 4 pixels; 8 with four blocks, 29 with the 7×7 stem besides.
         activation: before every convolution but the stem.
-        depth: layers with weights: 6n + 4 with bottleneck, 3n + 4 without.
+        depth: layers with weights: 6n + 4 with bottleneck, 3n + 4 without; None: 100, or what `layers` make of it.
         growth: the growth rate k, channels that every layer adds.
         bottleneck: width of the 1×1 convolutions in growths; None leaves them out.
         compression: channels that a transition keeps, as a fraction; 1 keeps all.
@@ -81,21 +81,24 @@ def densenet(
         init: law of the initial weights.
 
     Raises:
-        SpecError: no network has that depth, or compression or layers is out of range.
+        SpecError: no network has that depth, compression or layers is out of range, or both depth and layers are given.
     """
     if not 0 < compression <= 1:
         raise SpecError("compression of densenet", expected="0 < θ ≤ 1", received=compression, hint="use 0.5 or 1")
     if layers is None:
-        layers = (repeats("densenet", depth, step=3 if bottleneck is None else 6, offset=4),) * 3
+        layers = (repeats("densenet", depth or 100, step=3 if bottleneck is None else 6, offset=4),) * 3
+    elif depth is not None:
+        raise SpecError(
+            "densenet has both depth and layers", hint="give one, beside a preset's layers also layers=None"
+        )
     elif not layers or min(layers) < 1:
         raise SpecError("layers of densenet", expected="1 or more for each block", received=layers, hint="use (6, 6)")
 
-    bias = conv_bias == "all"
+    stem_bias, bias = conv_bias != "none", conv_bias == "all"
     channels = 16 if bottleneck is None and compression == 1 else 2 * growth
-    if stem == "3x3":
-        first: list[nn.Module] = [nn.Conv2d(spec.channels, channels, 3, padding=1, bias=conv_bias != "none")]
-    else:
-        first = [*conv_norm(spec.channels, channels, 7, 2, bias=bias), activation(), nn.MaxPool2d(3, 2, padding=1)]
+    first: list[nn.Module] = [nn.Conv2d(spec.channels, channels, 3, padding=1, bias=stem_bias)]
+    if stem == "7x7":
+        first = [*conv_norm(spec.channels, channels, 7, 2, bias=stem_bias), activation(), nn.MaxPool2d(3, 2, padding=1)]
     blocks: list[nn.Module] = []
     for block, count in enumerate(layers):
         if block > 0:

@@ -130,10 +130,10 @@ def residual_variant(
     """ResNet with one kind of residual unit from He et al. 2016: placements and shortcuts.
 
     Args:
-        spec: images of any size.
+        spec, activation: images of any size, and what 'act' is above.
         depth: layers with weights, 6n + 2 (else a SpecError); 110 in the paper.
         placement, shortcut: order of convolution, norm and activation, and how x and F(x) are added, see above.
-        gate_bias: b, where the gates start to learn; the paper tries 0 to −10.
+        gate_bias: b, where gates (no other shortcut has one) start to learn; the paper tries 0 to −10.
         init: law of the initial weights.
     """
     n = repeats("residual_variant", depth, step=6, offset=2)

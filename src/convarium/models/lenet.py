@@ -3,8 +3,7 @@ in the form that d2l.ai teaches: no partial connections, no trainable pooling, a
 
     image ─ conv 5×5, 6 ─ act ─ pool 2 ─ conv 5×5, 16 ─ act ─ pool 2 ─ 120 ─ act ─ 84 ─ act ─ classes
 
-The first convolution is padded by 2 where the image has 28 pixels or less (the paper's digits of at most 28 pixels
-lie in a field of 32).
+The first convolution is padded by 2 where the image has 28 pixels or less: the paper lays MNIST's 28 in a field of 32.
 """
 
 import math
@@ -25,7 +24,7 @@ def lenet(
 ) -> nn.Sequential:
     """LeNet-5 (LeCun et al. 1998) as taught today, with ReLU and max pooling.
 
-    The original's spirit is 'tanh' or 'sigmoid', and 'avg'.
+    Nearest to the original, with its scaled tanh, are 'tanh' and 'avg'; d2l.ai has 'sigmoid' and 'avg'.
 
     Args:
         spec: images of at least 12 pixels; the first convolution is padded where they have 28 or less.

@@ -108,12 +108,12 @@ PRESETS = {
         model="memory_mlp(activation='sigmoid', hidden=None, memory=True, doubled=True)",
         image=ImageSpec(1, 28, 28, 10),
         source=_SOURCE,
-        note="the doubled output is the source's; W + M is one matrix to the function, two to the optimizer",
+        note="The doubled output is the source's; W + M is one matrix to the function, two to the optimizer.",
     ),
     "residual_mlp@memory-blog": Preset(
         model="residual_mlp(activation='sigmoid', hidden=None, residual=True)",
         image=ImageSpec(1, 28, 28, 10),
         source=_SOURCE,
-        note="no activation between the two linear layers, so that without the last they are one",
+        note="No activation stands between the first two linear layers: together they are one affine map.",
     ),
 }

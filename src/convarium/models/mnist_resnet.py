@@ -60,6 +60,6 @@ PRESETS = {
         model="mnist_resnet(activation='relu', residual=True, init='torch')",
         image=ImageSpec(1, 28, 28, 10),
         source="course report: a CNN with ResNet modules on MNIST, section 2.2",
-        note="the inside of the block is inferred: the report does not print it",
+        note="The inside of the block is inferred: the report does not print it.",
     )
 }

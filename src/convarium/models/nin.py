@@ -22,7 +22,7 @@ WIDTHS = (96, 256, 384)
 def nin_block(
     c_in: int, c_out: int, kernel: int, act: Activation, *, norm: bool, stride: int = 1, padding: int | None = None
 ) -> nn.Sequential:
-    """A conv k×k, act, conv 1×1, act, conv 1×1, act: a two-layer perceptron slid over the maps of a convolution."""
+    """A conv k×k, act, conv 1×1, act, conv 1×1, act: a perceptron of three layers, slid over the patches of k×k."""
     return nn.Sequential(
         *conv_act(c_in, c_out, kernel, act, norm=norm, stride=stride, padding=padding),
         *conv_act(c_out, c_out, 1, act, norm=norm),
@@ -84,6 +84,6 @@ PRESETS = {
         model="nin(stem='11x11', norm=False, final_relu=True, dropout=0.5, init='xavier_uniform')",
         image=ImageSpec(1, 224, 224, 10),
         source="d2l.ai, chapter 'Network in Network (NiN)'; course notes, day 19 (2024)",
-        note="ReLU on the class maps: logits are never negative, and a class can die",
+        note="ReLU on the class maps: logits are never negative, and a class can die.",
     )
 }

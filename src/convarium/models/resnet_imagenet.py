@@ -68,7 +68,7 @@ def resnet18(
     Args:
         spec: images of any size.
         activation: between the convolutions and after the additions.
-        stem: "3x3" for small images, "7x7" (the paper's, with pooling) reads a quarter of the rows and columns.
+        stem: "3x3" for small images, "7x7" (the paper's, with pooling) leaves a quarter of the rows and columns.
         conv_bias: biases that the norms make idle, as d2l.ai has them.
         shortcut_norm: a norm after the projections; without it they have a bias, as d2l.ai has them.
         init: law of the initial weights.
@@ -105,7 +105,7 @@ def _network(
     for c_in, c_out, stride in stages(widths, counts, c_in=64):
         shortcut: nn.Module = nn.Identity()
         if (c_in, stride) != (c_out, 1):
-            projection = conv_norm(c_in, c_out, kernel=1, stride=stride)
+            projection = conv_norm(c_in, c_out, kernel=1, stride=stride, bias=conv_bias)
             shortcut = projection if shortcut_norm else nn.Conv2d(c_in, c_out, 1, stride)
         blocks.append(ResidualBlock(residual(c_in, c_out, stride, activation, conv_bias), shortcut, activation))
     if stem == "3x3":

@@ -3,9 +3,9 @@ arXiv 1409.1556, configurations A (11), B (13), D (16) and E (19).
 
     image ─ five blocks ─ head ─ classes          block: n × (conv 3×3, act), pool 2
 
-The paper has no batch norm (it came a year later) and a head of two hidden layers with 4,096 units each, made for 7×7
-maps of 224-pixel images. On 32 pixels the last map is 1×1, and what is usually called VGG there has batch norm and a
-single linear layer: that is `vgg`; `norm=False, hidden=4096` is the paper's.
+The paper has no batch norm (which is of 2015) and a head of two hidden layers with 4,096 units each, made for 7×7 maps
+of 224-pixel images. On 32 pixels the last map is 1×1, and what is usually called VGG there has batch norm and a single
+linear layer: that is `vgg`; `norm=False, hidden=4096, dropout=0.5` is the paper's.
 """
 
 import math
@@ -82,7 +82,7 @@ def vgg(
 
 _D2L = "d2l.ai, chapter 'Networks Using Blocks (VGG)'; course notes, day 19 (2024)"
 _PYTORCH_CIFAR = "github.com/kuangliu/pytorch-cifar, models/vgg.py"
-_IDLE = "the convolutions have biases, which the batch norm behind them makes idle"
+_IDLE = "The convolutions have biases, which the batch norm behind them makes idle."
 
 PRESETS = {
     "vgg11@d2l": Preset(
@@ -94,7 +94,7 @@ PRESETS = {
         model="vgg(depth=11, norm=False, hidden=4096, dropout=0.5, width_divisor=4, init='xavier_uniform')",
         image=ImageSpec(1, 224, 224, 10),
         source=_D2L,
-        note="the one that is trained there; only the convolutions are narrower, the head stays at 4,096",
+        note="The one that is trained there; only the convolutions are narrower, the head stays at 4,096.",
     ),
     "vgg16@pytorch-cifar": Preset(
         model="vgg(depth=16, conv_bias=True, init='torch')",
