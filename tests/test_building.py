@@ -112,6 +112,11 @@ def test_a_value_that_pytorch_refuses_is_a_wrong_option():
         build_model("alexnet(dropout=1.5)", ImageSpec(1, 28, 28, 10))
 
 
+def test_a_network_that_no_memory_holds_is_a_wrong_option():
+    with pytest.raises(SpecError, match=r"^memory_mlp\(.*\) does not fit in memory; make it narrower, or the images"):
+        build_model(f"memory_mlp(hidden={10**14})", ImageSpec(1, 28, 28, 10))  # 3·10¹⁷ bytes, beyond any address space
+
+
 # Weights
 
 

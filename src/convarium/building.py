@@ -55,6 +55,9 @@ class Resolved:
         except ValueError as error:  # PyTorch's own check of a value, such as dropout=2.0
             raise SpecError(f"cannot build {self.canonical}: {error}") from error
         except Exception as error:
+            if isinstance(error, RuntimeError) and "allocate" in str(error):  # PyTorch's word on every device
+                hint = "make it narrower, or the images smaller"
+                raise SpecError(f"{self.canonical} does not fit in memory", hint=hint) from error
             if not self.is_users:
                 raise
             raise blame(self.name, error) from error
