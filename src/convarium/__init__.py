@@ -6,17 +6,17 @@ import os
 # and training becomes twenty times slower (docs/log.md). The variable is read once, when PyTorch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from convarium.building import build_model  # noqa: E402
-from convarium.comparison import Comparison, compare_runs  # noqa: E402
-from convarium.data import load_data  # noqa: E402
-from convarium.describe import describe  # noqa: E402
-from convarium.errors import ConvariumError  # noqa: E402
-from convarium.recipe import Recipe  # noqa: E402
-from convarium.recipe_presets import recipe_preset  # noqa: E402
-from convarium.records import ImageSpec, Outcome, Scores  # noqa: E402
-from convarium.store import Store  # noqa: E402
-from convarium.study import Study, grid, run  # noqa: E402
-from convarium.training import fit  # noqa: E402
+from convarium.building import build_model
+from convarium.comparison import Comparison, compare_runs
+from convarium.data import load_data
+from convarium.describe import describe
+from convarium.errors import ConvariumError
+from convarium.recipe import Recipe
+from convarium.recipe_presets import recipe_preset
+from convarium.records import ImageSpec, Outcome, Scores
+from convarium.store import Store
+from convarium.study import Study, grid, run
+from convarium.training import fit
 
 __all__ = [
     "Comparison",
