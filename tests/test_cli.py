@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +82,18 @@ def test_describe_for_people_and_diff(call):
     assert "takes a MODEL, or --diff A B" in err
 
 
+def test_describe_follows_its_own_advice_on_the_size_of_images(call):
+    code, _, err = call("describe", "nin@d2l", "--dataset", "mnist")
+    assert code == 2
+    assert err.rstrip().endswith("use --resize 67")
+    code, out, _ = call("describe", "nin@d2l", "--dataset", "mnist", "--resize", "67")
+    assert code == 0
+    assert "nin@d2l on 1×67×67 images" in out
+    code, _, err = call("describe", "nin@d2l", "--resize", "0")
+    assert code == 2
+    assert "--resize 0 is out of range: expected 1 to 1024 pixels" in err
+
+
 @pytest.mark.parametrize("what", ["models", "presets", "datasets", "activations", "recipes"])
 def test_list(call, what):
     code, out, _ = call("list", what, "--json")
@@ -95,7 +108,7 @@ def test_train_prints_its_score_and_a_second_call_trains_nothing(call):
     code, out, _ = call("train", "lenet", *QUICK)
     assert code == 0
     assert "test accuracy" in out
-    code, out, err = call("train", "lenet", *QUICK, "--json")
+    code, out, _ = call("train", "lenet", *QUICK, "--json")
     facts = json.loads(out)
     assert code == 0
     assert facts["status"] == "finished"
@@ -107,7 +120,7 @@ def test_train_prints_its_score_and_a_second_call_trains_nothing(call):
     assert json.loads(out) == facts["scores"]["test"]
     code, out, _ = call("evaluate", facts["run"], "--split", "validation", "--json")
     assert json.loads(out)["accuracy"] == facts["scores"]["validation"]["accuracy"]
-    weights = os.path.join(facts["run"], "weights.safetensors")
+    weights = Path(facts["run"]) / "weights.safetensors"
     code, out, _ = call("evaluate", "--weights", weights, "--model", "lenet", "--dataset", "digits", "--json")
     assert json.loads(out) == facts["scores"]["test"]
     assert "class" in call("evaluate", facts["key"][:8])[1]
@@ -145,35 +158,18 @@ def test_compare_results_and_report(call, tmp_path):
 
 
 def test_flags_beside_a_preset_win_even_where_they_repeat_a_default(call):
-    code, out, err = call(
-        "train", "memory_mlp", "--preset", "memory-blog", "--dataset", "digits", "--epochs", "1", "--json"
-    )
+    quick = ["train", "memory_mlp", "--preset", "memory-blog", "--dataset", "digits", "--epochs", "1", "--json"]
+    code, _, err = call(*quick)
     assert code == 0, err
     recipe = json.loads((next(iter(_runs())) / "recipe.json").read_text())
     assert (recipe["optimizer"], recipe["learning_rate"], recipe["epochs"]) == ("adam", 3e-4, 1)
-    code, out, err = call(
-        "train",
-        "memory_mlp",
-        "--preset",
-        "memory-blog",
-        "--dataset",
-        "digits",
-        "--epochs",
-        "1",
-        "--normalize",
-        "dataset",
-        "--optimizer",
-        "sgd",
-        "--json",
-    )
+    code, _, err = call(*quick, "--normalize", "dataset", "--optimizer", "sgd")
     assert code == 0, err
     recipe = json.loads((max(_runs(), key=os.path.getmtime) / "recipe.json").read_text())
     assert (recipe["optimizer"], recipe["normalize"], recipe["validation"]) == ("sgd", "dataset", 0)
 
 
 def _runs():
-    from pathlib import Path
-
     return [path for path in Path("runs").iterdir() if path.is_dir()]
 
 

@@ -135,7 +135,8 @@ def test_every_preset_is_a_legal_recipe(tag, network, variant):
 
 # The table 'Training settings of the sources' of the design's reference: batch, optimiser, rate, epochs, data.
 STATED = [
-    ("memory-blog", "memory_mlp", {"batch_size": 64, "optimizer": "adam", "learning_rate": 3e-4, "epochs": 10, "dataset": "mnist"}),
+    ("memory-blog", "memory_mlp", {"batch_size": 64, "optimizer": "adam", "learning_rate": 3e-4, "epochs": 10}),
+    ("memory-blog", "residual_mlp", {"dataset": "mnist", "normalize": "mean=0.1307, std=0.3081", "watch_test": False}),
     ("residual-blog", "residual_cnn", {"batch_size": 64, "learning_rate": 0.01, "momentum": 0.5, "epochs": 20}),
     ("residual-blog/50-epochs", "residual_cnn", {"epochs": 50}),
     ("d2l", "lenet@d2l", {"batch_size": 256, "learning_rate": 0.9, "normalize": "none", "dataset": "fashion_mnist"}),
@@ -144,8 +145,10 @@ STATED = [
     ("d2l", "nin@d2l", {"batch_size": 128, "learning_rate": 0.1, "resize": 224}),
     ("mnist-report", "mnist_resnet", {"optimizer": "adam", "learning_rate": 0.001, "epochs": 10}),
     ("mnist-report/sgd", "mnist_resnet", {"optimizer": "sgd", "momentum": 0.9}),
-    ("uva", "resnet@uva", {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "epochs": 180}),
-    ("uva", "preact_resnet@uva", {"drop_last": True, "batch_size": 128, "validation": 5000, "select": "best_validation"}),
+    ("uva", "resnet@uva", {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4}),
+    ("uva", "resnet@uva", {"epochs": 180, "dataset": "cifar10"}),
+    ("uva", "preact_resnet@uva", {"drop_last": True, "batch_size": 128, "validation": 5000}),
+    ("uva", "preact_resnet@uva", {"select": "best_validation"}),
     ("uva", "googlenet@uva", {"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-4}),
     ("uva", "densenet@uva", {"schedule": "steps(milestones=[100, 150], gamma=0.1)", "optimizer": "adamw"}),
     ("huang2017", "densenet_bc100@huang2017", {"batch_size": 64, "epochs": 300, "nesterov": True}),
@@ -162,8 +165,12 @@ def test_presets_have_what_their_sources_state(preset, model, stated):
 
 @pytest.mark.parametrize(
     ("preset", "model", "message"),
-    [("uvaa", "lenet", "did you mean 'uva'"), ("uva", "lenet", "it trains googlenet"), ("uva/adam", "resnet", "did you mean 'adamw'")],
-)  # fmt: skip
+    [
+        ("uvaa", "lenet", "did you mean 'uva'"),
+        ("uva", "lenet", "it trains googlenet"),
+        ("uva/adam", "resnet", "did you mean 'adamw'"),
+    ],
+)
 def test_a_preset_that_is_not_there_is_named(preset, model, message):
     with pytest.raises(SpecError, match=message):
         recipe_preset(preset, model)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 
 import numpy as np
 import pytest
@@ -133,7 +132,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(path, {"new": math.nan})
     assert json.loads(path.read_text()) == {"old": 1}
-    assert os.listdir(tmp_path) == ["a.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_a_run_is_found_by_folder_path_name_and_key(store, run):
@@ -149,9 +148,9 @@ def test_a_run_is_found_by_folder_path_name_and_key(store, run):
 
 
 def test_one_process_at_a_time_trains_a_run(store, run):
-    with store.lock(run.path):
-        with pytest.raises(StoreError, match="trained by another process"), Store(store.root).lock(run.path):
-            pass
+    other = Store(store.root)
+    with store.lock(run.path), pytest.raises(StoreError, match="trained by another process"), other.lock(run.path):
+        pass
     with store.lock(run.path):
         pass
 
@@ -163,7 +162,7 @@ def test_studies_are_read_as_written_and_know_their_runs(store, run):
     store.save_study(STUDY)
     assert store.study("s") == STUDY
     assert [r.key for r in store.runs_of(STUDY)] == [KEY]
-    with pytest.raises(StoreError, match="no study 't' .* there are: s"):
+    with pytest.raises(StoreError, match=r"no study 't' .* there are: s"):
         store.study("t")
 
 

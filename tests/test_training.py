@@ -206,7 +206,9 @@ def test_the_step_counts_what_is_right(splits):
 
 
 def test_what_only_the_data_can_refuse(splits):
-    with pytest.raises(RecipeError, match="batch_size 161 exceeds the 160 training images .* --batch-size 160 or less"):
+    with pytest.raises(
+        RecipeError, match=r"batch_size 161 exceeds the 160 training images .* --batch-size 160 or less"
+    ):
         fit(dataclasses.replace(SMALL, batch_size=161), splits)
     bare = dataclasses.replace(
         splits,
@@ -216,7 +218,7 @@ def test_what_only_the_data_can_refuse(splits):
         fit(dataclasses.replace(SMALL, select="best_validation"), bare)
     with pytest.raises(RecipeError, match="no validation images"):
         evaluate(build_model("lenet", splits.train.spec), SMALL, bare, split="validation")
-    with pytest.raises(RecipeError, match="resize=recipe.resize"):
+    with pytest.raises(RecipeError, match=r"resize=recipe\.resize"):
         fit(dataclasses.replace(SMALL, resize=32), splits)
     with pytest.raises(RecipeError, match="use cpu, cuda or cuda:0"):
         fit(SMALL, splits, device="gpu")

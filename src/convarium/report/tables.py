@@ -1,40 +1,60 @@
 """The table of a comparison for the terminal, for documents and for other programs."""
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from convarium.comparison import Comparison
 from convarium.report.cells import Cell, Column, answer, caption, columns
 
-_TERMINAL = {"label": None, "seeds": "n", "parameters": "parameters", "test": "test, %",
-             "validation": "validation, %", "measured": None, "train_seconds": "training, s",
-             "difference": "difference"}  # fmt: skip
-"""Columns that fit a terminal, with headings short enough; None: the table's own."""
+_HEADINGS = {"seeds": "n", "train_seconds": "training, s", "difference": "difference"}
+"""Shorter than the page's own."""
+
+_TERMINAL = ("label", "seeds", "parameters", "test", "validation", "measured", "train_seconds", "difference")
+_DROPPED = ("validation", "parameters", "train_seconds")
+"""What a terminal leaves out where it is too narrow, in this order; the report has everything."""
 
 _COLOUR = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "baseline": "dim"}
 
 
 def as_rich(comparison: Comparison) -> RenderableType:
-    """The table for a terminal of 100 columns, the verdicts below it; names are text, never markup."""
-    shown = {column.key: column for column in columns(comparison)}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1))
-    keys = [key for key in _TERMINAL if key in shown]
-    for key in keys:
-        heading = Text(_TERMINAL[key] or shown[key].heading)
-        if key == "label":
-            table.add_column(heading, overflow="fold", min_width=8)
-        else:
-            table.add_column(heading, justify="right", no_wrap=key != "measured")
-    for i, row in enumerate(comparison.rows):
-        cells = [Text(shown[key].cells[i].text) for key in keys]
-        cells[keys.index("test")].stylize("bold" if row.test else "dim")
-        table.add_row(*cells)
+    """The table for a terminal, whole in 100 columns, with the verdicts below it; names are text, never markup."""
     verdicts = [Text(row.verdict, style=_COLOUR[row.decision]) for row in comparison.rows if row.verdict]
     question = [Text(comparison.question, "bold")] if comparison.question else []
     notes = [Text(note, "dim") for note in (caption(comparison), *comparison.notes)]
-    return Group(*question, table, *verdicts, Text(""), *notes)
+    return Group(*question, _TerminalTable(comparison), *verdicts, Text(""), *notes)
+
+
+class _TerminalTable:
+    """As many columns as the terminal has room for, decided when it is drawn."""
+
+    def __init__(self, comparison: Comparison):
+        self.comparison = comparison
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        shown = {column.key: column for column in columns(self.comparison) if column.key in _TERMINAL}
+        table = _terminal_table([shown[key] for key in _TERMINAL if key in shown])
+        for key in _DROPPED:
+            if console.measure(table, options=options.update(width=10_000)).maximum <= options.max_width:
+                break
+            del shown[key]
+            table = _terminal_table([shown[key] for key in _TERMINAL if key in shown])
+        yield table
+
+
+def _terminal_table(shown: list[Column]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1))
+    for column in shown:
+        heading = Text(_HEADINGS.get(column.key, column.heading))
+        if column.numeric:
+            table.add_column(heading, justify="right", no_wrap=column.key != "measured")
+        else:
+            table.add_column(heading, overflow="fold", max_width=30)
+    for cells in _rows(tuple(shown)):
+        texts = (Text(cell.text, "bold" if c.key == "test" else "") for c, cell in zip(shown, cells, strict=True))
+        table.add_row(*texts)
+    return table
 
 
 def as_markdown(comparison: Comparison) -> str:
