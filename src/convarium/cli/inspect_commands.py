@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -53,6 +54,7 @@ def describe(
     model: Positional[Annotated[str | None, arg(metavar="MODEL")]] = None,
     *,
     dataset: str | None = None,
+    resize: int | None = None,
     diff: tuple[str, str] | None = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -61,15 +63,16 @@ def describe(
     Args:
         model: a network's spec.
         dataset: whose images it shall take; none: those that the preset was made for, else 1×28×28 or 3×32×32.
+        resize: pixels to which the images are enlarged or reduced; none: as they are.
         diff: two specs to compare, layer by layer.
     """
     if (model is None) == (diff is None):
         raise SpecError("describe takes a MODEL, or --diff A B")
     if diff is not None:
-        difference = diff_models(*diff, _native_image(diff[0], dataset))
+        difference = diff_models(*diff, _image(diff[0], dataset, resize))
         say_json(diff_as_json(difference)) if as_json else say(as_diff(difference))
     elif model is not None:
-        described = describe_model(model, _native_image(model, dataset))
+        described = describe_model(model, _image(model, dataset, resize))
         say_json(description_as_json(described)) if as_json else say(as_tree(described))
 
 
@@ -142,6 +145,15 @@ def bench(
     for job, pairs_of in found.items():
         words = "; ".join(f"{theirs:.2%} and {ours:.2%}" for theirs, ours in pairs_of)
         say(f"{job}: test accuracy of the reference and of Convarium after one epoch, by seed: {words}")
+
+
+def _image(model: str, dataset: str | None, resize: int | None) -> ImageSpec:
+    image = _native_image(model, dataset)
+    if resize is None:
+        return image
+    if not 1 <= resize <= 1024:
+        raise SpecError(f"--resize {resize} is out of range", expected="1 to 1024 pixels")
+    return replace(image, height=resize, width=resize)
 
 
 def _native_image(model: str, dataset: str | None) -> ImageSpec:
