@@ -145,6 +145,17 @@ class Net(nn.Module):
         assert same(load_weights(tmp_path / file, model, DIGITS), network)
 
 
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_the_tutorials_names_are_known_in_any_file(tmp_path, monkeypatch, prefix):
+    values = tensors("ResNet")
+    save_checkpoint(tmp_path / "published.ckpt", values, monkeypatch)
+    safetensors.torch.save_file({prefix + k: v for k, v in values.items()}, tmp_path / "converted.safetensors")
+    published, converted = (
+        load_weights(tmp_path / file, "resnet@uva", CIFAR10) for file in ("published.ckpt", "converted.safetensors")
+    )
+    assert same(published, converted)
+
+
 def test_two_tensors_that_would_get_one_name_are_refused(tmp_path):
     torch.save({"state_dict": {"model.odd": torch.zeros(1), "odd": torch.zeros(1)}}, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match=r"w\.pt does not fit .*two of its tensors are the same one here"):

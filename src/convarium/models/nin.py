@@ -6,7 +6,8 @@ it: no linear layer, the class scores are the means of the last maps.
 
 Pools are 3×3, stride 2. The stem is AlexNet's 11×11 of stride 4 for images of 224 pixels, or a 3×3 of stride 1 for
 images of 28 and 32 pixels as they are. The original ends in class maps behind a ReLU (as d2l.ai has it): scores that
-cannot be negative, and a class whose map dies is lost. `nin` leaves that last activation out.
+cannot be negative, and a class whose map dies is lost. `nin` leaves that last activation out. The authors' own network
+for CIFAR-10 is another: its blocks, 5×5, 5×5 and 3×3, begin with 192 channels, and dropout follows both pools.
 """
 
 from typing import Literal
