@@ -1,5 +1,6 @@
 """One panel of the learning curves."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,9 @@ import pandas as pd
 
 from convarium.report.curves import SPLITS, XAxis
 from convarium.report.drawing import HEIGHT, SHOWN, WIDTH, Chart, label_colour, label_dash, room
+
+_EACH_NUMBERED = 8
+"""Epochs up to which each has its own tick; left to itself, Vega would put ticks between them."""
 
 _TITLES = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -44,11 +48,13 @@ def curve_panel(
     y_scale = alt.Scale(domain=bounds, clamp=True, nice=False, type="log") if is_log else linear
     title = f"{_TITLES[split]} {quantity}" + (", nats" if quantity == "loss" else "")
     y_axis = alt.Axis(title=title, format="~%" if quantity == "accuracy" else "~r", tickCount=5)
+    first, last = room(points["x"])
+    few = list(range(math.ceil(first), math.floor(last) + 1)) if last - first <= _EACH_NUMBERED else alt.Undefined
     along = alt.X(
         "x:Q",
         title=x,
-        scale=alt.Scale(domain=room(points["x"]), nice=False),
-        axis=alt.Axis(grid=False, tickMinStep=1, tickCount=6, format="~s" if x == "step" else "d"),
+        scale=alt.Scale(domain=[first, last], nice=False),
+        axis=alt.Axis(grid=False, values=few, tickCount=6, format="~s" if x == "step" else "d"),
     )
     has_legend = chosen is not None
     base = (

@@ -22,7 +22,8 @@ const settings = () => ({
 function specOf(figure) {
   if (!figure.classList.contains("curve")) return page.specs[figure.dataset.chart];
   const { x, scale } = settings();
-  return page.specs[`curves/${figure.dataset.quantity}/${figure.dataset.split}/${x}/${scale}`];
+  const name = `curves/${figure.dataset.quantity}/${figure.dataset.split}/${x}`;
+  return page.specs[`${name}/${scale}`] ?? page.specs[`${name}/linear`]; // accuracies are never logarithmic
 }
 
 async function draw(figure) {

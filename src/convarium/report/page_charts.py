@@ -73,7 +73,7 @@ def _add_curves(made: PageCharts, comparison: Comparison, labels: Sequence[str])
             made.by_step, made.steps_a_point = True, steps_a_point(points)
         made.curves = made.curves or tuple(shown)
         for quantity, split in shown:
-            for log in (False, True):
+            for log in (False, True) if quantity == "loss" else (False,):
                 panel = curve_panel(alt.NamedData(name=x), points, labels, quantity, split, x=x, log=log)
                 name = f"curves/{quantity}/{split}/{x}/{'log' if log else 'linear'}"
                 made.specs[name] = _for_page(panel, x, height=220, moving="at")

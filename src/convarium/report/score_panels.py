@@ -1,5 +1,6 @@
 """Panels of what came out: every run's accuracy, accuracy against cost, classes, confusion, calibration, agreement."""
 
+import math
 from collections.abc import Sequence
 
 import altair as alt
@@ -61,7 +62,7 @@ def cost_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], cost
     x = alt.X(
         "value:Q",
         title=COSTS[cost],
-        scale=alt.Scale(type="log", domain=[float(value.min()) / 1.5, float(value.max()) * 2.5], nice=False),
+        scale=alt.Scale(type="log", domain=[float(value.min()) / 1.5, float(value.max()) * 1.5], nice=False),
         axis=alt.Axis(grid=False, format="~s", tickCount=5),
     )
     y_scale = alt.Scale(domain=room(pd.concat([of_cost["low"], of_cost["high"]]), 0.05), zero=False, nice=False)
@@ -81,7 +82,12 @@ def cost_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], cost
         coloured.mark_point(filled=True, size=60, opacity=1).encode(y=mean, tooltip=tips),
     ]
     if few:
-        layers.append(named.mark_text(align="left", dx=7, dy=-7, limit=150).encode(y=mean, text="label:N"))
+        middle = math.sqrt(float(value.min()) * float(value.max()))
+        left, right = (named.transform_filter(f"datum.value {side} {middle}") for side in ("<=", ">"))
+        layers += [  # towards the middle, where there is room
+            left.mark_text(align="left", dx=7, dy=-7, limit=150).encode(y=mean, text="label:N"),
+            right.mark_text(align="right", dx=-7, dy=-7, limit=150).encode(y=mean, text="label:N"),
+        ]
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
 
 

@@ -1,7 +1,8 @@
 """The table of a comparison for the terminal, for documents and for other programs."""
 
 from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +15,12 @@ _HEADINGS = {"seeds": "n", "train_seconds": "training, s", "difference": "differ
 _TERMINAL = ("label", "seeds", "parameters", "test", "validation", "measured", "train_seconds", "difference")
 _DROPPED = ("validation", "parameters", "train_seconds")
 """What a terminal leaves out where it is too narrow, in this order; the report has everything."""
+
+_GAP = 3
+"""Characters between two columns of the terminal's table."""
+
+_NAME = 24
+"""Characters of a network's name that stand in one line at least."""
 
 _COLOUR = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "baseline": "dim"}
 
@@ -33,28 +40,29 @@ class _TerminalTable:
         self.comparison = comparison
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        shown = {column.key: column for column in columns(self.comparison) if column.key in _TERMINAL}
-        table = _terminal_table([shown[key] for key in _TERMINAL if key in shown])
-        for key in _DROPPED:
-            if console.measure(table, options=options.update(width=10_000)).maximum <= options.max_width:
-                break
-            del shown[key]
-            table = _terminal_table([shown[key] for key in _TERMINAL if key in shown])
+        every = {column.key: column for column in columns(self.comparison)}
+        shown = [every[key] for key in _TERMINAL if key in every]
+        for dropped in _DROPPED:
+            if sum(_width(column) + _GAP for column in shown) > options.max_width:
+                shown = [column for column in shown if column.key != dropped]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1))
+        for column in shown:
+            justify: JustifyMethod = "right" if column.numeric else "left"
+            table.add_column(_heading(column), justify=justify, overflow="fold", min_width=_width(column))
+        for cells in _rows(tuple(shown)):
+            styles = ("bold" if column.key == "test" else "" for column in shown)
+            table.add_row(*(Text(cell.text, style) for cell, style in zip(cells, styles, strict=True)))
         yield table
 
 
-def _terminal_table(shown: list[Column]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1))
-    for column in shown:
-        heading = Text(_HEADINGS.get(column.key, column.heading))
-        if column.numeric:
-            table.add_column(heading, justify="right", no_wrap=column.key != "measured")
-        else:
-            table.add_column(heading, overflow="fold", max_width=30)
-    for cells in _rows(tuple(shown)):
-        texts = (Text(cell.text, "bold" if c.key == "test" else "") for c, cell in zip(shown, cells, strict=True))
-        table.add_row(*texts)
-    return table
+def _heading(column: Column) -> Text:
+    return Text(_HEADINGS.get(column.key, column.heading))
+
+
+def _width(column: Column) -> int:
+    """That a terminal gives it at least: a long name is folded, a number never."""
+    widest = max(cell_len(text) for text in (_heading(column).plain, *(cell.text for cell in column.cells)))
+    return widest if column.numeric else min(widest, _NAME)
 
 
 def as_markdown(comparison: Comparison) -> str:
