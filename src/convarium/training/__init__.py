@@ -2,5 +2,6 @@
 
 from convarium.training.loop import Progress, fit
 from convarium.training.scoring import evaluate
+from convarium.training.stack import fit_stack
 
-__all__ = ["Progress", "evaluate", "fit"]
+__all__ = ["Progress", "evaluate", "fit", "fit_stack"]

@@ -34,7 +34,9 @@ class Progressed:
 
 def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, state: Progressed) -> None:
     """Writes `path` whole or not at all."""
-    write_tensors(path, *_content(network, optimizer, state))
+    tensors, facts = _content(network, state)
+    tensors |= {f"optimizer.{k}": v for k, v in _optimizer_content(optimizer).items()}
+    write_tensors(path, _on_cpu(tensors), facts)
 
 
 def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progressed | None:
@@ -42,62 +44,85 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
 
     A damaged file costs the epochs it held and nothing else, so it is not an error.
     """
-    return _read(path, lambda tensors, facts: _restored(tensors, facts, network, optimizer))
+
+    def restored(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> Progressed:
+        _load_optimizer(optimizer, _under(tensors, "optimizer."))
+        return _restored(tensors, facts, network)
+
+    return _read(path, restored)
 
 
-Member = tuple[str, nn.Module, torch.optim.Optimizer]
-"""One run of a stack, under a name without a dot."""
+def save_stack(
+    path: Path,
+    names: Sequence[str],
+    networks: Sequence[nn.Module],
+    optimizers: Sequence[torch.optim.Optimizer],
+    states: Sequence[Progressed],
+) -> None:
+    """`save_checkpoint` for runs that train together: one file, so that all are always at the same epoch.
 
-
-def save_stack(path: Path, members: Sequence[Member], states: Sequence[Progressed]) -> None:
-    """`save_checkpoint` for runs that train together: one file, so that all are always at the same epoch."""
+    Args:
+        names: of the members, without a dot.
+        networks, states: one a member.
+        optimizers: in any number.
+    """
     tensors: dict[str, Tensor] = {}
-    facts = {"members": json.dumps([name for name, _, _ in members])}
-    for (name, network, optimizer), state in zip(members, states, strict=True):
-        own_tensors, own_facts = _content(network, optimizer, state)
+    facts = {"members": json.dumps(names)}
+    for name, network, state in zip(names, networks, states, strict=True):
+        own_tensors, own_facts = _content(network, state)
         tensors |= {f"{name}.{k}": v for k, v in own_tensors.items()}
         facts |= {f"{name}.{k}": v for k, v in own_facts.items()}
-    write_tensors(path, tensors, facts)
+    for number, optimizer in enumerate(optimizers):
+        tensors |= {f"optimizer-{number}.{k}": v for k, v in _optimizer_content(optimizer).items()}
+    write_tensors(path, _on_cpu(tensors), facts)
 
 
-def load_stack(path: Path, members: Sequence[Member]) -> list[Progressed] | None:
+def load_stack(
+    path: Path,
+    names: Sequence[str],
+    networks: Sequence[nn.Module],
+    optimizers: Sequence[torch.optim.Optimizer],
+) -> list[Progressed] | None:
     """`load_checkpoint` for runs that train together; a file of other members, or of one run alone, is no use."""
 
     def restored(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> list[Progressed]:
-        if json.loads(facts["members"]) != [name for name, _, _ in members]:
+        if json.loads(facts["members"]) != list(names):
             raise ValueError("other members")
+        for number, optimizer in enumerate(optimizers):
+            _load_optimizer(optimizer, _under(tensors, f"optimizer-{number}."))
         return [
-            _restored(_under(tensors, f"{name}."), _under(facts, f"{name}."), network, optimizer)
-            for name, network, optimizer in members
+            _restored(_under(tensors, f"{name}."), _under(facts, f"{name}."), network)
+            for name, network in zip(names, networks, strict=True)
         ]
 
     return _read(path, restored)
 
 
-def _content(
-    network: nn.Module, optimizer: torch.optim.Optimizer, state: Progressed
-) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _content(network: nn.Module, state: Progressed) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"selected.{k}": v for k, v in state.selected.items()}
-    for number, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{k}": v for k, v in values.items() if v is not None}
     tensors |= {"step_loss": torch.cat(state.step_loss), "step_accuracy": torch.cat(state.step_accuracy)}
     facts = {
         "history": json.dumps([asdict(row) for row in state.history]),
         "train_seconds": repr(state.train_seconds),
         "selected_epoch": str(state.selected_epoch),
     }
-    return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, facts
+    return tensors, facts
 
 
-def _restored(
-    tensors: Mapping[str, Tensor], facts: Mapping[str, str], network: nn.Module, optimizer: torch.optim.Optimizer
-) -> Progressed:
-    history = [Epoch(**row) for row in json.loads(facts["history"])]
+def _optimizer_content(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {f"{number}.{k}": v for number, values in state.items() for k, v in values.items() if v is not None}
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+
+
+def _restored(tensors: Mapping[str, Tensor], facts: Mapping[str, str], network: nn.Module) -> Progressed:
     network.load_state_dict(_under(tensors, "network."))
-    _load_optimizer(optimizer, _under(tensors, "optimizer."))
     return Progressed(
-        history=history,
+        history=[Epoch(**row) for row in json.loads(facts["history"])],
         step_loss=[tensors["step_loss"]],
         step_accuracy=[tensors["step_accuracy"]],
         train_seconds=float(facts["train_seconds"]),

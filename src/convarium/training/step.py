@@ -1,6 +1,6 @@
 """One training step as one callable: forward, loss, backward, update."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -15,7 +15,18 @@ Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimiser over the network's parameters, in PyTorch's fused form: one kernel for all of them."""
-    groups = _parameter_groups(network, recipe)
+    return optimizer_over(list(network.parameters()), recipe)
+
+
+def optimizer_over(parameters: Sequence[Tensor], recipe: Recipe, *, stacked: bool = False) -> torch.optim.Optimizer:
+    """`make_optimizer` over these; `stacked` where they have a dimension more, the members of a stack."""
+    if recipe.decay_norms_and_biases:
+        groups = [{"params": parameters, "weight_decay": recipe.weight_decay}]
+    else:
+        # Norm weights and biases of every kind have one dimension; whatever multiplies activations has two or more.
+        decayed = [p for p in parameters if p.ndim - stacked > 1]
+        spared = [p for p in parameters if p.ndim - stacked <= 1]
+        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
     rate = recipe.learning_rate
     match recipe.optimizer:
         case "sgd":
@@ -71,12 +82,3 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
         torch.set_flush_denormal(False)
         torch.use_deterministic_algorithms(deterministic)
         torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = benchmark, tf32
-
-
-def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
-    if recipe.decay_norms_and_biases:
-        return [{"params": list(network.parameters()), "weight_decay": recipe.weight_decay}]
-    # Norm weights and biases of every kind have one dimension; whatever multiplies activations has two or more.
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    spared = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
