@@ -222,6 +222,15 @@ def test_json_of_every_listing_command_is_one_value(call):
     assert json.loads(call("data", "check", "digits", "--json")[1])
 
 
+def test_a_store_that_cannot_be_written_is_a_failure_in_one_sentence(call, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    code, out, err = call("train", "lenet", *QUICK, "--store", tmp_path / "file")
+    assert code == 1
+    assert out == ""
+    assert "another --store folder" in err
+    assert len(err.splitlines()) == 1
+
+
 def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path):
     argv = [
         sys.executable,
