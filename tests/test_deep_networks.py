@@ -126,7 +126,7 @@ def test_a_depth_that_does_not_exist_names_the_nearest(model, nearest):
         ("layers=(6, 0)", "layers of densenet"),
         (
             "layers=(6, 6), depth=40",
-            "densenet has both depth and layers; give one, beside a preset's layers also layers=",
+            "densenet has both depth and layers; give one, over a preset's also layers=None",
         ),
     ],
 )

@@ -224,7 +224,7 @@ def test_every_network_learns_64_digits_by_heart(model):
     torch.manual_seed(0)  # of the dropout
     for _ in range(300):
         scores = network(images)
-        if (scores.argmax(1) == labels).float().mean() > 0.9:
+        if (scores.argmax(1) == labels).all():
             return
         optimizer.zero_grad()
         F.cross_entropy(scores, labels).backward()

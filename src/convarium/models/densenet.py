@@ -88,9 +88,7 @@ def densenet(
     if layers is None:
         layers = (repeats("densenet", depth or 100, step=3 if bottleneck is None else 6, offset=4),) * 3
     elif depth is not None:
-        raise SpecError(
-            "densenet has both depth and layers", hint="give one, beside a preset's layers also layers=None"
-        )
+        raise SpecError("densenet has both depth and layers", hint="give one, over a preset's also layers=None")
     elif not layers or min(layers) < 1:
         raise SpecError("layers of densenet", expected="1 or more for each block", received=layers, hint="use (6, 6)")
 
