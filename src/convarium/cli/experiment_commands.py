@@ -1,13 +1,14 @@
 """Commands that carry out whole studies: the built-in ones, a user's own, and the catalogue of published claims."""
 
 import dataclasses
+import io
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from tyro.conf import Positional, arg
 
 from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag, StoreFlag
@@ -24,8 +25,8 @@ ExperimentArgument = Annotated[str, arg(metavar="EXPERIMENT")]
 QuickFlag = Annotated[bool, arg(help="a reduced version within minutes: shows how it works, answers nothing")]
 
 MARK = "[reduced] "
-NARROWEST, WIDTH = 100, 160
-"""Columns that the table of a comparison needs, and those of the catalogue where nobody looks through a window."""
+WIDTH = 160
+"""Columns of a table where it is written into a file: there is no window that it must fit."""
 
 
 def run(
@@ -141,7 +142,7 @@ def reproduce(
             if finding.verdict and finding.verdict.outcome == "refuted" and finding.entry.reason:
                 tell(f"    why it may be: {finding.entry.reason}")
     else:
-        OUT.print(_listing(found), width=OUT.width if OUT.is_terminal else WIDTH)
+        say("\n".join(_lines(_listing(found), OUT.width)))
     if failures:
         raise failures[0]
 
@@ -209,15 +210,19 @@ def _speaker(mark: str) -> Callable[[str | RenderableType], None]:
         if not mark:
             say(text)
             return
-        with OUT.capture() as captured:
-            if isinstance(text, str):
-                say(text)
-            else:
-                OUT.print(text, width=max(NARROWEST, OUT.width - len(mark)))
-        for line in captured.get().splitlines():
+        lines = text.splitlines() or [""] if isinstance(text, str) else _lines(text, OUT.width - len(mark))
+        for line in lines:
             sys.stdout.write(f"{mark}{line}\n")
 
     return tell
+
+
+def _lines(drawing: RenderableType, width: int) -> list[str]:
+    """A table as lines of text, as wide as the window, or where there is none as wide as it needs."""
+    console = Console(file=io.StringIO(), width=width if OUT.is_terminal else WIDTH, highlight=False)
+    with console.capture() as captured:
+        console.print(drawing)
+    return [line.rstrip() for line in captured.get().splitlines()]
 
 
 def experiments() -> list[dict[str, object]]:

@@ -21,9 +21,8 @@ EXPERIMENTS: dict[str, Study] = {
         _residual_cnn.study,
         _residual_cnn.longer,
         _vanishing.study,
-        _identity_mappings.study,
-        _classics.study,
         _classics.originals,
+        _classics.study,
         _activations.study,
         _learning_rates.study,
         _learning_rates.pilot,
@@ -31,6 +30,7 @@ EXPERIMENTS: dict[str, Study] = {
         _tutorial5.study,
         _optimizers.study,
         _depth.study,
+        _identity_mappings.study,
         _seeds.study,
     )
 }
