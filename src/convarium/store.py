@@ -41,6 +41,7 @@ class StudyRecord:
         planned: number of runs that were planned at the start; what lies beyond was added by an extension.
         command: the command line that made it, for people to repeat.
         metric: what is compared first.
+        stacks: keys of runs that train together as one stacked model, stack by stack.
     """
 
     name: str
@@ -52,6 +53,7 @@ class StudyRecord:
     planned: int
     command: str | None = None
     metric: str = "test_accuracy"
+    stacks: tuple[tuple[str, ...], ...] = ()
 
 
 class Store:
@@ -158,7 +160,8 @@ class Store:
             return None
         try:
             values = json.loads(path.read_text("utf-8"))
-            return StudyRecord(**(values | {"keys": tuple(values["keys"])}))
+            stacks = tuple(map(tuple, values.get("stacks", ())))
+            return StudyRecord(**(values | {"keys": tuple(values["keys"]), "stacks": stacks}))
         except (ValueError, TypeError, KeyError) as error:
             raise StoreError(
                 f"{path} is damaged", hint="delete it; the runs stay, and the study is made anew"

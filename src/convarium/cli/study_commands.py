@@ -83,6 +83,7 @@ def compare(
     preset: PresetFlag = None,
     baseline: str | None = None,
     name: str | None = None,
+    stack: bool = False,
     store: StoreFlag = Path(),
     data_dir: DataFlag = None,
     device: DeviceFlag = None,
@@ -96,6 +97,7 @@ def compare(
         seeds: runs of each network, with seeds 0, 1, 2, …
         baseline: the network that the others are compared with; none: the first.
         name: of the study; a study of this name is extended by more seeds or networks.
+        stack: train each network's seeds together, as one stacked model.
     """
     if seeds < 1:
         raise RecipeError(
@@ -119,7 +121,7 @@ def compare(
         note(f"{len(recipes)} runs; {seeds} seeds each resolve {smallest:.1f} standard deviations between seeds")
     kept = Store(store)
     with study_progress() as progress:
-        comparison = run(study, kept, device=device, data_dir=data_dir, progress=progress)
+        comparison = run(study, kept, stack=stack, device=device, data_dir=data_dir, progress=progress)
     page = write_report(comparison, kept.root / "studies" / study.name / "report.html")
     if as_json:
         say_json(comparison_as_json(comparison) | {"study": study.name, "report": str(page)})

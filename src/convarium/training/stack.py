@@ -40,7 +40,7 @@ def fit_stack(
     splits: Splits,
     *,
     device: torch.device | str | None = None,
-    folders: Sequence[Path] | None = None,
+    folder: Path | None = None,
     progress: Callable[[int, Progress], None] | None = None,
 ) -> list[Outcome]:
     """Trains recipes that differ in the VARIED fields alone, all at once, and scores each; their outcomes in order.
@@ -52,7 +52,7 @@ def fit_stack(
         recipes: what to train; neighbours with equal settings but the seed are updated fastest.
         splits: as for `fit`.
         device: as for `fit`.
-        folders: the members'. `last.ckpt` of the whole stack is kept in the first, as by `fit`.
+        folder: where the whole stack's `last.ckpt` is kept, as by `fit`.
         progress: called after every step, with the number of a member that is still training, and after every epoch
             for each member that was; whatever it raises ends the runs.
 
@@ -74,7 +74,7 @@ def fit_stack(
     dtype = next(networks[0].parameters()).dtype
     batches = [training_batches(recipe, there, device, dtype=dtype) for recipe in recipes]
     steps_per_epoch = len(batches[0])
-    checkpoint = folders[0] / "last.ckpt" if folders else None
+    checkpoint = folder / "last.ckpt" if folder else None
     kept = keys, networks, [optimizer for _, _, optimizer in optimizers]
     states = (checkpoint and load_stack(checkpoint, *kept)) or [Progressed() for _ in recipes]
     saved = time.perf_counter()
