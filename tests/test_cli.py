@@ -149,6 +149,9 @@ def test_compare_results_and_report(call, tmp_path):
     code, out, _ = call("report", "pools", "--out", tmp_path / "page.html")
     assert code == 0
     assert (tmp_path / "page.html").exists()
+    code, out, _ = call("report", "pools", "--figures", tmp_path / "figures", "--json")
+    assert code == 0
+    assert {Path(path).suffix for path in json.loads(out)["figures"]} == {".svg", ".pdf", ".png", ".csv"}
     code, out, _ = call("compare", "lenet", "lenet(pool='avg')", "--seeds", "2", "--name", "pools", *QUICK, "--json")
     assert code == 0
     assert json.loads(out)["study"] == "pools"

@@ -12,11 +12,12 @@ from rich.console import Console, RenderableType
 from tyro.conf import Positional, arg
 
 from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag, StoreFlag
+from convarium.cli.pages import write_page
 from convarium.cli.terminal import OUT, note, say, say_json, study_progress, table
 from convarium.comparison import as_json as comparison_as_json
 from convarium.errors import ConvariumError
 from convarium.planning import plan_study, reduced, reseeded, tell_plan, tell_reduction
-from convarium.report import as_rich, write_report
+from convarium.report import as_rich
 from convarium.store import Store
 from convarium.study import judge_study
 from convarium.study import run as run_study
@@ -70,7 +71,7 @@ def run(
         comparison = run_study(study, kept, device=device, data_dir=data_dir, progress=progress)
     verdicts = judge_study(study, comparison)
     shown = panels(study, comparison, data_dir=data_dir)
-    page = write_report(comparison, kept.root / "studies" / study.name / "report.html")
+    page = write_page(comparison, kept.root / "studies" / study.name / "report.html", data_dir)
     if as_json:
         say_json(
             comparison_as_json(comparison)

@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
 from convarium.cli.flags import given_fields, recipe_flags
 from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag, ModelArgument, PresetFlag, StoreFlag, StudyArgument
+from convarium.cli.pages import write_page
 from convarium.cli.terminal import note, say, say_json, study_progress, table
 from convarium.comparison import as_json as comparison_as_json
 from convarium.data import load_data
@@ -20,7 +21,7 @@ from convarium.errors import ConvariumError, RecipeError, SpecError
 from convarium.recipe import Recipe
 from convarium.recipe_presets import RECIPES, recipe_preset
 from convarium.records import Scores
-from convarium.report import as_csv, as_latex, as_markdown, as_rich, write_report
+from convarium.report import as_csv, as_latex, as_markdown, as_rich, save_figures
 from convarium.spec import parse
 from convarium.statistics import smallest_difference
 from convarium.store import Store
@@ -122,7 +123,7 @@ def compare(
     kept = Store(store)
     with study_progress() as progress:
         comparison = run(study, kept, stack=stack, device=device, data_dir=data_dir, progress=progress)
-    page = write_report(comparison, kept.root / "studies" / study.name / "report.html")
+    page = write_page(comparison, kept.root / "studies" / study.name / "report.html", data_dir)
     if as_json:
         say_json(comparison_as_json(comparison) | {"study": study.name, "report": str(page)})
         return
@@ -159,18 +160,29 @@ def results(
 
 
 def report(
-    study: Positional[StudyArgument], *, store: StoreFlag = Path(), out: Path | None = None, as_json: JsonFlag = False
+    study: Positional[StudyArgument],
+    *,
+    out: Path | None = None,
+    figures: Path | None = None,
+    store: StoreFlag = Path(),
+    data_dir: DataFlag = None,
+    as_json: JsonFlag = False,
 ) -> None:
-    """A study's page: one HTML file that opens offline.
+    """A study's page: one HTML file that opens offline; or its figures for a paper.
 
     Args:
         study: its name, see the folder studies/.
         out: the file to write; none: report.html in the study's folder.
+        figures: a folder for every chart as SVG, PDF and PNG, with the data behind them as CSV.
     """
     kept = Store(store)
     comparison = compare_study(kept.study(study), kept)
-    page = write_report(comparison, out or kept.root / "studies" / study / "report.html")
-    say_json({"study": study, "report": str(page)}) if as_json else say(str(page))
+    page = write_page(comparison, out or kept.root / "studies" / study / "report.html", data_dir)
+    drawn = [str(path) for path in save_figures(comparison, figures)] if figures else []
+    if as_json:
+        say_json({"study": study, "report": str(page), "figures": drawn})
+    else:
+        say("\n".join([str(page), *drawn]))
 
 
 def evaluate(
