@@ -24,6 +24,7 @@ from convarium.study import run as run_study
 
 ExperimentArgument = Annotated[str, arg(metavar="EXPERIMENT")]
 QuickFlag = Annotated[bool, arg(help="a reduced version within minutes: shows how it works, answers nothing")]
+StackFlag = Annotated[bool, arg(help="train each network's seeds together, as one stacked model")]
 
 MARK = "[reduced] "
 WIDTH = 160
@@ -36,6 +37,7 @@ def run(
     seeds: int | None = None,
     tune: bool = False,
     quick: QuickFlag = False,
+    stack: StackFlag = False,
     store: StoreFlag = Path(),
     data_dir: DataFlag = None,
     device: DeviceFlag = None,
@@ -68,7 +70,7 @@ def run(
             for name, rate in rates.items():
                 note(f"{mark}{name}: learning rate {rate:g}, by validation")
         note(mark + tell_plan(plan_study(study, kept, device=device, data_dir=data_dir)))
-        comparison = run_study(study, kept, device=device, data_dir=data_dir, progress=progress)
+        comparison = run_study(study, kept, stack=stack, device=device, data_dir=data_dir, progress=progress)
     verdicts = judge_study(study, comparison)
     shown = panels(study, comparison, data_dir=data_dir)
     page = write_page(comparison, kept.root / "studies" / study.name / "report.html", data_dir)
@@ -99,6 +101,7 @@ def reproduce(
     claims: Positional[Annotated[tuple[str, ...], arg(metavar="CLAIM...")]] = (),
     *,
     quick: QuickFlag = False,
+    stack: StackFlag = False,
     record: bool = False,
     page: bool = False,
     store: StoreFlag = Path(),
@@ -131,7 +134,7 @@ def reproduce(
         note(mark + tell_reduction(chosen[0].study))
     failures: list[ConvariumError] = []
     if claims or quick:
-        failures = _run_all(chosen, kept, mark, data_dir, device)
+        failures = _run_all(chosen, kept, mark, data_dir, device, stack)
     found = findings(chosen, [kept] if claims or quick else [kept, results])
     if as_json:
         say_json([finding_as_json(finding) | {"reduced": mark.strip() or None} for finding in found])
@@ -149,7 +152,7 @@ def reproduce(
 
 
 def _run_all(
-    chosen: tuple[Any, ...], kept: Store, mark: str, data_dir: Path | None, device: str | None
+    chosen: tuple[Any, ...], kept: Store, mark: str, data_dir: Path | None, device: str | None, stack: bool
 ) -> list[ConvariumError]:
     """Runs the rows that the claims speak of, study by study; one that cannot be run does not keep back the others."""
     from convarium.reproduce import needed
@@ -160,7 +163,7 @@ def _run_all(
             plan = plan_study(study, kept, only=values, device=device, data_dir=data_dir)
             note(f"{mark}{study.name}: {tell_plan(plan)}")
             with study_progress(mark) as progress:
-                run_study(study, kept, only=values, device=device, data_dir=data_dir, progress=progress)
+                run_study(study, kept, only=values, stack=stack, device=device, data_dir=data_dir, progress=progress)
         except ConvariumError as error:
             note(f"{mark}{study.name}: {error}")
             failures.append(error)

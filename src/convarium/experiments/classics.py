@@ -3,7 +3,8 @@
     convarium run classics                  5 seeds, 20 runs of 20 epochs on Fashion-MNIST at 28 pixels
     convarium run classics_originals        5 seeds, 20 runs of 10 epochs, all but LeNet at 224 pixels
     convarium reproduce lenet-d2l           5 seeds, 5 runs of LeNet alone
-    cost        not measured yet: all but LeNet want a GPU
+    cost        LeNet of d2l.ai about 6 min; `classics` about 2.9 days, so that all but LeNet want a GPU
+                (estimated from the first steps, on one core of an AMD EPYC that had other work too)
     measured    not run yet
 
 `classics_originals` is what the notes of 2024 train after d2l.ai, every network in the source's own way: its own

@@ -1,7 +1,7 @@
 """Which residual unit is best: where do norm and activation belong, and what may the shortcut do?
 
     convarium run identity_mappings         5 seeds, 55 runs of 164 epochs on CIFAR-10
-    cost        not measured yet: wants a GPU
+    cost        not estimated yet: days on a CPU, so that it wants a GPU
     measured    not run yet
 
 The follow-up that the residual-blog sets itself: try the blocks of He et al. 2016. Their tables 1 and 2 are of depth

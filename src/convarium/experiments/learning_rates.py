@@ -2,7 +2,8 @@
 
     convarium run learning_rates            5 seeds, 15 runs of 10 epochs
     convarium run learning_rates_pilot      1 seed, 3 runs, the optimiser that was not chosen
-    cost        not measured yet
+    cost        about 3 h 25 min, the pilot 41 min
+                (estimated from the first steps, on one core of an AMD EPYC that had other work too)
     measured    not run yet
 
 At a rate of 1 the course report ends at chance: one digit for every image, now a 6, now a 4. A network that does not

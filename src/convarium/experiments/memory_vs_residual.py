@@ -1,7 +1,8 @@
 """Is the memory block on a par with the residual block on MNIST?
 
     convarium run memory_vs_residual        10 seeds, 20 runs of 10 epochs
-    cost        not measured yet
+    cost        about 28 min
+                (estimated from the first steps, on one core of an AMD EPYC that had other work too)
     measured    not run yet
 
 The memory-blog (2024) draws both curves and states no number: the memory network is on a par with the residual one

@@ -1,7 +1,8 @@
 """Does SGD suit ResNet better than AdamW, though it starts worse?
 
     convarium run optimizers                5 seeds, 10 runs of 180 epochs on CIFAR-10
-    cost        not measured yet: wants a GPU
+    cost        about 4.5 days, so that it wants a GPU
+                (estimated from the first steps, on one core of an AMD EPYC that had other work too)
     measured    not run yet
 
 UvA tutorial 5 says so of ResNet and prints no run with AdamW; its settings of GoogLeNet and DenseNet (rate 0.001, no

@@ -1,7 +1,8 @@
 """Does the shortcut matter in a residual network of three blocks?
 
     convarium run shortcut_ablation         5 seeds, 10 runs of 10 epochs
-    cost        not measured yet
+    cost        about 1 h 55 min, half of it shared with `activations`
+                (estimated from the first steps, on one core of an AMD EPYC that had other work too)
     measured    not run yet
 
 The course report took the shortcut out and saw little change, which it puts down to the small depth. It prints no

@@ -1,7 +1,8 @@
 """GoogLeNet, ResNet, pre-activation ResNet and DenseNet of a quarter million parameters on CIFAR-10: which is best?
 
     convarium run tutorial5                 5 seeds, 20 runs of 180 epochs
-    cost        not measured yet: wants a GPU
+    cost        about 25 days on a CPU, so that it wants a GPU
+                (estimated from the first steps, on one core of an AMD EPYC that had other work too)
     measured    not run yet
 
 The closing table of UvA Deep Learning tutorial 5, one run a network, its weights chosen by validation accuracy. The
