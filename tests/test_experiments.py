@@ -316,6 +316,21 @@ def test_the_guides_experiment_runs_reduced_and_every_line_says_so(tmp_path, cap
     assert "all in the store" in shown.err
 
 
+def test_class_tables_count_classes_that_were_never_right_and_leave_out_what_cannot_be_compared():
+    recipe = Recipe(dataset="mnist")
+    other = dataclasses.replace(recipe, learning_rate=0.1)
+    first = [run(dataclasses.replace(recipe, seed=s), 0.6, validation=0.9, per_class=(0.2 * s, 1.0)) for s in (0, 1)]
+    shifted = run(dataclasses.replace(other, seed=7), 0.9)  # the same network, but no seed in common
+    table, *differences = panels(study(shows=("classes",)), compare_runs([*first, shifted], by="learning_rate"))
+    assert table.rows[0][:2] == ("zero", "10.00")
+    assert differences == []
+    made = [run(dataclasses.replace(other, seed=s), 0.9, per_class=(0.8 + 0.01 * s, 1.0)) for s in (0, 1)]
+    _, fixed = panels(study(shows=("classes",)), compare_runs([*first, *made], by="learning_rate"))
+    assert fixed.title.startswith("learning_rate=0.1 minus learning_rate=0.01 class by class")
+    assert fixed.rows[0][:2] == ("zero", "70.50")
+    assert fixed.rows[1][1:] == ("0.00", "–", "undecided")
+
+
 def test_labels_of_every_kind_are_rows_of_the_study():
     for one in EXPERIMENTS.values():
         for claim in one.claims.values():

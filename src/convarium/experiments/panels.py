@@ -11,6 +11,7 @@ from scipy import stats
 from convarium.claims.judging import leading_classes
 from convarium.comparison import Comparison, Row, class_differences, metric_of, status, words
 from convarium.data import load_data
+from convarium.errors import ConvariumError
 from convarium.experiments.gradients import layer_gradients
 from convarium.statistics import LEVEL
 from convarium.study import Study
@@ -47,8 +48,9 @@ def _classes(comparison: Comparison) -> Panel:
     names = list(scored[0][1][0].per_class) if scored else []
 
     def mean(row: Row, name: str) -> str:
-        found = [value for run in row.trained if run.outcome.test and (value := run.outcome.test.per_class[name])]
-        return f"{100 * fmean(found):.2f}" if found else "–"
+        found = [run.outcome.test.per_class[name] for run in row.trained if run.outcome.test]
+        known = [value for value in found if value is not None]
+        return f"{100 * fmean(known):.2f}" if known else "–"
 
     rows = tuple((name, *(mean(row, name) for row, _ in scored)) for name in names)
     return Panel("Test accuracy class by class, %", ("class", *(row.label for row, _ in scored)), rows)
@@ -60,9 +62,12 @@ def _fixed(comparison: Comparison) -> Iterator[Panel]:
     if against is None or not against.trained:
         return
     for row in comparison.rows:
-        if row is against or not row.trained:
+        if row is against:
             continue
-        frame = class_differences(comparison, row.label, against.label)
+        try:
+            frame = class_differences(comparison, row.label, against.label)
+        except ConvariumError:  # no trained run, or no seed in common: the verdicts say so already
+            continue
         lines = []
         for record in frame.to_dict("records"):
             low, high = record["low"], record["high"]
