@@ -249,7 +249,13 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path):
         "--store",
         tmp_path,
     ]
-    going = subprocess.Popen(list(map(str, argv)), stderr=subprocess.PIPE, text=True)
+    going = subprocess.Popen(
+        list(map(str, argv)),
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job is started with Ctrl-C ignored, and so would be all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("runs/*/outcome.json")):
         assert time.monotonic() < deadline, "no run finished within two minutes"

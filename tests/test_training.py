@@ -233,8 +233,8 @@ def test_cuda_where_there_is_none(splits):
 
 
 def test_resizing_reaches_the_network():
-    splits = few(load_data("digits", validation=40, resize=32), 64)
-    outcome = fit(dataclasses.replace(SMALL, resize=32, epochs=1), splits, device="cpu")
+    splits = few(load_data("digits", validation=40, resize=48), 64)
+    outcome = fit(dataclasses.replace(SMALL, resize=48, epochs=1), splits, device="cpu")
     assert (
         outcome.cost.flops
         > fit(dataclasses.replace(SMALL, epochs=1), few(load_data("digits"), 64), device="cpu").cost.flops
