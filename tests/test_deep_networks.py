@@ -100,6 +100,11 @@ def test_networks_take_any_images(model, image):
     assert on_meta(model, image)(batch).shape == (2, image.classes)
 
 
+def test_a_depth_that_would_fill_the_memory_is_refused_at_once():
+    with pytest.raises(SpecError, match="depth 200000000 of resnet is out of range: expected at most 10000"):
+        build_model("resnet(depth=200000000)", ImageSpec(3, 32, 32, 10))
+
+
 @pytest.mark.parametrize(
     ("model", "nearest"),
     [

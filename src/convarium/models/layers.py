@@ -141,13 +141,19 @@ class PaddedIdentity(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
 
 
+DEEPEST = 10_000
+
+
 def repeats(name: str, depth: int, *, step: int, offset: int) -> int:
     """How often a network of this depth repeats: n ≥ 1 in depth = step·n + offset.
 
     Raises:
-        SpecError: no n gives that depth; names the nearest that work.
+        SpecError: no n gives that depth; names the nearest that work. Or it is far beyond the deepest ever trained,
+            ResNet-1202, and would fill the memory with layers.
     """
     n, rest = divmod(depth - offset, step)
+    if depth > DEEPEST:
+        raise SpecError(f"depth {depth} of {name} is out of range", expected=f"at most {DEEPEST}")
     if rest or n < 1:
         near = sorted({step * max(k, 1) + offset for k in (n, n + 1)})
         raise SpecError(
