@@ -24,9 +24,10 @@ from convarium.planning import Plan, duration, plan_study, reduced, reseeded, te
 from convarium.recipe import Recipe
 from convarium.records import ImageSpec, Scores
 from convarium.run_files import read_predicted, write_predicted
+from convarium.running import check_recipe
+from convarium.running import run as run_study
 from convarium.store import Store
-from convarium.study import Study, check_recipe, compare_study, grid, judge_study, with_seeds
-from convarium.study import run as run_study
+from convarium.study import Study, compare_study, grid, judge_study, with_seeds
 from made_runs import epoch, run
 
 GUIDE = Path(__file__).parent.parent / "docs" / "add-an-experiment.md"

@@ -10,8 +10,9 @@ import pytest
 from convarium.errors import DataError, RecipeError, StoreError
 from convarium.recipe import Recipe
 from convarium.run_files import read_history
+from convarium.running import run, train_one
 from convarium.store import Store
-from convarium.study import Study, compare_study, grid, run, train_one
+from convarium.study import Study, compare_study, grid
 
 BASE = Recipe(model="lenet", epochs=1, batch_size=128)
 TWO = ["lenet", "lenet(pool='avg')"]
@@ -177,7 +178,7 @@ def test_killed_in_the_middle_and_started_again_it_gives_the_same_bits(tmp_path)
     """The process is killed with SIGKILL between two checkpoints; a second one goes on from the first's."""
     code = (
         "import sys; from convarium.training import loop; loop.CHECKPOINT_SECONDS = 0.0\n"
-        "from convarium import Recipe, Store\nfrom convarium.study import train_one\n"
+        "from convarium import Recipe, Store\nfrom convarium.running import train_one\n"
         "train_one(Recipe(model='lenet', epochs=12, batch_size=128, momentum=0.9), Store(sys.argv[1]), device='cpu')\n"
     )
 

@@ -14,8 +14,9 @@ from convarium.errors import ConvariumError
 from convarium.recipe import Recipe
 from convarium.recipe_presets import recipe_preset
 from convarium.records import ImageSpec, Outcome, Scores
+from convarium.running import run
 from convarium.store import Store
-from convarium.study import Study, grid, run
+from convarium.study import Study, grid
 from convarium.training import fit
 
 __all__ = [

@@ -17,9 +17,10 @@ from convarium.data import load_data
 from convarium.data.images import Splits
 from convarium.errors import RecipeError, StoreError
 from convarium.recipe import Recipe
+from convarium.running import check_recipe
 from convarium.statistics import smallest_difference
 from convarium.store import Store, StoredRun
-from convarium.study import Study, check_recipe, with_seeds
+from convarium.study import Study, with_seeds
 from convarium.training import Progress, fit
 from convarium.training.scoring import pick_device
 
@@ -59,7 +60,7 @@ def plan_study(
     """Counts a study's runs and times what is missing of it; trains nothing to the end and writes nothing.
 
     Args:
-        study, store, only, device, data_dir: as for `convarium.study.run`.
+        study, store, only, device, data_dir: as for `convarium.running.run`.
 
     Raises:
         ConvariumError: a recipe that does not fit its data.

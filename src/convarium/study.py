@@ -1,37 +1,18 @@
-"""A study: a question, its recipes, and how they are carried out into a store and compared."""
+"""A study: a question, the recipes that answer it, and how their stored runs are compared and judged."""
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
-from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
-from convarium.building import build_model, check_image, resolve
 from convarium.claims import Claim, Verdict, judge, labels_of
 from convarium.comparison import Comparison, compare_runs, metric_of
 from convarium.comparison.rows import label
-from convarium.cost import environment
-from convarium.data import load_data
-from convarium.data.images import Splits
 from convarium.errors import RecipeError, SpecError, StoreError
-from convarium.events import event_log
 from convarium.recipe import Recipe
-from convarium.records import Epoch, Outcome
-from convarium.run_files import write_history, write_predicted
 from convarium.spec import unknown
-from convarium.store import Store, StoredRun, StudyRecord
-from convarium.training import Progress, fit, fit_stack
-from convarium.training.loop import check_batches
-from convarium.training.scoring import pick_device
-from convarium.training.stack import plan_stacks, stacking_pays
-
-WORTH_A_HINT = 4
-"""Runs that must fit into one stack before it is proposed."""
+from convarium.store import Store, StudyRecord
 
 Panel = Literal["classes", "spread", "predicted", "gradients"]
 
@@ -112,28 +93,6 @@ class Study:
         return {n: v for n, v in every[0].items() if n not in varied and all(other[n] == v for other in every)}
 
 
-@dataclass(frozen=True)
-class StudyProgress:
-    """What a running study tells: which run it is at, and what `fit` says of it, or a notice for people."""
-
-    number: int
-    total: int
-    recipe: Recipe
-    training: Progress | None = None
-    finished: StoredRun | None = None
-    trained_now: bool = True
-    notice: str | None = None
-
-
-@dataclass(frozen=True)
-class _Planned:
-    """One run of a study."""
-
-    recipe: Recipe
-    key: str
-    splits: Splits
-
-
 def grid(base: Recipe, **axes: Iterable[Any]) -> tuple[Recipe, ...]:
     """Every combination of the axes' values, put into `base`; the last axis varies fastest.
 
@@ -157,92 +116,6 @@ def with_seeds(bases: Iterable[Recipe], seeds: Iterable[int]) -> tuple[Recipe, .
     """Every base with every seed; all bases of one seed come first, so that a study broken off is balanced."""
     each = tuple(bases)
     return tuple(dataclasses.replace(base, seed=seed) for seed in seeds for base in each)
-
-
-def run(
-    study: Study,
-    store: Store,
-    *,
-    only: Sequence[Any] | None = None,
-    stack: bool = False,
-    device: torch.device | str | None = None,
-    data_dir: Path | None = None,
-    progress: Callable[[StudyProgress], None] | None = None,
-) -> Comparison:
-    """Trains what is missing of a study, one run after another in this process, and compares.
-
-    Nothing is trained or written before every recipe is known to fit its data.
-
-    Args:
-        study: what to run. A study of this name that the store already has is extended by new seeds and networks.
-        store: where runs lie; finished ones are not trained again, whichever study they were trained for.
-        only: the compared values that are trained now; None: all. The others stay planned.
-        stack: train runs of one network that differ in seed, learning rate, weight decay or momentum alone as one
-            stacked model. Which ones is written down in the study first, and they stay together: a stack of which runs
-            are missing is trained whole again, for the same bits.
-        device: as for `fit`.
-        data_dir: where to look for data sets first.
-        progress: called often; whatever it raises, KeyboardInterrupt above all, ends the study with what is finished
-            kept.
-
-    Raises:
-        ConvariumError: a recipe that does not fit its data, or a study of this name with another base recipe.
-    """
-    tell, device = progress or (lambda _: None), pick_device(device)
-    load = cache(partial(load_data, data_dir=data_dir))
-    of = [load(recipe.dataset, validation=recipe.validation, resize=recipe.resize) for recipe in study.recipes]
-    for recipe, splits in zip(study.recipes, of, strict=True):
-        check_recipe(recipe, splits)
-    plan = [_Planned(r, r.key(splits.digest), splits) for r, splits in zip(study.recipes, of, strict=True)]
-    record = _record(study, [planned.key for planned in plan], store)
-    wanted = [planned for planned in plan if only is None or getattr(planned.recipe, study.compare) in only]
-    if stack:
-        at = [StudyProgress(1, len(wanted), planned.recipe) for planned in wanted]
-        done = [_finished(store, p.recipe, p.key, here, tell) for p, here in zip(wanted, at, strict=True)]
-        missing = [p.key for p, run_before in zip(wanted, done, strict=True) if run_before is None]
-        record = dataclasses.replace(record, stacks=_stacks(wanted, missing, record))
-    store.save_study(record)
-    worth = {} if stack else _worth_stacking(wanted, device)
-    graphs: set[str] = set()
-    number = 1
-    for unit in _units(wanted, record if stack else None):
-        at = [StudyProgress(n, len(wanted), planned.recipe) for n, planned in enumerate(unit, start=number)]
-        number += len(unit)
-        done = [_finished(store, p.recipe, p.key, here, tell) for p, here in zip(unit, at, strict=True)]
-        now: Sequence[StoredRun | None] = done
-        if None in done:
-            if unit[0].key in worth:
-                tell(dataclasses.replace(at[0], notice=worth.pop(unit[0].key)))
-                worth.clear()
-            now = _train(unit, done, store, device, at, tell, with_graph=unit[0].recipe.model not in graphs)
-        for here, before, run_now in zip(at, done, now, strict=True):
-            tell(dataclasses.replace(here, finished=run_now, trained_now=before is None))
-        graphs.add(unit[0].recipe.model)
-    return compare_study(record, store)
-
-
-def train_one(
-    recipe: Recipe,
-    store: Store,
-    *,
-    device: torch.device | str | None = None,
-    data_dir: Path | None = None,
-    progress: Callable[[StudyProgress], None] | None = None,
-) -> StoredRun:
-    """One run into the store; if the store has it already, nothing is trained.
-
-    Raises:
-        ConvariumError: the recipe does not fit its data.
-    """
-    tell, device = progress or (lambda _: None), pick_device(device)
-    splits = load_data(recipe.dataset, data_dir=data_dir, validation=recipe.validation, resize=recipe.resize)
-    check_recipe(recipe, splits)
-    key, at = recipe.key(splits.digest), StudyProgress(1, 1, recipe)
-    done = _finished(store, recipe, key, at, tell)
-    if done is not None:
-        tell(dataclasses.replace(at, finished=done, trained_now=False))
-        return done
-    return _train([_Planned(recipe, key, splits)], [None], store, device, [at], tell, with_graph=True)[0]
 
 
 def judge_study(study: Study, comparison: Comparison) -> dict[str, Verdict]:
@@ -289,158 +162,3 @@ def compare_study(record: StudyRecord, store: Store) -> Comparison:
         added = len(record.keys) - record.planned
         notes.append(f"The study was planned with {record.planned} runs; {added} were added afterwards.")
     return dataclasses.replace(comparison, notes=tuple(notes))
-
-
-def check_recipe(recipe: Recipe, splits: Splits) -> None:
-    """Refuses, before anything is trained, a recipe that does not fit its data.
-
-    Raises:
-        RecipeError, ImageSizeError: a batch, a selection or an image size that cannot be.
-    """
-    check_batches(recipe, splits)
-    check_image(resolve(recipe.model), splits.train.spec)
-
-
-def _record(study: Study, keys: Sequence[str], store: Store) -> StudyRecord:
-    base = study.base
-    found = store.find_study(study.name)
-    if found is None:
-        first = study.values[0] if study.baseline is None else study.baseline
-        n = len(keys)
-        settings = (study.compare, first, base, tuple(keys), n, study.command, study.metric)
-        return StudyRecord(study.name, study.question, *settings)
-    was, now = ({"compare": r.compare, **r.base} for r in (found, study))
-    differing = [n for n in {**was, **now} if was.get(n) != now.get(n)]
-    if differing:
-        name = differing[0]
-        raise StoreError(
-            f"study {study.name!r} exists with another base recipe: "
-            f"{name} was {was.get(name)!r} and is now {now.get(name)!r}",
-            hint="choose another --name; more seeds or networks extend a study, other settings do not",
-        )
-    together = tuple(dict.fromkeys((*found.keys, *keys)))
-    return dataclasses.replace(
-        found,
-        keys=together,
-        baseline=found.baseline if study.baseline is None else study.baseline,
-        command=study.command,
-        metric=study.metric,
-    )
-
-
-def _finished(
-    store: Store, recipe: Recipe, key: str, at: StudyProgress, tell: Callable[[StudyProgress], None]
-) -> StoredRun | None:
-    """The run if it is there and whole. A damaged one is set aside; a failed one is tried again."""
-    try:
-        found = store.find(recipe, key)
-    except StoreError as error:
-        aside = store.set_aside(store.folder(recipe, key))
-        tell(dataclasses.replace(at, notice=f"{error.wrong}; set aside as {aside.name} and trained again"))
-        return None
-    return found if found and found.outcome.status != "failed" else None
-
-
-def _stacks(wanted: Sequence[_Planned], missing: Iterable[str], record: StudyRecord) -> tuple[tuple[str, ...], ...]:
-    """The study's stacks: those it has and that are wanted whole, and new ones of the other runs that are missing."""
-    there = {planned.key: planned.recipe for planned in reversed(wanted)}
-    kept = tuple(keys for keys in record.stacks if all(key in there for key in keys))
-    taken = {key for keys in kept for key in keys}
-    free = {there[key]: key for key in missing if key not in taken}
-    return (*kept, *(tuple(free[recipe] for recipe in stack) for stack in plan_stacks(list(free))))
-
-
-def _units(wanted: Sequence[_Planned], record: StudyRecord | None) -> list[list[_Planned]]:
-    """What is trained together: the record's stacks, each in the place of its first run, and single runs."""
-    stack_of = {key: keys for keys in (record.stacks if record else ()) for key in keys}
-    of_key = {planned.key: planned for planned in reversed(wanted)}
-    units, placed = [], set()
-    for planned in wanted:
-        keys = stack_of.get(planned.key)
-        if keys is None or planned is not of_key[planned.key]:
-            units.append([planned])
-        elif keys not in placed:
-            placed.add(keys)
-            units.append([of_key[key] for key in keys])
-    return units
-
-
-def _train(
-    unit: Sequence[_Planned],
-    done: Sequence[StoredRun | None],
-    store: Store,
-    device: torch.device,
-    at: Sequence[StudyProgress],
-    tell: Callable[[StudyProgress], None],
-    *,
-    with_graph: bool,
-) -> list[StoredRun]:
-    """Trains one run, or a whole stack; of a stack only what is not `done` is written."""
-    paths = [store.folder(planned.recipe, planned.key) for planned in unit]
-    missing = [m for m, run_before in enumerate(done) if run_before is None]
-    histories: dict[int, tuple[Epoch, ...]] = dict.fromkeys(missing, ())
-    splits = unit[0].splits
-    with ExitStack() as locks:
-        for m in missing:
-            locks.enter_context(store.lock(paths[m]))
-            store.begin(unit[m].recipe, unit[m].key)
-        with ExitStack() as opened:
-            events = {m: opened.enter_context(event_log(paths[m])) for m in missing}
-            if with_graph:
-                events[missing[0]].graph(build_model(unit[0].recipe.model, splits.train.spec), splits.train.spec)
-
-            def listen(member: int, training: Progress) -> None:
-                if member in events and training.history and training.step_loss is not None:
-                    assert training.step_accuracy is not None
-                    histories[member] = training.history
-                    write_history(paths[member], training.history)
-                    if training.test_predicted is not None:
-                        write_predicted(paths[member], len(training.history), training.test_predicted)
-                    losses, accuracies = training.step_loss.tolist(), training.step_accuracy.tolist()
-                    events[member].epoch(training.history[-1], losses, accuracies)
-                tell(dataclasses.replace(at[0], recipe=unit[member].recipe, training=training))
-
-            recipes, folder = [planned.recipe for planned in unit], paths[missing[0]]
-            try:
-                if len(unit) == 1:
-                    outcomes = [fit(recipes[0], splits, device=device, folder=folder, progress=partial(listen, 0))]
-                else:
-                    tell(dataclasses.replace(at[0], notice=_stack_notice(unit, device)))
-                    outcomes = fit_stack(recipes, splits, device=device, folder=folder, progress=listen)
-            except (RuntimeError, MemoryError) as error:
-                message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-                outcomes = [
-                    Outcome("failed", histories.get(m, ()), environment(device), message=message)
-                    for m in range(len(unit))
-                ]
-                way_out = "" if len(unit) == 1 else "; without --stack they train one by one"
-                who = "the run" if len(unit) == 1 else f"the stack of {len(unit)} runs"
-                tell(dataclasses.replace(at[0], notice=f"{who} failed: {message}{way_out}"))
-            for m, log in events.items():
-                log.finish(recipes[m], outcomes[m])
-        # The folder with the checkpoint comes last, so that a stack cut off in between can still go on from it.
-        finished = {m: store.finish(paths[m], outcomes[m]) for m in reversed(missing)}
-    return [run_before or finished[m] for m, run_before in enumerate(done)]
-
-
-def _stack_notice(unit: Sequence[_Planned], device: torch.device) -> str:
-    model = unit[0].recipe.model
-    told = f"{len(unit)} runs of {model} train as one stack"
-    if _pays(unit[0], device) is False:
-        told += "; its convolutions are slower so on a CPU than one run after another"
-    return told
-
-
-def _worth_stacking(wanted: Sequence[_Planned], device: torch.device) -> dict[str, str]:
-    """A hint for each run that would train faster in a stack, by its key."""
-    of = {planned.recipe: planned for planned in reversed(wanted)}
-    return {
-        of[recipe].key: f"--stack trains {len(stack)} runs of {recipe.model} as one, which is faster here"
-        for stack in plan_stacks(list(of))
-        if len(stack) >= WORTH_A_HINT and _pays(of[stack[0]], device)
-        for recipe in stack
-    }
-
-
-def _pays(planned: _Planned, device: torch.device) -> bool | None:
-    return stacking_pays(build_model(planned.recipe.model, planned.splits.train.spec), device)

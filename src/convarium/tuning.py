@@ -16,8 +16,9 @@ import torch
 from convarium.comparison import METRICS
 from convarium.errors import RecipeError
 from convarium.recipe import Recipe
+from convarium.running import StudyProgress, run
 from convarium.store import Store
-from convarium.study import Study, StudyProgress, grid, run
+from convarium.study import Study, grid
 
 TUNING_SEEDS = (1_000_000, 1_000_001)
 """Far from the seeds 0, 1, … of a comparison, so that no run both chooses a rate and is judged by it."""
@@ -62,7 +63,7 @@ def tune(
         store: where the tuning runs lie too; what is finished is not trained again.
         seeds: of the tuning runs.
         factors: of the recipe's own rate, ascending.
-        device, data_dir, progress: as for `convarium.study.run`.
+        device, data_dir, progress: as for `convarium.running.run`.
 
     Raises:
         RecipeError: the study compares learning rates, a tuning seed is one of its own, or there are no factors.

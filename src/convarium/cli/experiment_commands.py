@@ -18,9 +18,9 @@ from convarium.comparison import as_json as comparison_as_json
 from convarium.errors import ConvariumError
 from convarium.planning import plan_study, reduced, reseeded, tell_plan, tell_reduction
 from convarium.report import as_rich
+from convarium.running import run as run_study
 from convarium.store import Store
 from convarium.study import judge_study
-from convarium.study import run as run_study
 
 ExperimentArgument = Annotated[str, arg(metavar="EXPERIMENT")]
 QuickFlag = Annotated[bool, arg(help="a reduced version within minutes: shows how it works, answers nothing")]

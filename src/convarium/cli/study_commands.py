@@ -22,10 +22,11 @@ from convarium.recipe import Recipe
 from convarium.recipe_presets import RECIPES, recipe_preset
 from convarium.records import Scores
 from convarium.report import as_csv, as_latex, as_markdown, as_rich, save_figures
+from convarium.running import run, train_one
 from convarium.spec import parse
 from convarium.statistics import smallest_difference
 from convarium.store import Store
-from convarium.study import Study, compare_study, grid, run, train_one
+from convarium.study import Study, compare_study, grid
 from convarium.training import evaluate as evaluate_network
 from convarium.weights import load_weights
 

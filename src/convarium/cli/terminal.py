@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from convarium.study import StudyProgress
+from convarium.running import StudyProgress
 
 OUT = Console(highlight=False, soft_wrap=False)
 ERR = Console(stderr=True, highlight=False)
