@@ -114,7 +114,9 @@ def check_batches(recipe: Recipe, splits: Splits) -> None:
 
     Raises:
         RecipeError: a batch larger than the training split, or a selection without validation images.
+        SpecError: a normalisation of three channels for images with one.
     """
+    normalisation(recipe.normalize, splits)
     if recipe.batch_size > len(splits.train):
         raise RecipeError(
             f"batch_size {recipe.batch_size} exceeds the {len(splits.train)} training images of {recipe.dataset}",

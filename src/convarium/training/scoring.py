@@ -51,7 +51,7 @@ def pick_device(device: torch.device | str | None) -> torch.device:
     """The device asked for, or the best there is.
 
     Raises:
-        RecipeError: no such device here.
+        RecipeError: no such device here, or one on which Convarium does not train.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -59,6 +59,8 @@ def pick_device(device: torch.device | str | None) -> torch.device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise RecipeError(f"unknown device {device!r}", hint="use cpu, cuda or cuda:0") from error
+    if chosen.type not in ("cpu", "cuda"):
+        raise RecipeError(f"Convarium does not train on {device!r}", hint="use cpu, cuda or cuda:0")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise RecipeError("there is no CUDA device here", hint="use --device cpu")
     return chosen

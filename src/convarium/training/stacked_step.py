@@ -130,7 +130,10 @@ class _MembersDropout(nn.Module):
 
 
 class _Dropped(torch.autograd.Function):
-    """What `torch.vmap` is to do for all members at once, since it has no generator of its own for each."""
+    """What `torch.vmap` does for all members at once, since it has no generator of its own for each.
+
+    Outside of it, where `forward` would be called, a stack never computes.
+    """
 
     @staticmethod
     def forward(x: Tensor, p: float, generators: Iterable[torch.Generator]) -> Tensor:
