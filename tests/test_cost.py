@@ -107,6 +107,23 @@ def test_counting_changes_nothing():
     assert network.training
 
 
+def test_a_layer_that_stands_in_two_places_keeps_its_weights_and_counts_twice():
+    twice = nn.Linear(10, 10)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 10), twice, nn.ReLU(), twice)
+    assert cost.count_macs(network, DIGITS) == 28 * 28 * 10 + 2 * 10 * 10
+    assert {tensor.device.type for tensor in network.state_dict().values()} == {"cpu"}
+
+
+def test_a_network_that_looks_at_values_is_counted_too():
+    class Looks(nn.Linear):
+        def forward(self, x):
+            x = x.flatten(1)
+            return super().forward(-x if x.mean().item() > 1 else x)
+
+    network = Looks(28 * 28, 10)
+    assert cost.count_macs(network, DIGITS) == cost.layer_costs(network, DIGITS).flops // 2 == 28 * 28 * 10
+
+
 def test_parameters_are_trainable_numbers_and_shared_ones_count_once():
     network = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False), nn.BatchNorm1d(4))
     assert cost.count_parameters(network) == 16 + 16 + 8

@@ -16,7 +16,7 @@ from functools import cache
 from importlib import metadata
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -53,9 +53,10 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_flops(network: nn.Module, image: ImageSpec) -> int:
-    """Floating-point operations of one image's forward pass, run on the meta device: nothing is computed or changed."""
+    """Floating-point operations of one image's forward pass over stand-ins: the network stays as it is."""
+    device = _stand_in_device(network, image)
     with FlopCounterMode(display=False) as counter:
-        _run_on_meta(network, image)
+        _run_once(network, image, device)
     return int(counter.get_total_flops())
 
 
@@ -71,6 +72,7 @@ def layer_costs(network: nn.Module, image: ImageSpec) -> Layer:
     block's own name; a layer that is never called but has parameters stands at the end of the root. So the figures of
     the layers without children add up to the network's.
     """
+    device = _stand_in_device(network, image)
     names = {module: name for name, module in network.named_modules()}
     own: dict[nn.Module, int] = {}
     counted: set[nn.Parameter] = set()
@@ -102,7 +104,7 @@ def layer_costs(network: nn.Module, image: ImageSpec) -> Layer:
     handles += [module.register_forward_hook(leave) for module in network.modules()]
     try:
         with counter:
-            _run_on_meta(network, image)
+            _run_once(network, image, device)
     finally:
         for handle in handles:
             handle.remove()
@@ -195,15 +197,30 @@ def commit() -> str | None:
         return None
 
 
-def _run_on_meta(network: nn.Module, image: ImageSpec) -> None:
+def _stand_in_device(network: nn.Module, image: ImageSpec) -> Literal["meta", "cpu"]:
+    """Where one image can be run: on the meta device, which computes nothing, unless the network looks at values."""
+    try:
+        _run_once(network, image, "meta")
+    except RuntimeError:
+        return "cpu"
+    return "meta"
+
+
+def _run_once(network: nn.Module, image: ImageSpec, device: Literal["meta", "cpu"]) -> None:
     """One image's forward pass in evaluation mode, over stand-ins of all tensors; the network stays as it is."""
-    tensors = chain(network.named_parameters(), network.named_buffers())
-    shadow = {name: tensor.detach().to("meta") for name, tensor in tensors}
+    # Module by module and not tied, because `functional_call` does not give back a layer that stands in two places.
+    shadow = {
+        f"{path}.{name}".removeprefix("."): torch.zeros_like(tensor, device=device, requires_grad=False)
+        for path, module in network.named_modules()
+        for name, tensor in chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False))
+    }
+    dtype = next((parameter.dtype for parameter in network.parameters()), None)
     modes = [(module, module.training) for module in network.modules()]
     network.eval()  # a batch norm in training mode refuses a single image of 1×1 pixels
     try:
-        with torch.device("meta"), torch.no_grad():
-            torch.func.functional_call(network, shadow, torch.zeros(1, image.channels, image.height, image.width))
+        with torch.device(device), torch.no_grad():
+            batch = torch.zeros(1, image.channels, image.height, image.width, dtype=dtype)
+            torch.func.functional_call(network, shadow, batch, tie_weights=False)
     finally:
         for module, mode in modes:
             module.training = mode
