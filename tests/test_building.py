@@ -263,6 +263,7 @@ def test_the_digest_follows_the_source_and_built_in_networks_have_none(folder):
         (None, "absent:net", "cannot import 'absent' for model absent:net; run from the folder that holds it, or"),
         (None, "absent.part:net", "cannot import 'absent' for model absent.part:net; run from the folder that"),
         ("import absent", "mine:net", "cannot import 'absent' for model mine:net; mine needs it: install it"),
+        ("raise SystemExit(3)", "mine:net", "mine:net fails at mine.py:1: SystemExit: 3"),
         ("from torch import no_such_name", "mine:net", "mine:net fails at mine.py:1: ImportError: cannot import name"),
         ("x = 1\ny = 1 / 0", "mine:net", "mine:net fails at mine.py:2: ZeroDivisionError: division by zero"),
         ("def net(:\n    pass", "mine:net", "mine:net fails at mine.py:1: SyntaxError: "),
@@ -292,8 +293,12 @@ def test_a_users_module_that_is_no_factory_is_refused_in_one_line(folder, source
         ("return undefined", SpecError, "mine:net fails at mine.py:5: NameError: name 'undefined' is not defined"),
         ("return nn.Linear('a', 2)", SpecError, "mine:net fails at mine.py:5: TypeError: "),
         ("raise ValueError('no width of 3')", SpecError, "cannot build mine:net: no width of 3"),
-        ("return nn.Flatten()", SpecError, "mine:net returns (n, 64): expected (n, 10)"),
-        ("return nn.Identity()", SpecError, "mine:net returns (n, 1, 8, 8): expected (n, 10)"),
+        ("return nn.Flatten()", SpecError, "mine:net has nothing to train: expected a network with trainable"),
+        ("return nn.LazyLinear(10)", SpecError, "mine:net has lazy layers; give them their sizes"),
+        ("raise SystemExit(3)", SpecError, "mine:net fails at mine.py:5: SystemExit: 3"),
+        ("return net(spec)", SpecError, "mine:net fails at mine.py:5: RecursionError: "),
+        ("return nn.Sequential(nn.Flatten(), nn.Linear(64, 7))", SpecError, "mine:net returns (n, 7): expected (n, 10"),
+        ("return nn.Conv2d(1, 1, 1)", SpecError, "mine:net returns (n, 1, 8, 8): expected (n, 10)"),
         ("return Returns(lambda x: (x, x))", SpecError, "mine:net returns tuple: expected one tensor of logits"),
         ("return Returns(lambda x: x.no_such)", SpecError, "mine:net fails at mine.py:5: AttributeError: "),
         ("return Returns(lambda x: x.view(3, 5))", ImageSizeError,
@@ -312,7 +317,7 @@ def test_a_users_factory_that_fails_is_told_where_and_how(folder, body, kind, me
         f"""\
 from torch import nn
 class Returns(nn.Module):
-    def __init__(self, f): super().__init__(); self.forward = f
+    def __init__(self, f): super().__init__(); self.forward, self.weight = f, nn.Linear(1, 1).weight
 def net(spec):
     {body}
 """,

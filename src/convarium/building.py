@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from convarium.errors import ConvariumError, ImageSizeError, SpecError
 from convarium.factories import blame, checked_options, load_factory, source_digest
@@ -54,7 +55,7 @@ class Resolved:
             raise
         except ValueError as error:  # PyTorch's own check of a value, such as dropout=2.0
             raise SpecError(f"cannot build {self.canonical}: {error}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if isinstance(error, RuntimeError) and "allocate" in str(error):  # PyTorch's word on every device
                 hint = "make it narrower, or the images smaller"
                 raise SpecError(f"{self.canonical} does not fit in memory", hint=hint) from error
@@ -63,6 +64,11 @@ class Resolved:
             raise blame(self.name, error) from error
         if not isinstance(network, nn.Module):
             raise SpecError(f"{self.name} returned {type(network).__name__}", expected="an nn.Module")
+        if any(isinstance(parameter, UninitializedParameter) for parameter in network.parameters()):
+            hint = "give them their sizes: weights are drawn before an image is seen"
+            raise SpecError(f"{self.name} has lazy layers", hint=hint)
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise SpecError(f"{self.name} has nothing to train", expected="a network with trainable parameters")
         return network
 
 

@@ -62,11 +62,11 @@ def _load_module(name: str, module_name: str) -> ModuleType:
         else:
             hint = f"{module_name} needs it: install it"
         raise SpecError(f"cannot import {missing!r} for model {name}", hint=hint) from error
-    except Exception as error:  # whatever stands in the user's file
+    except (Exception, SystemExit) as error:  # whatever stands in the user's file
         raise blame(name, error) from error
 
 
-def blame(name: str, error: Exception) -> ConvariumError:
+def blame(name: str, error: Exception | SystemExit) -> ConvariumError:
     """The error for a user's factory or network that failed: where, and with what.
 
     PyTorch says by a RuntimeError that shapes do not fit, which another size may mend.
@@ -77,7 +77,8 @@ def blame(name: str, error: Exception) -> ConvariumError:
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_USERS)]
         file, line = (own or frames)[-1].filename, (own or frames)[-1].lineno
-    kind = ImageSizeError if isinstance(error, RuntimeError) else SpecError
+    of_shapes = isinstance(error, RuntimeError) and not isinstance(error, RecursionError)
+    kind = ImageSizeError if of_shapes else SpecError
     said = (str(error).splitlines() or [""])[0]
     return kind(f"{name} fails at {Path(file).name}:{line}: {type(error).__name__}: {said}")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from convarium.errors import SpecError
 
-_FORM = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:-]*)(?:@(?P<tag>[\w.-]+))?\s*(?:\((?P<body>.*)\))?\s*", re.DOTALL)
+_FORM = re.compile(r"\s*(?P<name>[^\W\d][\w.:-]*)(?:@(?P<tag>[\w.-]+))?\s*(?:\((?P<body>.*)\))?\s*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,8 @@ def _from_call(node: ast.expr, text: str) -> Spec:
 def _literal(node: ast.expr, text: str) -> Any:
     try:
         return _plain(ast.literal_eval(node))
+    except OverflowError as error:
+        raise SpecError(f"a number in {text!r} is too large", hint="write a finite one") from error
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         raise SpecError(
             f"{ast.unparse(node)!r} in {text!r} is not a literal",
@@ -132,5 +134,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(map(_plain, value))
     if isinstance(value, float) and math.isinf(value):
-        raise ValueError("infinite")
+        raise OverflowError(value)
     return value

@@ -36,7 +36,7 @@ def find_study(name: str) -> Study:
         spec.loader.exec_module(module)
     except ConvariumError:
         raise
-    except Exception as error:  # whatever stands in the user's file
+    except (Exception, SystemExit) as error:  # whatever stands in the user's file
         raise blame(name, error) from error
     finally:
         sys.dont_write_bytecode = writing
