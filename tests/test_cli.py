@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,10 @@ def test_help_fits_one_screen_and_names_every_command(call):
     assert len(out.splitlines()) <= 40
     assert all(name in out for name in COMMANDS)
     assert call()[1] == out
+
+
+def test_the_version_is_that_of_the_package(call):
+    assert call("--version") == (0, f"convarium {metadata.version('convarium')}\n", "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -132,6 +137,64 @@ def test_a_diverged_run_is_a_result(call):
     assert "diverged: the training loss was not finite in epoch 1" in out
 
 
+def test_a_failed_run_is_told_and_ends_with_1(call, tmp_path, monkeypatch):
+    (tmp_path / "cut_off.py").write_text(
+        """
+from torch import nn
+
+class CutOff(nn.Linear):
+    def forward(self, x):
+        return super().forward(x.flatten(1)).detach()
+
+def net(spec, activation):
+    return CutOff(784, spec.classes)
+"""
+    )
+    code, out, err = call("train", "cut_off:net", *QUICK, "--json")
+    assert code == 1
+    assert json.loads(out)["status"] == "failed"
+    assert "does not require grad" in err
+    assert "the run failed; mend" in err
+    code, out, err = call("compare", "lenet", "cut_off:net", "--seeds", "1", *QUICK, "--json")
+    assert code == 1
+    assert [row["failed"] for row in json.loads(out)["rows"]][1] == 1
+    assert "1 of 2 runs failed" in err
+
+
+def test_a_network_that_cannot_be_traced_leaves_json_alone(call, tmp_path):
+    (tmp_path / "untraceable.py").write_text(
+        """
+from torch import nn
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return super().forward(x.flatten(1).double())
+
+def net(spec, activation):
+    return Doubled(784, spec.classes).double()
+
+class Refuses(nn.Linear):
+    def forward(self, x):
+        if len(x) == 2:
+            raise ValueError("no batch of two, which TensorBoard's graph is traced with")
+        return super().forward(x.flatten(1))
+
+def refuses(spec, activation):
+    return Refuses(784, spec.classes)
+"""
+    )
+    for factory in ("net", "refuses"):
+        code, out, err = call("train", f"untraceable:{factory}", *QUICK, "--json")
+        assert code == 0, err
+        assert json.loads(out)["status"] == "finished"
+
+
+def test_a_network_given_twice_is_compared_once(call):
+    code, out, _ = call("compare", "lenet", "lenet()", "--seeds", "1", *QUICK, "--json")
+    assert code == 0
+    assert [row["label"] for row in json.loads(out)["rows"]] == ["lenet"]
+
+
 def test_compare_results_and_report(call, tmp_path):
     code, out, err = call("compare", "lenet", "lenet(pool='avg')", "--seeds", "2", "--name", "pools", *QUICK)
     assert code == 0, err
@@ -181,7 +244,12 @@ WRONG = [
     (["compare"], "at least one network"),
     (["compare", "lenett"], "did you mean 'lenet'"),
     (["compare", "lenet", "--dataset", "mnst"], "did you mean 'mnist'"),
-    (["compare", "lenet", "--seeds", "0"], "seeds is out of range: expected at least 1, received 0"),
+    (["trian", "lenet"], "unknown command 'trian'; did you mean 'train'"),
+    (["compare", "lenet", "--seeds", "0"], "seeds is out of range: expected 1 to 10,000, received 0"),
+    (["compare", "lenet", "--seeds", "1000000000"], "seeds is out of range: expected 1 to 10,000"),
+    (["compare", "lenet", "--seed", "3"], "unrecognized or misplaced options: --seed 3; did you mean --seeds?"),
+    (["compare", "lenet", "--name", ""], "'' cannot name a study"),
+    (["compare", "lenet", "residual_cnn", "--batch-size", "2000"], "exceeds the 1257 training images"),
     (["compare", "lenet", "--seeds", "x"], "--seeds"),
     (["compare", "lenet", "--sedes", "3"], "did you mean --seeds?"),
     (["compare", "lenet", "--optimizer", "sdg"], "'sdg'"),
@@ -194,6 +262,14 @@ WRONG = [
     (["train", "lenet", "--epochs", "0"], "epochs is out of range"),
     (["train", "alexnet@d2l"], "--resize"),
     (["train", "lenet", "--device", "tpu0"], "device"),
+    (["train", "lenet", "--device", "meta"], "Convarium does not train on 'meta'; use cpu"),
+    (["train", "lenet", "--preset", ""], "unknown recipe preset ''"),
+    (
+        ["train", "lenet", "--normalize", "mean=(0, 0, 0), std=(1, 1, 1)"],
+        "has 3 channels: expected one for all; or use",
+    ),
+    (["train", "lenet", "--resize", "abc"], "error parsing --resize: expected int, received ['abc']; see"),
+    (["bench", "lenet@d2l", "--seconds", "nan"], "seconds > 0"),
     (["train", "nowhere.net:make"], "nowhere"),
     (["train"], "missing from convarium train: MODEL"),
     (["describe", "lenet(poool='max')"], "did you mean 'pool'"),

@@ -274,7 +274,7 @@ def test_plans_and_times_in_words():
 
 def test_a_study_gets_other_seeds_and_none_is_refused():
     assert [r.seed for r in reseeded(study(), 3).recipes] == [0, 0, 1, 1, 2, 2]
-    with pytest.raises(RecipeError, match="seeds is out of range: expected at least 1, received 0"):
+    with pytest.raises(RecipeError, match="seeds is out of range: expected 1 to 10,000, received 0"):
         reseeded(study(), 0)
 
 

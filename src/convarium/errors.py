@@ -41,5 +41,11 @@ class StoreError(ConvariumError):
     """A run or study that is missing, damaged or of another base recipe."""
 
 
+class RunError(ConvariumError):
+    """A run that was begun and failed: no wrong call, and not mended by another one."""
+
+    exit_code = 1
+
+
 class WeightsError(ConvariumError):
     """A weights file that is unsafe, damaged or does not fit the network."""

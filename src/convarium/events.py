@@ -1,10 +1,11 @@
 """TensorBoard files beside a run, so that `tensorboard --logdir runs` just works."""
 
+import contextlib
 import dataclasses
+import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,12 @@ class EventLog:
     def graph(self, network: nn.Module, image: ImageSpec) -> None:
         """The network's graph, from a trace of one image. A network that cannot be traced has none."""
         example = torch.zeros(2, image.channels, image.height, image.width)
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        # A failed trace is told on standard output, which is for the answer.
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # tracing is deprecated, and TensorBoard's graph page knows nothing else
             try:
                 self.writer.add_graph(network.eval(), example, verbose=False)
-            except RuntimeError:
+            except Exception:  # whatever a user's network raises; training it tells what is wrong with it
                 return
 
     def epoch(self, row: Epoch, step_loss: Sequence[float], step_accuracy: Sequence[float]) -> None:
@@ -59,7 +61,7 @@ class EventLog:
             self.writer.add_scalar(name, value, recipe.epochs)
 
 
-@contextmanager
+@contextlib.contextmanager
 def event_log(path: Path, *, after_step: int = 0) -> Iterator[EventLog]:
     """Opens the event file of a run's folder; what an earlier, killed writer wrote past `after_step` is withdrawn."""
     from torch.utils.tensorboard.writer import SummaryWriter  # half a second that not every command needs

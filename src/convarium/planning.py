@@ -26,6 +26,7 @@ from convarium.training.scoring import pick_device
 
 TIMED_SECONDS = 2.0
 """How long the first epoch of each network is timed at most."""
+MOST_SEEDS = 10_000
 REDUCED_EPOCHS, REDUCED_SEEDS, REDUCED_SIDE = 2, 2, 96
 
 
@@ -161,14 +162,26 @@ def reseeded(study: Study, seeds: int) -> Study:
     """The study with seeds 0, 1, … for every recipe.
 
     Raises:
-        RecipeError: no seed at all.
+        RecipeError: no seed at all, or too many.
     """
-    if seeds < 1:
-        raise RecipeError(
-            "seeds is out of range", expected="at least 1", received=seeds, hint="5 or more tell something"
-        )
+    check_seeds(seeds)
     bases = dict.fromkeys(dataclasses.replace(recipe, seed=0) for recipe in study.recipes)
     return dataclasses.replace(study, recipes=with_seeds(bases, range(seeds)))
+
+
+def check_seeds(seeds: int) -> None:
+    """Refuses a number of seeds that tells nothing, or would fill the memory with plans.
+
+    Raises:
+        RecipeError: it is out of range.
+    """
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise RecipeError(
+            "seeds is out of range",
+            expected=f"1 to {MOST_SEEDS:,}",
+            received=seeds,
+            hint="5 or more tell something",
+        )
 
 
 def reduced(study: Study) -> Study:

@@ -79,8 +79,9 @@ def bench(
         DataError: the data are missing.
     """
     named = {name: job_of(name) for name in jobs}
-    if pairs < 1 or seconds <= 0:
-        raise ConvariumError("the timing is out of range", expected="pairs ≥ 1 and seconds > 0")
+    if pairs < 1 or not 0 < seconds < math.inf:
+        hint = "leave --pairs and --seconds out"
+        raise ConvariumError("the timing is out of range", expected="pairs ≥ 1 and seconds > 0", hint=hint)
     chosen = pick_device(device)
     best, rows = ceiling(chosen), []
     for name, job in named.items():

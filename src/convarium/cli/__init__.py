@@ -8,12 +8,14 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 
 import tyro
 
 from convarium.cli.commands import COMMANDS
 from convarium.cli.terminal import note
 from convarium.errors import ConvariumError
+from convarium.spec import unknown
 
 DESCRIPTION = """Trains the classic convolutional networks side by side, fairly and fast,
 and says which differences are real.
@@ -43,7 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: list[str]) -> "functools.partial[None] | None":
-    """The command with its arguments, or None where help was asked for and shown."""
+    """The command with its arguments, or None where help or the version was asked for and shown."""
+    if argv == ["--version"]:
+        sys.stdout.write(f"convarium {metadata.version('convarium')}\n")
+        return None
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        raise unknown("command", argv[0], COMMANDS, hint="(convarium --help)")
     shown, complaint = io.StringIO(), io.StringIO()
     width = os.environ.get("COLUMNS")
     try:
@@ -76,5 +83,13 @@ def _one_sentence(boxed: str) -> str:
     kept = [part for part in parts if not part.startswith(("Argument helptext", "For full helptext", "Full helptext"))]
     wanted = re.search(r"For full help(?:text)?,? (?:see|run):? +(convarium[\w -]*--help)", " ".join(parts))
     sentence = "; ".join(" ".join(part.split()).rstrip(".") for part in kept) or "the call cannot be read"
+    sentence = re.sub(r" \(applied to [^)]*\)|(?<=\S) Arguments are applied to .*?ordering can matter", "", sentence)
+    sentence = re.sub(r"[Nn]o type matching (.+?) could be instantiated from (\[.*?\]).*", _expected, sentence)
     sentence = re.sub(r"; Perhaps you meant: (--[\w-]+).*", r"; did you mean \1?", sentence)
     return f"{sentence[0].lower()}{sentence[1:]}; see {wanted[1] if wanted else 'convarium --help'}"
+
+
+def _expected(found: re.Match[str]) -> str:
+    """Tyro's word on a value that fits none of several types, without its types in brackets."""
+    kinds = found[1].replace("{None}|", "").strip("{}")
+    return f"expected {kinds.lower().replace('|', ' or ')}, received {found[2]}"

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,11 +14,12 @@ from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 from convarium.cli.flags import given_fields, recipe_flags
 from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag, ModelArgument, PresetFlag, StoreFlag, StudyArgument
 from convarium.cli.pages import write_page
-from convarium.cli.terminal import note, say, say_json, study_progress, table
+from convarium.cli.terminal import after_note, say, say_json, study_progress, table
 from convarium.comparison import as_json as comparison_as_json
 from convarium.data import load_data
 from convarium.data.images import Splits
-from convarium.errors import ConvariumError, RecipeError, SpecError
+from convarium.errors import ConvariumError, RunError, SpecError
+from convarium.planning import check_seeds
 from convarium.recipe import Recipe
 from convarium.recipe_presets import RECIPES, recipe_preset
 from convarium.records import Scores
@@ -25,7 +27,7 @@ from convarium.report import as_csv, as_latex, as_markdown, as_rich, save_figure
 from convarium.running import run, train_one
 from convarium.spec import parse
 from convarium.statistics import smallest_difference
-from convarium.store import Store
+from convarium.store import Store, StoredRun
 from convarium.study import Study, compare_study, grid
 from convarium.training import evaluate as evaluate_network
 from convarium.weights import load_weights
@@ -61,9 +63,9 @@ def train(
         say_json(
             facts | {"scores": scores, "cost": outcome.cost and dataclasses.asdict(outcome.cost), "history": history}
         )
-        return
-    if outcome.test is None:
+    elif outcome.test is None:
         say(f"{planned.model} seed {planned.seed} {outcome.status}: {outcome.message}")
+        say(f"run: {done.path}")
     else:
         marks = " (test watched)" if planned.watch_test else ""
         marks = " (selected on test)" if planned.select == "best_test" else marks
@@ -74,7 +76,8 @@ def train(
         )
         if outcome.cost:
             say(f"{outcome.cost.train_seconds:.1f} s of training, {outcome.cost.images_per_second:,.0f} images/s")
-    say(f"run: {done.path}")
+        say(f"run: {done.path}")
+    _tell_failed([done], 1)
 
 
 def compare(
@@ -101,35 +104,35 @@ def compare(
         name: of the study; a study of this name is extended by more seeds or networks.
         stack: train each network's seeds together, as one stacked model.
     """
-    if seeds < 1:
-        raise RecipeError(
-            "seeds is out of range", expected="at least 1", received=seeds, hint="5 or more tell something"
-        )
+    check_seeds(seeds)
     if not models:
         raise SpecError("compare needs at least one network", hint="try: convarium compare lenet residual_cnn")
-    bases = [_recipe(model, preset, given_fields(recipe, argv)) for model in dict.fromkeys(models)]
+    bases = list(dict.fromkeys(_recipe(model, preset, given_fields(recipe, argv)) for model in models))
     recipes = tuple(r for seed in range(seeds) for base in bases for r in grid(base, seed=[seed]))
     names = [base.model for base in bases]
     first = names[0] if baseline is None else str(parse(baseline))
     study = Study(
-        name=name or _study_name(bases),
+        name=_study_name(bases) if name is None else name,
         question=f"How do {_and(names)} compare on {bases[0].dataset}?",
         recipes=recipes,
         baseline=first,
         command=shlex.join(["convarium", *argv]),
     )
+    plan = f"{len(recipes)} runs"
     if len(names) > 1 and seeds > 1:
         smallest = smallest_difference(seeds, family=len(names) - 1)
-        note(f"{len(recipes)} runs; {seeds} seeds each resolve {smallest:.1f} standard deviations between seeds")
+        plan += f"; {seeds} seeds each resolve {smallest:.1f} standard deviations between seeds"
     kept = Store(store)
     with study_progress() as progress:
-        comparison = run(study, kept, stack=stack, device=device, data_dir=data_dir, progress=progress)
+        listen = after_note(plan, progress)
+        comparison = run(study, kept, stack=stack, device=device, data_dir=data_dir, progress=listen)
     page = write_page(comparison, kept.root / "studies" / study.name / "report.html", data_dir)
     if as_json:
         say_json(comparison_as_json(comparison) | {"study": study.name, "report": str(page)})
-        return
-    say(as_rich(comparison))
-    say(f"study:  {study.name}\nreport: {page}")
+    else:
+        say(as_rich(comparison))
+        say(f"study:  {study.name}\nreport: {page}")
+    _tell_failed([run for row in comparison.rows for run in row.runs], len(recipes))
 
 
 def results(
@@ -230,8 +233,15 @@ def evaluate(
 
 
 def _recipe(model: str, preset: str | None, given: dict[str, object]) -> Recipe:
-    fields = recipe_preset(preset, model).to_json() if preset else {"model": model}
+    fields = recipe_preset(preset, model).to_json() if preset is not None else {"model": model}
     return Recipe(**(fields | given))
+
+
+def _tell_failed(runs: Sequence[StoredRun], planned: int) -> None:
+    failed = sum(run.outcome.status == "failed" for run in runs)
+    if failed:
+        told = "the run failed" if planned == 1 else f"{failed} of {planned} runs failed"
+        raise RunError(told, hint="mend what the note above names and give the same command again, which retries it")
 
 
 def _load(recipe: Recipe, data_dir: Path | None) -> Splits:

@@ -53,6 +53,18 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
     return drawn
 
 
+def after_note(text: str, listen: Callable[[StudyProgress], None]) -> Callable[[StudyProgress], None]:
+    """The listener, with a note before the first thing that it hears: a call that is refused is refused in one line."""
+    waiting = [text]
+
+    def heard(progress: StudyProgress) -> None:
+        while waiting:
+            note(waiting.pop())
+        listen(progress)
+
+    return heard
+
+
 @contextmanager
 def study_progress(mark: str = "") -> Iterator[Any]:
     """A listener that draws two bars: the runs of the study, and the steps of the run that is training.

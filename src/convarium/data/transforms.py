@@ -182,7 +182,8 @@ def normalisation(text: str, splits: Splits) -> Normalisation:
     channels = splits.train.spec.channels
     if len(mean) not in (1, channels):
         expected = "one for all" + (f", or {channels}" if channels > 1 else "")
-        raise SpecError(f"normalize={text!r} has {len(mean)} channels", expected=expected)
+        hint = "or use --normalize dataset"
+        raise SpecError(f"normalize={text!r} has {len(mean)} channels", expected=expected, hint=hint)
     return mean, std
 
 
