@@ -282,8 +282,9 @@ def _stack_notice(unit: Sequence[_Planned], device: torch.device) -> str:
 def _worth_stacking(wanted: Sequence[_Planned], device: torch.device) -> dict[str, str]:
     """A hint for each run that would train faster in a stack, by its key."""
     of = {planned.recipe: planned for planned in reversed(wanted)}
+    hint = "--stack trains {} runs of {} as one, which is mostly faster where all layers are linear"
     return {
-        of[recipe].key: f"--stack trains {len(stack)} runs of {recipe.model} as one, which is faster here"
+        of[recipe].key: hint.format(len(stack), recipe.model)
         for stack in plan_stacks(list(of))
         if len(stack) >= WORTH_A_HINT and _pays(of[stack[0]], device)
         for recipe in stack

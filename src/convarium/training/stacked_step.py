@@ -5,7 +5,7 @@ its scores and its weights on disk, goes on using its own network, through which
 """
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -25,9 +25,17 @@ StackedStep = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 def share_memory(networks: Sequence[nn.Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Stacked parameters and buffers by name, (members, …), of which those of the networks become parts."""
-    parameters = _stacked([dict(network.named_parameters()) for network in networks])
+    linear = {f"{name}.weight" for name, module in networks[0].named_modules() if isinstance(module, nn.Linear)}
+    parameters = _stacked([dict(network.named_parameters()) for network in networks], transposed=linear)
     buffers = _stacked([dict(network.named_buffers()) for network in networks])
     return {name: tensor.requires_grad_() for name, tensor in parameters.items()}, buffers
+
+
+def separate(networks: Sequence[nn.Module]) -> None:
+    """Undoes `share_memory`: every network has its own tensors again, laid out as a network alone has them."""
+    for network in networks:
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.data = tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
 def make_optimizers(parameters: Mapping[str, Tensor], recipes: Sequence[Recipe]) -> list[MembersOptimizer]:
@@ -38,7 +46,7 @@ def make_optimizers(parameters: Mapping[str, Tensor], recipes: Sequence[Recipe])
     optimizers, first = [], 0
     for _, neighbours in groupby(recipes, lambda recipe: (recipe.learning_rate, recipe.weight_decay, recipe.momentum)):
         members = slice(first, first + len(list(neighbours)))
-        parts = [nn.Parameter(tensor.detach()[members]) for tensor in parameters.values()]
+        parts = [nn.Parameter(_as_it_lies(tensor.detach())[members]) for tensor in parameters.values()]
         optimizers.append((members, parts, optimizer_over(parts, recipes[first], stacked=True)))
         first = members.stop
     return optimizers
@@ -89,9 +97,8 @@ def make_stacked_step(
             losses.sum(), list(parameters.values()), allow_unused=True
         )
         for members, parts, optimizer in optimizers:
-            for part, gradient in zip(parts, gradients, strict=True):
-                # Fused kernels read a gradient in its parameter's own layout.
-                part.grad = None if gradient is None else gradient[members].contiguous()
+            for part, gradient, whole in zip(parts, gradients, parameters.values(), strict=True):
+                part.grad = None if gradient is None else _as_it_lies(gradient, whole)[members].contiguous()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         return losses.detach(), (logits.detach().argmax(2) == labels).sum(1)
@@ -99,10 +106,19 @@ def make_stacked_step(
     return step
 
 
-def _stacked(members: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+def _as_it_lies(tensor: Tensor, like: Tensor | None = None) -> Tensor:
+    """The tensor with the rows and columns of its matrices in the order that `like`, or else itself, has in memory."""
+    return tensor if (tensor if like is None else like).is_contiguous() else tensor.mT
+
+
+def _stacked(members: Sequence[dict[str, Tensor]], *, transposed: Container[str] = ()) -> dict[str, Tensor]:
+    """The members' tensors stacked; those `transposed` lie so in memory, as the stacked gradients of linear layers do,
+    which saves turning these round for the update.
+    """
     stacked = {}
     for name in members[0]:
-        stacked[name] = torch.stack([tensors[name].detach() for tensors in members])
+        parts = [tensors[name].detach() for tensors in members]
+        stacked[name] = torch.stack([p.mT for p in parts]).mT if name in transposed else torch.stack(parts)
         for tensors, part in zip(members, stacked[name].unbind(), strict=True):
             tensors[name].data = part
     return stacked
