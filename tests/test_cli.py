@@ -253,6 +253,7 @@ WRONG = [
     (["compare", "lenet", "--seeds", "x"], "--seeds"),
     (["compare", "lenet", "--sedes", "3"], "did you mean --seeds?"),
     (["compare", "lenet", "--optimizer", "sdg"], "'sdg'"),
+    (["compare", "lenet", "--name", "n" * 300], "the study's name is 300 bytes long: expected at most 200"),
     (["compare", "lenet", "--preset", "uvaa"], "did you mean 'uva'"),
     (["compare", "lenet", "--baseline", "vgg"], "baseline 'vgg' is not compared"),
     (["compare", "lenet(pool='mx')"], "'max' or 'avg'"),
@@ -306,7 +307,7 @@ def test_a_store_that_cannot_be_written_is_a_failure_in_one_sentence(call, tmp_p
     code, out, err = call("train", "lenet", *QUICK, "--store", tmp_path / "file")
     assert code == 1
     assert out == ""
-    assert "another --store folder" in err
+    assert "choose another place to write to" in err
     assert len(err.splitlines()) == 1
 
 
@@ -342,6 +343,23 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path):
     assert "what is finished is kept" in err
     assert "Traceback" not in err
     assert len(list(tmp_path.glob("runs/*/outcome.json"))) >= 1
+
+
+@pytest.mark.parametrize("moment", [0.1, 0.8])
+def test_ctrl_c_while_pytorch_is_loading_is_heard(moment):
+    starting = subprocess.Popen(
+        [sys.executable, "-m", "convarium", "list"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    time.sleep(0.4 + moment)  # Python itself needs a moment before it can hear
+    starting.send_signal(signal.SIGINT)
+    _, err = starting.communicate(timeout=60)
+    assert starting.returncode == 130
+    assert "convarium: stopped" in err
+    assert "Traceback" not in err
 
 
 def test_a_reader_that_goes_away_is_no_failure():

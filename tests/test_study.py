@@ -139,6 +139,10 @@ def test_a_run_that_fails_is_told_kept_as_failed_and_tried_again(tmp_path, monke
         kept = train_one(recipe, store, progress=lambda p: notices.append(p.notice) if p.notice else None)
         assert (kept.outcome.status, kept.outcome.message) == ("failed", "RuntimeError: out of luck")
     assert notices == ["the run failed: RuntimeError: out of luck"] * 2
+    wrong = (tmp_path / "fragile.py").read_text().replace("RuntimeError('out of\\nluck')", "TypeError('a slip')")
+    (tmp_path / "slips.py").write_text(wrong)
+    kept = train_one(dataclasses.replace(BASE, model="slips:fragile"), store)
+    assert (kept.outcome.status, kept.outcome.message) == ("failed", "TypeError: a slip")
 
 
 def test_nothing_is_written_when_a_recipe_cannot_be_trained(tmp_path):

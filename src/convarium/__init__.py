@@ -1,23 +1,25 @@
 """Trains the classic convolutional networks side by side, fairly and fast, and says which differences are real."""
 
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
 # Idle OpenMP threads spin by default; where another process wants the core, each barrier then waits for a time slice,
 # and training becomes twenty times slower (docs/log.md). The variable is read once, when PyTorch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from convarium.building import build_model
-from convarium.comparison import Comparison, compare_runs
-from convarium.data import load_data
-from convarium.describe import describe
-from convarium.errors import ConvariumError
-from convarium.recipe import Recipe
-from convarium.recipe_presets import recipe_preset
-from convarium.records import ImageSpec, Outcome, Scores
-from convarium.running import run
-from convarium.store import Store
-from convarium.study import Study, grid
-from convarium.training import fit
+if TYPE_CHECKING:
+    from convarium.building import build_model
+    from convarium.comparison import Comparison, compare_runs
+    from convarium.data import load_data
+    from convarium.errors import ConvariumError
+    from convarium.recipe import Recipe
+    from convarium.recipe_presets import recipe_preset
+    from convarium.records import ImageSpec, Outcome, Scores
+    from convarium.running import run
+    from convarium.store import Store
+    from convarium.study import Study, grid
+    from convarium.training import fit
 
 __all__ = [
     "Comparison",
@@ -30,10 +32,31 @@ __all__ = [
     "Study",
     "build_model",
     "compare_runs",
-    "describe",
     "fit",
     "grid",
     "load_data",
     "recipe_preset",
     "run",
 ]
+
+_HOMES = {
+    "building": ("build_model",),
+    "comparison": ("Comparison", "compare_runs"),
+    "data": ("load_data",),
+    "errors": ("ConvariumError",),
+    "recipe": ("Recipe",),
+    "recipe_presets": ("recipe_preset",),
+    "records": ("ImageSpec", "Outcome", "Scores"),
+    "running": ("run",),
+    "store": ("Store",),
+    "study": ("Study", "grid"),
+    "training": ("fit",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name when it is first asked for: PyTorch takes seconds, and Ctrl-C must be heard meanwhile."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"convarium.{module}"), name)
+    raise AttributeError(f"module 'convarium' has no attribute {name!r}")

@@ -15,7 +15,7 @@ from convarium.comparison import Comparison
 from convarium.cost import environment
 from convarium.data import load_data
 from convarium.data.images import Splits
-from convarium.errors import StoreError
+from convarium.errors import ConvariumError, StoreError
 from convarium.events import event_log
 from convarium.recipe import Recipe
 from convarium.records import Epoch, Outcome
@@ -255,7 +255,11 @@ def _train(
                 else:
                     tell(dataclasses.replace(at[0], notice=_stack_notice(unit, device)))
                     outcomes = fit_stack(recipes, splits, device=device, folder=folder, progress=listen)
-            except (RuntimeError, MemoryError) as error:
+            except Exception as error:
+                # A full memory, or whatever a user's own network raises; what else our own code raises is a bug to see.
+                ours = not any(resolve(recipe.model).is_users for recipe in recipes)
+                if isinstance(error, ConvariumError) or (ours and not isinstance(error, (RuntimeError, MemoryError))):
+                    raise
                 message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
                 outcomes = [
                     Outcome("failed", histories.get(m, ()), environment(device), message=message)

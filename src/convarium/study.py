@@ -14,6 +14,9 @@ from convarium.recipe import Recipe
 from convarium.spec import unknown
 from convarium.store import Store, StudyRecord
 
+LONGEST_NAME = 200
+"""Bytes that a folder's name may have on every file system, with room for what is added to it."""
+
 Panel = Literal["classes", "spread", "predicted", "gradients"]
 
 
@@ -53,6 +56,10 @@ class Study:
             )
         if not self.name or self.name in (".", "..") or any(c in self.name for c in "/\\\0"):
             raise RecipeError(f"{self.name!r} cannot name a study", hint="use letters, digits and dashes")
+        if len(self.name.encode()) > LONGEST_NAME:
+            raise RecipeError(
+                f"the study's name is {len(self.name.encode())} bytes long", expected=f"at most {LONGEST_NAME}"
+            )
         values = list(self.values)
         if self.baseline is not None and self.baseline not in values:
             raise RecipeError(f"baseline {self.baseline!r} is not compared", expected=" or ".join(map(repr, values)))
