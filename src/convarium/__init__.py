@@ -4,9 +4,9 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-# Idle OpenMP threads spin by default; where another process wants the core, each barrier then waits for a time slice,
-# and training becomes twenty times slower (docs/log.md). The variable is read once, when PyTorch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Idle OpenMP threads spin long before they sleep; where another process wants the core, each barrier then waits for a
+# time slice (docs/log.md has the figures). GNU's OpenMP reads the variable once, when PyTorch is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
     from convarium.building import build_model
