@@ -286,7 +286,7 @@ def _stack_notice(unit: Sequence[_Planned], device: torch.device) -> str:
 def _worth_stacking(wanted: Sequence[_Planned], device: torch.device) -> dict[str, str]:
     """A hint for each run that would train faster in a stack, by its key."""
     of = {planned.recipe: planned for planned in reversed(wanted)}
-    hint = "--stack trains {} runs of {} as one, which is mostly faster where all layers are linear"
+    hint = "--stack trains {} runs of {} as one, which can be faster where all layers are linear and narrow"
     return {
         of[recipe].key: hint.format(len(stack), recipe.model)
         for stack in plan_stacks(list(of))

@@ -16,8 +16,8 @@ _TERMINAL = ("label", "seeds", "parameters", "test", "validation", "measured", "
 _DROPPED = ("validation", "parameters", "train_seconds")
 """What a terminal leaves out where it is too narrow, in this order; the report has everything."""
 
-_GAP = 3
-"""Characters between two columns of the terminal's table."""
+_GAP, _EDGES = 3, 2
+"""Characters between two columns of the terminal's table, and at its two sides."""
 
 _NAME = 24
 """Characters of a network's name that stand in one line at least."""
@@ -43,7 +43,7 @@ class _TerminalTable:
         every = {column.key: column for column in columns(self.comparison)}
         shown = [every[key] for key in _TERMINAL if key in every]
         for dropped in _DROPPED:
-            if sum(_width(column) + _GAP for column in shown) > options.max_width:
+            if sum(_width(column) + _GAP for column in shown) - _GAP + _EDGES > options.max_width:
                 shown = [column for column in shown if column.key != dropped]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1))
         for column in shown:

@@ -7,7 +7,8 @@ the last bits; so a run's environment names the members of its stack.
 Where it pays on a CPU, as the rate of eight members together by that of one run: 1.1 to 1.6 for memory_mlp, 1.2 to 1.8
 where it is 64 wide, about 1 for residual_mlp, whose matrix products are already as fast as they get. Stacked
 convolutions are grouped convolutions, which a CPU computes more slowly than one network's: 0.5 for LeNet, 0.75 for
-residual_cnn. (One thread, processor time; not measured on a GPU yet.)
+residual_cnn. (One thread, processor time. By wall clock the figures for memory_mlp scattered around 1; a GPU has not
+been measured yet.)
 """
 
 import dataclasses
