@@ -389,7 +389,8 @@ def test_convolutions_are_stacked_on_request_and_the_price_is_told(tmp_path):
 def test_a_hint_stands_where_a_stack_would_pay(tmp_path):
     _, _, notices = trained(study(), Store(tmp_path))
     assert notices == [
-        "--stack trains 4 runs of memory_mlp(hidden=8) as one, which can be faster where all layers are linear and narrow"
+        "--stack trains 4 runs of memory_mlp(hidden=8) as one, "
+        "which can be faster where all layers are linear and narrow"
     ]
 
 
