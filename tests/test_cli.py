@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from convarium import __main__ as entry
 from convarium.cli import main
 from convarium.cli.commands import COMMANDS
 
@@ -345,21 +346,24 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path):
     assert len(list(tmp_path.glob("runs/*/outcome.json"))) >= 1
 
 
-@pytest.mark.parametrize("moment", [0.1, 0.8])
-def test_ctrl_c_while_pytorch_is_loading_is_heard(moment):
-    starting = subprocess.Popen(
-        [sys.executable, "-m", "convarium", "list"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+def test_ctrl_c_while_modules_are_loading_is_heard(monkeypatch, capsys):
+    class Loading:
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "convarium.cli", Loading())
+    assert entry.main() == 130
+    assert capsys.readouterr().err == "convarium: stopped before anything began\n"
+
+
+def test_the_package_loads_nothing_until_it_is_asked():
+    """Else Ctrl-C would meet seconds of imports before anything listens."""
+    code = (
+        "import sys, convarium, convarium.__main__\n"
+        "print('torch' in sys.modules); convarium.Recipe; print('torch' in sys.modules)"
     )
-    time.sleep(0.4 + moment)  # Python itself needs a moment before it can hear
-    starting.send_signal(signal.SIGINT)
-    _, err = starting.communicate(timeout=60)
-    assert starting.returncode == 130
-    assert "convarium: stopped" in err
-    assert "Traceback" not in err
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
 
 
 def test_a_reader_that_goes_away_is_no_failure():
