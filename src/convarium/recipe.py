@@ -5,14 +5,14 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from convarium.building import factory_digest, resolve
 from convarium.data import DATASETS
 from convarium.data.transforms import parse_augment, parse_normalize
 from convarium.errors import RecipeError
 from convarium.schedules import parse_schedule
-from convarium.spec import Spec, parse, unknown
+from convarium.spec import parse, unknown
 
 VERSION = 1
 """Part of every key: rises when the same recipe would give other numbers than before."""
@@ -173,8 +173,6 @@ def _within(
 
 
 def _check_type(name: str, value: Any, annotation: Any) -> None:
-    from typing import get_args, get_origin
-
     if get_origin(annotation) is Literal:
         if value not in get_args(annotation):
             raise unknown(name, str(value), get_args(annotation))
@@ -187,6 +185,3 @@ def _check_type(name: str, value: Any, annotation: Any) -> None:
     if not fits:
         expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
         raise RecipeError(f"{name} has the wrong type", expected=expected, received=value)
-
-
-__all__ = ["Recipe", "Spec", "published_digest", "recipe_from_json"]
