@@ -15,10 +15,10 @@ from convarium.claims import Collapses, Fails, Reproduces, describe, judge, labe
 from convarium.cli import main
 from convarium.comparison import compare_runs, metric_of
 from convarium.data import DATASETS, load_data
+from convarium.diagnostics import initial_gradients
 from convarium.errors import RecipeError, SpecError
 from convarium.experiments import EXPERIMENTS
 from convarium.experiments.finding import find_study
-from convarium.experiments.gradients import layer_gradients
 from convarium.experiments.panels import panels
 from convarium.planning import Plan, duration, plan_study, reduced, reseeded, tell_plan
 from convarium.recipe import Recipe
@@ -134,7 +134,7 @@ def test_without_shortcuts_gradients_vanish_with_depth_and_with_them_they_do_not
     first = {}
     for residual in (True, False):
         model = f"convarium.experiments.deep_cnn:deep_cnn(blocks=8, residual={residual})"
-        found = layer_gradients(Recipe(model=model), _digits(None, None))
+        found = initial_gradients(Recipe(model=model), _digits(None, None))
         assert len(found) == 2 * 2 * 8 + 3
         assert [layer.depth for layer in found] == list(range(1, 36))
         first[residual] = found[0].rms

@@ -11,8 +11,8 @@ from scipy import stats
 from convarium.claims.judging import leading_classes
 from convarium.comparison import Comparison, Row, class_differences, metric_of, status, words
 from convarium.data import load_data
+from convarium.diagnostics import initial_gradients
 from convarium.errors import ConvariumError
-from convarium.experiments.gradients import layer_gradients
 from convarium.statistics import LEVEL
 from convarium.study import Study
 
@@ -111,7 +111,7 @@ def _gradients(comparison: Comparison, data_dir: Path | None) -> Panel:
     for row in comparison.rows:
         recipe = replace(row.runs[0].recipe, seed=0)
         splits = load_data(recipe.dataset, data_dir=data_dir, validation=recipe.validation, resize=recipe.resize)
-        found = layer_gradients(recipe, splits)
+        found = initial_gradients(recipe, splits)
         picked = [found[round(share * (len(found) - 1))] for share in (0, 0.25, 0.5, 0.75, 1)]
         rows.append((row.label, str(len(found)), *(f"{layer.rms:.1e}" for layer in picked)))
     columns = ("network", "layers", "first", "at 1/4", "at 1/2", "at 3/4", "last")

@@ -1,0 +1,28 @@
+"""The images on which a network is looked at from inside."""
+
+from torch import Tensor
+
+from convarium.data.batches import Batches
+from convarium.data.images import Splits
+from convarium.data.transforms import normalisation
+from convarium.recipe import Recipe
+from convarium.streams import stream
+
+IMAGES, FEWEST = 256, 16
+_PIXELS = 2**18
+"""That a sample has at most, unless it has the fewest images: 256 of 32×32 pixels, 16 of 224×224."""
+
+
+def training_sample(recipe: Recipe, splits: Splits) -> tuple[Tensor, Tensor]:
+    """The first training images of the recipe's seed, preprocessed as it says but not augmented, and their labels.
+
+    Returns:
+        (n, c, h, w) float32 and (n,) int64; n is 256, less of large images.
+    """
+    image = splits.train.spec
+    size = min(IMAGES, len(splits.train), max(FEWEST, _PIXELS // (image.height * image.width)))
+    mean, std = normalisation(recipe.normalize, splits)
+    batches = Batches(
+        splits.train, batch_size=size, mean=mean, std=std, shuffle_seed=stream(recipe.seed, "shuffle"), device="cpu"
+    )
+    return next(iter(batches.epoch(0)))
