@@ -143,7 +143,11 @@ def read_predicted(path: Path) -> tuple[tuple[int, ...], ...]:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON whole or not at all."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text whole or not at all: who has the file open reads the one before or this one."""
     _write(path, lambda file: file.write(text.encode()))
 
 

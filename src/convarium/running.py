@@ -33,7 +33,10 @@ WORTH_A_HINT = 4
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """What a running study tells: which run it is at, and what `fit` says of it, or a notice for people."""
+    """What a running study tells: which run it is at, and what `fit` says of it, or a notice for people.
+
+    With none of these, the run is about to begin.
+    """
 
     number: int
     total: int
@@ -108,6 +111,9 @@ def run(
             if unit[0].key in worth:
                 tell(dataclasses.replace(at[0], notice=worth.pop(unit[0].key)))
                 worth.clear()
+            for here, before in zip(at, done, strict=True):
+                if before is None:
+                    tell(here)
             now = _train(unit, done, store, device, at, tell, with_graph=unit[0].recipe.model not in graphs)
         for here, before, run_now in zip(at, done, now, strict=True):
             tell(dataclasses.replace(here, finished=run_now, trained_now=before is None))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from convarium.comparison.rows import label
 from convarium.errors import RecipeError, SpecError, StoreError
 from convarium.recipe import Recipe
 from convarium.spec import unknown
-from convarium.store import Store, StudyRecord
+from convarium.store import Store, StoredRun, StudyRecord
 
 LONGEST_NAME = 200
 """Bytes that a folder's name may have on every file system, with room for what is added to it."""
@@ -152,6 +152,20 @@ def compare_study(record: StudyRecord, store: Store) -> Comparison:
         raise StoreError(
             f"study {record.name!r} has no finished run yet", hint="start it again; it goes on where it stopped"
         )
+    return compare_finished(record, runs)
+
+
+def compare_finished(record: StudyRecord, runs: Sequence[StoredRun]) -> Comparison:
+    """The comparison of those runs of a study that are finished; of none, it has no rows.
+
+    Args:
+        record: the study.
+        runs: in the plan's order.
+    """
+    if not runs:
+        dataset = str(record.base.get("dataset", ""))
+        head = (record.question, record.command, record.compare, None, record.metric, dataset)
+        return Comparison(*head, margin=None, family=1, rows=(), notes=())
     begun = {getattr(run.recipe, record.compare) for run in runs}
     baseline = record.baseline if record.baseline in begun else None
     comparison = compare_runs(

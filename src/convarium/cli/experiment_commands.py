@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from rich.console import Console, RenderableType
 from tyro.conf import Positional, arg
 
-from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag, StoreFlag
-from convarium.cli.pages import write_page
+from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag, LiveFlag, StoreFlag
+from convarium.cli.pages import followed, write_page
 from convarium.cli.terminal import OUT, note, say, say_json, study_progress, table
 from convarium.comparison import as_json as comparison_as_json
 from convarium.errors import ConvariumError
@@ -38,6 +38,7 @@ def run(
     tune: bool = False,
     quick: QuickFlag = False,
     stack: StackFlag = False,
+    live: LiveFlag = False,
     store: StoreFlag = Path(),
     data_dir: DataFlag = None,
     device: DeviceFlag = None,
@@ -70,10 +71,11 @@ def run(
             for name, rate in rates.items():
                 note(f"{mark}{name}: learning rate {rate:g}, by validation")
         note(mark + tell_plan(plan_study(study, kept, device=device, data_dir=data_dir)))
-        comparison = run_study(study, kept, stack=stack, device=device, data_dir=data_dir, progress=progress)
+        with followed(study.name, kept, progress, live=live) as listen:
+            comparison = run_study(study, kept, stack=stack, device=device, data_dir=data_dir, progress=listen)
     verdicts = judge_study(study, comparison)
     shown = panels(study, comparison, data_dir=data_dir)
-    page = write_page(comparison, kept.root / "studies" / study.name / "report.html", data_dir)
+    page = write_page(comparison, study.name, kept, data_dir=data_dir)
     if as_json:
         say_json(
             comparison_as_json(comparison)

@@ -9,6 +9,7 @@ StoreFlag = Annotated[Path, arg(help="the folder that holds runs/ and studies/",
 DataFlag = Annotated[Path | None, arg(help="where to look for data sets first", metavar="DIR")]
 DeviceFlag = Annotated[str | None, arg(help="cpu, cuda or cuda:1; none: the best there is", metavar="NAME")]
 JsonFlag = Annotated[bool, arg(help="print JSON, for machines", name="json")]
+LiveFlag = Annotated[bool, arg(help="write the report at once: opened in a browser, it follows the training")]
 ModelArgument = Annotated[str, arg(metavar="MODEL")]
 StudyArgument = Annotated[str, arg(metavar="STUDY")]
 PresetFlag = Annotated[

@@ -1,17 +1,59 @@
-"""The page of a study, with the test images where they are at hand."""
+"""The page of a study, with the test images where they are at hand, and while it is trained."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from convarium.cli.terminal import note
 from convarium.comparison import Comparison
 from convarium.data import load_data
 from convarium.data.images import ImageData
 from convarium.errors import ConvariumError
+from convarium.live import live_report
 from convarium.report import write_report
+from convarium.report.standing import at_rest
+from convarium.running import StudyProgress
+from convarium.store import Store
 
 
-def write_page(comparison: Comparison, path: Path, data_dir: Path | None = None) -> Path:
-    """Writes the report; the images on which networks differ are shown where the data set lies on this machine."""
-    return write_report(comparison, path, images=_test_images(comparison, data_dir))
+def write_page(
+    comparison: Comparison, study: str, store: Store, *, out: Path | None = None, data_dir: Path | None = None
+) -> Path:
+    """Writes a study's report; the images on which networks differ are shown where the data set lies on this machine.
+
+    Args:
+        comparison: of the study's finished runs.
+        study: its name.
+        store: that holds it.
+        out: the file; None: report.html in the study's folder.
+        data_dir: where to look for data sets first.
+    """
+    return write_report(
+        comparison,
+        out or store.root / "studies" / study / "report.html",
+        images=_test_images(comparison, data_dir),
+        standing=at_rest(comparison, len(store.study(study).keys)),
+    )
+
+
+@contextmanager
+def followed(
+    study: str, store: Store, listen: Callable[[StudyProgress], None], *, live: bool
+) -> Iterator[Callable[[StudyProgress], None]]:
+    """The listener; with `live` it also keeps the study's page up to date, and tells once where that is."""
+    if not live:
+        yield listen
+        return
+
+    def begun(page: Path) -> None:
+        note(f"live report: {page}")
+
+    def heard(progress: StudyProgress) -> None:
+        listen(progress)
+        write(progress)
+
+    with live_report(study, store, begun=begun) as write:
+        yield heard
 
 
 def _test_images(comparison: Comparison, data_dir: Path | None) -> ImageData | None:

@@ -12,8 +12,17 @@ from typing import Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
 from convarium.cli.flags import given_fields, recipe_flags
-from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag, ModelArgument, PresetFlag, StoreFlag, StudyArgument
-from convarium.cli.pages import write_page
+from convarium.cli.options import (
+    DataFlag,
+    DeviceFlag,
+    JsonFlag,
+    LiveFlag,
+    ModelArgument,
+    PresetFlag,
+    StoreFlag,
+    StudyArgument,
+)
+from convarium.cli.pages import followed, write_page
 from convarium.cli.terminal import after_note, say, say_json, study_progress, table
 from convarium.comparison import as_json as comparison_as_json
 from convarium.data import load_data
@@ -89,6 +98,7 @@ def compare(
     baseline: str | None = None,
     name: str | None = None,
     stack: bool = False,
+    live: LiveFlag = False,
     store: StoreFlag = Path(),
     data_dir: DataFlag = None,
     device: DeviceFlag = None,
@@ -123,10 +133,9 @@ def compare(
         smallest = smallest_difference(seeds, family=len(names) - 1)
         plan += f"; {seeds} seeds each resolve {smallest:.1f} standard deviations between seeds"
     kept = Store(store)
-    with study_progress() as progress:
-        listen = after_note(plan, progress)
-        comparison = run(study, kept, stack=stack, device=device, data_dir=data_dir, progress=listen)
-    page = write_page(comparison, kept.root / "studies" / study.name / "report.html", data_dir)
+    with study_progress() as bars, followed(study.name, kept, after_note(plan, bars), live=live) as progress:
+        comparison = run(study, kept, stack=stack, device=device, data_dir=data_dir, progress=progress)
+    page = write_page(comparison, study.name, kept, data_dir=data_dir)
     if as_json:
         say_json(comparison_as_json(comparison) | {"study": study.name, "report": str(page)})
     else:
@@ -181,7 +190,7 @@ def report(
     """
     kept = Store(store)
     comparison = compare_study(kept.study(study), kept)
-    page = write_page(comparison, out or kept.root / "studies" / study / "report.html", data_dir)
+    page = write_page(comparison, study, kept, out=out, data_dir=data_dir)
     drawn = [str(path) for path in save_figures(comparison, figures)] if figures else []
     if as_json:
         say_json({"study": study, "report": str(page), "figures": drawn})

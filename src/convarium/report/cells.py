@@ -127,6 +127,8 @@ def short(number: float) -> str:
 
 def answer(comparison: Comparison) -> str:
     """The answer to the comparison's question in one sentence, with n and interval."""
+    if not comparison.rows:
+        return "No run has finished yet."
     metric = metric_of(comparison.metric)
     others = [row for row in comparison.rows if row.label != comparison.baseline]
     if len(others) == 1 or comparison.baseline is None:

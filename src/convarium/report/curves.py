@@ -1,6 +1,6 @@
 """Learning curves as numbers: one line a network with a band over its seeds, no denser than an eye can see."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +8,8 @@ import pandas as pd
 
 from convarium.comparison import Comparison, status
 from convarium.comparison.rows import Row
+from convarium.records import Epoch
+from convarium.report.standing import Underway, label_of
 from convarium.store import StoredRun
 
 XAxis = Literal["epoch", "step"]
@@ -20,17 +22,25 @@ POINTS = 300
 _COLUMNS = ["label", "run", "split", "quantity", "x", "mean", "low", "high", "n"]
 
 
-def curve_points(comparison: Comparison, x: XAxis = "epoch") -> pd.DataFrame:
+def curve_points(comparison: Comparison, x: XAxis = "epoch", underway: Sequence[Underway] = ()) -> pd.DataFrame:
     """The points of all curves.
+
+    Args:
+        comparison: of the finished runs.
+        x: what runs along the axis.
+        underway: runs that are training, which have epochs so far, and no steps yet.
 
     Returns:
         Columns label, run, split, quantity, x, mean, low, high, n. `run` is "" for the trained runs of a label
-        together: mean, lowest and highest of n seeds. A run that failed is a line of its own, "seed 3, diverged", as
-        far as its values are finite. Where a line would have more than POINTS points, each stands for several: the
-        mean of the means, and for epochs the lowest low and the highest high.
+        together: mean, lowest and highest of n seeds. A run that failed, or is training, is a line of its own,
+        "seed 3, diverged", as far as its values are finite. Where a line would have more than POINTS points, each
+        stands for several: the mean of the means, and for epochs the lowest low and the highest high.
     """
     lines = _epoch_lines if x == "epoch" else _step_lines
     parts = [_thinned(line, x) for row in comparison.rows for line in lines(row)]
+    for run in underway if x == "epoch" else ():
+        name = f"seed {run.recipe.seed}, training"
+        parts += [_thinned(line, x) for line in _epoch_points(label_of(run, comparison), name, run.history)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_COLUMNS)
 
 
@@ -51,16 +61,19 @@ def _lines(row: Row) -> Iterator[tuple[str, tuple[StoredRun, ...]]]:
 
 def _epoch_lines(row: Row) -> Iterator[pd.DataFrame]:
     for name, runs in _lines(row):
-        epochs = [epoch for run in runs for epoch in run.outcome.history]
-        x = np.array([epoch.epoch for epoch in epochs])
-        for quantity in QUANTITIES:
-            for split in SPLITS:
-                values = np.array([getattr(epoch, f"{split}_{quantity}") for epoch in epochs], dtype=float)
-                finite = np.isfinite(values)
-                if finite.any():
-                    grouped = pd.Series(values[finite]).groupby(x[finite])
-                    found = grouped.agg(mean="mean", low="min", high="max", n="size").rename_axis("x").reset_index()
-                    yield found.assign(label=row.label, run=name, split=split, quantity=quantity)
+        yield from _epoch_points(row.label, name, [epoch for run in runs for epoch in run.outcome.history])
+
+
+def _epoch_points(label: str, name: str, epochs: Sequence[Epoch]) -> Iterator[pd.DataFrame]:
+    x = np.array([epoch.epoch for epoch in epochs])
+    for quantity in QUANTITIES:
+        for split in SPLITS:
+            values = np.array([getattr(epoch, f"{split}_{quantity}") for epoch in epochs], dtype=float)
+            finite = np.isfinite(values)
+            if finite.any():
+                grouped = pd.Series(values[finite]).groupby(x[finite])
+                found = grouped.agg(mean="mean", low="min", high="max", n="size").rename_axis("x").reset_index()
+                yield found.assign(label=label, run=name, split=split, quantity=quantity)
 
 
 def _step_lines(row: Row) -> Iterator[pd.DataFrame]:

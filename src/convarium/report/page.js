@@ -1,9 +1,7 @@
 // The page's behaviour: charts, legend, switches, sorting, copying. No library but Vega-Embed.
-"use strict";
-
 const page = JSON.parse(document.getElementById("page-data").textContent);
 const tables = Object.fromEntries(Object.entries(page.tables).map(([name, columns]) => [name, rowsOf(columns)]));
-const hidden = new Set();
+const hidden = new Set([...document.querySelectorAll('.legend button[aria-pressed="false"]')].map((b) => b.dataset.label));
 const views = new Map(); // figure → Vega view
 
 function rowsOf(columns) {
@@ -92,7 +90,7 @@ for (const select of document.querySelectorAll("select[data-sets]")) {
   });
 }
 
-drawAll(document.querySelectorAll("figure.chart"));
+const drawn = drawAll(document.querySelectorAll("figure.chart"));
 
 // ---- values of the curves, by pointer and by arrow keys -------------------------------------------------------------
 

@@ -22,10 +22,14 @@ from convarium.report.forest import forest
 from convarium.report.page_charts import page_charts
 from convarium.report.predictions import calibration_errors, read_predictions
 from convarium.report.run_lists import layers, run_lists
+from convarium.report.standing import Standing, label_of, so_far, told
 from convarium.report.tables import as_csv, as_latex, as_markdown
+from convarium.run_files import write_text
 
 
-def write_report(comparison: Comparison, path: Path | str, *, images: ImageData | None = None) -> Path:
+def write_report(
+    comparison: Comparison, path: Path | str, *, images: ImageData | None = None, standing: Standing | None = None
+) -> Path:
     """Writes the comparison's page: question, answer, table, charts, and every run with its recipe.
 
     The file holds all it needs: it opens without a network and asks none for anything.
@@ -35,6 +39,7 @@ def write_report(comparison: Comparison, path: Path | str, *, images: ImageData 
         path: of the HTML file; its folder is made where it is missing.
         images: the test split that the runs were scored on; with it, the page shows the images that divide the
             networks, else it names them by number.
+        standing: how far the study is; None: it is finished.
 
     Returns:
         The path.
@@ -42,14 +47,14 @@ def write_report(comparison: Comparison, path: Path | str, *, images: ImageData 
     Raises:
         ConvariumError: `images` are not those that the runs were scored on.
     """
-    text = page(comparison, images=images)
+    text = page(comparison, images=images, standing=standing)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8")
+    write_text(path, text)
     return path
 
 
-def page(comparison: Comparison, *, images: ImageData | None = None) -> str:
+def page(comparison: Comparison, *, images: ImageData | None = None, standing: Standing | None = None) -> str:
     """The page's HTML; see `write_report`."""
     environment = Environment(
         loader=PackageLoader("convarium", "report"),
@@ -58,9 +63,13 @@ def page(comparison: Comparison, *, images: ImageData | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    labels = [row.label for row in comparison.rows]
+    underway = standing.underway if standing else ()
+    labels = list(
+        dict.fromkeys([row.label for row in comparison.rows] + [label_of(run, comparison) for run in underway])
+    )
     predictions = read_predictions(comparison)
-    charts = page_charts(comparison, predictions)
+    charts = page_charts(comparison, predictions, labels, underway)
+    scripts = ["reading.js", "page.js", *(["live.js"] if standing and standing.reload else [])]
     copies = {
         "command": comparison.command,
         "markdown": as_markdown(comparison),
@@ -69,7 +78,10 @@ def page(comparison: Comparison, *, images: ImageData | None = None) -> str:
     }
     return environment.get_template("page.html.j2").render(
         comparison=comparison,
-        title=comparison.question or _title(comparison),
+        title=comparison.question or _title(comparison, labels),
+        standing=standing,
+        told=told(standing, comparison) if standing else "",
+        so_far=so_far if standing else str,
         answer=answer(comparison),
         columns=columns(comparison),
         caption=caption(comparison),
@@ -87,7 +99,7 @@ def page(comparison: Comparison, *, images: ImageData | None = None) -> str:
         short=short,
         data=_json({"specs": charts.specs, "tables": charts.tables, "copies": copies}),
         css=Markup(_text("page.css")),  # noqa: S704  our own file
-        script=Markup(_text("page.js")),  # noqa: S704  our own file
+        script=Markup("".join(map(_text, scripts))),  # noqa: S704  our own files
         library=Markup(_vega()),  # noqa: S704  Vega's own
     )
 
@@ -101,10 +113,9 @@ class Swatch:
     dash: str
 
 
-def _title(comparison: Comparison) -> str:
-    labels = [row.label for row in comparison.rows]
-    if len(labels) == 1:
-        return f"{labels[0]} on {comparison.dataset}"
+def _title(comparison: Comparison, labels: list[str]) -> str:
+    if len(labels) < 2:
+        return f"{labels[0] if labels else comparison.by} on {comparison.dataset}"
     if len(labels) > 4:
         labels = [*labels[:3], f"{len(labels) - 3} more"]
     return f"How do {words.listed(labels)} compare on {comparison.dataset}?"

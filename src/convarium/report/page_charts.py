@@ -14,6 +14,7 @@ from convarium.report.curve_panels import curve_panel, recorded_splits
 from convarium.report.curves import QUANTITIES, XAxis, curve_points, steps_a_point
 from convarium.report.drawing import columnar, none_hidden
 from convarium.report.predictions import Predictions, agreement, calibration, class_points, confusion_points
+from convarium.report.standing import Underway
 
 _PAGE_STYLE = style.config(font_size=12, ink="currentColor", font="system-ui, sans-serif") | {"background": None}
 _CELL = 34
@@ -48,11 +49,19 @@ class PageCharts:
     confused: tuple[str, ...] = ()
 
 
-def page_charts(comparison: Comparison, predictions: Predictions | None) -> PageCharts:
-    """All charts that the comparison has data for."""
-    labels = [row.label for row in comparison.rows]
+def page_charts(
+    comparison: Comparison, predictions: Predictions | None, labels: Sequence[str], underway: Sequence[Underway] = ()
+) -> PageCharts:
+    """All charts that the comparison, and what is training, have data for.
+
+    Args:
+        comparison: of the finished runs.
+        predictions: theirs.
+        labels: of all networks, in the order of their colours.
+        underway: runs that are training.
+    """
     made = PageCharts()
-    _add_curves(made, comparison, labels)
+    _add_curves(made, comparison, labels, underway)
     _add_costs(made, comparison, labels)
     _add_classes(made, comparison, labels)
     if predictions is not None:
@@ -60,10 +69,10 @@ def page_charts(comparison: Comparison, predictions: Predictions | None) -> Page
     return made
 
 
-def _add_curves(made: PageCharts, comparison: Comparison, labels: Sequence[str]) -> None:
+def _add_curves(made: PageCharts, comparison: Comparison, labels: Sequence[str], underway: Sequence[Underway]) -> None:
     axes: tuple[XAxis, ...] = ("epoch", "step")
     for x in axes:
-        points = curve_points(comparison, x)
+        points = curve_points(comparison, x, underway)
         if points.empty:
             continue
         made.tables[x] = columnar(points)

@@ -66,7 +66,7 @@ def run_lists(comparison: Comparison) -> RunLists:
             if ended != "trained":
                 failures.append((row.label, run.recipe.seed, _told(run, ended)))
     recipes = {row.label: _settings(row.runs[0].recipe, comparison.by) for row in comparison.rows}
-    first = next(iter(recipes.values()))
+    first = next(iter(recipes.values()), {})
     shared = {name: value for name, value in first.items() if all(r[name] == value for r in recipes.values())}
     differing = {
         label: {name: value for name, value in recipe.items() if name not in shared}
