@@ -15,8 +15,10 @@ from rich.console import Console
 
 from convarium.comparison import Comparison, compare_runs
 from convarium.data.images import ImageData
+from convarium.describe import describe
 from convarium.errors import ConvariumError
 from convarium.recipe import Recipe
+from convarium.records import ImageSpec
 from convarium.report import (
     as_csv,
     as_latex,
@@ -496,9 +498,14 @@ def test_odd_studies_make_sensible_pages(study, tmp_path):
     data_of(text)
 
 
-def test_networks_of_a_users_folder_are_not_described_without_images(tmp_path):
+def test_networks_of_a_users_folder_are_described_by_what_their_runs_recorded(tmp_path):
+    """Runs from before that was recorded still have a page, and need the images for this part of it."""
     study = made_study(tmp_path, {"lenet": 0.9}, dataset="folder:/somewhere/pets", seeds=1)
     assert "the size of the images is not known" in Reader(page(study)).visible
+    (row,) = study.rows
+    recorded = replace(row.runs[0], outcome=replace(row.runs[0].outcome, image=ImageSpec(3, 40, 30, 5)))
+    known = replace(study, rows=(replace(row, runs=(recorded,), trained=(recorded,)),))
+    assert f"{describe('lenet', ImageSpec(3, 40, 30, 5)).root.parameters:,} parameters" in Reader(page(known)).visible
 
 
 def test_comparison_by_another_axis(tmp_path):

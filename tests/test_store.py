@@ -10,7 +10,7 @@ import torch
 
 from convarium.errors import StoreError
 from convarium.recipe import Recipe
-from convarium.records import Cost, Environment, Epoch, Outcome, Scores
+from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Scores
 from convarium.run_files import read_run, write_json
 from convarium.store import Store, StudyRecord
 
@@ -27,6 +27,7 @@ OUTCOME = Outcome(
     selected_epoch=1,
     validation=SCORES,
     test=SCORES,
+    image=ImageSpec(1, 8, 8, 2),
     step_loss=np.array([1, 2, 3], np.float32),
     step_accuracy=np.array([0, 0.5, 1], np.float32),
     logits=np.array([[1, 2], [3, 4]], np.float32),
@@ -57,6 +58,13 @@ def test_what_is_read_is_what_was_written(store, run):
     assert np.array_equal(found.predictions()[1], OUTCOME.labels)
     assert np.array_equal(found.steps()[1], OUTCOME.step_accuracy)
     assert torch.equal(found.weights()["w"], OUTCOME.weights["w"])
+
+
+def test_a_run_from_before_its_images_were_recorded_reads_as_ever(run):
+    seal = json.loads((run.path / "outcome.json").read_text())
+    del seal["image"]
+    write_json(run.path / "outcome.json", seal)
+    assert read_run(run.path).outcome == dataclasses.replace(run.outcome, image=None)
 
 
 def test_a_finished_folder_has_the_documented_files_and_nothing_else(run):

@@ -9,6 +9,7 @@ import pytest
 
 from convarium.errors import DataError, RecipeError, StoreError
 from convarium.recipe import Recipe
+from convarium.records import ImageSpec
 from convarium.run_files import read_history
 from convarium.running import run, train_one
 from convarium.store import Store
@@ -49,6 +50,14 @@ def test_a_study_trains_every_recipe_and_compares(done):
     assert comparison.baseline == "lenet"
     assert comparison.rows[1].verdict
     assert store.study("pools").planned == 4
+
+
+def test_every_run_records_the_images_that_its_network_took_however_it_ended(tmp_path):
+    both = study(["lenet"], base=dataclasses.replace(BASE, resize=32, learning_rate=1e9))
+    comparison, _ = trained(both, Store(tmp_path), stack=True)
+    runs = comparison.rows[0].runs
+    assert [run.outcome.status for run in runs] == ["diverged"] * 2
+    assert [run.outcome.image for run in runs] == [ImageSpec(1, 32, 32, 10)] * 2
 
 
 def test_started_again_it_trains_nothing(done):

@@ -120,6 +120,7 @@ class Outcome:
     Attributes:
         status: "finished"; "diverged" (a loss that is not finite); "failed" (`message` says why).
         history: one row an epoch.
+        image: what the network took, resizing included; None in records from before it was kept.
         step_loss, step_accuracy: one value a training step, float32.
         selected_epoch: the epoch whose weights are scored and kept (counted from 1).
         logits, labels: (n, classes) float32 and (n,) int64 over the test split.
@@ -134,6 +135,7 @@ class Outcome:
     selected_epoch: int | None = None
     validation: Scores | None = None
     test: Scores | None = None
+    image: ImageSpec | None = None
     step_loss: np.ndarray | None = field(default=None, repr=False, compare=False)
     step_accuracy: np.ndarray | None = field(default=None, repr=False, compare=False)
     logits: np.ndarray | None = field(default=None, repr=False, compare=False)

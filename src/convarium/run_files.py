@@ -20,7 +20,7 @@ from torch import Tensor
 
 from convarium.errors import ConvariumError, StoreError
 from convarium.recipe import Recipe, recipe_from_json
-from convarium.records import Cost, Environment, Epoch, Outcome, Scores
+from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Scores
 
 SEAL = "outcome.json"
 PREDICTED = "predicted.jsonl"
@@ -199,6 +199,7 @@ def _outcome_from_json(seal: dict[str, Any], history: tuple[Epoch, ...]) -> Outc
         selected_epoch=seal["selected_epoch"],
         validation=scores(seal["validation"]),
         test=scores(seal["test"]),
+        image=ImageSpec(**seal["image"]) if seal.get("image") else None,
     )
 
 

@@ -277,7 +277,8 @@ def _train(
             for m, log in events.items():
                 log.finish(recipes[m], outcomes[m])
         # The folder with the checkpoint comes last, so that a stack cut off in between can still go on from it.
-        finished = {m: store.finish(paths[m], outcomes[m]) for m in reversed(missing)}
+        whole = [dataclasses.replace(outcome, image=splits.train.spec) for outcome in outcomes]
+        finished = {m: store.finish(paths[m], whole[m]) for m in reversed(missing)}
     return [run_before or finished[m] for m, run_before in enumerate(done)]
 
 

@@ -80,7 +80,7 @@ def layers(comparison: Comparison, images: ImageData | None = None) -> tuple[Lay
 
     Args:
         comparison: whose networks.
-        images: of the data set, where it is not a published one.
+        images: of the data set; asked where the runs are too old to tell, and the data set is not a published one.
     """
     found: dict[str, Layers] = {}
     for row in comparison.rows:
@@ -99,6 +99,9 @@ def layers(comparison: Comparison, images: ImageData | None = None) -> tuple[Lay
 
 
 def _image(row: Row, images: ImageData | None) -> ImageSpec | None:
+    recorded = next((run.outcome.image for run in row.runs if run.outcome.image is not None), None)
+    if recorded is not None:
+        return recorded
     recipe = row.runs[0].recipe
     known = images.spec if images is not None else None
     if recipe.dataset in DATASETS:
