@@ -8,16 +8,24 @@ from convarium.cli.terminal import note
 from convarium.comparison import Comparison
 from convarium.data import load_data
 from convarium.data.images import ImageData
+from convarium.diagnostics import Undiagnosed, diagnose
 from convarium.errors import ConvariumError
 from convarium.live import live_report
 from convarium.report import write_report
+from convarium.report.inside import Diagnoses
 from convarium.report.standing import at_rest
 from convarium.running import StudyProgress
 from convarium.store import Store
 
 
 def write_page(
-    comparison: Comparison, study: str, store: Store, *, out: Path | None = None, data_dir: Path | None = None
+    comparison: Comparison,
+    study: str,
+    store: Store,
+    *,
+    out: Path | None = None,
+    data_dir: Path | None = None,
+    diagnoses: Diagnoses = (),
 ) -> Path:
     """Writes a study's report; the images on which networks differ are shown where the data set lies on this machine.
 
@@ -27,13 +35,25 @@ def write_page(
         store: that holds it.
         out: the file; None: report.html in the study's folder.
         data_dir: where to look for data sets first.
+        diagnoses: of `look_inside`; none: the page has no such section.
     """
     return write_report(
         comparison,
         out or store.root / "studies" / study / "report.html",
         images=_test_images(comparison, data_dir),
         standing=at_rest(comparison, len(store.study(study).keys)),
+        diagnoses=diagnoses,
     )
+
+
+def look_inside(comparison: Comparison, data_dir: Path | None = None) -> Diagnoses:
+    """The diagnostics of every network, told one by one on standard error as they are computed."""
+    runs = {row.label: row.runs for row in comparison.rows}
+    found = diagnose(runs, data_dir=data_dir, tell=lambda label: note(f"looking inside {label}"))
+    for one in found:
+        if isinstance(one, Undiagnosed):
+            note(f"{one.label} cannot be looked into: {one.reason}")
+    return found
 
 
 @contextmanager

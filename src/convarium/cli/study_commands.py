@@ -22,7 +22,7 @@ from convarium.cli.options import (
     StoreFlag,
     StudyArgument,
 )
-from convarium.cli.pages import followed, write_page
+from convarium.cli.pages import followed, look_inside, write_page
 from convarium.cli.terminal import after_note, say, say_json, study_progress, table
 from convarium.comparison import as_json as comparison_as_json
 from convarium.data import load_data
@@ -177,6 +177,7 @@ def report(
     *,
     out: Path | None = None,
     figures: Path | None = None,
+    diagnostics: bool = False,
     store: StoreFlag = Path(),
     data_dir: DataFlag = None,
     as_json: JsonFlag = False,
@@ -187,11 +188,14 @@ def report(
         study: its name, see the folder studies/.
         out: the file to write; none: report.html in the study's folder.
         figures: a folder for every chart as SVG, PDF and PNG, with the data behind them as CSV.
+        diagnostics: also look inside the networks, from their stored weights: gradients, dead units, loss surfaces,
+            filters and feature maps; takes up to a few minutes a network.
     """
     kept = Store(store)
     comparison = compare_study(kept.study(study), kept)
-    page = write_page(comparison, study, kept, out=out, data_dir=data_dir)
-    drawn = [str(path) for path in save_figures(comparison, figures)] if figures else []
+    diagnoses = look_inside(comparison, data_dir) if diagnostics else ()
+    page = write_page(comparison, study, kept, out=out, data_dir=data_dir, diagnoses=diagnoses)
+    drawn = [str(path) for path in save_figures(comparison, figures, diagnoses=diagnoses)] if figures else []
     if as_json:
         say_json({"study": study, "report": str(page), "figures": drawn})
     else:

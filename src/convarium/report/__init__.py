@@ -8,6 +8,9 @@ from convarium.report.charts import (
     plot_confusion,
     plot_cost,
     plot_curves,
+    plot_gradients,
+    plot_surface,
+    plot_units,
 )
 from convarium.report.figures import save_figures
 from convarium.report.page import write_report
@@ -25,6 +28,9 @@ __all__ = [
     "plot_confusion",
     "plot_cost",
     "plot_curves",
+    "plot_gradients",
+    "plot_surface",
+    "plot_units",
     "save_figures",
     "write_report",
 ]

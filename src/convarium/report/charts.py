@@ -1,5 +1,6 @@
 """The charts of a comparison as altair charts, for notebooks and figures."""
 
+from textwrap import wrap
 from typing import Any
 
 import altair as alt
@@ -7,11 +8,11 @@ import pandas as pd
 
 from convarium.comparison import Comparison
 from convarium.errors import ConvariumError
-from convarium.report import score_panels
+from convarium.report import inside, inside_panels, score_panels
 from convarium.report.costs import COSTS, cost_points, seed_points
 from convarium.report.curve_panels import curve_panel, recorded_splits
 from convarium.report.curves import QUANTITIES, XAxis, curve_points
-from convarium.report.drawing import Chart, dressed, inline, none_hidden
+from convarium.report.drawing import HEIGHT, Chart, dressed, inline, none_hidden
 from convarium.report.predictions import (
     Predictions,
     agreement,
@@ -20,6 +21,8 @@ from convarium.report.predictions import (
     confusion_points,
     read_predictions,
 )
+
+_WHY = "each diagnosis says why"
 
 
 def plot_curves(comparison: Comparison, *, x: XAxis = "epoch", log: bool = False) -> Chart:
@@ -128,6 +131,59 @@ def plot_agreement(comparison: Comparison) -> Chart:
     return dressed(score_panels.agreement_panel(inline(points), points))
 
 
+def plot_gradients(diagnoses: inside.Diagnoses) -> Chart:
+    """The norm of the gradient from the first layer to the last: where the seed starts, and at the stored weights.
+
+    Args:
+        diagnoses: of `convarium.diagnostics.diagnose`.
+
+    Raises:
+        ConvariumError: no network could be looked into.
+    """
+    points, labels = _some_inside(inside.gradient_points(diagnoses)), [one.label for one in diagnoses]
+    panels = [
+        inside_panels.gradient_panel(inline(points), points, labels, moment, legend=True) for moment in inside.MOMENTS
+    ]
+    return _whole(alt.hconcat(*panels))
+
+
+def plot_units(diagnoses: inside.Diagnoses) -> Chart:
+    """Dead and saturated units, and outputs, from the first activation to the last.
+
+    Args:
+        diagnoses: of `convarium.diagnostics.diagnose`.
+
+    Raises:
+        ConvariumError: no network could be looked into, or none has an activation of a known kind.
+    """
+    points, labels = _some_inside(inside.unit_points(diagnoses)), [one.label for one in diagnoses]
+    panels = [inside_panels.units_panel(inline(points), points, labels, share, legend=True) for share in inside.SHARES]
+    return _whole(alt.hconcat(*panels))
+
+
+def plot_surface(diagnoses: inside.Diagnoses) -> Chart:
+    """The loss around every network's solution, in the same colours, and along the first direction.
+
+    Args:
+        diagnoses: of `convarium.diagnostics.diagnose`.
+
+    Raises:
+        ConvariumError: no network could be looked into.
+    """
+    points, labels = _some_inside(inside.surface_points(diagnoses)), [one.label for one in diagnoses]
+    drawn: list[Any] = []
+    for number, one in enumerate(inside.known(diagnoses)):
+        own = inline(points[points["network"] == number])
+        drawn.append(
+            inside_panels.surface_panel(own, points, number, side=HEIGHT).properties(title=wrap(one.label, 28))
+        )
+    scale: Any = inside_panels.loss_scale(inline(inside.scale_points(points)), points)
+    along = points[points["second"] == 0]
+    lines: Any = inside_panels.slice_panel(inline(along), points, labels, legend=True)
+    whole = alt.vconcat(alt.concat(*drawn, columns=3), scale, lines)  # colours mean losses above, networks below
+    return _whole(whole.resolve_scale(color="independent", strokeDash="independent"))
+
+
 def _labels(comparison: Comparison) -> list[str]:
     return [row.label for row in comparison.rows]
 
@@ -139,6 +195,12 @@ def _whole(chart: Any) -> Chart:
 def _some(points: pd.DataFrame, what: str) -> pd.DataFrame:
     if points.empty:
         raise ConvariumError(f"there is nothing to draw: no run has {what}", hint="compare runs that finished")
+    return points
+
+
+def _some_inside(points: pd.DataFrame) -> pd.DataFrame:
+    if points.empty:
+        raise ConvariumError("there is nothing to draw: no network could be looked into", hint=_WHY)
     return points
 
 

@@ -1,15 +1,13 @@
 """What one network gets right and the other wrong, with the very images where they are at hand."""
 
-import base64
-import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from convarium.comparison import Comparison
 from convarium.data.images import ImageData
 from convarium.errors import ConvariumError
+from convarium.report.pictures import data_uri
 from convarium.report.predictions import Contested, Predictions, contested, votes
 
 
@@ -59,7 +57,7 @@ def duels(comparison: Comparison, predictions: Predictions | None, images: Image
 
     def picture(label: str, number: int) -> Picture:
         true = predictions.class_names[predictions.labels[number]]
-        source = None if images is None else _data_uri(images.images[number].numpy())
+        source = None if images is None else data_uri(images.images[number].numpy())
         return Picture(number, true, _told(predictions, label, number), _told(predictions, baseline, number), source)
 
     return tuple(
@@ -74,11 +72,3 @@ def _told(predictions: Predictions, label: str, number: int) -> str:
     if runs == 1:
         return found[0][0]
     return ", ".join(f"{name} in {count} of {runs}" for name, count in found[:2])
-
-
-def _data_uri(pixels: np.ndarray) -> str:
-    """A (c, h, w) uint8 image as a PNG."""
-    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
-    file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -19,6 +19,8 @@ from convarium.report.cells import answer, caption, columns, short
 from convarium.report.costs import COSTS
 from convarium.report.duels import duels
 from convarium.report.forest import forest
+from convarium.report.inside import MOMENTS, SHARES, Diagnoses
+from convarium.report.inside_page import inside_page
 from convarium.report.page_charts import page_charts
 from convarium.report.predictions import calibration_errors, read_predictions
 from convarium.report.run_lists import layers, run_lists
@@ -28,7 +30,12 @@ from convarium.run_files import write_text
 
 
 def write_report(
-    comparison: Comparison, path: Path | str, *, images: ImageData | None = None, standing: Standing | None = None
+    comparison: Comparison,
+    path: Path | str,
+    *,
+    images: ImageData | None = None,
+    standing: Standing | None = None,
+    diagnoses: Diagnoses = (),
 ) -> Path:
     """Writes the comparison's page: question, answer, table, charts, and every run with its recipe.
 
@@ -40,6 +47,7 @@ def write_report(
         images: the test split that the runs were scored on; with it, the page shows the images that divide the
             networks, else it names them by number.
         standing: how far the study is; None: it is finished.
+        diagnoses: of `diagnose`, one a row; with them the page has a section on what goes on inside the networks.
 
     Returns:
         The path.
@@ -47,14 +55,20 @@ def write_report(
     Raises:
         ConvariumError: `images` are not those that the runs were scored on.
     """
-    text = page(comparison, images=images, standing=standing)
+    text = page(comparison, images=images, standing=standing, diagnoses=diagnoses)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
     return path
 
 
-def page(comparison: Comparison, *, images: ImageData | None = None, standing: Standing | None = None) -> str:
+def page(
+    comparison: Comparison,
+    *,
+    images: ImageData | None = None,
+    standing: Standing | None = None,
+    diagnoses: Diagnoses = (),
+) -> str:
     """The page's HTML; see `write_report`."""
     environment = Environment(
         loader=PackageLoader("convarium", "report"),
@@ -68,7 +82,7 @@ def page(comparison: Comparison, *, images: ImageData | None = None, standing: S
         dict.fromkeys([row.label for row in comparison.rows] + [label_of(run, comparison) for run in underway])
     )
     predictions = read_predictions(comparison)
-    charts = page_charts(comparison, predictions, labels, underway)
+    charts = page_charts(comparison, predictions, labels, underway, diagnoses)
     scripts = ["reading.js", "page.js", *(["live.js"] if standing and standing.reload else [])]
     copies = {
         "command": comparison.command,
@@ -94,6 +108,9 @@ def page(comparison: Comparison, *, images: ImageData | None = None, standing: S
         cost_titles=COSTS,
         duels=duels(comparison, predictions, images),
         calibration_errors=calibration_errors(comparison),
+        inside=inside_page(diagnoses),
+        moments=MOMENTS,
+        shares=SHARES,
         runs=run_lists(comparison),
         networks=layers(comparison, images),
         short=short,

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from convarium.comparison import Comparison
-from convarium.report import score_panels, style
+from convarium.report import inside, inside_panels, score_panels, style
 from convarium.report.costs import COSTS, cost_points, seed_points
 from convarium.report.curve_panels import curve_panel, recorded_splits
 from convarium.report.curves import QUANTITIES, XAxis, curve_points, steps_a_point
@@ -19,6 +19,8 @@ from convarium.report.standing import Underway
 _PAGE_STYLE = style.config(font_size=12, ink="currentColor", font="system-ui, sans-serif") | {"background": None}
 _CELL = 34
 """Of a matrix with numbers, in pixels."""
+_SIDE = 216
+"""Of a loss surface, in pixels."""
 
 
 @dataclass
@@ -50,7 +52,11 @@ class PageCharts:
 
 
 def page_charts(
-    comparison: Comparison, predictions: Predictions | None, labels: Sequence[str], underway: Sequence[Underway] = ()
+    comparison: Comparison,
+    predictions: Predictions | None,
+    labels: Sequence[str],
+    underway: Sequence[Underway] = (),
+    diagnoses: inside.Diagnoses = (),
 ) -> PageCharts:
     """All charts that the comparison, and what is training, have data for.
 
@@ -59,6 +65,7 @@ def page_charts(
         predictions: theirs.
         labels: of all networks, in the order of their colours.
         underway: runs that are training.
+        diagnoses: what the networks look like from inside, where that was asked for.
     """
     made = PageCharts()
     _add_curves(made, comparison, labels, underway)
@@ -66,6 +73,7 @@ def page_charts(
     _add_classes(made, comparison, labels)
     if predictions is not None:
         _add_predictions(made, predictions, labels)
+    _add_inside(made, diagnoses, labels)
     return made
 
 
@@ -125,6 +133,32 @@ def _add_predictions(made: PageCharts, predictions: Predictions, labels: Sequenc
     if not alike.empty:
         panel = score_panels.agreement_panel(_named(made, "agreement", alike), alike, cell=_CELL + 16)
         made.specs["agreement"] = _for_page(panel, "agreement", wide=False)
+
+
+def _add_inside(made: PageCharts, diagnoses: inside.Diagnoses, labels: Sequence[str]) -> None:
+    if not inside.known(diagnoses):
+        return
+    gradients, units = inside.gradient_points(diagnoses), inside.unit_points(diagnoses)
+    data = _named(made, "gradients", gradients)
+    for moment in inside.MOMENTS:
+        panel = inside_panels.gradient_panel(data, gradients, labels, moment)
+        made.specs[f"gradients/{moment}"] = _for_page(panel, "gradients", height=220)
+    if not units.empty:
+        data = _named(made, "units", units)
+        for share in inside.SHARES:
+            made.specs[f"units/{share}"] = _for_page(
+                inside_panels.units_panel(data, units, labels, share), "units", height=220
+            )
+    surfaces = inside.surface_points(diagnoses)
+    if surfaces.empty:
+        return
+    data = _named(made, "surfaces", surfaces)
+    for number in surfaces["network"].unique():
+        panel = inside_panels.surface_panel(data, surfaces, number, side=_SIDE)
+        made.specs[f"surface/{number}"] = _for_page(panel, "surfaces", wide=False)
+    made.specs["surface/slice"] = _for_page(inside_panels.slice_panel(data, surfaces, labels), "surfaces", height=260)
+    scale = inside_panels.loss_scale(_named(made, "scale", inside.scale_points(surfaces)), surfaces)
+    made.specs["surface/scale"] = _for_page(scale, "scale")
 
 
 def _named(made: PageCharts, name: str, points: pd.DataFrame) -> alt.NamedData:
