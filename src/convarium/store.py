@@ -7,6 +7,7 @@ runs/<dataset>-<model>-s<seed>-<key8>/
     steps.npz             loss and accuracy of every training step
     predictions.npz       test logits and labels
     weights.safetensors   the selected weights
+    surface.safetensors   the loss around those weights, once a report has looked inside
     outcome.json          how it ended, with the digests of the files above; written last, so that it is the seal
     last.ckpt             while unfinished: what resuming needs
 studies/<name>/study.json
