@@ -6,6 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from convarium.building import build_model
@@ -104,6 +106,40 @@ def test_a_checkpoint_of_another_network_is_not_used(splits, tmp_path):
     save_checkpoint(tmp_path / "last.ckpt", network, optimizer, state)
     other = build_model("residual_cnn", splits.train.spec)
     assert load_checkpoint(tmp_path / "last.ckpt", other, make_optimizer(other, SMALL)) is None
+
+
+DAMAGE = {
+    "another optimiser's state": {"optimizer.0.momentum_buffer": torch.zeros(3)},
+    "state of a parameter that is not there": {"optimizer.99.momentum_buffer": torch.zeros(3)},
+    "selected weights of another network": {"selected.w": torch.zeros(3)},
+    "one weight of another shape": {"network.0.weight": torch.zeros(3)},
+    "no losses": {"step_loss": None},
+}
+
+
+@pytest.mark.parametrize("changes", DAMAGE.values(), ids=DAMAGE)
+def test_a_checkpoint_that_is_only_partly_right_changes_nothing(splits, tmp_path, changes):
+    path = tmp_path / "last.ckpt"
+    trained = build_model("lenet", splits.train.spec, seed=1)
+    optimizer = make_optimizer(trained, SMALL)
+    trained(torch.zeros(2, 1, 28, 28)).sum().backward()
+    optimizer.step()
+    state = training_loop.Progressed(step_loss=[torch.zeros(1)], step_accuracy=[torch.zeros(1)])
+    save_checkpoint(path, trained, optimizer, state)
+    with safe_open(path, "pt") as file:
+        facts, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    first = next(name for name in tensors if name.startswith("network.") and name.endswith("weight"))
+    changes = {first if name.startswith("network.") else name: tensor for name, tensor in changes.items()}
+    kept = {name: tensor for name, tensor in (tensors | changes).items() if tensor is not None}
+    save_file(kept, path, facts)
+
+    network = build_model("lenet", splits.train.spec, seed=2)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    fresh = make_optimizer(network, SMALL)
+    assert load_checkpoint(path, network, fresh) is None
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert not fresh.state_dict()["state"]
+    assert not path.exists()
 
 
 def test_the_loop_is_plain_sgd_written_out(splits):

@@ -7,8 +7,9 @@ optimiser state and what was recorded are all there is to keep.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +19,8 @@ from convarium.records import Epoch
 from convarium.run_files import write_tensors
 
 T = TypeVar("T")
+Load = Callable[[], object]
+"""Puts what has been read and checked to where it belongs."""
 
 
 @dataclass
@@ -42,14 +45,15 @@ def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
 def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progressed | None:
     """Puts network and optimiser back to where `save_checkpoint` met them; None where there is no usable file.
 
-    A damaged file costs the epochs it held and nothing else, so it is not an error.
+    A damaged file costs the epochs it held and nothing else, so it is not an error: all of it is read and checked
+    before anything is loaded.
     """
 
-    def restored(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> Progressed:
-        _load_optimizer(optimizer, _under(tensors, "optimizer."))
-        return _restored(tensors, facts, network)
+    def checked(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> tuple[Progressed, list[Load]]:
+        state, load = _checked(tensors, facts, network)
+        return state, [load, _checked_optimizer(optimizer, _under(tensors, "optimizer."))]
 
-    return _read(path, restored)
+    return _read(path, checked)
 
 
 def save_stack(
@@ -85,17 +89,19 @@ def load_stack(
 ) -> list[Progressed] | None:
     """`load_checkpoint` for runs that train together; a file of other members, or of one run alone, is no use."""
 
-    def restored(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> list[Progressed]:
+    def checked(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> tuple[list[Progressed], list[Load]]:
         if json.loads(facts["members"]) != list(names):
             raise ValueError("other members")
-        for number, optimizer in enumerate(optimizers):
-            _load_optimizer(optimizer, _under(tensors, f"optimizer-{number}."))
-        return [
-            _restored(_under(tensors, f"{name}."), _under(facts, f"{name}."), network)
+        found = [
+            _checked(_under(tensors, f"{name}."), _under(facts, f"{name}."), network)
             for name, network in zip(names, networks, strict=True)
         ]
+        loads = [load for _, load in found]
+        for number, optimizer in enumerate(optimizers):
+            loads.append(_checked_optimizer(optimizer, _under(tensors, f"optimizer-{number}.")))
+        return [state for state, _ in found], loads
 
-    return _read(path, restored)
+    return _read(path, checked)
 
 
 def _content(network: nn.Module, state: Progressed) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -119,37 +125,53 @@ def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
 
 
-def _restored(tensors: Mapping[str, Tensor], facts: Mapping[str, str], network: nn.Module) -> Progressed:
-    network.load_state_dict(_under(tensors, "network."))
-    return Progressed(
+def _checked(tensors: Mapping[str, Tensor], facts: Mapping[str, str], network: nn.Module) -> tuple[Progressed, Load]:
+    """What a run had come to, and what puts its weights into the network."""
+    weights, selected = _under(tensors, "network."), _under(tensors, "selected.")
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    for held in (weights, selected) if selected else (weights,):
+        if {name: tensor.shape for name, tensor in held.items()} != shapes:
+            raise ValueError("weights of another network")
+    state = Progressed(
         history=[Epoch(**row) for row in json.loads(facts["history"])],
         step_loss=[tensors["step_loss"]],
         step_accuracy=[tensors["step_accuracy"]],
         train_seconds=float(facts["train_seconds"]),
         selected_epoch=int(facts["selected_epoch"]),
-        selected=_under(tensors, "selected."),
+        selected=selected,
     )
+    return state, partial(network.load_state_dict, weights)
 
 
-def _read(path: Path, restore: Callable[[Mapping[str, Tensor], Mapping[str, str]], T]) -> T | None:
+def _read(path: Path, check: Callable[[Mapping[str, Tensor], Mapping[str, str]], tuple[T, list[Load]]]) -> T | None:
     try:
         with safe_open(path, "pt") as file:
             facts: Mapping[str, str] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        return restore(tensors, facts)
+        state, loads = check(tensors, facts)
     except FileNotFoundError:
         return None
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError):
+    except (SafetensorError, OSError, KeyError, IndexError, ValueError, TypeError, RuntimeError):
         path.unlink()
         return None
+    for load in loads:
+        load()
+    return state
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def _checked_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> Load:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     whole = optimizer.state_dict()
     whole["state"] = {}
     for name, tensor in tensors.items():
         number, key = name.split(".", 1)
+        if tensor.shape not in (parameters[int(number)].shape, torch.Size([])):  # a step is a number
+            raise ValueError("state of another optimiser")
         whole["state"].setdefault(int(number), {})[key] = tensor
+    return partial(_load_optimizer, optimizer, whole)
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, whole: dict[str, Any]) -> None:
     optimizer.load_state_dict(whole)
     for parameter, values in optimizer.state.items():
         for key, value in values.items():
