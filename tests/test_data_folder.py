@@ -149,6 +149,8 @@ def test_an_image_too_large_to_be_honest_is_named(undivided, monkeypatch):
 
 
 def test_a_folder_without_classes_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"'folder:' names no folder; write folder:PATH"):
+        load_data("folder:")
     with pytest.raises(DataError, match=r"there is no folder .*nowhere.*folder:PATH"):
         load(tmp_path / "nowhere")
     with pytest.raises(DataError, match="has no classes: expected two folders or more"):

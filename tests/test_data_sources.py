@@ -107,8 +107,11 @@ def test_an_incomplete_set_of_files_is_not_taken(empty):
     assert find(DATASETS["mnist"]) is None
     with pytest.raises(DataError, match=r"mnist is in none of data.*convarium data fetch mnist"):
         load_data("mnist", download=False)
-    with pytest.raises(DataError, match="mnist is in none of"):
+    with pytest.raises(DataError, match=r"mnist is in none of .*: \S*mnist lacks t10k-labels-idx1-ubyte.gz; get it"):
         check("mnist")
+    for file in DATASETS["cifar100"].files:
+        with pytest.raises(DataError, match=rf"cifar100 is in none of .*: looked for .*{re.escape(file.name)}"):
+            check("cifar100")
 
 
 def test_a_file_that_may_not_be_read_is_named(empty, monkeypatch):

@@ -9,7 +9,7 @@ from convarium.data.download import Progress, download_files, unpack
 from convarium.data.folder import load_folder
 from convarium.data.images import ImageData, Splits, check_images, content_digest, divide, statistics
 from convarium.data.published import CIFAR10, CIFAR100, DIGITS, FASHION_MNIST, KMNIST, MNIST
-from convarium.data.sources import Dataset, data_folders, download_folder, find, read, read_verified
+from convarium.data.sources import Dataset, data_folders, download_folder, find, lacking, read, read_verified
 from convarium.errors import DataError
 from convarium.spec import unknown
 
@@ -124,10 +124,16 @@ def check(dataset: str, *, data_dir: Path | str | None = None) -> Path | None:
 
 def _missing(dataset: str, data_dir: Path | str | None) -> DataError:
     searched = ", ".join(str(folder) for folder in data_folders(data_dir))
-    return DataError(f"{dataset} is in none of {searched}", hint=f"get it: convarium data fetch {dataset}")
+    folder, files = lacking(lookup(dataset), data_dir)
+    told = f"{folder} lacks" if folder else "looked for"
+    return DataError(
+        f"{dataset} is in none of {searched}: {told} {', '.join(files)}", hint=f"get it: convarium data fetch {dataset}"
+    )
 
 
 def _load_folder(dataset: str, validation: int | None, resize: int | None) -> Splits:
+    if not dataset.removeprefix("folder:").strip():
+        raise DataError(f"{dataset!r} names no folder", hint="write folder:PATH with the path of a folder of classes")
     train, own, test = load_folder(Path(dataset.removeprefix("folder:")).expanduser(), side=resize)
     digest = content_digest(*(part for part in (train, own, test) if part is not None))
     if own is None or validation is not None:

@@ -113,6 +113,22 @@ def find(dataset: Dataset, data_dir: Path | str | None = None) -> tuple[Layout, 
     return None
 
 
+def lacking(dataset: Dataset, data_dir: Path | str | None = None) -> tuple[Path | None, list[str]]:
+    """What a data set that `find` does not find would need: the folder that has most of its files, and what it lacks.
+
+    The folder is None where none has any of them; the files are then those that the publisher has.
+    """
+    best: tuple[Path | None, list[str]] = None, [file.name for file in dataset.files]
+    most = 0
+    for root in data_folders(data_dir):
+        for layout in dataset.layouts:
+            for folder in layout.folders:
+                missing = [name for name in layout.files if not (root / folder / name).is_file()]
+                if len(layout.files) - len(missing) > most:
+                    best, most = (root / folder, missing), len(layout.files) - len(missing)
+    return best
+
+
 def read(layout: Layout, folder: Path) -> Parts:
     """Reads and verifies the files of a data set.
 
