@@ -50,6 +50,13 @@ def test_every_command_explains_itself_and_takes_json(call, command):
     assert code == 0
     assert "--json" in out
     assert "argv" not in out
+    assert "{None}" not in out
+
+
+def test_a_flag_that_may_be_left_out_is_explained_by_its_kind(call):
+    lines = call("run", "--help")[1].splitlines()
+    seeds, quick = (next(line for line in lines if flag in line) for flag in ("--seeds INT ", "--quick"))
+    assert seeds.index("runs of each row") == quick.index("a reduced version")  # the column is kept
 
 
 # The counts of the sources, see tests/test_models.py.
@@ -252,7 +259,11 @@ WRONG = [
     (["compare", "lenet", "--name", ""], "'' cannot name a study"),
     (["compare", "lenet", "residual_cnn", "--batch-size", "2000"], "exceeds the 1257 training images"),
     (["compare", "lenet", "--seeds", "x"], "--seeds"),
-    (["compare", "lenet", "--sedes", "3"], "did you mean --seeds?"),
+    (["compare", "lenet", "--sedes", "3"], "did you mean --seeds?; see convarium compare --help"),
+    (["train", "lenet", "--nope"], "unrecognized options: --nope; see convarium train --help"),
+    (["train", "lenet", "--sedes", "3"], "unrecognized options: --sedes, 3; see convarium train --help"),
+    (["train", "lenet", "--drop"], "unrecognized options: --drop; did you mean --drop-last?"),
+    (["train", "lenet", "--dataset", "folder:"], "'folder:' names no folder; write folder:PATH"),
     (["compare", "lenet", "--optimizer", "sdg"], "'sdg'"),
     (["compare", "lenet", "--name", "n" * 300], "the study's name is 300 bytes long: expected at most 200"),
     (["compare", "lenet", "--preset", "uvaa"], "did you mean 'uva'"),

@@ -63,15 +63,20 @@ def _parse(argv: list[str]) -> "functools.partial[None] | None":
             return command
     except SystemExit as stop:
         if not stop.code:
-            sys.stdout.write(shown.getvalue())
+            sys.stdout.write(re.sub(r"\{None\}\|(\{.*?\}|\S+)", _without_none, shown.getvalue()))
             return None
-        raise ConvariumError(_one_sentence(complaint.getvalue())) from None
+        raise ConvariumError(_one_sentence(complaint.getvalue(), argv[0] if argv else "")) from None
     finally:
         os.environ.pop("COLUMNS", None) if width is None else os.environ.update(COLUMNS=width)
 
 
-def _one_sentence(boxed: str) -> str:
-    """Tyro's boxed complaint as one sentence with a way out."""
+def _without_none(found: re.Match[str]) -> str:
+    """The kind of a flag that may be left out, for `{None}|INT`; as wide as it was, for the column beside it."""
+    return found[1].strip("{}").ljust(len(found[0]))
+
+
+def _one_sentence(boxed: str, command: str) -> str:
+    """Tyro's boxed complaint about a call of a command, as one sentence with a way out."""
     lines = [re.sub(r"[─│╭╮╰╯]", " ", line).strip() for line in boxed.splitlines()]
     blocks: list[list[str]] = [[]]
     for line in lines:
@@ -81,12 +86,19 @@ def _one_sentence(boxed: str) -> str:
             blocks[-1].append(line)
     parts = [" ".join(block) for block in blocks[1:] if block]
     kept = [part for part in parts if not part.startswith(("Argument helptext", "For full helptext", "Full helptext"))]
-    wanted = re.search(r"For full help(?:text)?,? (?:see|run):? +(convarium[\w -]*--help)", " ".join(parts))
     sentence = "; ".join(" ".join(part.split()).rstrip(".") for part in kept) or "the call cannot be read"
     sentence = re.sub(r" \(applied to [^)]*\)|(?<=\S) Arguments are applied to .*?ordering can matter", "", sentence)
     sentence = re.sub(r"[Nn]o type matching (.+?) could be instantiated from (\[.*?\]).*", _expected, sentence)
-    sentence = re.sub(r"; Perhaps you meant: (--[\w-]+).*", r"; did you mean \1?", sentence)
-    return f"{sentence[0].lower()}{sentence[1:]}; see {wanted[1] if wanted else 'convarium --help'}"
+    sentence = re.sub(r"; Perhaps you meant: (.*)", lambda found: _nearest(found[1], command), sentence)
+    help_of = f"convarium {command} --help" if command in COMMANDS else "convarium --help"
+    return f"{sentence[0].lower()}{sentence[1:]}; see {help_of}"
+
+
+def _nearest(proposed: str, command: str) -> str:
+    """The first flag among tyro's proposals that belongs to the command; they are of all commands."""
+    flags = re.findall(r"(--[\w-]+).*?((?: in convarium \w+ --help)+)", proposed)
+    own = [flag for flag, where in flags if f" in convarium {command} --help" in where]
+    return f"; did you mean {own[0]}?" if own else ""
 
 
 def _expected(found: re.Match[str]) -> str:
