@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from convarium.building import resolve
 from convarium.comparison.rows import place
 from convarium.cost import environment
 from convarium.data import load_data
@@ -126,7 +127,9 @@ def run_seconds(recipe: Recipe, splits: Splits, device: torch.device, *, like: S
         return max(like.outcome.cost.total_seconds, like.outcome.cost.train_seconds)
     try:
         step, steps = _first_steps(recipe, splits, device)
-    except (RuntimeError, MemoryError):
+    except Exception as error:  # whatever a user's own network raises: training tells of it
+        if not isinstance(error, (RuntimeError, MemoryError)) and not resolve(recipe.model).is_users:
+            raise
         return None
     looked_at = len(splits.validation) + (len(splits.test) if recipe.watch_test else 0)
     looking = step / recipe.batch_size / 3 * looked_at  # forward alone costs about a third of a step

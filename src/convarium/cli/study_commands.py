@@ -28,14 +28,13 @@ from convarium.comparison import as_json as comparison_as_json
 from convarium.data import load_data
 from convarium.data.images import Splits
 from convarium.errors import ConvariumError, RunError, SpecError
-from convarium.planning import check_seeds
+from convarium.planning import check_seeds, plan_study, tell_plan
 from convarium.recipe import Recipe
 from convarium.recipe_presets import RECIPES, recipe_preset
 from convarium.records import Scores
 from convarium.report import as_csv, as_latex, as_markdown, as_rich, save_figures
 from convarium.running import run, train_one
 from convarium.spec import parse
-from convarium.statistics import smallest_difference
 from convarium.store import Store, StoredRun
 from convarium.study import Study, compare_study, grid
 from convarium.training import evaluate as evaluate_network
@@ -128,11 +127,8 @@ def compare(
         baseline=first,
         command=shlex.join(["convarium", *argv]),
     )
-    plan = f"{len(recipes)} runs"
-    if len(names) > 1 and seeds > 1:
-        smallest = smallest_difference(seeds, family=len(names) - 1)
-        plan += f"; {seeds} seeds each resolve {smallest:.1f} standard deviations between seeds"
     kept = Store(store)
+    plan = tell_plan(plan_study(study, kept, device=device, data_dir=data_dir))
     with study_progress() as bars, followed(study.name, kept, after_note(plan, bars), live=live) as progress:
         comparison = run(study, kept, stack=stack, device=device, data_dir=data_dir, progress=progress)
     page = write_page(comparison, study.name, kept, data_dir=data_dir)
