@@ -110,6 +110,11 @@ class Batches:
         return F.interpolate(pixels, (self.resize, self.resize), mode="bilinear", antialias=True)
 
     def _normalised(self, images: Tensor) -> Tensor:
-        batch = torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale)
-        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
-        return batch.to(self.dtype, memory_format=memory_format)
+        batch = torch.addcmul(self.shift, images.to(self.scale.dtype), self.scale).to(self.dtype)
+        if not self.channels_last:
+            return batch.contiguous()
+        _, channels, height, width = batch.shape
+        if channels == 1:
+            # The numbers lie the same either way; the strides tell the first convolution, and so all after it.
+            return batch.contiguous().as_strided(batch.shape, (height * width, 1, width, 1))
+        return batch.contiguous(memory_format=torch.channels_last)

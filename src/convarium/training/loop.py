@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -24,7 +24,14 @@ from convarium.schedules import parse_schedule, rate_factor
 from convarium.streams import stream
 from convarium.training.checkpoint import Progressed, load_checkpoint, save_checkpoint
 from convarium.training.scoring import logits_of, pick_device
-from convarium.training.step import exact_arithmetic, make_optimizer, make_step, set_learning_rate
+from convarium.training.step import (
+    exact_arithmetic,
+    is_channels_last,
+    lay_out,
+    make_optimizer,
+    make_step,
+    set_learning_rate,
+)
 
 CHECKPOINT_SECONDS = 5.0
 
@@ -71,10 +78,11 @@ def fit(
     device = pick_device(device)
     check_batches(recipe, splits)
     network = build_model(recipe.model, splits.train.spec, seed=stream(recipe.seed, "init")).to(device)
+    lay_out(network, recipe, device)
     optimizer = make_optimizer(network, recipe)
     step = make_step(network, optimizer, recipe, device)
     schedule = parse_schedule(recipe.schedule)
-    batches = training_batches(recipe, splits, device, dtype=next(network.parameters()).dtype)
+    batches = training_batches(recipe, splits, network, device)
     checkpoint = folder / "last.ckpt" if folder else None
     state = (checkpoint and load_checkpoint(checkpoint, network, optimizer)) or Progressed()
     saved = time.perf_counter()
@@ -134,8 +142,8 @@ def check_batches(recipe: Recipe, splits: Splits) -> None:
         )
 
 
-def training_batches(recipe: Recipe, splits: Splits, device: torch.device, *, dtype: torch.dtype) -> Batches:
-    """The recipe's own batches, in the type of the network that is to take them."""
+def training_batches(recipe: Recipe, splits: Splits, network: nn.Module, device: torch.device) -> Batches:
+    """The recipe's own batches, in the type and layout of the network that is to take them."""
     mean, std = normalisation(recipe.normalize, splits)
     return Batches(
         splits.train,
@@ -147,7 +155,8 @@ def training_batches(recipe: Recipe, splits: Splits, device: torch.device, *, dt
         shuffle_seed=stream(recipe.seed, "shuffle"),
         augment_seed=stream(recipe.seed, "augment"),
         device=device,
-        dtype=dtype,
+        channels_last=is_channels_last(network),
+        dtype=next(network.parameters()).dtype,
     )
 
 
@@ -239,6 +248,7 @@ def outcome_of(
 ) -> Outcome:
     """How the run ended, with its one look at the test split. `network` is left with the selected weights."""
     failed = diverged(state)
+    lay_out(network, recipe, device)  # as `evaluate` will find it, for the same bits
     if state.selected:
         network.load_state_dict(state.selected)
     n = len(splits.train)
@@ -271,5 +281,12 @@ def outcome_of(
         step_accuracy=torch.cat(state.step_accuracy).numpy(),
         logits=None if test_logits is None else test_logits.numpy(),
         labels=splits.test.labels.cpu().numpy(),
-        weights={name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()},
+        weights=_contiguous(network.state_dict()),
     )
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU, laid out in the order of their dimensions, as files keep them."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }

@@ -12,6 +12,7 @@ from convarium.errors import RecipeError
 from convarium.evaluation import predict_logits, scores
 from convarium.recipe import Recipe
 from convarium.records import Scores
+from convarium.training.step import is_channels_last, lay_out
 
 EVALUATION_BATCH = 500
 
@@ -21,8 +22,15 @@ def logits_of(
 ) -> Tensor:
     """Logits (n, classes) of a split in its own order, preprocessed as the recipe says and not augmented."""
     mean, std = normalisation(recipe.normalize, splits)
-    dtype = next(network.parameters()).dtype
-    batches = Batches(data, batch_size=EVALUATION_BATCH, mean=mean, std=std, device=device, dtype=dtype)
+    batches = Batches(
+        data,
+        batch_size=EVALUATION_BATCH,
+        mean=mean,
+        std=std,
+        device=device,
+        channels_last=is_channels_last(network),
+        dtype=next(network.parameters()).dtype,
+    )
     return predict_logits(network, batches.epoch(0)).cpu()
 
 
@@ -43,7 +51,8 @@ def evaluate(
     if not len(data):
         raise RecipeError(f"{recipe.dataset} has no validation images under this recipe", hint="use --split test")
     device = pick_device(device)
-    logits = logits_of(network.to(device), data, recipe, splits, device)
+    lay_out(network.to(device), recipe, device)
+    logits = logits_of(network, data, recipe, splits, device)
     return scores(logits, data.labels, data.class_names)
 
 

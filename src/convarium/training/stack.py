@@ -74,8 +74,7 @@ def fit_stack(
     step = make_stacked_step(networks[0], parameters, buffers, optimizers, first, device, dropout)
     schedule = parse_schedule(first.schedule)
     there = dataclasses.replace(splits, train=_moved(splits.train, device))  # once, not once a member
-    dtype = next(networks[0].parameters()).dtype
-    batches = [training_batches(recipe, there, device, dtype=dtype) for recipe in recipes]
+    batches = [training_batches(recipe, there, networks[0], device) for recipe in recipes]
     steps_per_epoch = len(batches[0])
     checkpoint = folder / "last.ckpt" if folder else None
     kept = keys, networks, [optimizer for _, _, optimizer in optimizers]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convarium.recipe import Recipe
-from convarium.training.step import at_least_float32, optimizer_over
+from convarium.training.step import at_least_float32, memory_format, optimizer_over
 
 MembersOptimizer = tuple[slice, list[nn.Parameter], torch.optim.Optimizer]
 """Neighbouring members, their parts of the stacked parameters, and what updates these."""
@@ -73,7 +73,7 @@ def make_stacked_step(
             alone from a global generator in the same state.
     """
     half = recipe.precision == "bfloat16"
-    structure = _structure(network, dropout)
+    structure = _structure(network, dropout, memory_format(recipe, device))
 
     def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], images: Tensor) -> Tensor:
         logits: Tensor = torch.func.functional_call(structure, (parameters, buffers), (images,))
@@ -124,24 +124,24 @@ def _stacked(members: Sequence[dict[str, Tensor]], *, transposed: Container[str]
     return stacked
 
 
-def _structure(network: nn.Module, dropout: Sequence[torch.Generator]) -> nn.Module:
+def _structure(network: nn.Module, dropout: Sequence[torch.Generator], layout: torch.memory_format) -> nn.Module:
     """The network without its tensors, whose dropout draws each member's masks from its own generator."""
     structure = copy.deepcopy(network).to("meta").train()
     for name, module in list(structure.named_modules()):
         if type(module) is nn.Dropout and 0 < module.p < 1:
-            structure.set_submodule(name, _MembersDropout(module.p, dropout))
+            structure.set_submodule(name, _MembersDropout(module.p, dropout, layout))
     return structure
 
 
 class _MembersDropout(nn.Module):
-    """x · mask / (1 − p), each member's mask from its own generator."""
+    """x · mask / (1 − p), each member's mask from its own generator, drawn in the order of the layout it has alone."""
 
-    def __init__(self, p: float, generators: Sequence[torch.Generator]):
+    def __init__(self, p: float, generators: Sequence[torch.Generator], layout: torch.memory_format):
         super().__init__()
-        self.p, self.generators = p, generators
+        self.p, self.generators, self.layout = p, generators, layout
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = _Dropped.apply(x, self.p, self.generators)  # type: ignore[no-untyped-call]
+        y: Tensor = _Dropped.apply(x, self.p, self.generators, self.layout)  # type: ignore[no-untyped-call]
         return y
 
 
@@ -152,7 +152,7 @@ class _Dropped(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(x: Tensor, p: float, generators: Iterable[torch.Generator]) -> Tensor:
+    def forward(x: Tensor, p: float, generators: Iterable[torch.Generator], layout: torch.memory_format) -> Tensor:
         raise NotImplementedError
 
     @staticmethod
@@ -161,10 +161,17 @@ class _Dropped(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        _info: Any, in_dims: tuple[int | None, ...], x: Tensor, p: float, generators: Iterable[torch.Generator]
+        _info: Any,
+        in_dims: tuple[int | None, ...],
+        x: Tensor,
+        p: float,
+        generators: Iterable[torch.Generator],
+        layout: torch.memory_format,
     ) -> tuple[Tensor, int]:
         x = x.movedim(in_dims[0] or 0, 0)
+        layout = layout if x[0].ndim == 4 else torch.contiguous_format
         masks = [
-            torch.empty_like(part).bernoulli_(1 - p, generator=own) for part, own in zip(x, generators, strict=True)
+            torch.empty_like(part, memory_format=layout).bernoulli_(1 - p, generator=own)
+            for part, own in zip(x, generators, strict=True)
         ]
         return x * torch.stack(masks).div_(1 - p), 0
