@@ -160,7 +160,7 @@ def test_pages_wait_for_one_another_and_cost_a_small_share_of_the_time(tmp_path,
     clock = Clock(monkeypatch, cost=1.0)
     with live_report(saved(tmp_path), Store(tmp_path)) as heard:
         at = StudyProgress(1, 4, RECIPES[0])
-        heard(at)
+        heard(replace(at, begins=RECIPES[:1]))
         began = clock.now
         for n in range(2000):
             clock.now += 0.5
@@ -172,18 +172,20 @@ def test_pages_wait_for_one_another_and_cost_a_small_share_of_the_time(tmp_path,
     assert len(pages) - 1 <= live.SHARE * (pages[-1] - began)
 
 
-def test_the_end_of_a_run_is_written_at_once(tmp_path, monkeypatch):
+def test_the_end_of_a_run_is_written_when_the_next_one_begins(tmp_path, monkeypatch):
     clock = Clock(monkeypatch, cost=0.01)
     done = made_run(tmp_path, RECIPES[0], 0.9)
     with live_report(saved(tmp_path), Store(tmp_path)) as heard:
         at = StudyProgress(1, 4, RECIPES[0])
-        heard(at)
+        heard(replace(at, begins=RECIPES[:1]))
         clock.now += 100
         heard(replace(at, training=Progress(1, 2, 0, 10, (epoch(1),))))
         clock.now += 0.5
         heard(replace(at, training=Progress(2, 2, 0, 10, (epoch(1), epoch(2)))))
         assert len(clock.pages) == 2
         heard(replace(at, finished=done))
+        assert len(clock.pages) == 2
+        heard(StudyProgress(2, 4, RECIPES[1], begins=RECIPES[1:2]))
         assert len(clock.pages) == 3
 
 
@@ -199,7 +201,8 @@ def test_a_study_is_followed_from_its_first_run_to_its_last(tmp_path, written):
     assert [len(s.underway[0].history) for s in standings[:3]] == [0, 1, 2]
     counted = [standing.finished for standing in standings[:-1]]
     assert counted == sorted(counted)
-    assert set(counted) == {0, 1, 2, 3, 4}
+    assert set(counted) == {0, 1, 2, 3}
+    assert all(standing.underway for standing in standings[:-1])
     assert standings[-1] is None
     assert [row.label for row in written[-1][0].rows] == [row.label for row in comparison.rows]
     assert [row.measured for row in written[-1][0].rows] == [row.measured for row in comparison.rows]
@@ -215,8 +218,8 @@ def test_all_runs_of_a_stack_are_under_way_at_once(tmp_path, written):
     store = Store(tmp_path)
     with live_report(STUDY.name, store) as progress:
         run(STUDY, store, stack=True, device="cpu", progress=progress)
-    most = max((standing for _, standing in written[:-1]), key=lambda standing: len(standing.underway))
-    assert {run.recipe.seed for run in most.underway} == {0, 1}
+    assert all({run.recipe.seed for run in standing.underway} == {0, 1} for _, standing in written[:-1])
+    assert {len({run.recipe.model for run in standing.underway}) for _, standing in written[:-1]} == {1}
 
 
 @pytest.mark.parametrize("stopped_by", [KeyboardInterrupt, ConvariumError("another process")])

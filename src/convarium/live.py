@@ -60,28 +60,30 @@ class _Page:
         self.finished: dict[str, StoredRun] = {}
         self.underway: dict[Recipe, Underway] = {}
         self.started = self.last = self.spent = 0.0
+        self.has_ended = False
 
     def heard(self, progress: StudyProgress) -> None:
-        recipe = progress.recipe
-        if progress.finished:
+        if progress.finished:  # written when the next one begins, which is at once
             self.finished[progress.finished.key] = progress.finished
-            self.underway.pop(recipe, None)
-        elif progress.training:
-            if not progress.training.history:  # a step: the clock of an epoch runs
-                return
-            self.underway[recipe] = Underway(recipe, progress.training.history)
-        elif not progress.notice:
-            self.underway[recipe] = Underway(recipe)
+            self.underway.pop(progress.recipe, None)
+            self.has_ended = True
+            return
+        if progress.begins:
+            self.underway = {recipe: Underway(recipe) for recipe in progress.begins}
+        elif progress.training and progress.training.history:  # no step: the clock of an epoch runs
+            self.underway[progress.recipe] = Underway(progress.recipe, progress.training.history)
+        else:
+            return
         if self.record is None:
-            if self.underway:
-                self._begin()
-        elif self._is_due(time.monotonic(), is_end=progress.finished is not None):
+            self._begin()
+        elif self._is_due(time.monotonic()):
             self._write_timed()
 
     def write(self, *, under_way: bool) -> None:
         """Writes the page as things stand; a page that cannot be written now is no reason to stop training."""
         assert self.record is not None
-        here = {key: run for key, run in self.finished.items() if run.recipe not in self.underway}  # else it is retried
+        retried = self.underway if under_way else {}
+        here = {key: run for key, run in self.finished.items() if run.recipe not in retried}
         runs = [here[key] for key in self.record.keys if key in here]
         comparison = compare_finished(self.record, runs)
         with contextlib.suppress(OSError):
@@ -96,12 +98,13 @@ class _Page:
         if self.begun:
             self.begun(self.path)
 
-    def _is_due(self, now: float, *, is_end: bool) -> bool:
-        return self.spent <= SHARE * (now - self.started) and (is_end or now - self.last >= PAUSE)
+    def _is_due(self, now: float) -> bool:
+        return self.spent <= SHARE * (now - self.started) and (self.has_ended or now - self.last >= PAUSE)
 
     def _write_timed(self) -> None:
         began = time.monotonic()
         self.write(under_way=True)
+        self.has_ended = False
         self.last = time.monotonic()
         self.spent += self.last - began
 

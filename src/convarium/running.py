@@ -35,7 +35,7 @@ WORTH_A_HINT = 4
 class StudyProgress:
     """What a running study tells: which run it is at, and what `fit` says of it, or a notice for people.
 
-    With none of these, the run is about to begin.
+    Before a run begins, or a stack of them, `begins` has the recipes.
     """
 
     number: int
@@ -45,6 +45,7 @@ class StudyProgress:
     finished: StoredRun | None = None
     trained_now: bool = True
     notice: str | None = None
+    begins: tuple[Recipe, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,8 @@ def run(
             if unit[0].key in worth:
                 tell(dataclasses.replace(at[0], notice=worth.pop(unit[0].key)))
                 worth.clear()
-            for here, before in zip(at, done, strict=True):
-                if before is None:
-                    tell(here)
+            begins = tuple(p.recipe for p, run_before in zip(unit, done, strict=True) if run_before is None)
+            tell(dataclasses.replace(at[0], begins=begins))
             now = _train(unit, done, store, device, at, tell, with_graph=unit[0].recipe.model not in graphs)
         for here, before, run_now in zip(at, done, now, strict=True):
             tell(dataclasses.replace(here, finished=run_now, trained_now=before is None))
