@@ -61,12 +61,16 @@ def is_channels_last(network: nn.Module) -> bool:
 def make_step(network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, device: torch.device) -> Step:
     """A training step that never waits for the device: what it returns is read once an epoch."""
     half = recipe.precision == "bfloat16"
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
 
     def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
             logits = network(images)
         loss = F.cross_entropy(at_least_float32(logits), labels, label_smoothing=recipe.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
+        # Not `backward`, which clones a gradient that two parameters share, such as a memory block's W and M.
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
