@@ -7,6 +7,7 @@ from convarium.experiments import identity_mappings as _identity_mappings
 from convarium.experiments import learning_rates as _learning_rates
 from convarium.experiments import memory_vs_residual as _memory_vs_residual
 from convarium.experiments import optimizers as _optimizers
+from convarium.experiments import precision as _precision
 from convarium.experiments import residual_cnn as _residual_cnn
 from convarium.experiments import seeds as _seeds
 from convarium.experiments import shortcut_ablation as _shortcut_ablation
@@ -32,5 +33,10 @@ EXPERIMENTS: dict[str, Study] = {
         _depth.study,
         _identity_mappings.study,
         _seeds.study,
+        _precision.memory_mlp,
+        _precision.residual_mlp,
+        _precision.residual_cnn,
+        _precision.lenet,
+        _precision.mnist_resnet,
     )
 }

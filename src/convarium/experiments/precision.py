@@ -1,0 +1,38 @@
+"""Does bfloat16 change what a network learns on MNIST?
+
+    convarium run precision_memory_mlp      10 seeds, 20 runs of 10 epochs
+    convarium run precision_residual_mlp    10 seeds, 20 runs of 10 epochs
+    convarium run precision_residual_cnn    10 seeds, 20 runs of 20 epochs
+    convarium run precision_lenet           10 seeds, 20 runs of 10 epochs
+    convarium run precision_mnist_resnet    10 seeds, 20 runs of 10 epochs
+    cost        not measured yet
+    measured    not run yet
+
+Each network under its source's recipe, float32 against bfloat16 autocast, seed by seed. A preset that reproduces a
+source stays float32 until the two are found equivalent here; a bfloat16 row of docs/speed.md stands on the same. The
+float32 runs are those of the studies that reproduce the sources, as far as these have the seeds.
+"""
+
+import dataclasses
+
+from convarium.recipe import Recipe
+from convarium.recipe_presets import recipe_preset
+from convarium.study import Study, grid
+
+
+def _study(name: str, recipe: Recipe) -> Study:
+    return Study(
+        name=f"precision_{name}",
+        question=f"Does bfloat16 change what {recipe.model} learns on MNIST?",
+        recipes=grid(recipe, seed=range(10), precision=("float32", "bfloat16")),
+        compare="precision",
+        baseline="float32",
+        command=f"convarium run precision_{name}",
+    )
+
+
+memory_mlp = _study("memory_mlp", recipe_preset("memory-blog", "memory_mlp@memory-blog"))
+residual_mlp = _study("residual_mlp", recipe_preset("memory-blog", "residual_mlp@memory-blog"))
+residual_cnn = _study("residual_cnn", recipe_preset("residual-blog", "residual_cnn@residual-blog"))
+lenet = _study("lenet", dataclasses.replace(recipe_preset("d2l", "lenet@d2l"), dataset="mnist"))
+mnist_resnet = _study("mnist_resnet", recipe_preset("mnist-report", "mnist_resnet(activation='relu')"))
