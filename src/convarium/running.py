@@ -1,7 +1,7 @@
 """How a study is carried out: what is missing is trained into the store, run by run or stack by stack."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, partial
@@ -20,15 +20,12 @@ from convarium.events import event_log
 from convarium.recipe import Recipe
 from convarium.records import Epoch, Outcome
 from convarium.run_files import write_history, write_predicted
+from convarium.stacking import Planned, stack_notice, stacks_of, units_of, worth_stacking
 from convarium.store import Store, StoredRun, StudyRecord
 from convarium.study import Study, compare_study
 from convarium.training import Progress, fit, fit_stack
 from convarium.training.loop import check_batches
 from convarium.training.scoring import pick_device
-from convarium.training.stack import plan_stacks, stacking_pays
-
-WORTH_A_HINT = 4
-"""Runs that must fit into one stack before it is proposed."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +43,6 @@ class StudyProgress:
     trained_now: bool = True
     notice: str | None = None
     begins: tuple[Recipe, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Planned:
-    """One run of a study."""
-
-    recipe: Recipe
-    key: str
-    splits: Splits
 
 
 def run(
@@ -91,19 +79,19 @@ def run(
     of = [load(recipe.dataset, validation=recipe.validation, resize=recipe.resize) for recipe in study.recipes]
     for recipe, splits in zip(study.recipes, of, strict=True):
         check_recipe(recipe, splits)
-    plan = [_Planned(r, r.key(splits.digest), splits) for r, splits in zip(study.recipes, of, strict=True)]
+    plan = [Planned(r, r.key(splits.digest), splits) for r, splits in zip(study.recipes, of, strict=True)]
     record = _record(study, [planned.key for planned in plan], store)
     wanted = [planned for planned in plan if only is None or getattr(planned.recipe, study.compare) in only]
     if stack:
         at = [StudyProgress(1, len(wanted), planned.recipe) for planned in wanted]
         done = [_finished(store, p.recipe, p.key, here, tell) for p, here in zip(wanted, at, strict=True)]
         missing = [p.key for p, run_before in zip(wanted, done, strict=True) if run_before is None]
-        record = dataclasses.replace(record, stacks=_stacks(wanted, missing, record))
+        record = dataclasses.replace(record, stacks=stacks_of(wanted, missing, record))
     store.save_study(record)
-    worth = {} if stack else _worth_stacking(wanted, device)
+    worth = {} if stack else worth_stacking(wanted, device)
     graphs: set[str] = set()
     number = 1
-    for unit in _units(wanted, record if stack else None):
+    for unit in units_of(wanted, record if stack else None):
         at = [StudyProgress(n, len(wanted), planned.recipe) for n, planned in enumerate(unit, start=number)]
         number += len(unit)
         done = [_finished(store, p.recipe, p.key, here, tell) for p, here in zip(unit, at, strict=True)]
@@ -142,7 +130,7 @@ def train_one(
     if done is not None:
         tell(dataclasses.replace(at, finished=done, trained_now=False))
         return done
-    return _train([_Planned(recipe, key, splits)], [None], store, device, [at], tell, with_graph=True)[0]
+    return _train([Planned(recipe, key, splits)], [None], store, device, [at], tell, with_graph=True)[0]
 
 
 def check_recipe(recipe: Recipe, splits: Splits) -> None:
@@ -195,32 +183,8 @@ def _finished(
     return found if found and found.outcome.status != "failed" else None
 
 
-def _stacks(wanted: Sequence[_Planned], missing: Iterable[str], record: StudyRecord) -> tuple[tuple[str, ...], ...]:
-    """The study's stacks: those it has and that are wanted whole, and new ones of the other runs that are missing."""
-    there = {planned.key: planned.recipe for planned in reversed(wanted)}
-    kept = tuple(keys for keys in record.stacks if all(key in there for key in keys))
-    taken = {key for keys in kept for key in keys}
-    free = {there[key]: key for key in missing if key not in taken}
-    return (*kept, *(tuple(free[recipe] for recipe in stack) for stack in plan_stacks(list(free))))
-
-
-def _units(wanted: Sequence[_Planned], record: StudyRecord | None) -> list[list[_Planned]]:
-    """What is trained together: the record's stacks, each in the place of its first run, and single runs."""
-    stack_of = {key: keys for keys in (record.stacks if record else ()) for key in keys}
-    of_key = {planned.key: planned for planned in reversed(wanted)}
-    units, placed = [], set()
-    for planned in wanted:
-        keys = stack_of.get(planned.key)
-        if keys is None or planned is not of_key[planned.key]:
-            units.append([planned])
-        elif keys not in placed:
-            placed.add(keys)
-            units.append([of_key[key] for key in keys])
-    return units
-
-
 def _train(
-    unit: Sequence[_Planned],
+    unit: Sequence[Planned],
     done: Sequence[StoredRun | None],
     store: Store,
     device: torch.device,
@@ -259,7 +223,7 @@ def _train(
                 if len(unit) == 1:
                     outcomes = [fit(recipes[0], splits, device=device, folder=folder, progress=partial(listen, 0))]
                 else:
-                    tell(dataclasses.replace(at[0], notice=_stack_notice(unit, device)))
+                    tell(dataclasses.replace(at[0], notice=stack_notice(unit, device)))
                     outcomes = fit_stack(recipes, splits, device=device, folder=folder, progress=listen)
             except Exception as error:
                 # A full memory, or whatever a user's own network raises; what else our own code raises is a bug to see.
@@ -280,27 +244,3 @@ def _train(
         whole = [dataclasses.replace(outcome, image=splits.train.spec) for outcome in outcomes]
         finished = {m: store.finish(paths[m], whole[m]) for m in reversed(missing)}
     return [run_before or finished[m] for m, run_before in enumerate(done)]
-
-
-def _stack_notice(unit: Sequence[_Planned], device: torch.device) -> str:
-    model = unit[0].recipe.model
-    told = f"{len(unit)} runs of {model} train as one stack"
-    if _pays(unit[0], device) is False:
-        told += "; its convolutions are slower so on a CPU than one run after another"
-    return told
-
-
-def _worth_stacking(wanted: Sequence[_Planned], device: torch.device) -> dict[str, str]:
-    """A hint for each run that would train faster in a stack, by its key."""
-    of = {planned.recipe: planned for planned in reversed(wanted)}
-    hint = "--stack trains {} runs of {} as one, which can be faster where all layers are linear and narrow"
-    return {
-        of[recipe].key: hint.format(len(stack), recipe.model)
-        for stack in plan_stacks(list(of))
-        if len(stack) >= WORTH_A_HINT and _pays(of[stack[0]], device)
-        for recipe in stack
-    }
-
-
-def _pays(planned: _Planned, device: torch.device) -> bool | None:
-    return stacking_pays(build_model(planned.recipe.model, planned.splits.train.spec), device)

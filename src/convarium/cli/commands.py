@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 
-from convarium.cli import experiment_commands, inspect_commands, study_commands
+from convarium.cli import experiment_commands, inspect_commands, run_commands, study_commands
 
 
 def _deferred(command: Callable[..., None]) -> Callable[..., "functools.partial[None]"]:
@@ -19,13 +19,13 @@ def _deferred(command: Callable[..., None]) -> Callable[..., "functools.partial[
 _COMMANDS: dict[str, Callable[..., None]] = {
     "list": inspect_commands.list_,
     "describe": inspect_commands.describe,
-    "train": study_commands.train,
+    "train": run_commands.train,
     "compare": study_commands.compare,
     "run": experiment_commands.run,
     "reproduce": experiment_commands.reproduce,
     "results": study_commands.results,
     "report": study_commands.report,
-    "evaluate": study_commands.evaluate,
+    "evaluate": run_commands.evaluate,
     "data": inspect_commands.data,
     "bench": inspect_commands.bench,
 }
