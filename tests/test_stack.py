@@ -11,9 +11,8 @@ from torch import nn
 
 from convarium.building import build_model
 from convarium.cli import main
-from convarium.data import load_data
 from convarium.errors import RecipeError
-from convarium.models import MODELS, resnet_imagenet
+from convarium.models import resnet_imagenet
 from convarium.models.layers import stages
 from convarium.recipe import Recipe
 from convarium.running import run
@@ -23,40 +22,13 @@ from convarium.training import evaluate, fit, fit_stack
 from convarium.training import loop as training_loop
 from convarium.training.stack import LARGEST_STACK, plan_stacks, stacking_pays
 from convarium.training.stacked_step import make_optimizers, make_stacked_step, share_memory
+from small_networks import NETWORKS, few, in_float64
 
 CPU = torch.device("cpu")
 SMALL = Recipe(
     model="lenet", epochs=2, batch_size=4, optimizer="sgd", learning_rate=0.02, momentum=0.9, validation=20, resize=16
 )
 MLP = dataclasses.replace(SMALL, model="memory_mlp(hidden=16)")
-NETWORKS = {name: name for name in MODELS} | {
-    "memory_mlp": "memory_mlp(hidden=16)",
-    "residual_mlp": "residual_mlp(hidden=16)",
-    "alexnet": "alexnet(hidden=16, width_divisor=8)",
-    "nin": "nin(width_divisor=8)",
-    "vgg": "vgg(depth=11, width_divisor=8, dropout=0.5)",
-    "densenet": "densenet(depth=10)",
-    **{name: f"{name}(stem='7x7')" for name in ("resnet18", "resnet34", "resnet50")},
-    "plain": "plain(depth=8)",
-    "resnet": "resnet(depth=8, shortcut='A')",
-    "preact_resnet": "preact_resnet(depth=8)",
-    "residual_variant": "residual_variant(depth=8, shortcut='dropout')",
-}
-"""Every network of MODELS, made small where it has a depth or width to choose; dropout stays where there is any."""
-
-
-def few(n, **options):
-    """N real digits to train on, in a division of their own."""
-    splits = load_data("digits", validation=20, **options)
-    cut = {
-        name: dataclasses.replace(data, images=data.images[:size], labels=data.labels[:size])
-        for name, data, size in (
-            ("train", splits.train, n),
-            ("validation", splits.validation, 20),
-            ("test", splits.test, 30),
-        )
-    }
-    return dataclasses.replace(splits, **cut)
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +38,8 @@ def splits():
 
 @pytest.fixture
 def double():
-    """Float64 throughout: what remains of a difference is then no rounding."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+    with in_float64():
+        yield
 
 
 def agree(stacked, recipes, splits, rel=1e-7):
