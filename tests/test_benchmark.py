@@ -1,9 +1,9 @@
 import ast
+import contextlib
 import dataclasses
 import importlib.resources
 import json
 import re
-from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -12,9 +12,23 @@ from PIL import Image
 from scipy.stats import ks_2samp
 
 import convarium.data
-from convarium.benchmark import JOBS, as_json, as_markdown, bench, equal_accuracy, machine, reference, sides, timing
+from convarium.benchmark import (
+    JOBS,
+    accuracy,
+    as_json,
+    as_markdown,
+    bench,
+    equal_accuracy,
+    losses,
+    machine,
+    reference,
+    sides,
+    timing,
+)
+from convarium.benchmark.accuracy import judge
+from convarium.benchmark.losses import copy_weights, first_losses
 from convarium.benchmark.machine import Ceiling, ceiling, fastest
-from convarium.benchmark.timing import WARM_UP_STEPS, alternate, steps_for
+from convarium.benchmark.racing import WARM_UP_SECONDS, alternate, racing, stopwatch
 from convarium.building import build_model
 from convarium.data.batches import Batches
 from convarium.data.images import ImageData, Splits
@@ -22,6 +36,8 @@ from convarium.data.transforms import ResizedCrop, parse_augment, parse_normaliz
 from convarium.errors import ConvariumError, SpecError
 from convarium.models import PRESETS
 from convarium.recipe_presets import recipe_preset
+from convarium.statistics import equivalence
+from convarium.training import fit
 
 CPU = torch.device("cpu")
 
@@ -68,17 +84,6 @@ def test_every_network_of_the_sources_has_a_job():
     assert JOBS.keys() == PARAMETERS.keys()
 
 
-def copy_by_shape(source, target):
-    """Copies tensors of one shape in the order of registration: the two name their modules differently."""
-    shelves = defaultdict(list)
-    for tensor in source.state_dict().values():
-        shelves[tuple(tensor.shape)].append(tensor)
-    with torch.no_grad():
-        for tensor in target.state_dict().values():
-            tensor.copy_(shelves[tuple(tensor.shape)].pop(0))
-    assert not any(shelves.values())
-
-
 def shake(network):
     """Draws norms' weights and statistics too, so that two of them cannot be exchanged unnoticed."""
     for name, tensor in network.state_dict().items():
@@ -95,7 +100,7 @@ def test_a_reference_network_is_the_preset_with_other_names(name):
     shake(theirs)
     image = PRESETS[job.model].image
     ours = build_model(job.model, image).eval()
-    copy_by_shape(theirs, ours)
+    copy_weights(theirs, ours)
     images = torch.rand(2, image.channels, image.height, image.width)
     with torch.no_grad():
         expected = theirs(images)
@@ -131,7 +136,7 @@ def test_images_reach_both_networks_alike(name):
     job = JOBS[name]
     data = drawn(20, *((3, 32) if job.dataset == "cifar10" else (1, 28)))
     job = dataclasses.replace(job, workers=0)
-    ((theirs, their_labels),) = reference.loader(job, *sides._arrays(data), device="cpu", training=False)
+    ((theirs, their_labels),) = reference.loader(job, *sides.arrays_of(data), device="cpu", training=False)
     batches = Batches(data, batch_size=20, mean=job.mean or (0.0,), std=job.std or (1.0,))
     ((ours, our_labels),) = batches.epoch(0)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
@@ -141,7 +146,7 @@ def test_images_reach_both_networks_alike(name):
 def test_images_are_enlarged_alike():
     data = drawn(5)
     job = dataclasses.replace(JOBS["alexnet@d2l"], workers=0)
-    ((theirs, _),) = reference.loader(job, *sides._arrays(data), device="cpu", training=False)
+    ((theirs, _),) = reference.loader(job, *sides.arrays_of(data), device="cpu", training=False)
     ((ours, _),) = Batches(data, batch_size=5, resize=224).epoch(0)
     # Pillow rounds to whole grey levels after each of its two passes.
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1.5 / 255)
@@ -179,7 +184,7 @@ def test_a_box_that_never_fits_is_the_middle():
 
 def test_augmented_images_differ_from_turn_to_turn_and_evaluated_ones_do_not():
     job = dataclasses.replace(JOBS["resnet@uva"], workers=0)
-    arrays = sides._arrays(drawn(1, 3, 32))
+    arrays = sides.arrays_of(drawn(1, 3, 32))
     training = reference.Images(*arrays, reference.transforms_of(job))
     evaluated = reference.Images(*arrays, reference.transforms_of(job, training=False))
     assert not torch.equal(training[0][0], training[0][0])
@@ -190,101 +195,165 @@ def test_workers_load_the_batches_without_a_warning():
     job = dataclasses.replace(JOBS["lenet@d2l"], batch_size=8)
     data = drawn(20)
     network = job.network()
-    batches = reference.loader(job, *sides._arrays(data), device="cpu")
+    batches = reference.loader(job, *sides.arrays_of(data), device="cpu")
     losses = list(reference.train(network, reference.optimizer_of(job, network), batches, device="cpu"))
     assert [size for size, _ in losses] == [8, 8, 4]
     assert all(np.isfinite(loss) for _, loss in losses)
 
 
-def test_both_sides_train_as_many_images():
+class EnoughError(Exception):
+    pass
+
+
+def ticks(side, n):
+    """The images of a side's first n steps."""
+    seen = []
+
+    def tick(images):
+        seen.append(images)
+        if len(seen) == n:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        side(tick)
+    return seen
+
+
+def test_both_sides_tell_the_images_of_every_step():
     job = dataclasses.replace(JOBS["memory_mlp"], batch_size=8)
-    train = drawn(20)  # batches of 8, 8 and 4: five timed steps cross two ends of an epoch
+    splits = splits_of(drawn(20))  # batches of 8, 8 and 4: seven steps cross two ends of an epoch
     recipe = dataclasses.replace(sides.recipe_of(job, "float32"), batch_size=8)
-    theirs, took = sides.reference_side(job, train, CPU)(2, 5)
-    ours, ours_took = sides.convarium_side(recipe, splits_of(train), CPU)(2, 5)
-    assert theirs == ours == 4 + 8 + 8 + 4 + 8
-    assert took > 0
-    assert ours_took > 0
+    expected = [8, 8, 4, 8, 8, 4, 8]
+    assert ticks(sides.reference_side(job, splits.train, CPU), 7) == expected
+    assert ticks(sides.convarium_side(recipe, splits, CPU), 7) == expected
+    dropping = dataclasses.replace(recipe, drop_last=True)
+    assert ticks(sides.convarium_side(dropping, splits, CPU), 5) == [8] * 5
+    assert ticks(sides.convarium_side(recipe, splits, CPU, members=3), 7) == [3 * n for n in expected]
 
 
-def test_the_convarium_side_drops_the_last_batch_where_the_recipe_does():
-    recipe = dataclasses.replace(recipe_preset("memory-blog", "memory_mlp"), batch_size=8, drop_last=True, epochs=100)
-    images, _ = sides.convarium_side(recipe, splits_of(drawn(20)), CPU)(1, 3)
-    assert images == 24
+def test_a_stack_is_of_seeds(monkeypatch):
+    trained = []
+    monkeypatch.setattr(sides, "fit_stack", lambda recipes, *_, **__: trained.extend(recipes))
+    recipe = sides.recipe_of(JOBS["memory_mlp"], "float32")
+    with pytest.raises(ConvariumError):
+        sides.convarium_side(recipe, splits_of(drawn(20)), CPU, members=8)(lambda images: None)
+    assert trained == [dataclasses.replace(recipe, seed=seed) for seed in range(8)]
 
 
-def test_a_diverged_training_is_no_measure_of_speed():
+def diverging(members=1):
     recipe = recipe_preset("residual-blog", "residual_cnn")
     recipe = dataclasses.replace(recipe, learning_rate=1e30, momentum=0.0, batch_size=10, watch_test=False, epochs=100)
-    with pytest.raises(
-        ConvariumError, match="residual_cnn diverged before its timing ended; time it for fewer seconds"
-    ):
-        sides.convarium_side(recipe, splits_of(drawn(20)), CPU)(1, 50)
+    return sides.convarium_side(recipe, splits_of(drawn(20)), CPU, members=members)
 
 
-def fake(rate, calls, name):
-    """A side that trains `rate` images a second, ten a step."""
-
-    def run(warm_up, steps):
-        calls.append((name, warm_up, steps))
-        return 10 * steps, 10 * steps / rate
-
-    return run
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_diverged_training_is_no_measure_of_speed(members):
+    with pytest.raises(ConvariumError, match="residual_cnn diverged before its timing ended; time it for fewer second"):
+        diverging(members)(lambda images: None)
 
 
-def test_sides_take_turns_and_every_other_pair_begins_with_the_second():
+def test_a_turn_is_timed_after_its_warm_up_and_goes_on_where_the_last_one_rested():
+    waits, reports, now = iter([3.0, 0.0]), [], 0.0
+
+    def wait():
+        nonlocal now
+        now += 100.0  # resting is not timed
+        return next(waits)
+
+    watch = stopwatch(wait, reports.append, clock=lambda: now)
+    next(watch)
+    steps = 0
+    with contextlib.suppress(RuntimeError):  # the third wait finds no more turns
+        while True:
+            now += 0.5
+            steps += 1
+            watch.send(10)
+    # Ten images every half second. The first step is made before the first turn.
+    warm_up = WARM_UP_SECONDS / 0.5
+    assert steps == 1 + (warm_up + 3.0 / 0.5) + (warm_up + 1)
+    assert reports == [20.0, 20.0]
+
+
+def test_every_pair_begins_with_another_side():
     calls = []
-    figures = alternate(fake(100, calls, "r"), fake(700, calls, "c"), pairs=3, steps=4)
-    assert figures == [(pytest.approx(100), pytest.approx(700))] * 3
-    assert [name for name, _, _ in calls] == ["r", "c", "c", "r", "r", "c"]
-    assert {(warm_up, steps) for _, warm_up, steps in calls} == {(WARM_UP_STEPS, 4)}
+
+    def turn(name, rate):
+        return lambda seconds: calls.append((name, seconds)) or rate
+
+    turns = {name: turn(name, rate) for rate, name in enumerate("rfb")}
+    assert alternate(turns, pairs=4, seconds=2.0) == {"r": (0,) * 4, "f": (1,) * 4, "b": (2,) * 4}
+    assert "".join(name for name, _ in calls) == "rfbfbrbrfrfb"
+    assert {seconds for _, seconds in calls} == {2.0}
 
 
-@pytest.mark.parametrize(("rate", "steps"), [(1, 2), (20, 20), (1000, 1000), (100_000, 100_000)])
-def test_steps_fill_the_seconds(rate, steps):
-    # Ten images a step: at 20 images a second ten seconds hold 20 steps; never fewer than two.
-    assert steps_for(fake(rate, [], "r"), 10.0) == steps
+def test_a_side_that_ends_by_itself_ends_the_race():
+    with pytest.raises(ConvariumError, match="residual_cnn diverged"), racing({"ours": diverging()}, CPU):
+        pass
+    with pytest.raises(ConvariumError, match="ended by itself; see its own message"), racing({"ours": print}, CPU):
+        pass
 
 
 @pytest.fixture
 def raced(monkeypatch):
-    """`bench` over sides with known rates: the reference 100, Convarium 400 images a second and more every pair."""
-    grown = iter(range(400, 1000, 100))
+    """`bench` over sides with known rates: the reference 100, Convarium 400 images a second and more every turn."""
     monkeypatch.setattr(timing, "ceiling", lambda device: Ceiling(1e12, 2e12, 1e10))
-    monkeypatch.setattr(timing, "splits_of", lambda job, recipe, data_dir: splits_of(drawn(20)))
-    monkeypatch.setattr(timing, "reference_side", lambda job, train, device: fake(100, [], "r"))
+    images = {"cifar10": (3, 32)}
+    monkeypatch.setattr(timing, "splits_of", lambda job, *_: splits_of(drawn(20, *images.get(job.dataset, (1, 28)))))
 
-    def ours(recipe, splits, device):
-        return lambda warm_up, steps: (10 * steps, 10 * steps / next(grown))
+    @contextlib.contextmanager
+    def race(sides, device):
+        grown = {name: iter(range(400, 1000, 100)) for name in sides}
+        yield {name: lambda _, name=name: 100 if name == "reference" else next(grown[name]) for name in sides}
 
-    monkeypatch.setattr(timing, "convarium_side", ours)
+    monkeypatch.setattr(timing, "racing", race)
 
 
 def test_a_row_holds_what_was_measured(raced):
     seen = []
     rows = bench(["lenet@d2l"], pairs=3, seconds=5, device="cpu", progress=seen.append)
-    (row,) = rows
+    row, half = rows
     assert seen == rows
-    assert (row.job, row.batch_size, row.steps, row.precision) == ("lenet@d2l", 256, 50, "float32")
-    assert row.reference == pytest.approx((100, 100, 100))
-    assert row.convarium == pytest.approx((400, 500, 600))
-    assert row.ratios == pytest.approx((4, 5, 6))
+    assert (row.job, row.batch_size, row.seconds, row.members) == ("lenet@d2l", 256, 5, 1)
+    assert (row.precision, half.precision) == ("float32", "bfloat16")
+    assert row.reference == half.reference == (100, 100, 100)
+    assert row.convarium == (400, 500, 600)
+    assert row.ratios == (4, 5, 6)
     # 2 · 416,520 multiply-adds forward (d2l's LeNet, by hand), three times that a step, 500 images/s, of 10¹² FLOP/s.
     multiply_adds = 25 * 784 * 6 + 25 * 6 * 16 * 100 + 400 * 120 + 120 * 84 + 84 * 10
     assert row.share == pytest.approx(500 * 3 * 2 * multiply_adds / 1e12)
-    (form,) = json.loads(json.dumps(as_json(rows)))
-    assert form["ratios"] == pytest.approx([4, 5, 6])
+    assert half.share == pytest.approx(row.share / 2)
+    form, _ = json.loads(json.dumps(as_json(rows)))
+    assert form["ratios"] == [4, 5, 6]
     assert form["environment"]["torch"] == torch.__version__
+    assert form["environment"]["threads"] == torch.get_num_threads()
     assert form["ceiling"]["bandwidth"] == 1e10
 
 
 def test_rows_become_a_table_under_their_machine(raced):
     text = as_markdown(bench(["lenet@d2l"], pairs=3, seconds=5, device="cpu"))
-    machine_line, _, head, rule, row = text.splitlines()
-    assert "threads, torch" in machine_line
-    assert head.count("|") == rule.count("|") == row.count("|")
+    machine_line, _, head, rule, row, half = text.splitlines()
+    assert re.search(r"\d+ threads?, torch", machine_line)
+    assert head.count("|") == rule.count("|") == row.count("|") == half.count("|")
     assert "| lenet@d2l | float32 | 256 | 100 | 500 | 5.0 (4.0 to 6.0, 3 pairs) |" in row
+    assert "| lenet@d2l | bfloat16 | 256 | 100 | 500 | 5.0 (4.0 to 6.0, 3 pairs) |" in half
     assert as_markdown([]) == ""
+
+
+def test_stacks_have_rows_of_their_own(raced):
+    rows = bench(["lenet@d2l", "residual_mlp"], pairs=1, precision="float32", stack=True, device="cpu")
+    assert [(row.job, row.members) for row in rows] == [("lenet@d2l", 1), ("lenet@d2l", 8), ("residual_mlp", 1)]
+    assert "| lenet@d2l, 8 seeds stacked, per seed | float32 |" in as_markdown(rows)
+    assert {(row.job, row.members) for row in bench(timing.STACKED_JOBS, stack=True, device="cpu")} == {
+        (job, members) for job in timing.STACKED_JOBS for members in (1, 8)
+    }
+
+
+def test_a_real_race_is_run_to_its_end(monkeypatch):
+    monkeypatch.setattr(machine, "SIZES", {"cpu": (64, 2**12)})
+    monkeypatch.setattr(timing, "splits_of", lambda job, recipe, data_dir: splits_of(drawn(200)))
+    (row,) = bench(["memory_mlp"], pairs=1, seconds=0.1, precision="float32", device="cpu")
+    assert row.ratios[0] == row.convarium[0] / row.reference[0] > 0
+    assert re.search(r"memory_mlp .* 1 pair\)", as_markdown([row]))
 
 
 def test_wrong_calls_are_told():
@@ -294,6 +363,8 @@ def test_wrong_calls_are_told():
         bench(["lenet@d2l"], pairs=0)
     with pytest.raises(ConvariumError, match="out of range"):
         bench(["lenet@d2l"], seconds=0)
+    with pytest.raises(ConvariumError, match="comparison is out of range: expected seeds ≥ 1 and epochs ≥ 1"):
+        equal_accuracy("lenet@d2l", seeds=0)
 
 
 def test_the_least_time_counts(monkeypatch):
@@ -306,19 +377,107 @@ def test_the_least_time_counts(monkeypatch):
     assert Ceiling(1e12, 2e12, 1e9).share(5e11, "bfloat16") == 0.25
 
 
-def test_both_sides_learn_as_much(monkeypatch):
-    # The digits of scikit-learn stand for MNIST: same form, always there.
+@pytest.fixture
+def digits(monkeypatch):
+    """The digits of scikit-learn stand for MNIST: same form, always there."""
     monkeypatch.setattr(sides, "load_data", lambda *_, **__: convarium.data.load_data("digits", validation=0))
-    pairs = equal_accuracy("memory_mlp", images=1000, seeds=(0, 1), test_images=10_000, device="cpu")
-    assert len(pairs) == 2
-    for theirs, ours in pairs:
-        assert theirs > 0.5
-        assert abs(theirs - ours) < 0.15
 
 
-@pytest.mark.data("mnist")
-def test_a_real_race_is_run_to_its_end(monkeypatch):
-    monkeypatch.setattr(machine, "SIZES", {"cpu": (64, 2**12)})
-    (row,) = bench(["memory_mlp"], pairs=1, seconds=0.2, device="cpu")
-    assert row.ratios[0] > 0
-    assert re.search(r"memory_mlp .* 1 pairs", as_markdown([row]))
+def test_both_sides_learn_as_much(digits, monkeypatch):
+    recipes = []
+    monkeypatch.setattr(accuracy, "fit", lambda recipe, *args, **kw: recipes.append(recipe) or fit(recipe, *args, **kw))
+    alone, half = equal_accuracy("memory_mlp", seeds=2, images=1000, device="cpu")
+    assert [(r.precision, r.seed) for r in recipes] == [(p, s) for p in ("float32", "bfloat16") for s in (0, 1)]
+    assert (alone.precision, half.precision) == ("float32", "bfloat16")
+    assert alone.reference == half.reference
+    assert alone.images == 1000
+    for result in (alone, half):
+        assert len(result.reference) == len(result.convarium) == 2
+        assert min(*result.reference, *result.convarium) > 0.5
+        assert abs(np.mean(result.reference) - np.mean(result.convarium)) < 0.15
+        assert result.equivalence.margin == 0.01
+        assert f"memory_mlp in {result.precision} is" in result.verdict
+
+
+def test_more_epochs_learn_more(digits):
+    (one,) = equal_accuracy("memory_mlp", precisions=["float32"], seeds=1, images=500, device="cpu")
+    (three,) = equal_accuracy("memory_mlp", precisions=["float32"], seeds=1, images=500, epochs=3, device="cpu")
+    assert three.reference > one.reference
+    assert three.convarium > one.convarium
+
+
+def test_equivalence_is_judged_by_the_protocol():
+    rng = np.random.default_rng(0)
+    theirs, ours = (list(0.9 + 0.001 * rng.standard_normal(10)) for _ in range(2))
+    images = drawn(1000)
+    same, verdict = judge("net", theirs, ours, "mnist", images, 2)
+    assert same == equivalence(ours, theirs, 0.003, paired=False, family=2)
+    assert same.equivalent
+    assert re.fullmatch(
+        r"net is equivalent to the reference within 0\.3 points "
+        r"\(95% interval −?0\.\d+ to −?0\.\d+ points, 10 and 10 trainings, family of 2\)",
+        verdict,
+    )
+    worse, verdict = judge("net", theirs, [a - 0.003 for a in ours], "mnist", images, 1)
+    assert not worse.equivalent
+    assert "undecided: net is not shown to be equivalent to the reference within 0.3 points (90% interval" in verdict
+
+
+def test_failed_trainings_are_told_first():
+    theirs, ours = [0.9, 0.91, 0.1, 0.9], [0.9, None, 0.91, 0.9]  # a tenth is chance for ten classes
+    same, verdict = judge("net", theirs, ours, "cifar10", drawn(1000), 1)
+    assert verdict.startswith("1 of 4 runs of net failed; 1 of 4 runs of the reference failed; undecided: net is not")
+    assert same == equivalence([0.9, 0.91, 0.9], [0.9, 0.91, 0.9], 0.005, paired=False)
+    same, verdict = judge("net", [0.1, 0.1], [None, 0.9], "cifar10", drawn(1000), 1)
+    assert same is None
+    assert verdict.endswith("undecided: too few trainings to compare net with the reference")
+
+
+@pytest.mark.parametrize("name", ["lenet@d2l", "residual_cnn"])
+def test_first_losses_agree_from_equal_weights_on_equal_batches(name, monkeypatch):
+    monkeypatch.setattr(losses, "LOSSES", 3)
+    job, splits = JOBS[name], splits_of(drawn(600))
+    alone, half = first_losses(job, name, ["float32", "bfloat16"], splits, CPU)
+    assert alone.reference == half.reference
+    assert len(set(alone.reference)) == len(alone.convarium) == 3
+    assert alone.agree
+    assert alone.apart < 1e-5
+    assert half.agree
+    assert half.apart > alone.apart
+    assert re.fullmatch(
+        rf"the first 3 losses of {name} in float32 agree .* \(\S+ apart, 0.0078 allowed\)", alone.verdict
+    )
+
+
+def test_first_losses_of_another_training_do_not_agree(monkeypatch):
+    monkeypatch.setattr(losses, "LOSSES", 3)
+    job = dataclasses.replace(JOBS["lenet@d2l"], learning_rate=5.0)
+    (result,) = first_losses(job, "lenet@d2l", ["float32"], splits_of(drawn(600)), CPU)
+    assert not result.agree
+    assert "do not agree" in result.verdict
+    endless = dataclasses.replace(job, learning_rate=1e38)
+    (result,) = first_losses(endless, "lenet@d2l", ["float32"], splits_of(drawn(600)), CPU)
+    assert (result.agree, result.apart) == (False, None)
+    assert None in result.reference
+    assert "(one is not finite, 0.0078 allowed)" in result.verdict
+
+
+def test_dropout_does_not_keep_first_losses_apart(monkeypatch):
+    monkeypatch.setattr(losses, "LOSSES", 2)
+    job = dataclasses.replace(JOBS["nin@d2l"], batch_size=2)
+    train = dataclasses.replace(drawn(8), resize=224)
+    (result,) = first_losses(job, "nin@d2l", ["float32"], splits_of(train), CPU)
+    assert result.agree
+
+
+def test_at_224_pixels_on_a_cpu_the_first_losses_are_compared(monkeypatch):
+    monkeypatch.setattr(accuracy, "splits_of", lambda *_: splits_of(drawn(8)))
+    monkeypatch.setattr(accuracy, "first_losses", lambda job, name, *_: [name])
+    assert equal_accuracy("alexnet@d2l", device="cpu") == ["alexnet@d2l"]
+
+
+def test_weights_are_copied_whole_or_not_at_all():
+    with pytest.raises(ConvariumError, match="no weights for bias"):
+        copy_weights(torch.nn.Linear(2, 3, bias=False), torch.nn.Linear(2, 3))
+    with pytest.raises(ConvariumError, match="weights left over"):
+        copy_weights(torch.nn.Linear(2, 3), torch.nn.Linear(2, 3, bias=False))

@@ -1,8 +1,23 @@
 """The sources' own way of training, and the timing of Convarium against it."""
 
+from convarium.benchmark.accuracy import Accuracies, equal_accuracy
+from convarium.benchmark.losses import FirstLosses
 from convarium.benchmark.machine import Ceiling, ceiling
 from convarium.benchmark.reference import JOBS, Job
-from convarium.benchmark.sides import equal_accuracy
-from convarium.benchmark.timing import BenchRow, as_json, as_markdown, bench
+from convarium.benchmark.tables import as_json, as_markdown
+from convarium.benchmark.timing import PRECISIONS, BenchRow, bench
 
-__all__ = ["JOBS", "BenchRow", "Ceiling", "Job", "as_json", "as_markdown", "bench", "ceiling", "equal_accuracy"]
+__all__ = [
+    "JOBS",
+    "PRECISIONS",
+    "Accuracies",
+    "BenchRow",
+    "Ceiling",
+    "FirstLosses",
+    "Job",
+    "as_json",
+    "as_markdown",
+    "bench",
+    "ceiling",
+    "equal_accuracy",
+]

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 
-from convarium.cli import experiment_commands, inspect_commands, run_commands, study_commands
+from convarium.cli import bench_command, experiment_commands, inspect_commands, run_commands, study_commands
 
 
 def _deferred(command: Callable[..., None]) -> Callable[..., "functools.partial[None]"]:
@@ -27,7 +27,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "report": study_commands.report,
     "evaluate": run_commands.evaluate,
     "data": inspect_commands.data,
-    "bench": inspect_commands.bench,
+    "bench": bench_command.bench,
 }
 
 COMMANDS = {name: _deferred(command) for name, command in _COMMANDS.items()}

@@ -1,6 +1,5 @@
-"""Commands that look: what there is, a network layer by layer, the data sets, this machine's speed."""
+"""Commands that look: what there is, a network layer by layer, the data sets."""
 
-import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -8,14 +7,10 @@ from typing import Annotated, Literal
 import torch
 from tyro.conf import Positional, arg
 
-from convarium.benchmark import JOBS, BenchRow, equal_accuracy
-from convarium.benchmark import as_json as bench_as_json
-from convarium.benchmark import as_markdown as bench_as_markdown
-from convarium.benchmark import bench as run_bench
 from convarium.building import resolve
 from convarium.cli.experiment_commands import experiments
-from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag
-from convarium.cli.terminal import download_progress, note, say, say_json, table
+from convarium.cli.options import DataFlag, JsonFlag
+from convarium.cli.terminal import download_progress, say, say_json, table
 from convarium.cost import count_parameters
 from convarium.data import DATASETS, check, fetch, load_data, lookup
 from convarium.data.sources import find
@@ -103,48 +98,6 @@ def data(
         inside = "inside scikit-learn" if not dataset.files else None
         rows.append({"dataset": name, "what": dataset.title, "place": inside or (str(place) if place else "not found")})
     say_json(rows) if as_json else say(table(list(rows[0]), [list(row.values()) for row in rows]))
-
-
-def bench(
-    jobs: Positional[Annotated[tuple[str, ...], arg(metavar="JOB...")]] = (),
-    *,
-    pairs: int = 5,
-    seconds: float = 10.0,
-    precision: Literal["float32", "bfloat16"] = "float32",
-    accuracy: bool = False,
-    data_dir: DataFlag = None,
-    device: DeviceFlag = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """This machine's speed against the sources' own loops, as ratios, in the rows of docs/speed.md.
-
-    Args:
-        jobs: networks with the source that trains them, such as lenet@d2l; none: all of them, which takes long.
-        pairs: how often both sides run.
-        seconds: about how long the reference trains in each pair.
-        precision: of Convarium's side; the reference is always float32.
-        accuracy: also train both sides once over all images, for three seeds, and compare their test accuracies.
-    """
-    chosen = jobs or tuple(JOBS)
-
-    def tell(row: BenchRow) -> None:
-        note(f"{row.job}: {statistics.median(row.ratios):.1f} times the reference")
-
-    rows = run_bench(
-        chosen, pairs=pairs, seconds=seconds, data_dir=data_dir, device=device, precision=precision, progress=tell
-    )
-    found = {
-        job: equal_accuracy(job, images=60_000, data_dir=data_dir, device=device, precision=precision)
-        for job in chosen
-        if accuracy
-    }
-    if as_json:
-        say_json([row | ({"accuracies": found[row["job"]]} if accuracy else {}) for row in bench_as_json(rows)])
-        return
-    say(bench_as_markdown(rows).rstrip("\n"))
-    for job, pairs_of in found.items():
-        words = "; ".join(f"{theirs:.2%} and {ours:.2%}" for theirs, ours in pairs_of)
-        say(f"{job}: test accuracy of the reference and of Convarium after one epoch, by seed: {words}")
 
 
 def _image(model: str, dataset: str | None, resize: int | None) -> ImageSpec:

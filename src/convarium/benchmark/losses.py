@@ -1,0 +1,127 @@
+"""Whether two sides take the same first steps: what stands for equal accuracy where a training takes days."""
+
+import dataclasses
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convarium.benchmark import reference
+from convarium.benchmark.reference import Job
+from convarium.benchmark.sides import Precision, arrays_of, recipe_of
+from convarium.building import build_model
+from convarium.data.images import ImageData, Splits
+from convarium.errors import ConvariumError
+from convarium.training.step import exact_arithmetic, is_channels_last, lay_out, make_optimizer, make_step
+
+LOSSES = 20
+NEAR = torch.finfo(torch.bfloat16).eps
+"""bfloat16's error: the distance from 1 to the next number, 1/128."""
+
+
+@dataclass(frozen=True)
+class FirstLosses:
+    """Losses of both sides' first steps from equal weights on equal batches, without dropout.
+
+    Attributes:
+        reference, convarium: None for a loss that is not finite.
+        apart: the largest difference, relative to the reference's loss; None where one is not finite.
+        agree: it is at most NEAR.
+        verdict: the sentence.
+    """
+
+    job: str
+    precision: Precision
+    reference: tuple[float | None, ...]
+    convarium: tuple[float | None, ...]
+    apart: float | None
+    agree: bool
+    verdict: str
+
+
+def first_losses(
+    job: Job, name: str, precisions: Sequence[Precision], splits: Splits, device: torch.device
+) -> list[FirstLosses]:
+    """The first LOSSES losses of both sides from equal weights on equal batches.
+
+    Dropout is left out on both sides, since equal masks in another layout of memory fall on other units.
+    """
+    torch.manual_seed(0)
+    network = _without_dropout(job.network().to(device))
+    ours = {
+        precision: _without_dropout(build_model(job.model, splits.train.spec).to(device)) for precision in precisions
+    }
+    for copied in ours.values():
+        copy_weights(network, copied)
+    batches = list(_batches(job, splits.train, device))
+    optimizer = reference.optimizer_of(job, network)
+    expected = torch.tensor(list(_losses(network, optimizer, batches)))
+    results = []
+    for precision, copied in ours.items():
+        recipe = recipe_of(job, precision)
+        lay_out(copied, recipe, device)
+        layout = torch.channels_last if is_channels_last(copied) else torch.contiguous_format
+        step = make_step(copied, make_optimizer(copied, recipe), recipe, device)
+        with exact_arithmetic(device):
+            got = torch.stack([step(images.contiguous(memory_format=layout), y)[0].cpu() for images, y in batches])
+        apart = _finite(float((got / expected - 1).abs().max()))
+        agree = apart is not None and apart <= NEAR
+        told = "one is not finite" if apart is None else f"{apart:.2g} apart"
+        verdict = (
+            f"the first {len(got)} losses of {name} in {precision} {'agree' if agree else 'do not agree'} with the "
+            f"reference's within bfloat16's error ({told}, {NEAR:.2g} allowed)"
+        )
+        figures = tuple(tuple(map(_finite, losses.tolist())) for losses in (expected, got))
+        results.append(FirstLosses(name, precision, figures[0], figures[1], apart, agree, verdict))
+    return results
+
+
+def copy_weights(source: nn.Module, target: nn.Module) -> None:
+    """Copies tensors of one shape in the order of registration: sources and presets name their modules differently.
+
+    Raises:
+        ConvariumError: the two do not have the same shapes.
+    """
+    shelves = defaultdict(list)
+    for tensor in source.state_dict().values():
+        shelves[tuple(tensor.shape)].append(tensor)
+    with torch.no_grad():
+        for name, tensor in target.state_dict().items():
+            if not shelves[tuple(tensor.shape)]:
+                raise ConvariumError(f"there are no weights for {name}", received=tuple(tensor.shape))
+            tensor.copy_(shelves[tuple(tensor.shape)].pop(0))
+    if any(shelves.values()):
+        raise ConvariumError("there are weights left over", received=[shape for shape, kept in shelves.items() if kept])
+
+
+def _without_dropout(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return network.train()
+
+
+def _batches(job: Job, train: ImageData, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    loaded = reference.loader(dataclasses.replace(job, workers=0), *arrays_of(train), device=str(device))
+    for images, labels in itertools.islice(itertools.cycle(loaded), LOSSES):
+        yield images.to(device), labels.to(device)
+
+
+def _losses(
+    network: nn.Module, optimizer: torch.optim.Optimizer, batches: Sequence[tuple[Tensor, Tensor]]
+) -> Iterator[float]:
+    for images, labels in batches:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(network(images), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        yield loss.item()
+
+
+def _finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None

@@ -1,0 +1,134 @@
+"""Sides of a race, each in a process of its own, that take turns: while one trains, the others rest after a step.
+
+A process of its own means that a side has its own threads, memory and PyTorch settings, as it has them where nothing
+else runs; that it rests instead of ending means that its next turn goes on with what it has built.
+"""
+
+import pickle
+import signal
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import TypeVar
+
+import torch
+
+from convarium.benchmark.machine import synchronize
+from convarium.errors import ConvariumError
+
+WARM_UP_SECONDS = 1.0
+
+Tick = Callable[[int], object]
+"""Called after every step with the images that were trained in it."""
+
+Side = Callable[[Tick], None]
+"""Trains without end. It goes to its process through pickle."""
+
+Turn = Callable[[float], float]
+"""(seconds) → images a second in a turn of about that length."""
+
+Name = TypeVar("Name")
+
+
+@contextmanager
+def racing(sides: Mapping[Name, Side], device: torch.device) -> Iterator[dict[Name, Turn]]:
+    """The turns of all sides, each of which has begun, warmed up and rests.
+
+    Raises:
+        ConvariumError: a side ended by itself, here or in a turn.
+    """
+    context = get_context("spawn")
+    with ExitStack() as stack:
+        turns: dict[Name, Turn] = {}
+        for name, side in sides.items():
+            ours, theirs = context.Pipe()
+            # Bytes, because multiprocessing would share a tensor's memory instead of copying it.
+            words = pickle.dumps(side), theirs, device, torch.get_num_threads()
+            process = context.Process(target=_train, args=words)
+            process.start()
+            theirs.close()
+            stack.callback(_end, process, ours)
+            turns[name] = partial(_turn, ours)
+        for turn in turns.values():
+            turn(0.0)
+        yield turns
+
+
+def alternate(turns: Mapping[Name, Turn], *, pairs: int, seconds: float) -> dict[Name, tuple[float, ...]]:
+    """Images a second of every side, pair by pair; every pair begins with another side, in turn."""
+    names = list(turns)
+    rates: dict[Name, list[float]] = {name: [0.0] * pairs for name in names}
+    for pair in range(pairs):
+        first = pair % len(names)
+        for name in names[first:] + names[:first]:
+            rates[name][pair] = turns[name](seconds)
+    return {name: tuple(figures) for name, figures in rates.items()}
+
+
+def stopwatch(
+    wait: Callable[[], float],
+    report: Callable[[float], object],
+    device: torch.device | str = "cpu",
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Generator[None, int, None]:
+    """What a side's steps are sent to: it warms up, times a turn, and rests in the last step of it.
+
+    Args:
+        wait: until it is this side's turn, and for how many seconds.
+        report: takes the images a second.
+        device: on which the side trains.
+        clock: in seconds.
+    """
+    yield
+    while True:
+        seconds, began = wait(), clock()
+        yield
+        while clock() - began < WARM_UP_SECONDS:
+            yield
+        synchronize(device)
+        began = clock()
+        images = yield
+        while clock() - began < seconds:
+            images += yield
+        synchronize(device)
+        report(images / (clock() - began))
+
+
+def _turn(connection: Connection, seconds: float) -> float:
+    try:
+        connection.send(seconds)
+        answer = connection.recv()
+    except (EOFError, ConnectionError):
+        hint = 'see its own message above; a script must begin a race under if __name__ == "__main__":'
+        raise ConvariumError("the process of a side ended by itself", hint=hint) from None
+    if isinstance(answer, ConvariumError):
+        raise answer
+    rate: float = answer
+    return rate
+
+
+def _end(process: BaseProcess, connection: Connection) -> None:
+    connection.close()
+    process.join(5)
+    if process.is_alive():
+        process.terminate()
+        process.join()
+
+
+def _train(side: bytes, connection: Connection, device: torch.device, threads: int) -> None:
+    """A side's process, from its beginning to its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that made this one, which then ends it
+    torch.set_num_threads(threads)
+    watch = stopwatch(connection.recv, connection.send, device)
+    next(watch)
+    try:
+        pickle.loads(side)(watch.send)  # noqa: S301 - what `racing` made
+    except (EOFError, ConnectionError):
+        return  # there are no more turns
+    except ConvariumError as error:
+        connection.send(ConvariumError(str(error)))

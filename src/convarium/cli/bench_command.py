@@ -1,0 +1,83 @@
+"""The command that times: this machine's speed against the sources' own loops."""
+
+import statistics
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from convarium.benchmark import JOBS, PRECISIONS, BenchRow, as_markdown, equal_accuracy
+from convarium.benchmark import as_json as rows_as_json
+from convarium.benchmark import bench as run_bench
+from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag
+from convarium.cli.terminal import note, say, say_json
+from convarium.errors import ConvariumError
+
+
+def bench(
+    jobs: Positional[Annotated[tuple[str, ...], arg(metavar="JOB...")]] = (),
+    *,
+    pairs: int = 5,
+    seconds: float = 10.0,
+    precision: Literal["both", "float32", "bfloat16"] = "both",
+    stack: bool = False,
+    accuracy: bool = False,
+    seeds: int = 10,
+    epochs: int = 1,
+    data_dir: DataFlag = None,
+    device: DeviceFlag = None,
+    markdown: bool = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """This machine's speed against the sources' own loops, as ratios, in the rows of docs/speed.md.
+
+    Args:
+        jobs: networks with the source that trains them, such as lenet@d2l; none: all of them, which takes long.
+        pairs: how often every side has its turn.
+        seconds: about how long a turn is.
+        precision: of Convarium's side, a row for each; the reference is always float32.
+        stack: also 8 seeds trained as one stack, for memory_mlp, lenet@d2l and resnet@uva.
+        accuracy: also train both sides and judge whether their test accuracies are equivalent; at 224 pixels on a CPU,
+            whether their first 20 losses agree.
+        seeds: trainings of each side for --accuracy.
+        epochs: of each of them.
+        markdown: print Markdown, which is also the default.
+    """
+    if markdown and as_json:
+        raise ConvariumError("choose one of --markdown and --json")
+    chosen = jobs or tuple(JOBS)
+
+    def tell(row: BenchRow) -> None:
+        stacked = f", {row.members} seeds stacked" if row.members > 1 else ""
+        note(f"{row.job}{stacked}, {row.precision}: {statistics.median(row.ratios):.1f} times the reference")
+
+    rows = run_bench(
+        chosen,
+        pairs=pairs,
+        seconds=seconds,
+        precision=precision,
+        stack=stack,
+        data_dir=data_dir,
+        device=device,
+        progress=tell,
+    )
+    precisions = PRECISIONS if precision == "both" else (precision,)
+    judged = {
+        (job, result.precision): result
+        for job in chosen
+        if accuracy
+        for result in equal_accuracy(
+            job, precisions=precisions, seeds=seeds, epochs=epochs, data_dir=data_dir, device=device
+        )
+    }
+    if as_json:
+        found = rows_as_json(rows)
+        for row in found:
+            row |= {"accuracy": asdict(judged[row["job"], row["precision"]])} if accuracy else {}
+        say_json(found)
+        return
+    say(as_markdown(rows))
+    if judged:
+        say("")
+    for result in judged.values():
+        say(f"- {result.verdict}")
