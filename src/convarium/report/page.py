@@ -1,6 +1,7 @@
 """The report: one HTML file that opens offline, made from a comparison alone."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -10,7 +11,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from convarium.comparison import Comparison, words
 from convarium.data.images import ImageData
@@ -77,6 +78,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     underway = standing.underway if standing else ()
     labels = list(
         dict.fromkeys([row.label for row in comparison.rows] + [label_of(run, comparison) for run in underway])
@@ -139,6 +141,11 @@ def _title(comparison: Comparison, labels: list[str]) -> str:
 
 
 @cache
+def _breakable(name: str) -> Markup:
+    """A network's name that a narrow column breaks before its source or its options rather than within a word."""
+    return Markup(re.sub(r"(?=[@(])", "<wbr>", str(escape(name))))  # noqa: S704  (escaped)
+
+
 def _vega() -> str:
     """Vega, Vega-Lite and Vega-Embed in one script, of the version that altair writes for."""
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
