@@ -102,7 +102,7 @@ def test_a_checkpoint_of_another_network_is_not_used(splits, tmp_path):
     network = build_model("lenet(pool='avg')", splits.train.spec)
     optimizer = make_optimizer(network, SMALL)
     assert load_checkpoint(tmp_path / "none.ckpt", network, optimizer) is None
-    state = training_loop.Progressed(step_loss=[torch.zeros(1)], step_accuracy=[torch.zeros(1)])
+    state = training_loop.Progressed(step_loss=torch.zeros(1), step_accuracy=torch.zeros(1))
     save_checkpoint(tmp_path / "last.ckpt", network, optimizer, state)
     other = build_model("residual_cnn", splits.train.spec)
     assert load_checkpoint(tmp_path / "last.ckpt", other, make_optimizer(other, SMALL)) is None
@@ -124,7 +124,7 @@ def test_a_checkpoint_that_is_only_partly_right_changes_nothing(splits, tmp_path
     optimizer = make_optimizer(trained, SMALL)
     trained(torch.zeros(2, 1, 28, 28)).sum().backward()
     optimizer.step()
-    state = training_loop.Progressed(step_loss=[torch.zeros(1)], step_accuracy=[torch.zeros(1)])
+    state = training_loop.Progressed(step_loss=torch.zeros(1), step_accuracy=torch.zeros(1))
     save_checkpoint(path, trained, optimizer, state)
     with safe_open(path, "pt") as file:
         facts, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -6,7 +6,7 @@ optimiser state and what was recorded are all there is to keep.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from convarium.records import Epoch
 from convarium.run_files import write_tensors
@@ -25,11 +26,15 @@ Load = Callable[[], object]
 
 @dataclass
 class Progressed:
-    """What a run has come to: the mutable state of `fit` beside network and optimiser."""
+    """What a run has come to: the mutable state of `fit` beside network and optimiser.
+
+    Attributes:
+        step_loss, step_accuracy: (steps,): one tensor of all epochs, so that memory grows by these numbers alone.
+    """
 
     history: list[Epoch] = field(default_factory=list)
-    step_loss: list[Tensor] = field(default_factory=list)
-    step_accuracy: list[Tensor] = field(default_factory=list)
+    step_loss: Tensor = field(default_factory=partial(torch.empty, 0))
+    step_accuracy: Tensor = field(default_factory=partial(torch.empty, 0))
     train_seconds: float = 0.0
     selected_epoch: int = 0
     selected: dict[str, Tensor] = field(default_factory=dict)
@@ -107,13 +112,18 @@ def load_stack(
 def _content(network: nn.Module, state: Progressed) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"selected.{k}": v for k, v in state.selected.items()}
-    tensors |= {"step_loss": torch.cat(state.step_loss), "step_accuracy": torch.cat(state.step_accuracy)}
+    tensors |= {"step_loss": _padded(state.step_loss), "step_accuracy": _padded(state.step_accuracy)}
     facts = {
-        "history": json.dumps([asdict(row) for row in state.history]),
+        "history": json.dumps([vars(row) for row in state.history]),
         "train_seconds": repr(state.train_seconds),
         "selected_epoch": str(state.selected_epoch),
     }
     return tensors, facts
+
+
+def _padded(steps: Tensor) -> Tensor:
+    """With zeros up to a power of two: safetensors keeps some kilobytes for every length that it has ever written."""
+    return F.pad(steps, (0, (1 << (len(steps) - 1).bit_length()) - len(steps)))
 
 
 def _optimizer_content(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -132,10 +142,11 @@ def _checked(tensors: Mapping[str, Tensor], facts: Mapping[str, str], network: n
     for held in (weights, selected) if selected else (weights,):
         if {name: tensor.shape for name, tensor in held.items()} != shapes:
             raise ValueError("weights of another network")
+    history = [Epoch(**row) for row in json.loads(facts["history"])]
     state = Progressed(
-        history=[Epoch(**row) for row in json.loads(facts["history"])],
-        step_loss=[tensors["step_loss"]],
-        step_accuracy=[tensors["step_accuracy"]],
+        history=history,
+        step_loss=tensors["step_loss"][: history[-1].steps],
+        step_accuracy=tensors["step_accuracy"][: history[-1].steps],
         train_seconds=float(facts["train_seconds"]),
         selected_epoch=int(facts["selected_epoch"]),
         selected=selected,

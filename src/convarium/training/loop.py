@@ -198,11 +198,12 @@ def record_epoch(
         seconds=seconds,
     )
     state.history.append(row)
-    state.step_loss.append(losses)
-    state.step_accuracy.append(right / sizes)
+    accuracies = right / sizes
+    state.step_loss = torch.cat([state.step_loss, losses])
+    state.step_accuracy = torch.cat([state.step_accuracy, accuracies])
     state.train_seconds += seconds
     _select(recipe, state, network)
-    told = tuple(state.history), state.step_loss[-1], state.step_accuracy[-1], test[2]
+    told = tuple(state.history), losses, accuracies, test[2]
     return Progress(row.epoch, recipe.epochs, 0, len(losses), *told)
 
 
@@ -277,8 +278,8 @@ def outcome_of(
         selected_epoch=None if failed else state.selected_epoch,
         validation=validation,
         test=None if test_logits is None else scores(test_logits, splits.test.labels, names),
-        step_loss=torch.cat(state.step_loss).numpy(),
-        step_accuracy=torch.cat(state.step_accuracy).numpy(),
+        step_loss=state.step_loss.numpy(),
+        step_accuracy=state.step_accuracy.numpy(),
         logits=None if test_logits is None else test_logits.numpy(),
         labels=splits.test.labels.cpu().numpy(),
         weights=_contiguous(network.state_dict()),
