@@ -1,5 +1,6 @@
 import ast
 import contextlib
+import copy
 import dataclasses
 import importlib.resources
 import json
@@ -14,6 +15,8 @@ from scipy.stats import ks_2samp
 import convarium.data
 from convarium.benchmark import (
     JOBS,
+    Accuracies,
+    ColdStart,
     accuracy,
     as_json,
     as_markdown,
@@ -24,17 +27,22 @@ from convarium.benchmark import (
     reference,
     sides,
     timing,
+    trainer,
 )
 from convarium.benchmark.accuracy import judge
+from convarium.benchmark.cold import train_cold
 from convarium.benchmark.losses import copy_weights, first_losses
 from convarium.benchmark.machine import Ceiling, ceiling, fastest
 from convarium.benchmark.racing import WARM_UP_SECONDS, alternate, racing, stopwatch
 from convarium.building import build_model
+from convarium.cli import bench_command
+from convarium.cost import environment
 from convarium.data.batches import Batches
 from convarium.data.images import ImageData, Splits
 from convarium.data.transforms import ResizedCrop, parse_augment, parse_normalize
 from convarium.errors import ConvariumError, SpecError
 from convarium.models import PRESETS
+from convarium.recipe import Recipe
 from convarium.recipe_presets import recipe_preset
 from convarium.statistics import equivalence
 from convarium.training import fit
@@ -229,6 +237,35 @@ def test_both_sides_tell_the_images_of_every_step():
     dropping = dataclasses.replace(recipe, drop_last=True)
     assert ticks(sides.convarium_side(dropping, splits, CPU), 5) == [8] * 5
     assert ticks(sides.convarium_side(recipe, splits, CPU, members=3), 7) == [3 * n for n in expected]
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning's advice
+def test_lightning_takes_the_steps_of_the_reference():
+    train = drawn(20)  # one batch, so that no shuffling matters
+    torch.manual_seed(0)
+    in_lightning = JOBS["lenet@d2l"].network()
+    alone = copy.deepcopy(in_lightning)
+    before = copy.deepcopy(in_lightning).state_dict()
+    for network, side in ((in_lightning, sides.lightning_side), (alone, sides.reference_side)):
+        job = dataclasses.replace(JOBS["lenet@d2l"], network=lambda network=network: network, workers=0)
+        assert ticks(side(job, train, CPU), 3) == [20, 20, 20]
+    for name, tensor in in_lightning.state_dict().items():
+        torch.testing.assert_close(tensor, alone.state_dict()[name], rtol=1e-4, atol=1e-6)
+        assert not torch.equal(tensor, before[name])
+
+
+def test_without_lightning_its_part_is_refused(monkeypatch):
+    monkeypatch.setattr(trainer, "find_spec", lambda name: None)
+    with pytest.raises(ConvariumError, match=r"Lightning is not installed; pip install 'convarium\[bench\]'"):
+        bench(["lenet@d2l"], lightning=True, device="cpu")
+
+
+def test_lightning_is_a_second_yardstick(raced):
+    (row,) = bench(["lenet@d2l"], pairs=1, precision="float32", lightning=True, device="cpu")
+    assert row.lightning == (400,)
+    assert row.lightning_ratios == (1,)
+    assert "| Lightning, img/s | ratio to Lightning |" in as_markdown([row])
+    assert "| 4.0 (4.0 to 4.0, 1 pair) | 400 | 1.0 (1.0 to 1.0, 1 pair) |" in as_markdown([row])
 
 
 def test_a_stack_is_of_seeds(monkeypatch):
@@ -474,6 +511,77 @@ def test_at_224_pixels_on_a_cpu_the_first_losses_are_compared(monkeypatch):
     monkeypatch.setattr(accuracy, "splits_of", lambda *_: splits_of(drawn(8)))
     monkeypatch.setattr(accuracy, "first_losses", lambda job, name, *_: [name])
     assert equal_accuracy("alexnet@d2l", device="cpu") == ["alexnet@d2l"]
+
+
+def test_a_cold_training_is_timed_from_the_start_of_its_process():
+    recipe = Recipe(model="memory_mlp", dataset="digits", epochs=2, seed=1)
+    cold = train_cold(recipe, device="cpu")
+    assert (cold.model, cold.precision, cold.epochs, cold.images) == ("memory_mlp", "float32", 2, 1257)
+    assert 0 < cold.first_step < cold.total
+    assert 0 < cold.training < cold.total
+    splits = convarium.data.load_data("digits", validation=recipe.validation)
+    assert cold.accuracy == fit(recipe, splits, device="cpu").test.accuracy
+
+
+def test_a_cold_training_without_its_data_is_refused(tmp_path):
+    with pytest.raises(ConvariumError, match="nowhere"):
+        train_cold(Recipe(dataset=f"folder:{tmp_path}/nowhere"), device="cpu")
+
+
+@pytest.fixture
+def told(raced, monkeypatch, capsys):
+    """What the command prints of measurements that are known."""
+
+    def start(job, *, epochs, precision, **_):
+        where = dataclasses.replace(environment("cpu"), threads=2)
+        return ColdStart(JOBS[job].model, precision, epochs, 1000, 2.5, 10.0, 14.0, 0.9, where)
+
+    def judged(job, *, precisions, seeds, epochs, **_):
+        return [
+            Accuracies(job, p, epochs, 9, (0.9,) * seeds, (None,) * seeds, None, f"{job} in {p} is told")
+            for p in precisions
+        ]
+
+    monkeypatch.setattr(bench_command, "cold_start", start)
+    monkeypatch.setattr(bench_command, "equal_accuracy", judged)
+
+    def call(*jobs, **options):
+        bench_command.bench(jobs, pairs=3, device="cpu", **options)
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_the_command_prints_markdown(told):
+    text = told("lenet@d2l", cold=4, accuracy=True, stack=True)
+    rows = [line.split(" | ")[:3] for line in text.splitlines() if line.startswith("| lenet")]
+    stack = "| lenet@d2l, 8 seeds stacked, per seed"
+    assert [row[:2] for row in rows] == [
+        [job, p] for job in ("| lenet@d2l", stack, "| lenet@d2l") for p in ("float32", "bfloat16")
+    ]
+    # 4 epochs of 1,000 images at the reference's 100 a second.
+    assert "| lenet@d2l | bfloat16 | 4 | 2.5 | 10.0 | 14.0 | 40.0 | 90.00% |" in text
+    assert text.endswith("\n\n- lenet@d2l in float32 is told\n- lenet@d2l in bfloat16 is told\n")
+    assert told("lenet@d2l", markdown=True) == told("lenet@d2l")
+
+
+def test_the_command_prints_json(told):
+    single, half, stacked, _ = json.loads(told("lenet@d2l", cold=4, accuracy=True, seeds=3, stack=True, as_json=True))
+    assert single["ratios"] == [4, 5, 6]
+    assert (single["precision"], half["precision"]) == ("float32", "bfloat16")
+    assert half["cold"]["precision"] == half["accuracy"]["precision"] == "bfloat16"
+    assert half["accuracy"]["reference"] == [0.9] * 3
+    assert single["cold"]["first_step"] == 2.5
+    assert stacked["members"] == 8
+    assert not {"cold", "accuracy"} & stacked.keys()
+
+
+def test_the_command_refuses_before_it_measures(told):
+    with pytest.raises(ConvariumError, match="choose one of --markdown and --json"):
+        told(markdown=True, as_json=True)
+    for options in ({"cold": 0}, {"seeds": 0}, {"epochs": 0}):
+        with pytest.raises(ConvariumError, match="--seeds, --epochs or --cold is out of range: expected 1 or more"):
+            told("lenet@d2l", **options)
 
 
 def test_weights_are_copied_whole_or_not_at_all():

@@ -8,12 +8,12 @@ import pickle
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -99,16 +99,26 @@ def stopwatch(
         report(images / (clock() - began))
 
 
-def _turn(connection: Connection, seconds: float) -> float:
+def answer_of(connection: Connection) -> Any:
+    """What a process says, or the ConvariumError that it came to.
+
+    Raises:
+        ConvariumError: also where it ended without a word.
+    """
     try:
-        connection.send(seconds)
         answer = connection.recv()
     except (EOFError, ConnectionError):
-        hint = 'see its own message above; a script must begin a race under if __name__ == "__main__":'
+        hint = 'see its own message above; a script must start this under if __name__ == "__main__":'
         raise ConvariumError("the process of a side ended by itself", hint=hint) from None
     if isinstance(answer, ConvariumError):
         raise answer
-    rate: float = answer
+    return answer
+
+
+def _turn(connection: Connection, seconds: float) -> float:
+    with suppress(ConnectionError):  # why it has ended can still be read
+        connection.send(seconds)
+    rate: float = answer_of(connection)
     return rate
 
 

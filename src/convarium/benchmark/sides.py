@@ -1,4 +1,4 @@
-"""The sides of the race: the source's loop, Convarium's `fit`, and `fit_stack`."""
+"""The sides of the race: the source's loop, Lightning's Trainer, Convarium's `fit`, and `fit_stack`."""
 
 import dataclasses
 import math
@@ -13,6 +13,7 @@ import torch
 from convarium.benchmark import reference
 from convarium.benchmark.racing import Side, Tick
 from convarium.benchmark.reference import JOBS, Job
+from convarium.benchmark.trainer import train_in_lightning
 from convarium.data import load_data
 from convarium.data.images import ImageData, Splits
 from convarium.errors import ConvariumError
@@ -50,6 +51,11 @@ def splits_of(job: Job, recipe: Recipe, data_dir: Path | str | None) -> Splits:
 def reference_side(job: Job, train: ImageData, device: torch.device) -> Side:
     """The source's loop."""
     return partial(_reference, job, arrays_of(train), str(device))
+
+
+def lightning_side(job: Job, train: ImageData, device: torch.device) -> Side:
+    """The same through Lightning's Trainer."""
+    return partial(train_in_lightning, job, arrays_of(train), str(device))
 
 
 def convarium_side(recipe: Recipe, splits: Splits, device: torch.device, *, members: int = 1) -> Side:

@@ -18,7 +18,16 @@ import torch
 from convarium.benchmark.machine import Ceiling, ceiling
 from convarium.benchmark.racing import Side, alternate, racing
 from convarium.benchmark.reference import JOBS, Job
-from convarium.benchmark.sides import Precision, convarium_side, job_of, recipe_of, reference_side, splits_of
+from convarium.benchmark.sides import (
+    Precision,
+    convarium_side,
+    job_of,
+    lightning_side,
+    recipe_of,
+    reference_side,
+    splits_of,
+)
+from convarium.benchmark.trainer import check_lightning
 from convarium.building import resolve
 from convarium.cost import count_flops, environment
 from convarium.errors import ConvariumError
@@ -43,6 +52,7 @@ class BenchRow:
         seconds: of each turn.
         reference, convarium: images a second, one figure a pair.
         ratios: Convarium's rate to the reference's, pair by pair.
+        lightning, lightning_ratios: likewise of Lightning's Trainer, see `trainer`; None where it took no part.
         share: of the machine's matrix-product rate that Convarium reaches, a training step taken as three forward
             passes.
     """
@@ -55,6 +65,8 @@ class BenchRow:
     reference: tuple[float, ...]
     convarium: tuple[float, ...]
     ratios: tuple[float, ...]
+    lightning: tuple[float, ...] | None
+    lightning_ratios: tuple[float, ...] | None
     share: float
     ceiling: Ceiling
     environment: Environment
@@ -67,6 +79,7 @@ def bench(
     seconds: float = 10.0,
     precision: Literal["both", "float32", "bfloat16"] = "both",
     stack: bool = False,
+    lightning: bool = False,
     data_dir: Path | str | None = None,
     device: torch.device | str | None = None,
     progress: Callable[[BenchRow], None] | None = None,
@@ -80,19 +93,22 @@ def bench(
         seconds: about how long a turn is.
         precision: of Convarium, one row for each; the reference is float32 always.
         stack: also rows of MEMBERS seeds trained as one stack, for those of the jobs that are STACKED_JOBS.
+        lightning: also the second yardstick.
         data_dir: see `load_data`.
         device: None: CUDA if there is a device, else the CPU.
         progress: called with every finished row.
 
     Raises:
         SpecError: no such job.
-        ConvariumError: a number out of range.
+        ConvariumError: a number out of range, or no Lightning.
         DataError: the data are missing.
     """
     named = {name: job_of(name) for name in jobs}
     if pairs < 1 or not 0 < seconds < math.inf:
         hint = "leave --pairs and --seconds out"
         raise ConvariumError("the timing is out of range", expected="pairs ≥ 1 and seconds > 0", hint=hint)
+    if lightning:
+        check_lightning()
     chosen = pick_device(device)
     precisions = PRECISIONS if precision == "both" else (precision,)
     best, rows = ceiling(chosen), []
@@ -101,12 +117,14 @@ def bench(
         kinds: list[_Kind] = [(p, members) for members in stacks for p in precisions]
         splits = splits_of(job, recipe_of(job, "float32"), data_dir)
         sides: dict[str | _Kind, Side] = {"reference": reference_side(job, splits.train, chosen)}
+        if lightning:
+            sides["lightning"] = lightning_side(job, splits.train, chosen)
         sides |= {(p, m): convarium_side(recipe_of(job, p), splits, chosen, members=m) for p, m in kinds}
         with racing(sides, chosen) as turns:
             rates = alternate(turns, pairs=pairs, seconds=seconds)
         flops = 3 * _flops(job, splits.train.spec)
         for kind in kinds:
-            ours, theirs = rates[kind], rates["reference"]
+            ours, theirs, trainer = rates[kind], rates["reference"], rates.get("lightning")
             row = BenchRow(
                 job=name,
                 precision=kind[0],
@@ -116,6 +134,8 @@ def bench(
                 reference=theirs,
                 convarium=ours,
                 ratios=tuple(map(truediv, ours, theirs)),
+                lightning=trainer,
+                lightning_ratios=trainer and tuple(map(truediv, ours, trainer)),
                 share=best.share(statistics.median(ours) * flops, kind[0]),
                 ceiling=best,
                 environment=environment(chosen),

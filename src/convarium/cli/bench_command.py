@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from convarium.benchmark import JOBS, PRECISIONS, BenchRow, as_markdown, equal_accuracy
-from convarium.benchmark import as_json as rows_as_json
+from convarium.benchmark import JOBS, PRECISIONS, BenchRow, as_markdown, cold_as_markdown, cold_start, equal_accuracy
 from convarium.benchmark import bench as run_bench
 from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag
 from convarium.cli.terminal import note, say, say_json
@@ -21,6 +20,8 @@ def bench(
     seconds: float = 10.0,
     precision: Literal["both", "float32", "bfloat16"] = "both",
     stack: bool = False,
+    lightning: bool = False,
+    cold: int | None = None,
     accuracy: bool = False,
     seeds: int = 10,
     epochs: int = 1,
@@ -37,6 +38,9 @@ def bench(
         seconds: about how long a turn is.
         precision: of Convarium's side, a row for each; the reference is always float32.
         stack: also 8 seeds trained as one stack, for memory_mlp, lenet@d2l and resnet@uva.
+        lightning: also against the same loop in Lightning's Trainer; needs the package lightning.
+        cold: also train each job by its source's recipe for that many epochs, each in a fresh process, and tell the
+            seconds to the first step, of the training, and to the end.
         accuracy: also train both sides and judge whether their test accuracies are equivalent; at 224 pixels on a CPU,
             whether their first 20 losses agree.
         seeds: trainings of each side for --accuracy.
@@ -45,6 +49,8 @@ def bench(
     """
     if markdown and as_json:
         raise ConvariumError("choose one of --markdown and --json")
+    if min(seeds, epochs, 1 if cold is None else cold) < 1:
+        raise ConvariumError("--seeds, --epochs or --cold is out of range", expected="1 or more")
     chosen = jobs or tuple(JOBS)
 
     def tell(row: BenchRow) -> None:
@@ -57,11 +63,17 @@ def bench(
         seconds=seconds,
         precision=precision,
         stack=stack,
+        lightning=lightning,
         data_dir=data_dir,
         device=device,
         progress=tell,
     )
     precisions = PRECISIONS if precision == "both" else (precision,)
+    started = {
+        row: cold_start(row.job, epochs=cold, precision=row.precision, data_dir=data_dir, device=device)
+        for row in rows
+        if cold is not None and row.members == 1
+    }
     judged = {
         (job, result.precision): result
         for job in chosen
@@ -71,13 +83,11 @@ def bench(
         )
     }
     if as_json:
-        found = rows_as_json(rows)
-        for row in found:
-            row |= {"accuracy": asdict(judged[row["job"], row["precision"]])} if accuracy else {}
+        found = [asdict(row) for row in rows]
+        for row, form in zip(rows, found, strict=True):
+            known = {"cold": started.get(row), "accuracy": judged.get((row.job, row.precision))}
+            form |= {what: asdict(value) for what, value in known.items() if value is not None and row.members == 1}
         say_json(found)
         return
-    say(as_markdown(rows))
-    if judged:
-        say("")
-    for result in judged.values():
-        say(f"- {result.verdict}")
+    parts = [as_markdown(rows), cold_as_markdown(started), "\n".join(f"- {j.verdict}" for j in judged.values())]
+    say("\n\n".join(part for part in parts if part))

@@ -1,0 +1,119 @@
+"""What a training takes from a process that has yet to begin: its start, its steps, and all of it."""
+
+import dataclasses
+import signal
+import time
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+
+from convarium.benchmark.machine import synchronize
+from convarium.benchmark.racing import answer_of
+from convarium.benchmark.sides import Precision, job_of
+from convarium.cost import environment
+from convarium.data import load_data
+from convarium.errors import ConvariumError
+from convarium.recipe import Recipe
+from convarium.recipe_presets import recipe_preset
+from convarium.records import Environment
+from convarium.training import Progress, fit
+from convarium.training.scoring import pick_device
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """One training by its source's recipe, looks at validation and all, in a fresh process.
+
+    Attributes:
+        images: of an epoch.
+        first_step: seconds from the start of the process until the first step is made: importing, reading the data,
+            building, compiling.
+        training: seconds of all steps.
+        total: seconds from the start of the process to its end.
+        accuracy: on the test split; None if it diverged.
+    """
+
+    model: str
+    precision: Precision
+    epochs: int
+    images: int
+    first_step: float
+    training: float
+    total: float
+    accuracy: float | None
+    environment: Environment
+
+
+def cold_start(
+    job: str,
+    *,
+    epochs: int,
+    precision: Precision = "float32",
+    data_dir: Path | str | None = None,
+    device: torch.device | str | None = None,
+) -> ColdStart:
+    """Trains a job once from a fresh process.
+
+    Args:
+        job: a name of JOBS.
+        epochs: of the training.
+        precision: of the training.
+        data_dir: as in `bench`.
+        device: as in `bench`.
+
+    Raises:
+        SpecError: no such job.
+        RecipeError: epochs out of range.
+        DataError: the data are missing.
+    """
+    known = job_of(job)
+    recipe = dataclasses.replace(recipe_preset(known.tag, known.model), epochs=epochs, precision=precision)
+    return train_cold(recipe, data_dir=data_dir, device=device)
+
+
+def train_cold(
+    recipe: Recipe, *, data_dir: Path | str | None = None, device: torch.device | str | None = None
+) -> ColdStart:
+    """`cold_start` of any recipe."""
+    chosen, context = pick_device(device), get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_train, args=(recipe, data_dir, chosen, torch.get_num_threads(), theirs))
+    began = time.perf_counter()
+    process.start()
+    theirs.close()
+    try:
+        answer_of(ours)
+        first_step = time.perf_counter() - began
+        images, training, accuracy = answer_of(ours)
+        process.join()
+        total = time.perf_counter() - began
+    finally:
+        process.terminate()
+        process.join()
+    seconds = first_step, training, total
+    return ColdStart(recipe.model, recipe.precision, recipe.epochs, images, *seconds, accuracy, environment(chosen))
+
+
+def _train(
+    recipe: Recipe, data_dir: Path | str | None, device: torch.device, threads: int, connection: Connection
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a race
+    torch.set_num_threads(threads)
+
+    def watch(progress: Progress) -> None:
+        if (progress.epoch, progress.step) == (0, 1):
+            synchronize(device)
+            connection.send("stepped")
+
+    try:
+        splits = load_data(recipe.dataset, data_dir=data_dir, validation=recipe.validation, resize=recipe.resize)
+        outcome = fit(recipe, splits, device=device, progress=watch)
+    except ConvariumError as error:
+        connection.send(ConvariumError(str(error)))
+        return
+    assert outcome.cost is not None
+    accuracy = outcome.test.accuracy if outcome.test else None
+    connection.send((len(splits.train), outcome.cost.train_seconds, accuracy))
