@@ -5,7 +5,7 @@ its scores and its weights on disk, goes on using its own network, through which
 """
 
 import copy
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -14,13 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convarium.recipe import Recipe
+from convarium.training.capture import Step, capturing
 from convarium.training.step import at_least_float32, memory_format, optimizer_over
 
 MembersOptimizer = tuple[slice, list[nn.Parameter], torch.optim.Optimizer]
 """Neighbouring members, their parts of the stacked parameters, and what updates these."""
-
-StackedStep = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(images (m, n, c, h, w) float, labels (m, n) int64) → (mean losses (m,), numbers right (m,)), left on the device."""
 
 
 def share_memory(networks: Sequence[nn.Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -60,8 +58,10 @@ def make_stacked_step(
     recipe: Recipe,
     device: torch.device,
     dropout: Sequence[torch.Generator],
-) -> StackedStep:
-    """A training step of all members, the m-th on the m-th images.
+) -> Step:
+    """A training step of all members, the m-th on the m-th images; on CUDA captured, as a single network's.
+
+    It takes images (m, n, c, h, w) and labels (m, n) int64, and gives mean losses (m,) and numbers right (m,).
 
     Args:
         network: any member's, for its structure.
@@ -103,7 +103,8 @@ def make_stacked_step(
             optimizer.zero_grad(set_to_none=True)
         return losses.detach(), (logits.detach().argmax(2) == labels).sum(1)
 
-    return step
+    changed = [*parameters.values(), *buffers.values()]
+    return capturing(step, changed, [optimizer for _, _, optimizer in optimizers], dropout)
 
 
 def _as_it_lies(tensor: Tensor, like: Tensor | None = None) -> Tensor:

@@ -1,6 +1,6 @@
 """One training step as one callable: forward, loss, backward, update."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convarium.recipe import Recipe
-
-Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(images (n, c, h, w) float, labels (n,) int64) → (mean loss, number right), both left on the device."""
+from convarium.training.capture import Step, capturing
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -59,7 +57,11 @@ def is_channels_last(network: nn.Module) -> bool:
 
 
 def make_step(network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, device: torch.device) -> Step:
-    """A training step that never waits for the device: what it returns is read once an epoch."""
+    """A training step that never waits for the device: what it returns is read once an epoch.
+
+    It takes images (n, c, h, w) and labels (n,) int64. On CUDA it is captured when it is first called; the optimiser's
+    state is to be loaded before.
+    """
     half = recipe.precision == "bfloat16"
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
 
@@ -75,7 +77,7 @@ def make_step(network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Reci
         optimizer.zero_grad(set_to_none=True)
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
-    return step
+    return capturing(step, [*network.parameters(), *network.buffers()], [optimizer])
 
 
 def at_least_float32(logits: Tensor) -> Tensor:
@@ -84,9 +86,12 @@ def at_least_float32(logits: Tensor) -> Tensor:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets one rate for all parameter groups."""
+    """Sets one rate for all parameter groups; in place where a captured step reads it from there."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 @contextmanager
