@@ -1,7 +1,6 @@
 """What a training takes from a process that has yet to begin: its start, its steps, and all of it."""
 
 import dataclasses
-import signal
 import time
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 
 from convarium.benchmark.machine import synchronize
-from convarium.benchmark.racing import answer_of
+from convarium.benchmark.racing import answer_of, start
 from convarium.benchmark.sides import Precision, job_of
 from convarium.cost import environment
 from convarium.data import load_data
@@ -82,7 +81,7 @@ def train_cold(
     ours, theirs = context.Pipe()
     process = context.Process(target=_train, args=(recipe, data_dir, chosen, torch.get_num_threads(), theirs))
     began = time.perf_counter()
-    process.start()
+    start(process)
     theirs.close()
     try:
         answer_of(ours)
@@ -100,7 +99,6 @@ def train_cold(
 def _train(
     recipe: Recipe, data_dir: Path | str | None, device: torch.device, threads: int, connection: Connection
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a race
     torch.set_num_threads(threads)
 
     def watch(progress: Progress) -> None:

@@ -7,12 +7,13 @@ else runs; that it rests instead of ending means that its next turn goes on with
 import pickle
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, get_start_method, set_start_method
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from threading import current_thread, main_thread
 from typing import Any, TypeVar
 
 import torch
@@ -42,17 +43,22 @@ def racing(sides: Mapping[Name, Side], device: torch.device) -> Iterator[dict[Na
         ConvariumError: a side ended by itself, here or in a turn.
     """
     context = get_context("spawn")
+    processes: list[BaseProcess] = []
+    connections: dict[Name, Connection] = {}
+    method = get_start_method(allow_none=True)
     with ExitStack() as stack:
-        turns: dict[Name, Turn] = {}
-        for name, side in sides.items():
+        stack.push(lambda error, *_: _end(processes, patience=5 if error is None else 0))
+        for name in sides:
             ours, theirs = context.Pipe()
-            # Bytes, because multiprocessing would share a tensor's memory instead of copying it.
-            words = pickle.dumps(side), theirs, device, torch.get_num_threads()
-            process = context.Process(target=_train, args=words)
-            process.start()
+            connections[name] = stack.enter_context(ours)
+            process = context.Process(target=_train, args=(theirs, device, torch.get_num_threads(), method))
+            start(process)
+            processes.append(process)
             theirs.close()
-            stack.callback(_end, process, ours)
-            turns[name] = partial(_turn, ours)
+        for name, side in sides.items():
+            # Bytes, because multiprocessing would share a tensor's memory instead of copying it.
+            connections[name].send_bytes(pickle.dumps(side))
+        turns: dict[Name, Turn] = {name: partial(_turn, connection) for name, connection in connections.items()}
         for turn in turns.values():
             turn(0.0)
         yield turns
@@ -99,6 +105,18 @@ def stopwatch(
         report(images / (clock() - began))
 
 
+def start(process: BaseProcess) -> None:
+    """Starts a process that is deaf to Ctrl-C from its first moment on: this one hears it, and ends the other."""
+    if current_thread() is not main_thread():
+        process.start()  # only the main thread hears Ctrl-C at all
+        return
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
 def answer_of(connection: Connection) -> Any:
     """What a process says, or the ConvariumError that it came to.
 
@@ -122,22 +140,26 @@ def _turn(connection: Connection, seconds: float) -> float:
     return rate
 
 
-def _end(process: BaseProcess, connection: Connection) -> None:
-    connection.close()
-    process.join(5)
-    if process.is_alive():
+def _end(processes: Sequence[BaseProcess], *, patience: float) -> None:
+    """Waits so many seconds for each process that rests, whose connection is closed, and ends those that train."""
+    for process in processes:
+        process.join(patience)
         process.terminate()
         process.join()
 
 
-def _train(side: bytes, connection: Connection, device: torch.device, threads: int) -> None:
+def _train(connection: Connection, device: torch.device, threads: int, method: str | None) -> None:
     """A side's process, from its beginning to its end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that made this one, which then ends it
     torch.set_num_threads(threads)
+    set_start_method(method, force=True)  # of a DataLoader's workers: as anywhere else, not as of this process
     watch = stopwatch(connection.recv, connection.send, device)
     next(watch)
     try:
-        pickle.loads(side)(watch.send)  # noqa: S301 - what `racing` made
+        side: Side = pickle.loads(connection.recv_bytes())  # noqa: S301 - what `racing` made
+    except (EOFError, OSError):
+        return  # the race was called off
+    try:
+        side(watch.send)
     except (EOFError, ConnectionError):
         return  # there are no more turns
     except ConvariumError as error:
