@@ -16,7 +16,7 @@ from convarium.data.images import ImageData
 from convarium.errors import ImageSizeError, RecipeError
 from convarium.recipe import Recipe
 from convarium.streams import stream
-from convarium.training import evaluate, fit
+from convarium.training import evaluate, fit, recording
 from convarium.training import loop as training_loop
 from convarium.training.checkpoint import load_checkpoint, save_checkpoint
 from convarium.training.step import make_optimizer, make_step
@@ -176,13 +176,13 @@ def test_drop_last_leaves_the_smaller_batch_out(splits):
 
 def test_the_test_split_is_read_once_after_training(splits, monkeypatch):
     looks = []
-    real = training_loop.logits_of
+    real = recording.logits_of
 
     def logits_of(network, data, *rest):
         looks.append("test" if data is splits.test else "validation")
         return real(network, data, *rest)
 
-    monkeypatch.setattr(training_loop, "logits_of", logits_of)
+    monkeypatch.setattr(recording, "logits_of", logits_of)
     fit(SMALL, splits, device="cpu")
     assert looks.count("test") == 1
     assert looks[-1] == "test"

@@ -1,6 +1,7 @@
 """Training: the loop a student can read, and the step made fast."""
 
-from convarium.training.loop import Progress, fit
+from convarium.training.loop import fit
+from convarium.training.recording import Progress
 from convarium.training.scoring import evaluate
 from convarium.training.stack import fit_stack
 

@@ -28,7 +28,8 @@ from convarium.schedules import parse_schedule, rate_factor
 from convarium.streams import stream
 from convarium.training import loop
 from convarium.training.checkpoint import Progressed, load_stack, save_stack
-from convarium.training.loop import Progress, check_batches, diverged, outcome_of, record_epoch, training_batches
+from convarium.training.loop import check_batches, training_batches
+from convarium.training.recording import Progress, diverged, outcome_of, record_epoch
 from convarium.training.scoring import pick_device
 from convarium.training.stacked_step import make_optimizers, make_stacked_step, separate, share_memory
 from convarium.training.step import exact_arithmetic, set_learning_rate
