@@ -13,6 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from convarium.claims import Better, judge
 from convarium.comparison import Comparison, compare_runs
 from convarium.data.images import ImageData
 from convarium.describe import describe
@@ -37,6 +38,7 @@ from convarium.report import (
 from convarium.report.cells import answer, columns, short
 from convarium.report.costs import cost_points
 from convarium.report.curves import POINTS, curve_points, steps_a_point
+from convarium.report.evidence import Evidence, Panel
 from convarium.report.forest import WIDTH, forest
 from convarium.report.page import page
 from convarium.report.predictions import agreement, calibration, contested, read_predictions
@@ -517,3 +519,21 @@ def test_comparison_by_another_axis(tmp_path):
     shown = Reader(page(compare_runs(runs, by="learning_rate"))).visible
     assert "learning_rate=0.1" in shown
     assert "learning rate" in shown
+
+
+def test_a_studys_claims_and_tables_stand_on_its_page(tmp_path):
+    comparison = made_study(tmp_path, {"lenet": 0.8, "nin": 0.95}, seeds=5)
+    claims = {
+        "better": Better("nin", than="lenet", source="a blog, section 1"),
+        "worse": Better("lenet", than="nin", source="a blog, section 2"),
+    }
+    verdicts = {name: judge(claim, comparison) for name, claim in claims.items()}
+    assert [verdict.outcome for verdict in verdicts.values()] == ["supported", "refuted"]
+    panel = Panel("Of its <own>", ("run", "classes"), (("lenet, seed 0", "6 4"),))
+    text = page(comparison, evidence=Evidence(verdicts, {"worse": "It saw one <run>."}, (panel,)))
+    assert "nin is better than lenet in test accuracy (a blog, section 1)" in text
+    assert 'class="supported"' in text
+    assert "It saw one &lt;run&gt;." in text
+    assert "<summary>Of its &lt;own&gt;</summary>" in text
+    assert '<td class="number">6 4</td>' in text
+    assert "What the sources claim" not in page(comparison)

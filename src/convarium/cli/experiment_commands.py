@@ -20,7 +20,6 @@ from convarium.planning import plan_study, reduced, reseeded, tell_plan, tell_re
 from convarium.report import as_rich
 from convarium.running import run as run_study
 from convarium.store import Store
-from convarium.study import judge_study
 
 ExperimentArgument = Annotated[str, arg(metavar="EXPERIMENT")]
 QuickFlag = Annotated[bool, arg(help="a reduced version within minutes: shows how it works, answers nothing")]
@@ -52,7 +51,7 @@ def run(
         tune: first choose each network's learning rate on validation, with other seeds.
     """
     from convarium.experiments.finding import find_study
-    from convarium.experiments.panels import panels
+    from convarium.experiments.panels import evidence, panels
     from convarium.tuning import tune as tune_study
 
     study = find_study(experiment)
@@ -73,28 +72,27 @@ def run(
         note(mark + tell_plan(plan_study(study, kept, device=device, data_dir=data_dir)))
         with followed(study.name, kept, progress, live=live) as listen:
             comparison = run_study(study, kept, stack=stack, device=device, data_dir=data_dir, progress=listen)
-    verdicts = judge_study(study, comparison)
-    shown = panels(study, comparison, data_dir=data_dir)
-    page = write_page(comparison, study.name, kept, data_dir=data_dir)
+    found = evidence(study, comparison, panels(study, comparison, data_dir=data_dir))
+    page = write_page(comparison, study.name, kept, data_dir=data_dir, evidence=found)
     if as_json:
         say_json(
             comparison_as_json(comparison)
             | {
                 "study": study.name,
                 "reduced": mark.strip() or None,
-                "claims": {n: {"outcome": v.outcome, "sentence": v.sentence} for n, v in verdicts.items()},
+                "claims": {n: {"outcome": v.outcome, "sentence": v.sentence} for n, v in found.verdicts.items()},
                 "tuned": rates,
-                "panels": [dataclasses.asdict(panel) for panel in shown],
+                "panels": [dataclasses.asdict(panel) for panel in found.panels],
                 "report": str(page),
             }
         )
         return
     tell = _speaker(mark)
     tell(as_rich(comparison))
-    for panel in shown:
+    for panel in found.panels:
         tell(f"\n{panel.title}")
         tell(table(panel.columns, panel.rows, right=panel.columns[1:]))
-    for name, verdict in verdicts.items():
+    for name, verdict in found.verdicts.items():
         tell(f"{name}: {verdict.sentence} ({verdict.claim.source})")
     tell(f"study:  {study.name}\nreport: {page}")
 

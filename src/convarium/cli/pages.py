@@ -10,8 +10,12 @@ from convarium.data import load_data
 from convarium.data.images import ImageData
 from convarium.diagnostics import Undiagnosed, diagnose
 from convarium.errors import ConvariumError
+from convarium.experiments import EXPERIMENTS
+from convarium.experiments.panels import evidence as evidence_of
+from convarium.experiments.panels import recorded_panels
 from convarium.live import live_report
 from convarium.report import write_report
+from convarium.report.evidence import Evidence
 from convarium.report.inside import Diagnoses
 from convarium.report.standing import at_rest
 from convarium.running import StudyProgress
@@ -26,6 +30,7 @@ def write_page(
     out: Path | None = None,
     data_dir: Path | None = None,
     diagnoses: Diagnoses = (),
+    evidence: Evidence | None = None,
 ) -> Path:
     """Writes a study's report; the images on which networks differ are shown where the data set lies on this machine.
 
@@ -36,6 +41,7 @@ def write_page(
         out: the file; None: report.html in the study's folder.
         data_dir: where to look for data sets first.
         diagnoses: of `look_inside`; none: the page has no such section.
+        evidence: the study's verdicts and tables; None: those of the built-in study of that name, from its records.
     """
     return write_report(
         comparison,
@@ -43,7 +49,13 @@ def write_page(
         images=_test_images(comparison, data_dir),
         standing=at_rest(comparison, len(store.study(study).keys)),
         diagnoses=diagnoses,
+        evidence=_built_in(comparison, study) if evidence is None else evidence,
     )
+
+
+def _built_in(comparison: Comparison, name: str) -> Evidence | None:
+    study = EXPERIMENTS.get(name)
+    return evidence_of(study, comparison, recorded_panels(study, comparison)) if study else None
 
 
 def look_inside(comparison: Comparison, data_dir: Path | None = None) -> Diagnoses:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -13,17 +13,22 @@ from convarium.comparison import Comparison, Row, class_differences, metric_of, 
 from convarium.data import load_data
 from convarium.diagnostics import initial_gradients
 from convarium.errors import ConvariumError
+from convarium.experiments.reasons import REASONS
+from convarium.report.evidence import Evidence, Panel
 from convarium.statistics import LEVEL
-from convarium.study import Study
+from convarium.study import Study, judge_study
 
 
-@dataclass(frozen=True)
-class Panel:
-    """A table with its title; all but the first column are numbers, or read like them."""
+def evidence(study: Study, comparison: Comparison, panels: tuple[Panel, ...]) -> Evidence:
+    """The verdicts on a study's claims, with the reasons that are known, and its tables."""
+    verdicts = judge_study(study, comparison)
+    return Evidence(verdicts, {name: REASONS[name] for name in verdicts if name in REASONS}, panels)
 
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+
+def recorded_panels(study: Study, comparison: Comparison) -> tuple[Panel, ...]:
+    """Those tables of a study that stored records are enough for."""
+    shows = tuple(kind for kind in study.shows if kind != "gradients")
+    return panels(replace(study, shows=shows), comparison)
 
 
 def panels(study: Study, comparison: Comparison, *, data_dir: Path | None = None) -> tuple[Panel, ...]:

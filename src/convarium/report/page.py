@@ -13,12 +13,14 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from convarium.claims import describe
 from convarium.comparison import Comparison, words
 from convarium.data.images import ImageData
 from convarium.report import style
 from convarium.report.cells import answer, caption, columns, short
 from convarium.report.costs import COSTS
 from convarium.report.duels import duels
+from convarium.report.evidence import Evidence
 from convarium.report.forest import forest
 from convarium.report.inside import MOMENTS, SHARES, Diagnoses
 from convarium.report.inside_page import inside_page
@@ -37,6 +39,7 @@ def write_report(
     images: ImageData | None = None,
     standing: Standing | None = None,
     diagnoses: Diagnoses = (),
+    evidence: Evidence | None = None,
 ) -> Path:
     """Writes the comparison's page: question, answer, table, charts, and every run with its recipe.
 
@@ -49,6 +52,7 @@ def write_report(
             networks, else it names them by number.
         standing: how far the study is; None: it is finished.
         diagnoses: of `diagnose`, one a row; with them the page has a section on what goes on inside the networks.
+        evidence: the claims that the study judges, and tables of its own.
 
     Returns:
         The path.
@@ -56,7 +60,7 @@ def write_report(
     Raises:
         ConvariumError: `images` are not those that the runs were scored on.
     """
-    text = page(comparison, images=images, standing=standing, diagnoses=diagnoses)
+    text = page(comparison, images=images, standing=standing, diagnoses=diagnoses, evidence=evidence)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
@@ -69,6 +73,7 @@ def page(
     images: ImageData | None = None,
     standing: Standing | None = None,
     diagnoses: Diagnoses = (),
+    evidence: Evidence | None = None,
 ) -> str:
     """The page's HTML; see `write_report`."""
     environment = Environment(
@@ -111,6 +116,8 @@ def page(
         duels=duels(comparison, predictions, images),
         calibration_errors=calibration_errors(comparison),
         inside=inside_page(diagnoses),
+        evidence=evidence or Evidence(),
+        describe=describe,
         moments=MOMENTS,
         shares=SHARES,
         runs=run_lists(comparison),
