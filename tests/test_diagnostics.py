@@ -199,6 +199,11 @@ def test_every_network_shows_its_first_layer_and_is_watched_without_a_change(mod
     assert all(len(of_layer.maps) == min(16, of_layer.of) for of_layer in maps)
 
 
+def test_of_several_convolutions_that_read_the_image_the_largest_is_shown():
+    found = first_filters(build_model("mnist_resnet", IMAGE_28), IMAGE_28)
+    assert found.weights.shape == (16, 1, 3, 3)  # not the shortcut's 1×1, which is called first
+
+
 def test_first_filters_are_the_weights_themselves():
     convolution = build_model("lenet", IMAGE_28)
     found = first_filters(convolution, IMAGE_28)

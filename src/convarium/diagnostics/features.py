@@ -1,5 +1,6 @@
 """What the first layer looks for, and what the layers make of one image."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -39,38 +40,42 @@ class FeatureMaps:
 
 
 def first_filters(network: nn.Module, image: ImageSpec, *, most: int = MOST_FILTERS) -> Filters | None:
-    """The filters of the first layer with weights, the first `most` of them.
+    """The filters of the first layer with weights, the first `most` of them; where several convolutions read the image,
+    those of the largest: a shortcut's 1×1 filters show nothing.
 
     Returns:
         None where that layer is neither a convolution nor flat and linear in the pixels, and where the images are too
         large for it to be probed.
     """
-    found: list[tuple[str, nn.Module, tuple[int, ...]]] = []
+    found: list[tuple[str, nn.Module, Tensor]] = []
     device = next(network.parameters()).device
     layers = [(n, m) for n, m in network.named_modules() if any(p.ndim > 1 for p in m.parameters(recurse=False))]
-    hooks = [
-        m.register_forward_pre_hook(lambda m, x, name=name: found.append((name, m, tuple(x[0].shape))))
-        for name, m in layers
-    ]
+    hooks = [m.register_forward_pre_hook(lambda m, x, name=name: found.append((name, m, x[0]))) for name, m in layers]
     try:
         with evaluating(network), torch.no_grad():
-            network(torch.zeros(1, image.channels, image.height, image.width, device=device))
+            sample = torch.zeros(1, image.channels, image.height, image.width, device=device)
+            network(sample)
     finally:
         for hook in hooks:
             hook.remove()
     if not found:
         return None
-    name, layer, shape = found[0]
+    reading = [f for f in found if isinstance(f[1], nn.Conv2d) and f[2].data_ptr() == sample.data_ptr()]
+    name, layer, taken = max(reading, key=_kernel_size, default=found[0])
     if isinstance(layer, nn.Conv2d):
         weights = layer.weight.detach()
     else:
         pixels = image.channels * image.height * image.width
-        if shape != (1, pixels) or pixels > _MOST_PIXELS:
+        if taken.shape != (1, pixels) or pixels > _MOST_PIXELS:
             return None
         with torch.no_grad():  # what each pixel adds to each unit: the weights, however the layer stores them
             probe = layer(torch.eye(pixels, device=device)) - layer(torch.zeros(1, pixels, device=device))
         weights = probe.T.reshape(-1, image.channels, image.height, image.width)
     return Filters(name, weights[:most].cpu(), len(weights))
+
+
+def _kernel_size(read: tuple[str, nn.Module, Tensor]) -> int:
+    return math.prod(read[1].kernel_size) if isinstance(read[1], nn.Conv2d) else 0
 
 
 def feature_maps(

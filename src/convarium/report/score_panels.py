@@ -83,10 +83,14 @@ def cost_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], cost
     ]
     if few:
         middle = math.sqrt(float(value.min()) * float(value.max()))
+        # What tells two names apart is mostly at their ends: long ones lose their middles.
+        named = named.transform_calculate(
+            name="length(datum.label) > 24 ? slice(datum.label, 0, 8) + '…' + slice(datum.label, -15) : datum.label"
+        )
         left, right = (named.transform_filter(f"datum.value {side} {middle}") for side in ("<=", ">"))
         layers += [  # towards the middle, where there is room
-            left.mark_text(align="left", dx=7, dy=-7, limit=150).encode(y=mean, text="label:N"),
-            right.mark_text(align="right", dx=-7, dy=-7, limit=150).encode(y=mean, text="label:N"),
+            left.mark_text(align="left", dx=7, dy=-7, limit=180).encode(y=mean, text="name:N"),
+            right.mark_text(align="right", dx=-7, dy=-7, limit=180).encode(y=mean, text="name:N"),
         ]
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
 
