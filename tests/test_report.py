@@ -40,6 +40,7 @@ from convarium.report.costs import cost_points
 from convarium.report.curves import POINTS, curve_points, steps_a_point
 from convarium.report.evidence import Evidence, Panel
 from convarium.report.forest import WIDTH, forest
+from convarium.report.glances import arrivals, hardest
 from convarium.report.page import page
 from convarium.report.predictions import agreement, calibration, contested, read_predictions
 from convarium.report.style import colours, dashes
@@ -531,9 +532,42 @@ def test_a_studys_claims_and_tables_stand_on_its_page(tmp_path):
     assert [verdict.outcome for verdict in verdicts.values()] == ["supported", "refuted"]
     panel = Panel("Of its <own>", ("run", "classes"), (("lenet, seed 0", "6 4"),))
     text = page(comparison, evidence=Evidence(verdicts, {"worse": "It saw one <run>."}, (panel,)))
-    assert "nin is better than lenet in test accuracy (a blog, section 1)" in text
-    assert 'class="supported"' in text
+    assert re.sub("<wbr>", "", text).count("nin is better than lenet in test accuracy (a blog, section 1)") == 2
+    assert '<span class="verdict supported">supported</span>' in text
     assert "It saw one &lt;run&gt;." in text
     assert "<summary>Of its &lt;own&gt;</summary>" in text
     assert '<td class="number">6 4</td>' in text
     assert "What the sources claim" not in page(comparison)
+
+
+def test_a_row_that_never_trained_has_failed_and_is_named_in_the_answer(tmp_path):
+    study = made_study(tmp_path, {"lenet": 0.9, "nin": 0.95, "vgg": None})
+    told = answer(study)
+    assert told.startswith("3 of 9 runs failed, all of vgg; of 1 other, 1 is better than lenet")
+    (verdict,) = [column for column in columns(study) if column.key == "verdict"]
+    assert [cell.text for cell in verdict.cells] == ["baseline", "better", "failed"]
+
+
+def test_one_seed_each_decides_nothing(tmp_path):
+    told = answer(made_study(tmp_path, {"lenet": 0.9, "nin": 0.95, "alexnet": 0.93}, seeds=1))
+    assert told.endswith("one seed each decides nothing between them.")
+
+
+def test_hardest_classes_are_those_with_the_smallest_means(study):
+    for found in hardest(study):
+        scored = [run.outcome.test.per_class for run in study.row(found.label).trained]
+        means = sorted((sum(of[name] for of in scored) / len(scored), name) for name in scored[0])
+        assert (found.accuracy, found.next_accuracy) == tuple(f"{100 * mean:.1f}" for mean, _ in means[:2])
+        assert found.name in [name for mean, name in means if mean == means[0][0]]
+
+
+def test_arrivals_take_the_highest_level_that_all_trained_networks_reach(tmp_path):
+    study = made_study(tmp_path, {"lenet": 0.86, "nin": 0.99}, epochs=8)
+    found = arrivals(study)
+    assert (found.split, found.level) == ("validation", "80 %")
+    assert [label for label, _ in found.epochs] == ["nin", "lenet"]
+    firsts = [
+        next(epoch.epoch for epoch in run.outcome.history if epoch.validation_accuracy >= 0.8)
+        for run in study.row("nin").runs
+    ]
+    assert found.epochs[0][1] == f"{sum(firsts) / len(firsts):.3g}"

@@ -1,6 +1,7 @@
 """The page in a real browser: Debian's chromium, without a network. Skipped without one, but not where CI is set."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,12 @@ def changed(page: "Page", old: str | None) -> None:
 def test_all_charts_are_drawn_as_svg(page):
     assert page.locator("figure.chart").count() == page.locator("figure.chart svg.marks").count() > 8
     assert page.locator("canvas").count() == 0
+
+
+def test_the_diagonal_of_calibration_is_drawn(page):
+    dotted = page.locator("figure[data-chart=calibration] path[stroke-dasharray='2,3']")
+    assert dotted.count() == 1
+    assert re.fullmatch(r"M[\d.,]+L[\d.,]+", dotted.get_attribute("d"))
 
 
 def test_clicking_the_legend_hides_a_network_everywhere_and_shows_it_again(page):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from convarium.claims import Better, Collapses, Equivalent, Fails, Ordered, Reproduces
+from convarium.claims import Better, Collapses, Equivalent, Fails, Ordered, Reproduces, measured, published
 from convarium.cli import main
 from convarium.errors import SpecError, StoreError
 from convarium.experiments import EXPERIMENTS
@@ -23,9 +23,7 @@ from convarium.reproduce import (
     copy_record,
     export_study,
     findings,
-    measured,
     needed,
-    published,
     select,
     stored_comparison,
 )
@@ -131,9 +129,9 @@ def test_what_is_measured_is_found_and_what_is_not_is_said(filled):
     found, waiting = findings([entry, other], [Store(filled.root / "none"), filled])
     assert found.verdict.outcome == "supported"
     assert (found.verdict.n, len(found.runs), found.planned, found.seconds) == (5, 10, 20, 900)
-    assert re.fullmatch(r"98\.\d+ \(98\.\d+ to 98\.\d+\) %", measured(found))
+    assert re.fullmatch(r"98\.\d+ \(98\.\d+ to 98\.\d+\) %", measured(found.verdict))
     assert (waiting.verdict, waiting.runs, waiting.planned) == (None, (), 5)
-    assert measured(waiting) == "–"
+    assert measured(waiting.verdict) == "–"
     told = as_json(found)
     assert json.loads(json.dumps(told)) == told | {"claim": told["claim"]}
     assert (told["verdict"], as_json(waiting)["verdict"]) == ("supported", "not run yet")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convarium.claims import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces, Verdict, labels_of
-from convarium.comparison import Comparison, metric_of, words
+from convarium.claims import Claim, Verdict, labels_of, published
+from convarium.comparison import Comparison
 from convarium.errors import SpecError, StoreError
 from convarium.experiments import EXPERIMENTS
 from convarium.experiments.reasons import REASONS
@@ -125,36 +125,6 @@ def _finding(entry: Entry, comparison: Comparison | None) -> Finding:
         runs = tuple(run for label in labels_of(entry.claim) for run in comparison.row(label).runs)
     seconds = sum(run.outcome.cost.train_seconds for run in runs if run.outcome.cost)
     return Finding(entry, verdict, runs, planned, seconds)
-
-
-def published(claim: Claim) -> str:
-    """What the source states, in a cell of a table."""
-    match claim:
-        case Reproduces():
-            return words.exact(metric_of(claim.metric), claim.value)
-        case Better():
-            metric = metric_of(claim.metric)
-            return metric.better + (f" by over {words.quantity(metric, claim.by)}" if claim.by else "")
-        case Equivalent():
-            return "on a par"
-        case Ordered():
-            return "this order"
-        case Fails():
-            return "fails"
-        case Collapses():
-            return "one class, changing" if claim.wandering else "one class"
-
-
-def measured(finding: Finding) -> str:
-    """The measured value with its 95 % interval, in a cell of a table; a dash where there is none."""
-    verdict, claim = finding.verdict, finding.entry.claim
-    if verdict is None or verdict.measured is None or isinstance(claim, (Fails, Collapses)):
-        return "–"
-    metric, found = metric_of(claim.metric), verdict.measured
-    if found.low is None or found.high is None:
-        return words.level(metric, found.mean)
-    middle, low, high = words.interval(metric, found.mean, found.low, found.high)
-    return f"{middle} ({low} to {high}){' %' if metric.kind == 'accuracy' else ' ' + metric.unit}"
 
 
 def as_json(finding: Finding) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from convarium.claims import describe
+from convarium.claims import describe, measured, published
 from convarium.comparison.rows import place
 from convarium.planning import duration
-from convarium.reproduce import Finding, catalogue, findings, measured, published, tag
+from convarium.reproduce import Finding, catalogue, findings, tag
 from convarium.store import Store, StoredRun
 
 SOURCES = {
@@ -56,7 +56,7 @@ def _section(found: Sequence[Finding]) -> list[str]:
         cells = [
             f"`{finding.entry.name}`: {told}",
             published(finding.entry.claim),
-            measured(finding),
+            measured(finding.verdict),
             str(verdict.n) if verdict else "0",
             f"**{verdict.outcome}**" if verdict else "not run yet",
             cost(finding),

@@ -1,5 +1,6 @@
 """Claims and their verdicts, over comparisons."""
 
+from convarium.claims.cells import measured, published
 from convarium.claims.judging import Judgement, Verdict, judge
 from convarium.claims.kinds import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces, describe, labels_of
 
@@ -16,4 +17,6 @@ __all__ = [
     "describe",
     "judge",
     "labels_of",
+    "measured",
+    "published",
 ]

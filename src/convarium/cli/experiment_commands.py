@@ -188,7 +188,8 @@ def _keep(kept: Store, results: Store, *, record: bool, page: bool) -> None:
 
 
 def _listing(found: tuple[Any, ...]) -> RenderableType:
-    from convarium.reproduce import measured, published, tag
+    from convarium.claims import measured, published
+    from convarium.reproduce import tag
     from convarium.reproductions_page import cost
 
     columns = ("claim", "source", "published", "measured", "n", "verdict", "cost")
@@ -197,7 +198,7 @@ def _listing(found: tuple[Any, ...]) -> RenderableType:
             finding.entry.name,
             tag(finding.entry.claim),
             published(finding.entry.claim),
-            measured(finding),
+            measured(finding.verdict),
             finding.verdict.n if finding.verdict else 0,
             finding.verdict.outcome if finding.verdict else "not run yet",
             cost(finding),

@@ -95,7 +95,7 @@ def columns(comparison: Comparison) -> tuple[Column, ...]:
         explanation = f"{metric.title} minus that of {comparison.baseline}, with its interval"
         found += [
             column("difference", f"difference{unit}", explanation, [_difference(metric, row) for row in rows]),
-            column("verdict", "verdict", "In one word", [Cell(row.decision, row.decision) for row in rows]),
+            column("verdict", "verdict", "In one word", [Cell(verdict_word(row), verdict_word(row)) for row in rows]),
         ]
     return tuple(found)
 
@@ -133,6 +133,8 @@ def answer(comparison: Comparison) -> str:
     others = [row for row in comparison.rows if row.label != comparison.baseline]
     if len(others) == 1 or comparison.baseline is None:
         return _sentence(others[0].verdict)
+    lost = [row.label for row in comparison.rows if has_failed(row)]
+    others = [row for row in others if not has_failed(row)]
     counts = {told: sum(row.decision == told for row in others) for told in ("better", "worse", "equivalent")}
     undecided = len(others) - sum(counts.values())
     told = [
@@ -146,8 +148,12 @@ def answer(comparison: Comparison) -> str:
     ]
     told += [f"{undecided} {'is' if undecided == 1 else 'are'} undecided"] if undecided else []
     text = f"of {words.count(len(others), 'other')}, {words.listed(told)}"
+    if undecided and undecided == len(others) and all(row.n <= 1 for row in comparison.rows):
+        text = "one seed each decides nothing between them"
     failed, runs = sum(row.failed for row in comparison.rows), sum(len(row.runs) for row in comparison.rows)
-    text = f"{failed} of {words.count(runs, 'run')} failed; {text}" if failed else text
+    every = f", all of {words.listed(lost)}" if lost else ""
+    parts = ([f"{failed} of {words.count(runs, 'run')} failed{every}"] if failed else []) + ([text] if others else [])
+    text = "; ".join(parts)
     measured = [row for row in comparison.rows if row.measured is not None]
     if not measured:
         return _sentence(text)
@@ -164,6 +170,16 @@ def _sentence(text: str) -> str:
     first = text.partition(" ")[0]
     text = text[0].upper() + text[1:] if first in ("the", "of", "undecided:", "not") else text
     return text if text.endswith(".") else text + "."
+
+
+def has_failed(row: Row) -> bool:
+    """Whether none of a row's runs trained."""
+    return row.failed > 0 and row.n == 0
+
+
+def verdict_word(row: Row) -> str:
+    """A row's verdict in one word: that it is undecided says too little of a network that never trained."""
+    return "failed" if has_failed(row) else row.decision
 
 
 def _seeds(row: Row) -> Cell:

@@ -13,15 +13,16 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from convarium.claims import describe
+from convarium.claims import describe, measured, published
 from convarium.comparison import Comparison, words
 from convarium.data.images import ImageData
 from convarium.report import style
-from convarium.report.cells import answer, caption, columns, short
+from convarium.report.cells import answer, caption, columns, short, verdict_word
 from convarium.report.costs import COSTS
 from convarium.report.duels import duels
 from convarium.report.evidence import Evidence
 from convarium.report.forest import forest
+from convarium.report.glances import arrivals, hardest
 from convarium.report.inside import MOMENTS, SHARES, Diagnoses
 from convarium.report.inside_page import inside_page
 from convarium.report.page_charts import page_charts
@@ -118,6 +119,11 @@ def page(
         inside=inside_page(diagnoses),
         evidence=evidence or Evidence(),
         describe=describe,
+        published=published,
+        measured=measured,
+        verdict_word=verdict_word,
+        hardest=hardest(comparison),
+        arrivals=arrivals(comparison),
         moments=MOMENTS,
         shares=SHARES,
         runs=run_lists(comparison),
