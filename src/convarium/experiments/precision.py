@@ -5,7 +5,7 @@
     convarium run precision_residual_cnn    10 seeds, 20 runs of 20 epochs
     convarium run precision_lenet           10 seeds, 20 runs of 10 epochs
     convarium run precision_mnist_resnet    10 seeds, 20 runs of 10 epochs
-    cost        not measured yet
+    cost        of memory_mlp about 20 min, half of it shared with `memory_vs_residual`; the others not measured yet
     measured    not run yet
 
 Each network under its source's recipe, float32 against bfloat16 autocast, seed by seed. A preset that reproduces a
