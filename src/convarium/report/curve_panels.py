@@ -71,7 +71,7 @@ def curve_panel(
 
     layers = [
         trained.mark_area(clip=True).encode(y=low, y2="high:Q", opacity=opacity(0.18, 0.02)),
-        failed.mark_line(strokeWidth=1, strokeDash=[1, 3], clip=True).encode(y=middle, opacity=opacity(1, 0.08)),
+        failed.mark_line(strokeWidth=1.6, strokeDash=[2, 3], clip=True).encode(y=middle, opacity=opacity(1, 0.08)),
         trained.mark_line(strokeWidth=1.8, clip=True, strokeJoin="round").encode(
             y=middle, opacity=opacity(1, 0.08), strokeDash=label_dash(labels, has_legend)
         ),
