@@ -149,6 +149,9 @@ def _equivalent(claim: Equivalent, comparison: Comparison) -> Verdict:
     text = found.sentence
     if outcome != "supported":
         text += f"; the margin is {words.quantity(metric, margin)}"
+    if outcome == "undecided" and (interval := found.interval) is not None:
+        crossed = any(interval.low <= edge <= interval.high for edge in (-margin, margin))
+        text += ", and the interval lies across it" if crossed else ""
     return _verdict(claim, metric, rows, outcome, text)
 
 

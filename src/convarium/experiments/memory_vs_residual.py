@@ -1,7 +1,7 @@
 """Is the memory block on a par with the residual block on MNIST?
 
     convarium run memory_vs_residual        10 seeds, 20 runs of 10 epochs
-    cost        27 min of training (one core of an AMD EPYC that had other work too)
+    cost        29 min of training (one core of an AMD EPYC that had other work too)
     measured    2026-11-23: 98.16 ± 0.05 % against 97.82 ± 0.06 %; the memory network is better by 0.33 points
                 (0.26 to 0.41), which is about the margin of 0.3, so that 'on a par' is undecided
 
