@@ -8,7 +8,7 @@ from PIL import Image
 
 from convarium.diagnostics import Augmented, FeatureMaps, Filters
 
-_COLUMNS, _GAP = 8, 3
+_COLUMNS, _GAP = 8, 6
 """Tiles side by side, and pixels between them."""
 _SMALL, _LARGE = 40, 56
 """Pixels of a tile's height, about: small images are enlarged by a whole number."""
@@ -47,7 +47,7 @@ def augmented_sheet(augmented: Augmented) -> str:
     """A row an image: as it is, a gap, and as a network may be shown it."""
     rows = zip(augmented.images.numpy(), augmented.changed.numpy(), strict=True)
     tiles = [_picture(tile) for image, changed in rows for tile in (image, *changed)]
-    return _sheet(tiles, 1 + augmented.changed.shape[1], _LARGE, apart=3 * _GAP)
+    return _sheet(tiles, 1 + augmented.changed.shape[1], _LARGE, apart=2 * _GAP)
 
 
 def _picture(pixels: np.ndarray) -> Image.Image:
