@@ -185,10 +185,10 @@ def opened(source: str) -> np.ndarray:
 def test_zero_is_grey_in_a_filter_and_nothing_is_between_the_filters():
     weights = torch.tensor([[[[0.0, 1.0], [-1.0, 0.5]]], [[[0.0, 0.0], [0.0, 0.0]]]])
     sheet = opened(filters_sheet(Filters("conv", weights, 2)))
-    assert sheet.shape == (40, 83, 4)  # two tiles of 2×2 enlarged 20 times, 3 pixels apart
+    assert sheet.shape == (40, 86, 4)  # two tiles of 2×2 enlarged 20 times, 6 pixels apart
     assert sheet[::20, 0:40:20, 0].tolist() == [[128, 255], [0, 191]]
-    assert (sheet[:, 40:43, 3] == 0).all()
-    assert (sheet[:, 43:, :3] == 128).all()
+    assert (sheet[:, 40:46, 3] == 0).all()
+    assert (sheet[:, 46:, :3] == 128).all()
 
 
 def test_the_lowest_value_of_a_map_is_dark_blue_and_the_highest_yellow():
@@ -202,10 +202,10 @@ def test_augmented_images_stand_behind_their_originals():
     images = torch.zeros(2, 3, 56, 56, dtype=torch.uint8)
     changed = torch.full((2, 4, 3, 56, 56), 200, dtype=torch.uint8)
     sheet = opened(augmented_sheet(Augmented("flip", images, changed)))
-    assert sheet.shape == (2 * 56 + 3, 5 * 56 + 4 * 3 + 9, 4)
+    assert sheet.shape == (2 * 56 + 6, 5 * 56 + 4 * 6 + 12, 4)
     assert (sheet[:56, :56, :3] == 0).all()
-    assert (sheet[:, 56:68, 3] == 0).all()
-    assert (sheet[:56, 68:124, :3] == 200).all()
+    assert (sheet[:, 56:74, 3] == 0).all()
+    assert (sheet[:56, 74:130, :3] == 200).all()
 
 
 # ---- figures and the command line ----------------------------------------------------------------------------------
