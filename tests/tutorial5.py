@@ -60,7 +60,7 @@ def save_checkpoint(
     module: str = "pytorch_lightning.utilities.parsing",
     zipped: bool = True,
 ) -> None:
-    """Writes what Lightning writes, its class of hyper-parameters included, which does not exist afterwards."""
+    """Writes what Lightning writes, its class of hyper-parameters included, which nobody can import afterwards."""
     made = types.ModuleType(module)
     made.AttributeDict = type("AttributeDict", (dict,), {"__module__": module})
     hyper_parameters = made.AttributeDict(model_name="ResNet", model_hparams={"num_classes": 10, "act_fn_name": "relu"})
@@ -78,4 +78,4 @@ def save_checkpoint(
             patch.setitem(sys.modules, ".".join(parts[:i]), types.ModuleType(".".join(parts[:i])))
         patch.setitem(sys.modules, module, made)
         torch.save(checkpoint, path, _use_new_zipfile_serialization=zipped)
-    assert module not in sys.modules
+    assert sys.modules.get(module) is not made  # where Lightning itself is loaded, it stands there again
