@@ -1,8 +1,9 @@
 """Claims and their verdicts, over comparisons."""
 
 from convarium.claims.cells import measured, published
-from convarium.claims.judging import Judgement, Verdict, judge
+from convarium.claims.judging import judge
 from convarium.claims.kinds import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces, describe, labels_of
+from convarium.claims.verdict import Judgement, Verdict
 
 __all__ = [
     "Better",

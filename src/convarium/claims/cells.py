@@ -1,7 +1,7 @@
 """Claims and what was found of them, short enough for the cells of a table."""
 
-from convarium.claims.judging import Verdict
 from convarium.claims.kinds import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces
+from convarium.claims.verdict import Verdict
 from convarium.comparison import metric_of, words
 
 

@@ -5,40 +5,21 @@ claim is judged more leniently than the comparison's own table: its intervals ho
 family.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 from scipy import stats
 
 from convarium.claims.kinds import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces
+from convarium.claims.verdict import Judgement, Verdict
 from convarium.comparison import Comparison, Contrast, Metric, Row, contrast, mean_of, metric_of, tell, words
 from convarium.errors import ConvariumError
 from convarium.statistics import LEVEL, Estimate, margin_of, prediction_interval
 from convarium.store import StoredRun
 
-Judgement = Literal["supported", "refuted", "undecided"]
 FEWEST_RUNS = 5
 """A published number is judged by at least so many runs."""
 ONE_CLASS = 0.99
 """Share of the images from which on a network is said to take them all for one class."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the evidence says about a claim.
-
-    Attributes:
-        sentence: begins with the outcome.
-        measured: the metric of the claim's own row, of an order's first one; None where it has no mean.
-        n: runs that the verdict rests on, of the row that has the fewest.
-    """
-
-    claim: Claim
-    outcome: Judgement
-    sentence: str
-    measured: Estimate | None
-    n: int
 
 
 def judge(claim: Claim, comparison: Comparison) -> Verdict:

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from convarium.evaluation import evaluating
+from convarium.diagnostics.sample import show
 from convarium.models.layers import ACTIVATIONS, IDENTITY
 
 FLAT = 0.01
@@ -73,12 +73,7 @@ def unit_activity(network: nn.Module, images: Tensor) -> tuple[UnitActivity, ...
         module.register_forward_pre_hook(lambda m, inputs, name=name: look(name, m, inputs[0]))
         for name, module in activations_of(network).items()
     ]
-    try:
-        with evaluating(network), torch.no_grad():
-            network(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    show(network, images, hooks)
     return tuple(found)
 
 

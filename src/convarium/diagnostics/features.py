@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from convarium.diagnostics.activity import activations_of
-from convarium.evaluation import evaluating
+from convarium.diagnostics.sample import show
 from convarium.records import ImageSpec
 
 MOST_FILTERS, MOST_MAPS, LAYERS = 32, 16, 5
@@ -51,13 +51,8 @@ def first_filters(network: nn.Module, image: ImageSpec, *, most: int = MOST_FILT
     device = next(network.parameters()).device
     layers = [(n, m) for n, m in network.named_modules() if any(p.ndim > 1 for p in m.parameters(recurse=False))]
     hooks = [m.register_forward_pre_hook(lambda m, x, name=name: found.append((name, m, x[0]))) for name, m in layers]
-    try:
-        with evaluating(network), torch.no_grad():
-            sample = torch.zeros(1, image.channels, image.height, image.width, device=device)
-            network(sample)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    sample = torch.zeros(1, image.channels, image.height, image.width, device=device)
+    show(network, sample, hooks)
     if not found:
         return None
     reading = [f for f in found if isinstance(f[1], nn.Conv2d) and f[2].data_ptr() == sample.data_ptr()]
@@ -100,12 +95,7 @@ def feature_maps(
 
     watched = activations_of(network) or {n: m for n, m in network.named_modules() if isinstance(m, nn.Conv2d)}
     hooks = [m.register_forward_hook(lambda _m, _x, y, name=name: look(name, y)) for name, m in watched.items()]
-    try:
-        with evaluating(network), torch.no_grad():
-            network(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    show(network, image, hooks)
     if len(seen) <= layers:
         return tuple(seen)
     return tuple(seen[round(i * (len(seen) - 1) / (layers - 1))] for i in range(layers))

@@ -1,10 +1,15 @@
-"""The images on which a network is looked at from inside."""
+"""The images on which a network is looked at from inside, and the look itself."""
 
-from torch import Tensor
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from convarium.data.batches import Batches
 from convarium.data.images import Splits
 from convarium.data.transforms import normalisation
+from convarium.evaluation import evaluating
 from convarium.recipe import Recipe
 from convarium.streams import stream
 
@@ -26,3 +31,13 @@ def training_sample(recipe: Recipe, splits: Splits) -> tuple[Tensor, Tensor]:
         splits.train, batch_size=size, mean=mean, std=std, shuffle_seed=stream(recipe.seed, "shuffle"), device="cpu"
     )
     return next(iter(batches.epoch(0)))
+
+
+def show(network: nn.Module, images: Tensor, hooks: Iterable[RemovableHandle]) -> None:
+    """Shows a network images as it evaluates them, once, with hooks that are taken off afterwards."""
+    try:
+        with evaluating(network), torch.no_grad():
+            network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
