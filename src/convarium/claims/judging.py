@@ -10,14 +10,13 @@ from itertools import pairwise
 from scipy import stats
 
 from convarium.claims.kinds import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces
-from convarium.claims.verdict import Judgement, Verdict
-from convarium.comparison import Comparison, Contrast, Metric, Row, contrast, mean_of, metric_of, tell, words
+from convarium.claims.reproducing import reproduces
+from convarium.claims.verdict import Judgement, Verdict, margin_in, verdict_of
+from convarium.comparison import Comparison, Contrast, Metric, Row, contrast, metric_of, words
 from convarium.errors import ConvariumError
-from convarium.statistics import LEVEL, Estimate, margin_of, prediction_interval
+from convarium.statistics import LEVEL
 from convarium.store import StoredRun
 
-FEWEST_RUNS = 5
-"""A published number is judged by at least so many runs."""
 ONE_CLASS = 0.99
 """Share of the images from which on a network is said to take them all for one class."""
 
@@ -32,7 +31,7 @@ def judge(claim: Claim, comparison: Comparison) -> Verdict:
     """
     match claim:
         case Reproduces():
-            return _reproduces(claim, comparison)
+            return reproduces(claim, comparison)
         case Better():
             return _better(claim, comparison)
         case Equivalent():
@@ -45,78 +44,17 @@ def judge(claim: Claim, comparison: Comparison) -> Verdict:
             return _collapses(claim, comparison)
 
 
-def _reproduces(claim: Reproduces, comparison: Comparison) -> Verdict:
-    metric, row = metric_of(claim.metric), comparison.row(claim.label)
-    if metric.kind == "accuracy" and not 0 <= claim.value <= 1:
-        raise ConvariumError(
-            f"the value claimed for {claim.label!r} is no accuracy",
-            expected="a fraction of 1",
-            received=claim.value,
-            hint=f"write {claim.value / 100:g} for {claim.value:g} %",
-        )
-    values = list(row.values(metric).values())
-    measured = mean_of(values)
-    published = f"the published {words.exact(metric, claim.value)} ({claim.source})"
-    outcome: Judgement = "undecided"
-    if metric.kind == "time":
-        text = f"{published} was timed elsewhere, and times hold within one environment only"
-    elif measured is None:
-        text = f"{row.label} has no mean of {metric.title} to hold against {published}"
-    elif metric.kind == "size":
-        outcome = "supported" if measured.mean == claim.value else "refuted"
-        text = f"{row.label} has {words.level(metric, measured.mean)}, against {published}"
-    elif measured.n < FEWEST_RUNS:
-        text = (
-            f"{row.label} gave {words.mean(metric, measured)} in {metric.title}; {published} is judged by "
-            f"{FEWEST_RUNS} trained runs or more"
-        )
-    else:
-        margin = claim.margin if claim.margin is not None else _margin(comparison, metric)
-        outcome, text = _one_more_draw(claim, metric, row, values, measured, margin, published)
-    return _verdict(claim, metric, [row], outcome, tell((row,), metric, text))
-
-
-def _one_more_draw(
-    claim: Reproduces,
-    metric: Metric,
-    row: Row,
-    values: list[float],
-    measured: Estimate,
-    margin: float | None,
-    published: str,
-) -> tuple[Judgement, str]:
-    predicted = prediction_interval(values, runs=claim.runs)
-    if predicted is None:
-        text = f"{row.label} gave {words.mean(metric, measured)}; without any spread {published} cannot be judged"
-        return "undecided", text
-    middle, low, high = words.interval(metric, measured.mean, predicted.low, predicted.high)
-    off = abs(measured.mean - claim.value)
-    inside, near = claim.value in predicted, margin is None or off <= margin
-    more = "one more run" if claim.runs == 1 else f"the mean of {claim.runs} more runs"
-    unit = "%" if metric.kind == "accuracy" else metric.unit
-    text = (
-        f"{row.label} gave {middle} {unit} in {metric.title}, {more} would lie between {low} and {high} "
-        f"(95 % prediction interval, {words.count(measured.n, 'seed')}), and {published} lies "
-        f"{'inside' if inside else 'outside'}, {words.quantity(metric, off)} from the mean"
-    )
-    if margin is not None:
-        text += f" ({'within' if near else 'beyond'} the margin of {words.quantity(metric, margin)})"
-    if inside and near:
-        return "supported", text
-    return ("undecided" if inside or (near and margin is not None) else "refuted"), text
-
-
 def _better(claim: Better, comparison: Comparison) -> Verdict:
     metric, rows = metric_of(claim.metric), [comparison.row(claim.label), comparison.row(claim.than)]
     outcome, text = _stands(comparison, metric, rows[0], rows[1], claim.by, comparison.family)
     if claim.by:
         text += f"; more than {words.quantity(metric, claim.by)} is claimed"
-    return _verdict(claim, metric, rows, outcome, text)
+    return verdict_of(claim, metric, rows, outcome, text)
 
 
 def _equivalent(claim: Equivalent, comparison: Comparison) -> Verdict:
     metric, rows = metric_of(claim.metric), [comparison.row(claim.label), comparison.row(claim.to)]
-    margin = claim.margin if claim.margin is not None else _margin(comparison, metric)
+    margin = claim.margin if claim.margin is not None else margin_in(comparison, metric)
     if margin is None:
         raise ConvariumError(
             f"equivalence in {metric.name} has no margin of its own", hint="give the claim one: Equivalent(…, margin=…)"
@@ -133,7 +71,7 @@ def _equivalent(claim: Equivalent, comparison: Comparison) -> Verdict:
     if outcome == "undecided" and (interval := found.interval) is not None:
         crossed = any(interval.low <= edge <= interval.high for edge in (-margin, margin))
         text += ", and the interval lies across it" if crossed else ""
-    return _verdict(claim, metric, rows, outcome, text)
+    return verdict_of(claim, metric, rows, outcome, text)
 
 
 def _ordered(claim: Ordered, comparison: Comparison) -> Verdict:
@@ -144,7 +82,7 @@ def _ordered(claim: Ordered, comparison: Comparison) -> Verdict:
     found = [_stands(comparison, metric, one, other, 0.0, family) for one, other in pairwise(rows)]
     outcomes = {outcome for outcome, _ in found}
     whole: Judgement = "refuted" if "refuted" in outcomes else "undecided" if "undecided" in outcomes else "supported"
-    return _verdict(claim, metric, rows, whole, "; ".join(text for _, text in found))
+    return verdict_of(claim, metric, rows, whole, "; ".join(text for _, text in found))
 
 
 def _fails(claim: Fails, comparison: Comparison) -> Verdict:
@@ -211,7 +149,7 @@ def _stands(
 
     Who fails more often does not win by the runs that were left over.
     """
-    found = contrast(first, second, metric, family=family, margin=_margin(comparison, metric))
+    found = contrast(first, second, metric, family=family, margin=margin_in(comparison, metric))
     outcome = _direction(found, metric, by)
     winner, loser = (first, second) if outcome == "supported" else (second, first)
     if outcome != "undecided" and winner.failed * len(loser.runs) > loser.failed * len(winner.runs):
@@ -227,15 +165,3 @@ def _direction(found: Contrast, metric: Metric, by: float) -> Judgement:
     if not metric.higher_is_better:
         low, high = -high, -low
     return "supported" if low > by else "refuted" if high < by else "undecided"
-
-
-def _margin(comparison: Comparison, metric: Metric) -> float | None:
-    if metric.kind != "accuracy":
-        return None
-    return min(margin_of(run.recipe.dataset) for row in comparison.rows for run in row.runs)
-
-
-def _verdict(claim: Claim, metric: Metric, rows: list[Row], outcome: Judgement, text: str) -> Verdict:
-    values = [row.values(metric) for row in rows]
-    sentence = f"{outcome}: {text.removeprefix('undecided: ')}"
-    return Verdict(claim, outcome, sentence, mean_of(list(values[0].values())), min(map(len, values)))

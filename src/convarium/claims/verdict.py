@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convarium.claims.kinds import Claim
-from convarium.statistics import Estimate
+from convarium.comparison import Comparison, Metric, Row, mean_of
+from convarium.statistics import Estimate, margin_of
 
 Judgement = Literal["supported", "refuted", "undecided"]
 
@@ -24,3 +25,17 @@ class Verdict:
     sentence: str
     measured: Estimate | None
     n: int
+
+
+def margin_in(comparison: Comparison, metric: Metric) -> float | None:
+    """How far off is still the same: the data set's margin for accuracies, None for other metrics."""
+    if metric.kind != "accuracy":
+        return None
+    return min(margin_of(run.recipe.dataset) for row in comparison.rows for run in row.runs)
+
+
+def verdict_of(claim: Claim, metric: Metric, rows: list[Row], outcome: Judgement, text: str) -> Verdict:
+    """The verdict with what was measured of the claim's own row, the first one."""
+    values = [row.values(metric) for row in rows]
+    sentence = f"{outcome}: {text.removeprefix('undecided: ')}"
+    return Verdict(claim, outcome, sentence, mean_of(list(values[0].values())), min(map(len, values)))
