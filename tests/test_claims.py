@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convarium.claims import Better, Equivalent, Fails, Ordered, Reproduces, describe, judge
+from convarium.claims import Better, Equivalent, Fails, Ordered, Reproduces, ReproducesClasses, describe, judge
 from convarium.comparison import compare_runs
 from convarium.errors import ConvariumError, SpecError
 from convarium.recipe import Recipe
@@ -47,6 +47,59 @@ def test_outside_the_prediction_interval_but_within_the_margin_is_undecided():
     verdict = judge(Reproduces(LENET, 0.982, source="a paper"), quiet)
     assert verdict.outcome == "undecided"
     assert "lies outside, 0.192 points from the mean (within the margin of 0.3 points)" in verdict.sentence
+
+
+# Class by class, two classes: intervals at 97.5 %, so ± t(0.9875, 4) = 3.495 deviations · √(1 + 1 / 5), and a margin of
+# 0.3 · √2 = 0.424 points. Of "zero" mean 98.04, deviation 0.114: ± 0.437 points; of "one" mean 97.04, the same.
+
+
+def by_class(zero=GOOD, one=BAD):
+    recipes = [Recipe(model=LENET, dataset="mnist", seed=seed) for seed in range(len(zero))]
+    pairs = zip(recipes, zip(zero, one, strict=True), strict=True)
+    return compare_runs([run(recipe, sum(recalls) / 2, per_class=recalls) for recipe, recalls in pairs])
+
+
+@pytest.mark.parametrize(
+    ("zero", "one", "expected"),
+    [
+        (0.9804, 0.9704, "supported"),
+        (0.9844, 0.9664, "supported"),
+        (0.9847, 0.9704, "undecided"),  # inside by 0.007 points, and 0.006 beyond the margin
+        (0.9849, 0.9704, "refuted"),
+        (0.9804, 0.9600, "refuted"),
+    ],
+)
+def test_published_accuracies_of_classes_are_judged_together(zero, one, expected):
+    claim = ReproducesClasses(LENET, {"zero": zero, "one": one}, source="a report")
+    assert outcome(claim, by_class()) == expected
+
+
+def test_the_verdict_on_classes_names_the_one_that_is_farthest_off():
+    claim = ReproducesClasses(LENET, {"zero": 0.9804, "one": 0.96}, source="a report")
+    told = judge(claim, by_class()).sentence
+    assert "of the published accuracies of 2 classes (a report), 1 lie where one more run of lenet would" in told
+    assert "1 within the margin of 0.424 points a class; farthest off is one, published 96 %, measured 97.0 %" in told
+    assert describe(claim) == "lenet: test accuracy of each of 2 classes (a report)"
+
+
+def test_classes_need_five_trained_runs_and_a_spread_and_names_that_exist():
+    claim = ReproducesClasses(LENET, {"zero": 0.98, "one": 0.97}, source="a report")
+    assert "judged by 5 trained runs or more of lenet, not 4" in judge(claim, by_class(GOOD[:4], BAD[:4])).sentence
+    assert outcome(claim, compare_runs(runs(LENET, [None] * 5))) == "undecided"
+    assert outcome(claim, by_class([0.98] * 5)) == "undecided"
+    with pytest.raises(SpecError, match="no run of lenet has a class 'two'"):
+        judge(ReproducesClasses(LENET, {"two": 0.5}, source="a report"), by_class())
+
+
+def test_classes_from_the_same_distribution_are_seldom_refuted():
+    random = np.random.default_rng(7)
+    refuted = 0
+    for _ in range(200):
+        drawn = 0.98 + 0.004 * random.standard_normal((6, 2))
+        published = dict(zip(("zero", "one"), map(float, drawn[5]), strict=True))
+        claim = ReproducesClasses(LENET, published, source="a draw")
+        refuted += judge(claim, by_class(drawn[:5, 0].tolist(), drawn[:5, 1].tolist())).outcome == "refuted"
+    assert refuted <= 19  # at 5 % of 200, more than 19 would be a case in a thousand
 
 
 def test_a_wide_spread_does_not_reproduce_everything():

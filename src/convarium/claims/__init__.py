@@ -2,7 +2,18 @@
 
 from convarium.claims.cells import measured, published
 from convarium.claims.judging import judge
-from convarium.claims.kinds import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces, describe, labels_of
+from convarium.claims.kinds import (
+    Better,
+    Claim,
+    Collapses,
+    Equivalent,
+    Fails,
+    Ordered,
+    Reproduces,
+    ReproducesClasses,
+    describe,
+    labels_of,
+)
 from convarium.claims.verdict import Judgement, Verdict
 
 __all__ = [
@@ -14,6 +25,7 @@ __all__ = [
     "Judgement",
     "Ordered",
     "Reproduces",
+    "ReproducesClasses",
     "Verdict",
     "describe",
     "judge",

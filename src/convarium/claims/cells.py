@@ -1,6 +1,6 @@
 """Claims and what was found of them, short enough for the cells of a table."""
 
-from convarium.claims.kinds import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces
+from convarium.claims.kinds import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces, ReproducesClasses
 from convarium.claims.verdict import Verdict
 from convarium.comparison import metric_of, words
 
@@ -10,6 +10,9 @@ def published(claim: Claim) -> str:
     match claim:
         case Reproduces():
             return words.exact(metric_of(claim.metric), claim.value)
+        case ReproducesClasses():
+            least, most = min(claim.values.values()), max(claim.values.values())
+            return f"{100 * least:.6g} to {100 * most:.6g} % by class"
         case Better():
             metric = metric_of(claim.metric)
             return metric.better + (f" by over {words.quantity(metric, claim.by)}" if claim.by else "")
@@ -25,7 +28,7 @@ def published(claim: Claim) -> str:
 
 def measured(verdict: Verdict | None) -> str:
     """The measured value with its 95 % interval, in a cell of a table; a dash where there is none."""
-    if verdict is None or verdict.measured is None or isinstance(verdict.claim, (Fails, Collapses)):
+    if verdict is None or verdict.measured is None or isinstance(verdict.claim, (Fails, Collapses, ReproducesClasses)):
         return "–"
     claim = verdict.claim
     metric, found = metric_of(claim.metric), verdict.measured

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from scipy import stats
 
-from convarium.claims.kinds import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces
-from convarium.claims.reproducing import reproduces
+from convarium.claims.kinds import Better, Claim, Collapses, Equivalent, Fails, Ordered, Reproduces, ReproducesClasses
+from convarium.claims.reproducing import reproduces, reproduces_classes
 from convarium.claims.verdict import Judgement, Verdict, margin_in, verdict_of
 from convarium.comparison import Comparison, Contrast, Metric, Row, contrast, metric_of, words
 from convarium.errors import ConvariumError
@@ -32,6 +32,8 @@ def judge(claim: Claim, comparison: Comparison) -> Verdict:
     match claim:
         case Reproduces():
             return reproduces(claim, comparison)
+        case ReproducesClasses():
+            return reproduces_classes(claim, comparison)
         case Better():
             return _better(claim, comparison)
         case Equivalent():

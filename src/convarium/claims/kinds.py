@@ -4,7 +4,7 @@ A claim is fixed before the runs are made. It names its rows as the comparison d
 find it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from convarium.comparison import metric_of, words
@@ -34,6 +34,20 @@ class Reproduces:
     source: str
     runs: int = 1
     margin: float | None = None
+
+
+@dataclass(frozen=True)
+class ReproducesClasses:
+    """Runs of `label` give the published accuracies class by class, on test, each from a single run.
+
+    Attributes:
+        values: by class, as the data set names them; fractions of 1.
+    """
+
+    label: str
+    values: Mapping[str, float]
+    _: KW_ONLY
+    source: str
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,7 @@ class Collapses:
     source: str
 
 
-Claim = Reproduces | Better | Equivalent | Ordered | Fails | Collapses
+Claim = Reproduces | ReproducesClasses | Better | Equivalent | Ordered | Fails | Collapses
 
 
 def labels_of(claim: Claim) -> tuple[str, ...]:
@@ -116,6 +130,8 @@ def describe(claim: Claim) -> str:
     if isinstance(claim, Collapses):
         wandering = ", another one as the epochs go by" if claim.wandering else ""
         return f"{claim.label} takes every image for one class{wandering} ({claim.source})"
+    if isinstance(claim, ReproducesClasses):
+        return f"{claim.label}: test accuracy of each of {len(claim.values)} classes ({claim.source})"
     metric = metric_of(claim.metric)
     match claim:
         case Reproduces():

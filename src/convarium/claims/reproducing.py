@@ -1,10 +1,13 @@
 """Published numbers held against what runs of the same recipe give."""
 
-from convarium.claims.kinds import Reproduces
+import math
+from statistics import fmean
+
+from convarium.claims.kinds import Reproduces, ReproducesClasses
 from convarium.claims.verdict import Judgement, Verdict, margin_in, verdict_of
-from convarium.comparison import Comparison, Metric, Row, mean_of, metric_of, tell, words
-from convarium.errors import ConvariumError
-from convarium.statistics import Estimate, prediction_interval
+from convarium.comparison import Comparison, Metric, Row, class_accuracy, mean_of, metric_of, tell, words
+from convarium.errors import ConvariumError, SpecError
+from convarium.statistics import LEVEL, Estimate, prediction_interval
 
 FEWEST_RUNS = 5
 """A published number is judged by at least so many runs."""
@@ -69,3 +72,41 @@ def _one_more_draw(
     if inside and near:
         return "supported", text
     return ("undecided" if inside or (near and margin is not None) else "refuted"), text
+
+
+def reproduces_classes(claim: ReproducesClasses, comparison: Comparison) -> Verdict:
+    """All classes at once: each prediction interval at 1 − 0.05 / classes, each margin √classes times the data set's.
+
+    The margin is wider since a class has so many times fewer images, and scatters so much more.
+    """
+    row, k = comparison.row(claim.label), len(claim.values)
+    metrics = {name: class_accuracy(name) for name in claim.values}
+    found = {name: list(row.values(metric).values()) for name, metric in metrics.items()}
+    fewest = min(map(len, found.values()))
+    whole = metric_of("test_accuracy")
+    published = f"the published accuracies of {k} classes ({claim.source})"
+    if row.trained and not fewest:
+        missing = next(name for name, values in found.items() if not values)
+        raise SpecError(f"no run of {row.label} has a class {missing!r}", hint="name the classes as the data set does")
+    if fewest < FEWEST_RUNS:
+        text = f"{published} are judged by {FEWEST_RUNS} trained runs or more of {row.label}, not {fewest}"
+        return verdict_of(claim, whole, [row], "undecided", tell((row,), whole, text))
+    margin = (margin_in(comparison, whole) or 0.0) * math.sqrt(k)
+    off = {name: fmean(values) - claim.values[name] for name, values in found.items()}
+    near = {name for name in found if abs(off[name]) <= margin}
+    ranges = {name: prediction_interval(values, level=1 - (1 - LEVEL) / k) for name, values in found.items()}
+    known = {name: interval for name, interval in ranges.items() if interval is not None}
+    inside = {name for name, interval in known.items() if claim.values[name] in interval}
+    outcome: Judgement = "undecided"
+    if known.keys() - inside - near:
+        outcome = "refuted"
+    elif len(inside & near) == k:
+        outcome = "supported"
+    worst = max(off, key=lambda name: abs(off[name]))
+    text = (
+        f"of {published}, {len(inside)} lie where one more run of {row.label} would (95 % prediction intervals of all "
+        f"{k} together, {words.count(fewest, 'seed')}) and {len(near)} within the margin of "
+        f"{words.quantity(whole, margin)} a class; farthest off is {worst}, published "
+        f"{words.exact(whole, claim.values[worst])}, measured {words.level(whole, claim.values[worst] + off[worst])}"
+    )
+    return verdict_of(claim, whole, [row], outcome, tell((row,), whole, text))

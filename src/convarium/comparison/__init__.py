@@ -2,7 +2,7 @@
 
 from convarium.comparison.compare import Comparison, compare_runs
 from convarium.comparison.frames import as_json, class_differences
-from convarium.comparison.metrics import METRICS, Metric, best_epoch, first_to_reach, metric_of
+from convarium.comparison.metrics import METRICS, Metric, best_epoch, class_accuracy, first_to_reach, metric_of
 from convarium.comparison.rows import Decision, Row, mean_of, status
 from convarium.comparison.verdicts import Contrast, contrast, tell
 
@@ -15,6 +15,7 @@ __all__ = [
     "Row",
     "as_json",
     "best_epoch",
+    "class_accuracy",
     "class_differences",
     "compare_runs",
     "contrast",

@@ -82,6 +82,15 @@ def metric_of(name: str) -> Metric:
     return Metric(str(asked), title, reach, "reach", False, unit, "faster", "slower")
 
 
+def class_accuracy(name: str) -> Metric:
+    """The test accuracy of one class: the share of its images that are recognised."""
+
+    def recall(run: StoredRun) -> float | None:
+        return None if run.outcome.test is None else run.outcome.test.per_class.get(name)
+
+    return Metric(f"test_accuracy_of({name!r})", f"test accuracy of {name}", recall, "accuracy", True, "points")
+
+
 def recorded(run: StoredRun, column: str) -> list[tuple[Epoch, float]]:
     """The epochs that recorded a column of the history, each with its value; what is not finite is left out."""
     found = ((row, getattr(row, column)) for row in run.outcome.history)

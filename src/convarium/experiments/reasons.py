@@ -22,6 +22,10 @@ REASONS: dict[str, str] = {
         for row in ("relu", "sigmoid", "tanh", "rate-0.001", "rate-0.1")
         for part in ("train-loss", "train-accuracy", "test-loss", "test-accuracy")
     },
+    **{
+        f"{row}-digits": f"{_UNSTATED} Single digits scatter from run to run, and the source has one run."
+        for row in ("relu", "sigmoid", "tanh", "rate-0.001", "rate-0.1")
+    },
     "relu-then-tanh-then-sigmoid": f"{_UNSTATED} It judges convergence by eye, from one curve each.",
     "rate-1-fails": _UNSTATED,
     "rate-1-one-digit": _UNSTATED,
