@@ -49,6 +49,16 @@ def test_outside_the_prediction_interval_but_within_the_margin_is_undecided():
     assert "lies outside, 0.192 points from the mean (within the margin of 0.3 points)" in verdict.sentence
 
 
+def test_a_loss_that_scatters_down_to_zero_reproduces_nothing():
+    losses = [0.05, 0.40, 0.04, 0.42, 0.11]  # mean 0.204, deviation 0.190: the interval would begin at −0.37
+    wide = compare_runs(runs(LENET, [1 - loss for loss in losses], dataset="mnist"))
+    verdict = judge(Reproduces(LENET, 0.04, metric="test_loss", source="a report"), wide)
+    assert verdict.outcome == "undecided"
+    assert "gave 0.20 nats in test loss, one more run would lie between 0.00 and 0.78" in verdict.sentence
+    assert verdict.sentence.endswith("; but the runs scatter so widely that every smaller one would lie inside too")
+    assert judge(Reproduces(LENET, 1.2, metric="test_loss", source="a report"), wide).outcome == "refuted"
+
+
 # Class by class, two classes: intervals at 97.5 %, so ± t(0.9875, 4) = 3.495 deviations · √(1 + 1 / 5), and a margin of
 # 0.3 · √2 = 0.424 points. Of "zero" mean 98.04, deviation 0.114: ± 0.437 points; of "one" mean 97.04, the same.
 

@@ -194,7 +194,7 @@ def test_exporting_adds_to_what_is_there_and_a_missing_or_damaged_run_is_named(f
     [
         (Reproduces("a", 0.9925, source="s"), "99.25 %"),
         (Reproduces("a", 0.0431, metric="test_loss", source="s"), "0.0431 nats"),
-        (ReproducesClasses("a", {"0": 0.998, "1": 0.9703}, source="s"), "97.03 to 99.8 % by class"),
+        (ReproducesClasses("a", {"0": 0.998, "1": 0.9703}, source="s"), "97.03 to 99.8 %"),
         (Better("a", than="b", source="s"), "better"),
         (Better("a", than="b", by=0.01, source="s"), "better by over 1 point"),
         (Better("a", than="b", metric="images_per_second", source="s"), "faster"),

@@ -12,7 +12,7 @@ def published(claim: Claim) -> str:
             return words.exact(metric_of(claim.metric), claim.value)
         case ReproducesClasses():
             least, most = min(claim.values.values()), max(claim.values.values())
-            return f"{100 * least:.6g} to {100 * most:.6g} % by class"
+            return f"{100 * least:.6g} to {100 * most:.6g} %"
         case Better():
             metric = metric_of(claim.metric)
             return metric.better + (f" by over {words.quantity(metric, claim.by)}" if claim.by else "")

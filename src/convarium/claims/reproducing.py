@@ -69,6 +69,8 @@ def _one_more_draw(
     )
     if margin is not None:
         text += f" ({'within' if near else 'beyond'} the margin of {words.quantity(metric, margin)})"
+    if inside and metric.kind == "loss" and predicted.low <= 0:
+        return "undecided", f"{text}; but the runs scatter so widely that every smaller one would lie inside too"
     if inside and near:
         return "supported", text
     return ("undecided" if inside or (near and margin is not None) else "refuted"), text

@@ -59,9 +59,13 @@ def mean(metric: Metric, found: Estimate) -> str:
 
 
 def interval(metric: Metric, mean: float, low: float, high: float) -> list[str]:
-    """A mean and its interval with as many decimals as its width bears; an accuracy stays between 0 and 100 %."""
-    ends = (max(low, 0.0), min(high, 1.0)) if metric.kind == "accuracy" else (low, high)
-    return amounts(metric, [mean, *ends], (high - low) / 2)
+    """A mean and its interval with as many decimals as its width bears, two digits of the mean at the least.
+
+    A loss stays above 0, an accuracy between 0 and 100 %.
+    """
+    least = 0.0 if metric.kind in ("accuracy", "loss") else low
+    most = 1.0 if metric.kind == "accuracy" else high
+    return amounts(metric, [mean, max(low, least), min(high, most)], min((high - low) / 2, abs(mean) / 10 or high))
 
 
 def reached(values: Collection[float]) -> str:
