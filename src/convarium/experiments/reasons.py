@@ -5,7 +5,7 @@ _FIVE = (
     "Ours has the report's numbers after five of its ten epochs (docs/log.md): the report, which does not state its "
     "epochs, seems to have trained ReLU and tanh for five and sigmoid for ten."
 )
-_SWINGS = "With sigmoid the test accuracy swings by points from epoch to epoch; the report ends on one draw of it."
+_SWINGS = "With sigmoid the test accuracy swings by points between epochs, as the report says too; it ends on one draw."
 _LUCK = "The source prints the last epoch of a single run, and this network's last epochs scatter."
 
 REASONS: dict[str, str] = {
