@@ -123,6 +123,8 @@ class Outcome:
         image: what the network took, resizing included; None in records from before it was kept.
         step_loss, step_accuracy: one value a training step, float32.
         selected_epoch: the epoch whose weights are scored and kept (counted from 1).
+        train: of these weights, on the training images as they are, not augmented; the history has running means. None
+            in records from before it was kept.
         logits, labels: (n, classes) float32 and (n,) int64 over the test split.
         weights: the selected weights by their names in the network.
     """
@@ -133,6 +135,7 @@ class Outcome:
     cost: Cost | None = None
     message: str | None = None
     selected_epoch: int | None = None
+    train: Scores | None = None
     validation: Scores | None = None
     test: Scores | None = None
     image: ImageSpec | None = None

@@ -197,6 +197,7 @@ def _outcome_from_json(seal: dict[str, Any], history: tuple[Epoch, ...]) -> Outc
         cost=Cost(**seal["cost"]) if seal["cost"] else None,
         message=seal["message"],
         selected_epoch=seal["selected_epoch"],
+        train=scores(seal.get("train")),
         validation=scores(seal["validation"]),
         test=scores(seal["test"]),
         image=ImageSpec(**seal["image"]) if seal.get("image") else None,

@@ -1,8 +1,8 @@
 """Claims held against a comparison.
 
 A claim is supported or refuted only where the evidence says so; all else is undecided, and the verdict says why. No
-claim is judged more leniently than the comparison's own table: its intervals hold at once over at least the table's
-family.
+claim that compares rows is judged more leniently than the comparison's own table: its intervals hold at once over at
+least the table's family. A claim about one row stands by itself.
 """
 
 from itertools import pairwise

@@ -134,6 +134,8 @@ def describe(claim: Claim) -> str:
         return f"{claim.label}: test accuracy of each of {len(claim.values)} classes ({claim.source})"
     metric = metric_of(claim.metric)
     match claim:
+        case Reproduces() if metric.kind == "size":
+            told = f"{claim.label}: {words.exact(metric, claim.value)}"
         case Reproduces():
             told = f"{claim.label}: {metric.title} {words.exact(metric, claim.value)}"
         case Better():

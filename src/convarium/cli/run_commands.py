@@ -83,12 +83,12 @@ def evaluate(
     weights: Path | None = None,
     model: str | None = None,
     dataset: str | None = None,
-    split: Literal["test", "validation"] = "test",
+    split: Literal["test", "validation", "train"] = "test",
     store: StoreFlag = Path(),
     data_dir: DataFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Scores of a stored run, or of a weights file, on the test or validation split.
+    """Scores of a stored run, or of a weights file, on a split.
 
     Args:
         run: a folder's name in runs/, its path, or the beginning of its key.

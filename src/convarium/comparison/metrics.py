@@ -109,7 +109,7 @@ def first_to_reach(run: StoredRun, column: str, level: float) -> Epoch | None:
     return next((row for row, value in recorded(run, column) if (value <= level if falls else value >= level)), None)
 
 
-def _score(split: Literal["validation", "test"], field: Literal["accuracy", "loss"]) -> Measure:
+def _score(split: Literal["train", "validation", "test"], field: Literal["accuracy", "loss"]) -> Measure:
     def of(run: StoredRun) -> float | None:
         scores: Scores | None = getattr(run.outcome, split)
         return None if scores is None else float(getattr(scores, field))
@@ -167,7 +167,8 @@ METRICS = {
     for metric in (
         _accuracy("test_accuracy", _score("test", "accuracy")),
         _accuracy("validation_accuracy", _score("validation", "accuracy")),
-        _accuracy("train_accuracy", _last("train_accuracy"), "training accuracy of the last epoch"),
+        _accuracy("train_accuracy", _last("train_accuracy"), "running training accuracy of the last epoch"),
+        _accuracy("final_train_accuracy", _score("train", "accuracy"), "training accuracy of the final weights"),
         _accuracy("last_epoch_test_accuracy", _last("test_accuracy"), "test accuracy after the last epoch"),
         _accuracy("best_validation_epoch_test_accuracy", _test_accuracy_at_best_validation,
                   "test accuracy at the epoch of the best validation accuracy"),
@@ -177,7 +178,8 @@ METRICS = {
                   "highest validation accuracy of any epoch"),
         _loss("test_loss", _score("test", "loss")),
         _loss("validation_loss", _score("validation", "loss")),
-        _loss("train_loss", _last("train_loss"), "training loss of the last epoch"),
+        _loss("train_loss", _last("train_loss"), "running training loss of the last epoch"),
+        _loss("final_train_loss", _score("train", "loss"), "training loss of the final weights"),
         _loss("last_epoch_test_loss", _last("test_loss"), "test loss after the last epoch"),
         Metric("train_seconds", "training time", _cost("train_seconds"), "time", False, "s", "faster", "slower"),
         Metric("images_per_second", "training speed", _cost("images_per_second"), "time", True, "images per second",

@@ -38,7 +38,7 @@ def quantity(metric: Metric, value: float) -> str:
 
 
 def exact(metric: Metric, value: float) -> str:
-    """A published value, with the digits it was published with: "91.06 %"."""
+    """A published value, not rounded: "91.06 %"."""
     return f"{100 * value:.6g} %" if metric.kind == "accuracy" else f"{value:,.10g} {metric.unit}"
 
 

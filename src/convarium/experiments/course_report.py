@@ -11,8 +11,9 @@ from convarium.recipe import Recipe
 from convarium.recipe_presets import recipe_preset
 
 CANDIDATE, OTHER = "adam", "sgd"
-FIGURES = ("train_loss", "train_accuracy", "last_epoch_test_loss", "last_epoch_test_accuracy")
-"""The columns of its tables. Ours of the training split are running values over the last epoch."""
+FIGURES = ("final_train_loss", "final_train_accuracy", "last_epoch_test_loss", "last_epoch_test_accuracy")
+"""The columns of its tables. It scores the training split after an epoch, not while it trains: at a rate of 1 it has
+0.0974, which is 5,842 of 60,000, all images of one digit."""
 
 
 def as_reported(model: str, optimizer: str = CANDIDATE) -> Recipe:
@@ -30,6 +31,6 @@ def reported(name: str, label: str, values: tuple[float, float, float, float], w
 
 
 def digits(label: str, per_cent: str, where: str) -> ReproducesClasses:
-    """Its test accuracy of each digit, from 0 to 9. (Ours of the training split are not kept digit by digit.)"""
+    """Its test accuracy of each digit, from 0 to 9; a claim that was written down after the first runs were made."""
     values = {str(digit): round(float(value) / 100, 6) for digit, value in enumerate(per_cent.split())}
     return ReproducesClasses(label, values, source=f"mnist-report, {where}")

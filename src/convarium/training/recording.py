@@ -13,12 +13,10 @@ from convarium.cost import environment, measure_cost
 from convarium.data.images import ImageData, Splits
 from convarium.evaluation import scores
 from convarium.recipe import Recipe
-from convarium.records import Epoch, Outcome
+from convarium.records import Epoch, Outcome, Scores
 from convarium.training.checkpoint import Progressed
 from convarium.training.scoring import logits_of
-from convarium.training.step import (
-    lay_out,
-)
+from convarium.training.step import lay_out
 
 
 @dataclass(frozen=True)
@@ -133,12 +131,12 @@ def outcome_of(
     n = len(splits.train)
     images_seen = len(state.history) * (n - n % recipe.batch_size if recipe.drop_last else n)
 
-    names = splits.train.class_names
-    validation = None
-    if len(splits.validation) and not failed:
-        validation = scores(
-            logits_of(network, splits.validation, recipe, splits, device), splits.validation.labels, names
-        )
+    def scored(data: ImageData) -> Scores | None:
+        if failed or not len(data):
+            return None
+        return scores(logits_of(network, data, recipe, splits, device), data.labels, data.class_names)
+
+    train, validation = scored(splits.train), scored(splits.validation)
     test_logits = None if failed else logits_of(network, splits.test, recipe, splits, device)  # the one look at it
     return Outcome(
         status="diverged" if failed else "finished",
@@ -154,8 +152,9 @@ def outcome_of(
             device=device,
         ),
         selected_epoch=None if failed else state.selected_epoch,
+        train=train,
         validation=validation,
-        test=None if test_logits is None else scores(test_logits, splits.test.labels, names),
+        test=None if test_logits is None else scores(test_logits, splits.test.labels, splits.test.class_names),
         step_loss=state.step_loss.numpy(),
         step_accuracy=state.step_accuracy.numpy(),
         logits=None if test_logits is None else test_logits.numpy(),

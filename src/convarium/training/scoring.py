@@ -39,7 +39,7 @@ def evaluate(
     recipe: Recipe,
     splits: Splits,
     *,
-    split: Literal["test", "validation"] = "test",
+    split: Literal["test", "validation", "train"] = "test",
     device: torch.device | str | None = None,
 ) -> Scores:
     """Scores of a network with its weights, on the images as the recipe preprocesses them.
@@ -47,7 +47,7 @@ def evaluate(
     Raises:
         RecipeError: the recipe holds no validation images out.
     """
-    data = splits.test if split == "test" else splits.validation
+    data: ImageData = getattr(splits, split)
     if not len(data):
         raise RecipeError(f"{recipe.dataset} has no validation images under this recipe", hint="use --split test")
     device = pick_device(device)
