@@ -134,6 +134,8 @@ def test_train_prints_its_score_and_a_second_call_trains_nothing(call):
     assert json.loads(out) == facts["scores"]["test"]
     code, out, _ = call("evaluate", facts["run"], "--split", "validation", "--json")
     assert json.loads(out)["accuracy"] == facts["scores"]["validation"]["accuracy"]
+    code, out, _ = call("evaluate", facts["run"], "--split", "train", "--json")
+    assert json.loads(out) == facts["scores"]["train"]
     weights = Path(facts["run"]) / "weights.safetensors"
     code, out, _ = call("evaluate", "--weights", weights, "--model", "lenet", "--dataset", "digits", "--json")
     assert json.loads(out) == facts["scores"]["test"]

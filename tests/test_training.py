@@ -201,7 +201,8 @@ def test_the_selected_epoch_is_the_first_best_one_and_its_weights_are_scored(spl
     assert (outcome.validation if select == "best_validation" else outcome.test).accuracy == pytest.approx(max(column))
     network = build_model(recipe.model, splits.train.spec)
     network.load_state_dict(outcome.weights)
-    assert evaluate(network, recipe, splits, device="cpu") == outcome.test
+    for split in ("train", "validation", "test"):
+        assert evaluate(network, recipe, splits, split=split, device="cpu") == getattr(outcome, split)
 
 
 def test_divergence_is_a_result(splits):
@@ -209,7 +210,7 @@ def test_divergence_is_a_result(splits):
     assert outcome.status == "diverged"
     assert "not finite in epoch" in outcome.message
     assert not math.isfinite(outcome.history[-1].train_loss)
-    assert outcome.test is outcome.logits is outcome.selected_epoch is None
+    assert outcome.train is outcome.test is outcome.logits is outcome.selected_epoch is None
 
 
 def test_norms_and_biases_can_be_spared_by_weight_decay(splits):

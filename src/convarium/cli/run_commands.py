@@ -54,7 +54,8 @@ def train(
         done = train_one(planned, Store(store), device=device, data_dir=data_dir, progress=progress)
     outcome = done.outcome
     if as_json:
-        scores = {name: _plain(s) for name, s in (("validation", outcome.validation), ("test", outcome.test)) if s}
+        found = {split: getattr(outcome, split) for split in ("train", "validation", "test")}
+        scores = {split: _plain(scored) for split, scored in found.items() if scored}
         facts = {"run": str(done.path), "key": done.key, "status": outcome.status, "message": outcome.message}
         history = [json.loads(line) for line in (done.path / "history.jsonl").read_text("utf-8").splitlines()]
         say_json(
