@@ -283,7 +283,7 @@ def test_run_live_follows_a_study_of_ones_own(tmp_path, capsys):
 
 def test_the_clock_of_training_does_not_run_while_a_page_is_written(tmp_path, monkeypatch):
     def slow(*_, **__):
-        time.sleep(0.3)
+        time.sleep(1.5)
 
     monkeypatch.setattr(live, "write_report", slow)
     monkeypatch.setattr(live, "SHARE", 1e9)
@@ -291,4 +291,4 @@ def test_the_clock_of_training_does_not_run_while_a_page_is_written(tmp_path, mo
     one, store = replace(STUDY, recipes=RECIPES[:1]), Store(tmp_path)
     with live_report(STUDY.name, store) as progress:
         comparison = run(one, store, device="cpu", progress=progress)
-    assert comparison.rows[0].runs[0].outcome.cost.train_seconds < 0.3
+    assert comparison.rows[0].runs[0].outcome.cost.train_seconds < 1.5
