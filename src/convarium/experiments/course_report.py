@@ -2,8 +2,7 @@
 
 It states neither its optimiser nor its epochs. Both candidates have a recipe preset, "mnist-report/adam" and
 "mnist-report/sgd" (momentum 0.9), of 10 epochs each. CANDIDATE is the one that the studies use; the other keeps the
-one run a learning rate of `learning_rates_pilot`, by which they can be told apart: at a rate of 0.1 the report has
-98.21 %, at a rate of 1 one digit for everything.
+one run a learning rate of `learning_rates_pilot`, and is not told from it by that (docs/log.md).
 """
 
 from convarium.claims import Reproduces, ReproducesClasses

@@ -1,8 +1,7 @@
 """Does the shortcut matter in a residual network of three blocks?
 
     convarium run shortcut_ablation         5 seeds, 10 runs of 10 epochs
-    cost        about 1 h 55 min, half of it shared with `activations`
-                (estimated from the first steps, on one core of an AMD EPYC that had other work too)
+    cost        1 h 27 min, half of it shared with `activations` (on one core of an AMD EPYC that had other work too)
     measured    2026-11-23, 5 seeds each: on a par, with the shortcut 0.01 to 0.27 points lower (90 % interval)
 
 The course report took the shortcut out and saw little change, which it puts down to the small depth. It prints no
