@@ -3,6 +3,7 @@ import copy
 import dataclasses
 import json
 import multiprocessing
+import os
 import re
 
 import pytest
@@ -149,14 +150,20 @@ def test_every_pair_begins_with_another_side():
 
 
 def refusing(tick):
-    raise ConvariumError(f"{torch.get_num_threads()} threads, {multiprocessing.get_start_method()}")
+    spins = os.environ["GOMP_SPINCOUNT"]
+    raise ConvariumError(f"{torch.get_num_threads()} threads, {multiprocessing.get_start_method()}, spin {spins}")
 
 
 def test_a_side_that_ends_by_itself_ends_the_race():
     # A side's process has the threads of this one, and starts a DataLoader's workers as this one would.
-    here = f"{torch.get_num_threads()} threads, {multiprocessing.get_start_method()}"
-    with pytest.raises(ConvariumError, match=here), racing({"ours": refusing}, CPU):
+    here = f"{torch.get_num_threads()} threads, {multiprocessing.get_start_method()}, spin "
+    tuned = os.environ["GOMP_SPINCOUNT"]
+    with pytest.raises(ConvariumError, match=here + tuned), racing({"ours": refusing}, CPU):
         pass
+    # The yardstick's threads wait as they do where Convarium is not imported.
+    with pytest.raises(ConvariumError, match=here + "300000"), racing({"theirs": refusing}, CPU, untuned=["theirs"]):
+        pass
+    assert os.environ["GOMP_SPINCOUNT"] == tuned
     with pytest.raises(ConvariumError, match="ended by itself; see its own message"), racing({"ours": print}, CPU):
         pass
 
@@ -169,7 +176,8 @@ def raced(monkeypatch):
     monkeypatch.setattr(timing, "splits_of", lambda job, *_: splits_of(drawn(20, *images.get(job.dataset, (1, 28)))))
 
     @contextlib.contextmanager
-    def race(sides, device):
+    def race(sides, device, *, untuned):
+        assert set(untuned) >= {name for name in sides if isinstance(name, str)}
         grown = {name: iter(range(400, 1000, 100)) for name in sides}
         yield {name: lambda _, name=name: 100 if name == "reference" else next(grown[name]) for name in sides}
 

@@ -4,11 +4,12 @@ A process of its own means that a side has its own threads, memory and PyTorch s
 else runs; that it rests instead of ending means that its next turn goes on with what it has built.
 """
 
+import os
 import pickle
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from multiprocessing import get_context, get_start_method, set_start_method
 from multiprocessing.connection import Connection
@@ -22,6 +23,8 @@ from convarium.benchmark.machine import synchronize
 from convarium.errors import ConvariumError
 
 WARM_UP_SECONDS = 1.0
+OPENMP_SPINCOUNT = "300000"
+"""What GNU's OpenMP takes where nothing is set."""
 
 Tick = Callable[[int], object]
 """Called after every step with the images that were trained in it."""
@@ -36,8 +39,15 @@ Name = TypeVar("Name")
 
 
 @contextmanager
-def racing(sides: Mapping[Name, Side], device: torch.device) -> Iterator[dict[Name, Turn]]:
+def racing(
+    sides: Mapping[Name, Side], device: torch.device, *, untuned: Container[Name] = ()
+) -> Iterator[dict[Name, Turn]]:
     """The turns of all sides, each of which has begun, warmed up and rests.
+
+    Args:
+        sides: by name.
+        device: on which they train.
+        untuned: the sides whose threads wait as OpenMP has them wait where Convarium is not imported.
 
     Raises:
         ConvariumError: a side ended by itself, here or in a turn.
@@ -52,7 +62,8 @@ def racing(sides: Mapping[Name, Side], device: torch.device) -> Iterator[dict[Na
             ours, theirs = context.Pipe()
             connections[name] = stack.enter_context(ours)
             process = context.Process(target=_train, args=(theirs, device, torch.get_num_threads(), method))
-            start(process)
+            with _openmp_untuned() if name in untuned else nullcontext():
+                start(process)
             processes.append(process)
             theirs.close()
         for name, side in sides.items():
@@ -115,6 +126,16 @@ def start(process: BaseProcess) -> None:
         process.start()
     finally:
         signal.signal(signal.SIGINT, heard)
+
+
+@contextmanager
+def _openmp_untuned() -> Iterator[None]:
+    tuned = os.environ["GOMP_SPINCOUNT"]
+    os.environ["GOMP_SPINCOUNT"] = OPENMP_SPINCOUNT
+    try:
+        yield
+    finally:
+        os.environ["GOMP_SPINCOUNT"] = tuned
 
 
 def answer_of(connection: Connection) -> Any:

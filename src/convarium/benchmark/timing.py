@@ -120,7 +120,7 @@ def bench(
         if lightning:
             sides["lightning"] = lightning_side(job, splits.train, chosen)
         sides |= {(p, m): convarium_side(recipe_of(job, p), splits, chosen, members=m) for p, m in kinds}
-        with racing(sides, chosen) as turns:
+        with racing(sides, chosen, untuned=("reference", "lightning")) as turns:
             rates = alternate(turns, pairs=pairs, seconds=seconds)
         flops = 3 * _flops(job, splits.train.spec)
         for kind in kinds:
