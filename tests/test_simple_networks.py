@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from convarium.building import build_model, resolve, smallest_size
 from convarium.describe import describe
 from convarium.errors import SpecError
-from convarium.models.layers import IDENTITY, RELU, TANH, conv_norm, initialise, output_shape
+from convarium.models.layers import IDENTITY, RELU, TANH, AvgPool2d, conv_norm, initialise, output_shape
 from convarium.models.mlp import MemoryBlock
 from convarium.models.residual_cnn import ResidualBlock
 from convarium.records import ImageSpec
@@ -363,3 +363,20 @@ def test_the_gain_carries_the_signal_through_a_deep_network_without_norms():
         moments[gain_of.name] = network(some(64, 512)).square().mean().item()
     assert 1 / 3 < moments["relu"] < 3
     assert moments["identity"] < 2**-28
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(8, 6), (7, 6), (5, 5)])
+def test_average_pooling_is_pytorchs(size, layout):
+    images = torch.randn(3, 6, *size, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    pooled, expected = AvgPool2d(2)(images), nn.AvgPool2d(2)(images)
+    torch.testing.assert_close(pooled, expected)
+    weights = torch.randn_like(expected)
+    (ours,), (theirs,) = (torch.autograd.grad(y, images, weights) for y in (pooled, expected))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_average_pooling_sums_in_float32_under_bfloat16():
+    images = torch.randn(4, 6, 8, 8).bfloat16()
+    torch.testing.assert_close(AvgPool2d(2)(images), nn.AvgPool2d(2)(images.float()).bfloat16(), rtol=2**-7, atol=2**-8)
+    assert AvgPool2d(2)(images).dtype == torch.bfloat16

@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import nn
 
-from convarium.models.layers import RELU, Activation, Init, initialise, output_shape
+from convarium.models.layers import RELU, Activation, AvgPool2d, Init, initialise, output_shape
 from convarium.records import ImageSpec, Preset
 
 
@@ -32,7 +32,7 @@ def lenet(
         pool: "max" or "avg", 2×2. It explains more of LeNet's accuracy than batch norm does (d2l-en issue 1660).
         init: law of the initial weights.
     """
-    pooling = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
+    pooling = nn.MaxPool2d if pool == "max" else AvgPool2d
     padding = 2 if min(spec.height, spec.width) <= 28 else 0
     features = nn.Sequential(
         nn.Conv2d(spec.channels, 6, 5, padding=padding), activation(), pooling(2),
