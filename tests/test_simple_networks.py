@@ -368,7 +368,7 @@ def test_the_gain_carries_the_signal_through_a_deep_network_without_norms():
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("size", [(8, 6), (7, 6), (5, 5)])
 def test_average_pooling_is_pytorchs(size, layout):
-    images = torch.randn(3, 6, *size, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    images = some(3, 6, *size).double().contiguous(memory_format=layout).requires_grad_()
     pooled, expected = AvgPool2d(2)(images), nn.AvgPool2d(2)(images)
     torch.testing.assert_close(pooled, expected)
     weights = torch.randn_like(expected)
@@ -377,6 +377,6 @@ def test_average_pooling_is_pytorchs(size, layout):
 
 
 def test_average_pooling_sums_in_float32_under_bfloat16():
-    images = torch.randn(4, 6, 8, 8).bfloat16()
+    images = some(4, 6, 8, 8).bfloat16()
     torch.testing.assert_close(AvgPool2d(2)(images), nn.AvgPool2d(2)(images.float()).bfloat16(), rtol=2**-7, atol=2**-8)
     assert AvgPool2d(2)(images).dtype == torch.bfloat16

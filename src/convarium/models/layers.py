@@ -133,7 +133,7 @@ class AvgPool2d(nn.AvgPool2d):
     """PyTorch's average pooling, which by two trains faster on a CPU where the channels are few.
 
     PyTorch's own kernel works on vectors of channels, of which LeNet's 6 fill a third or less, and its backward pass
-    takes five times as long as this one in bfloat16. Here lines of an image are added whole, and the gradient is
+    takes four times as long as this one in bfloat16. Here lines of an image are added whole, and the gradient is
     copied.
     """
 
