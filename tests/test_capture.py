@@ -16,7 +16,9 @@ from convarium.recipe import Recipe
 from convarium.study import grid
 from convarium.training import capture, fit, fit_stack
 from convarium.training import loop as training_loop
+from convarium.training import stack as training_stack
 from convarium.training.capture import REHEARSALS
+from convarium.training.stacked_loop import fit_as_one
 from convarium.training.step import make_optimizer, make_step, set_learning_rate
 from small_networks import few, in_float64
 
@@ -165,7 +167,8 @@ STACKED = {
 
 
 @pytest.mark.parametrize("changes", STACKED.values(), ids=STACKED)
-def test_a_captured_stack_has_the_bits_of_one_that_is_not(changes, splits, on_tape):
+def test_a_captured_stack_has_the_bits_of_one_that_is_not(changes, splits, on_tape, monkeypatch):
+    monkeypatch.setattr(training_stack, "_way", lambda device: fit_as_one)
     base = dataclasses.replace(SMALL, **changes)
     recipes = grid(base, seed=[0, 1], learning_rate=[base.learning_rate, 2 * base.learning_rate])
     alone = fit_stack(recipes, splits, device="cpu")

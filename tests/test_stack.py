@@ -3,11 +3,14 @@
 import dataclasses
 import gc
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from convarium.building import build_model
 from convarium.cli import main
@@ -20,7 +23,10 @@ from convarium.store import Store
 from convarium.study import Study, grid
 from convarium.training import evaluate, fit, fit_stack
 from convarium.training import loop as training_loop
+from convarium.training import stack as training_stack
+from convarium.training.side_by_side import fit_side_by_side
 from convarium.training.stack import LARGEST_STACK, plan_stacks, stacking_pays
+from convarium.training.stacked_loop import fit_as_one
 from convarium.training.stacked_step import make_optimizers, make_stacked_step, share_memory
 from small_networks import NETWORKS, few, in_float64
 
@@ -42,6 +48,23 @@ def double():
         yield
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+WAYS = {"side by side": fit_side_by_side, "as one": fit_as_one}
+
+
+@pytest.fixture(params=WAYS.values(), ids=WAYS)
+def both_ways(request, monkeypatch, two_threads):
+    """What a CPU does and what CUDA does, both here."""
+    monkeypatch.setattr(training_stack, "_way", lambda device: request.param)
+
+
 def agree(stacked, recipes, splits, rel=1e-7):
     """Design section 6 and issue 4: in float64 losses agree within 1e-7 relative."""
     for outcome, recipe in zip(stacked, recipes, strict=True):
@@ -57,6 +80,7 @@ def agree(stacked, recipes, splits, rel=1e-7):
             torch.testing.assert_close(outcome.weights[name], tensor, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("model", NETWORKS.values(), ids=NETWORKS)
 def test_members_lose_what_they_would_lose_alone_in_ten_steps(model, double, splits, monkeypatch):
     monkeypatch.setattr(resnet_imagenet, "stages", lambda widths, _, c_in: stages(widths, (1, 1, 1, 1), c_in))
@@ -107,6 +131,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("changes", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("model", ["memory_mlp(hidden=16)", "mnist_resnet"])
 def test_every_setting_works_on_its_member_as_it_does_alone(model, changes, double, splits):
@@ -114,6 +139,7 @@ def test_every_setting_works_on_its_member_as_it_does_alone(model, changes, doub
     agree(fit_stack(recipes, splits, device="cpu"), recipes, splits)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_the_selected_epoch_is_each_members_own(splits):
     recipes = grid(dataclasses.replace(MLP, select="best_validation", epochs=5, learning_rate=0.2), seed=range(4))
     for recipe, outcome in zip(recipes, fit_stack(recipes, splits, device="cpu"), strict=True):
@@ -125,6 +151,7 @@ def test_the_selected_epoch_is_each_members_own(splits):
         assert evaluate(network, recipe, splits, device="cpu") == outcome.test
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_bfloat16_members_learn(splits):
     recipes = grid(dataclasses.replace(SMALL, precision="bfloat16", epochs=8), seed=[0, 1])
     for outcome in fit_stack(recipes, splits, device="cpu"):
@@ -141,6 +168,7 @@ def same(a, b):
         torch.testing.assert_close(a.weights[name], b.weights[name], rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_member_that_diverges_ends_and_leaves_the_others_as_they_are(splits):
     tame, wild = (dataclasses.replace(SMALL, epochs=3, learning_rate=rate) for rate in (0.02, 1e6))
     told = []
@@ -153,10 +181,13 @@ def test_a_member_that_diverges_ends_and_leaves_the_others_as_they_are(splits):
     alone = fit(tame, splits, device="cpu")
     np.testing.assert_allclose(finished.step_loss, alone.step_loss, rtol=1e-4)
     assert finished.history[-1].validation_accuracy == alone.history[-1].validation_accuracy
-    assert told[-1] == (1, False)
-    assert (0, True) not in told[-3:]
+    steps = len(alone.step_loss) // 3
+    assert told.count((0, True)) == steps * len(diverged.history)
+    assert [of for member, of in told if member == 1][-1:] == [False]
+    assert told.count((1, True)) == 3 * steps
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_stack_of_which_all_members_diverge_ends(splits):
     recipes = grid(dataclasses.replace(SMALL, epochs=50, learning_rate=1e6), seed=[0, 1])
     outcomes = fit_stack(recipes, splits, device="cpu")
@@ -184,35 +215,99 @@ RESUMED = {
 }
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("changes", RESUMED.values(), ids=RESUMED)
 def test_a_stack_cut_off_and_resumed_gives_the_same_bits(splits, tmp_path, monkeypatch, changes):
     monkeypatch.setattr(training_loop, "CHECKPOINT_SECONDS", 0.0)
     recipes = [dataclasses.replace(SMALL, **own, epochs=4) for own in changes]
+    folders = [tmp_path / str(member) for member in range(len(recipes))]
+    for folder in folders:
+        folder.mkdir()
+    killed = []
 
     def kill(member, progress):
         if progress.history is None and progress.epoch == 3 and progress.step == 2:
+            killed.append(member)
             raise Killed
 
     with pytest.raises(Killed):
-        fit_stack(recipes, splits, device="cpu", folder=tmp_path, progress=kill)
+        fit_stack(recipes, splits, device="cpu", folders=folders, progress=kill)
     began = []
-    resumed = fit_stack(recipes, splits, device="cpu", folder=tmp_path, progress=lambda m, p: began.append(p.epoch))
-    assert began[0] == 3
+    resumed = fit_stack(
+        recipes, splits, device="cpu", folders=folders, progress=lambda m, p: began.append((m, p.epoch))
+    )
+    assert next(epoch for member, epoch in began if member == killed[0]) == 3
     for a, b in zip(resumed, fit_stack(recipes, splits, device="cpu"), strict=True):
         same(a, b)
 
 
 def test_a_checkpoint_of_other_members_or_of_a_single_run_is_not_used(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_stack, "_way", lambda device: fit_as_one)
     monkeypatch.setattr(training_loop, "CHECKPOINT_SECONDS", 0.0)
     one, other = (grid(MLP, seed=seeds) for seeds in ([0, 1], [0, 2]))
-    fit_stack(one, splits, device="cpu", folder=tmp_path)
+    fit_stack(one, splits, device="cpu", folders=[None, tmp_path])
     assert (tmp_path / "last.ckpt").exists()
-    fresh = fit_stack(other, splits, device="cpu", folder=tmp_path)
+    fresh = fit_stack(other, splits, device="cpu", folders=[None, tmp_path])
     for a, b in zip(fresh, fit_stack(other, splits, device="cpu"), strict=True):
         same(a, b)
     same(fit(MLP, splits, device="cpu", folder=tmp_path), fit(MLP, splits, device="cpu"))
-    for a, b in zip(fit_stack(one, splits, device="cpu", folder=tmp_path), fit_stack(one, splits), strict=True):
+    for a, b in zip(
+        fit_stack(one, splits, device="cpu", folders=[None, tmp_path]), fit_stack(one, splits), strict=True
+    ):
         same(a, b)
+
+
+@pytest.mark.parametrize("model", ["alexnet(hidden=8, width_divisor=16)", "mnist_resnet"])
+def test_side_by_side_members_have_the_bits_that_they_have_alone_on_one_thread(model, splits, two_threads):
+    recipes = grid(dataclasses.replace(SMALL, model=model), seed=range(3))
+    together = fit_stack(recipes, splits, device="cpu")
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    for outcome, recipe in zip(together, recipes, strict=True):
+        alone = fit(recipe, splits, device="cpu")
+        assert np.array_equal(outcome.step_loss, alone.step_loss)
+        assert all(torch.equal(tensor, alone.weights[name]) for name, tensor in outcome.weights.items())
+
+
+class Noisy(nn.Module):
+    """Draws from PyTorch's global generator, as a user's own network may."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.linear = nn.Linear(256, 10)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.01, generator=torch.Generator().manual_seed(seed))
+
+    def forward(self, x):
+        return self.linear(F.dropout(x.flatten(1), 0.5, self.training))
+
+
+def test_members_that_would_draw_each_others_numbers_train_one_after_another(splits, two_threads, monkeypatch, caplog):
+    monkeypatch.setattr(training_loop, "build_model", lambda *_, seed: Noisy(seed))
+    recipes = grid(SMALL, seed=range(3))
+    together = fit_stack(recipes, splits, device="cpu")
+    assert "its runs train one after another" in caplog.text
+    for outcome, recipe in zip(together, recipes, strict=True):
+        same(outcome, fit(recipe, splits, device="cpu"))
+
+
+@pytest.mark.parametrize("how", ["raised in a member", "Ctrl-C"])
+def test_all_members_stop_when_one_is_stopped(how, splits, two_threads):
+    told = []
+
+    def stop(member, progress):
+        told.append(member)
+        if len(told) == 3:
+            if how == "Ctrl-C":
+                os.kill(os.getpid(), signal.SIGINT)
+            else:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_stack(grid(dataclasses.replace(MLP, epochs=10**6), seed=range(4)), splits, device="cpu", progress=stop)
+    assert set(told) <= {0, 1}
+    assert how == "Ctrl-C" or len(told) == 3
+    assert torch.get_num_threads() == 2
 
 
 def test_dropout_leaves_out_the_share_it_should_and_members_differ(splits):
@@ -261,11 +356,11 @@ def test_stacks_are_planned_evenly_and_equal_settings_stand_together():
     assert max(len(stack) for stack in plan_stacks(grid(MLP, seed=range(50)))) <= LARGEST_STACK
 
 
-def test_it_pays_for_linear_layers_on_a_cpu_and_elsewhere_nobody_has_measured(splits):
-    mlp, lenet = (build_model(model, splits.train.spec) for model in (MLP.model, "lenet"))
-    assert stacking_pays(mlp, CPU) is True
-    assert stacking_pays(lenet, CPU) is False
-    assert stacking_pays(mlp, torch.device("cuda")) is None
+def test_it_pays_on_a_cpu_with_threads_to_share_and_elsewhere_nobody_has_measured(two_threads):
+    assert stacking_pays(CPU) is True
+    assert stacking_pays(torch.device("cuda")) is None
+    torch.set_num_threads(1)
+    assert stacking_pays(CPU) is False
 
 
 def study(seeds=4, **fields):
@@ -281,11 +376,11 @@ def trained(a_study, store, **options):
     return comparison, names, [p.notice for p in told if p.notice]
 
 
-def test_a_study_writes_its_stacks_down_and_every_member_names_them(tmp_path):
+def test_a_study_writes_its_stacks_down_and_every_member_names_them(tmp_path, two_threads):
     store = Store(tmp_path)
     comparison, names, notices = trained(study(), store, stack=True)
     assert len(names) == 8
-    assert notices == [f"4 runs of {kind}_mlp(hidden=8) train as one stack" for kind in ("memory", "residual")]
+    assert notices == [f"4 runs of {kind}_mlp(hidden=8) train side by side" for kind in ("memory", "residual")]
     stacks = json.loads((tmp_path / "studies" / "two" / "study.json").read_text("utf-8"))["stacks"]
     assert [len(keys) for keys in stacks] == [4, 4]
     for run_ in store.runs():
@@ -347,30 +442,30 @@ def test_a_stack_that_fails_is_told_and_its_runs_are_tried_again(tmp_path, monke
     assert {run_.outcome.status for run_ in store.runs()} == {"finished"}
 
 
-def test_convolutions_are_stacked_on_request_and_the_price_is_told(tmp_path):
-    recipes = grid(Recipe(epochs=1, batch_size=256), seed=range(2))
-    _, names, notices = trained(Study(name="one", question="?", recipes=recipes), Store(tmp_path), stack=True)
-    assert len(names) == 2
-    assert notices == [
-        "2 runs of lenet train as one stack; its convolutions are slower so on a CPU than one run after another"
-    ]
+def test_a_stack_that_gains_nothing_says_so(tmp_path, two_threads):
+    torch.set_num_threads(1)
+    _, names, notices = trained(study(2), Store(tmp_path), stack=True)
+    assert len(names) == 4
+    assert notices[0] == "2 runs of memory_mlp(hidden=8) train side by side, which is no faster on one thread"
 
 
-def test_a_hint_stands_where_a_stack_would_pay(tmp_path):
+def test_a_hint_stands_where_a_stack_would_pay(tmp_path, two_threads):
     _, _, notices = trained(study(), Store(tmp_path))
     assert notices == [
-        "--stack trains 4 runs of memory_mlp(hidden=8) as one, "
-        "which can be faster where all layers are linear and narrow"
+        "--stack trains 4 runs of memory_mlp(hidden=8) side by side, which is faster than one after another"
     ]
+    torch.set_num_threads(1)
+    assert trained(study(name="slow"), Store(tmp_path / "slow"))[2] == []
 
 
 def test_the_command_line_stacks(tmp_path, capsys):
     words = ["compare", "memory_mlp(hidden=8)", "--seeds", "2", "--epochs", "1", "--batch-size", "256", "--stack"]
     assert main([*words, "--store", str(tmp_path), "--device", "cpu"]) == 0
-    assert "2 runs of memory_mlp(hidden=8) train as one stack" in capsys.readouterr().err
+    assert "2 runs of memory_mlp(hidden=8) train side by side" in capsys.readouterr().err
     assert all(len(run_.outcome.environment.stack) == 2 for run_ in Store(tmp_path).runs())
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_memory_does_not_grow_with_the_runs_of_a_study(splits):
     """After a stack nothing of it is left but what its outcomes hold."""
 

@@ -160,7 +160,7 @@ def environment(device: torch.device | str, *, stack: tuple[str, ...] = ()) -> E
 
     Args:
         device: the training device. A CUDA device is recorded with its model name, "cuda: NVIDIA H100 80GB HBM3".
-        stack: the keys of the runs that train together with it as one stacked model.
+        stack: the keys of the runs that train at the same time, see `fit_stack`.
     """
     device = torch.device(device)
     return Environment(

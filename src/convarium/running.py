@@ -63,9 +63,9 @@ def run(
         study: what to run. A study of this name that the store already has is extended by new seeds and networks.
         store: where runs lie; finished ones are not trained again, whichever study they were trained for.
         only: the compared values that are trained now; None: all. The others stay planned.
-        stack: train runs of one network that differ in seed, learning rate, weight decay or momentum alone as one
-            stacked model. Which ones is written down in the study first, and they stay together: a stack of which runs
-            are missing is trained whole again, for the same bits.
+        stack: train runs of one network that differ in seed, learning rate, weight decay or momentum alone at the
+            same time, see `fit_stack`. Which ones is written down in the study first, and they stay together: a stack
+            of which runs are missing is trained whole again, for the same bits.
         device: as for `fit`.
         data_dir: where to look for data sets first.
         progress: called often; whatever it raises, KeyboardInterrupt above all, ends the study with what is finished
@@ -218,13 +218,14 @@ def _train(
                     events[member].epoch(training.history[-1], losses, accuracies)
                 tell(dataclasses.replace(at[0], recipe=unit[member].recipe, training=training))
 
-            recipes, folder = [planned.recipe for planned in unit], paths[missing[0]]
+            recipes = [planned.recipe for planned in unit]
+            folders = [paths[m] if m in missing else None for m in range(len(unit))]
             try:
                 if len(unit) == 1:
-                    outcomes = [fit(recipes[0], splits, device=device, folder=folder, progress=partial(listen, 0))]
+                    outcomes = [fit(recipes[0], splits, device=device, folder=folders[0], progress=partial(listen, 0))]
                 else:
                     tell(dataclasses.replace(at[0], notice=stack_notice(unit, device)))
-                    outcomes = fit_stack(recipes, splits, device=device, folder=folder, progress=listen)
+                    outcomes = fit_stack(recipes, splits, device=device, folders=folders, progress=listen)
             except Exception as error:
                 # A full memory, or whatever a user's own network raises; what else our own code raises is a bug to see.
                 ours = not any(resolve(recipe.model).is_users for recipe in recipes)
@@ -240,7 +241,7 @@ def _train(
                 tell(dataclasses.replace(at[0], notice=f"{who} failed: {message}{way_out}"))
             for m, log in events.items():
                 log.finish(recipes[m], outcomes[m])
-        # The folder with the checkpoint comes last, so that a stack cut off in between can still go on from it.
+        # The folder that may have the whole stack's checkpoint comes last: cut off in between, a stack goes on from it.
         whole = [dataclasses.replace(outcome, image=splits.train.spec) for outcome in outcomes]
         finished = {m: store.finish(paths[m], whole[m]) for m in reversed(missing)}
     return [run_before or finished[m] for m, run_before in enumerate(done)]

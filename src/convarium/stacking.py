@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 
-from convarium.building import build_model
 from convarium.data.images import Splits
 from convarium.recipe import Recipe
 from convarium.store import StudyRecord
@@ -49,24 +48,20 @@ def units_of(wanted: Sequence[Planned], record: StudyRecord | None) -> list[list
 
 
 def stack_notice(unit: Sequence[Planned], device: torch.device) -> str:
-    model = unit[0].recipe.model
-    told = f"{len(unit)} runs of {model} train as one stack"
-    if _pays(unit[0], device) is False:
-        told += "; its convolutions are slower so on a CPU than one run after another"
-    return told
+    how = "side by side" if device.type == "cpu" else "as one stack"
+    told = f"{len(unit)} runs of {unit[0].recipe.model} train {how}"
+    return f"{told}, which is no faster on one thread" if stacking_pays(device) is False else told
 
 
 def worth_stacking(wanted: Sequence[Planned], device: torch.device) -> dict[str, str]:
     """A hint for each run that would train faster in a stack, by its key."""
+    if not stacking_pays(device):
+        return {}
     of = {planned.recipe: planned for planned in reversed(wanted)}
-    hint = "--stack trains {} runs of {} as one, which can be faster where all layers are linear and narrow"
+    hint = "--stack trains {} runs of {} side by side, which is faster than one after another"
     return {
         of[recipe].key: hint.format(len(stack), recipe.model)
         for stack in plan_stacks(list(of))
-        if len(stack) >= WORTH_A_HINT and _pays(of[stack[0]], device)
+        if len(stack) >= WORTH_A_HINT
         for recipe in stack
     }
-
-
-def _pays(planned: Planned, device: torch.device) -> bool | None:
-    return stacking_pays(build_model(planned.recipe.model, planned.splits.train.spec), device)

@@ -42,7 +42,7 @@ class StudyRecord:
         planned: number of runs that were planned at the start; what lies beyond was added by an extension.
         command: the command line that made it, for people to repeat.
         metric: what is compared first.
-        stacks: keys of runs that train together as one stacked model, stack by stack.
+        stacks: keys of runs that train at the same time, stack by stack.
     """
 
     name: str

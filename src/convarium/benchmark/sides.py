@@ -88,7 +88,7 @@ def _convarium(recipes: Sequence[Recipe], splits: Splits, device: torch.device, 
     def watch(progress: Progress) -> None:
         if progress.history is None:
             last = progress.step == math.ceil(n / first.batch_size)
-            tick(len(recipes) * (n - (progress.step - 1) * first.batch_size if last else first.batch_size))
+            tick(n - (progress.step - 1) * first.batch_size if last else first.batch_size)
 
     if len(recipes) == 1:
         fit(first, splits, device=device, progress=watch)

@@ -23,7 +23,9 @@ from convarium.store import Store
 
 ExperimentArgument = Annotated[str, arg(metavar="EXPERIMENT")]
 QuickFlag = Annotated[bool, arg(help="a reduced version within minutes: shows how it works, answers nothing")]
-StackFlag = Annotated[bool, arg(help="train each network's seeds together, as one stacked model")]
+StackFlag = Annotated[
+    bool, arg(help="train each network's seeds at the same time: side by side on a CPU, as one model on CUDA")
+]
 
 MARK = "[reduced] "
 WIDTH = 160

@@ -58,7 +58,7 @@ def compare(
         seeds: runs of each network, with seeds 0, 1, 2, …
         baseline: the network that the others are compared with; none: the first.
         name: of the study; a study of this name is extended by more seeds or networks.
-        stack: train each network's seeds together, as one stacked model.
+        stack: train each network's seeds at the same time: side by side on a CPU, as one model on CUDA.
     """
     check_seeds(seeds)
     if not models:

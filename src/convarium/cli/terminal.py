@@ -22,6 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from convarium.recipe import Recipe
 from convarium.running import StudyProgress
 
 OUT = Console(highlight=False, soft_wrap=False)
@@ -83,6 +84,7 @@ def study_progress(mark: str = "") -> Iterator[Any]:
     with Progress(*columns, console=ERR, transient=True, refresh_per_second=5, disable=not ERR.is_terminal) as bars:
         whole, run = bars.add_task("runs", total=None, state=""), bars.add_task("", total=None, state="")
         kept = 0
+        steps_done: dict[Recipe, int] = {}  # of the run, or the stack of runs, that is training
 
         def listen(progress: StudyProgress) -> None:
             nonlocal kept
@@ -100,10 +102,15 @@ def study_progress(mark: str = "") -> Iterator[Any]:
                 if progress.trained_now and not ERR.is_terminal:
                     ERR.print(escape(mark) + _line(progress), soft_wrap=True)
                 bars.reset(run, total=None, description="", state="")
+            if progress.begins:
+                steps_done.clear()
+                steps_done.update(dict.fromkeys(progress.begins, 0))
             if progress.training:
                 t = progress.training
-                steps, done = t.epochs * t.steps_per_epoch, t.epoch * t.steps_per_epoch + t.step
-                bars.update(run, description=name, total=steps, completed=done)
+                steps_done[progress.recipe] = t.epoch * t.steps_per_epoch + t.step
+                runs, steps = len(steps_done), t.epochs * t.steps_per_epoch
+                who = name if runs == 1 else escape(f"{mark}{progress.recipe.model}, {runs} runs")
+                bars.update(run, description=who, total=runs * steps, completed=sum(steps_done.values()))
                 bars.update(whole, total=progress.total, completed=progress.number - 1)
                 if t.history:
                     bars.update(run, state=_scores(t.history[-1]))

@@ -17,6 +17,7 @@ from convarium.records import Outcome
 from convarium.schedules import parse_schedule, rate_factor
 from convarium.streams import stream
 from convarium.training.checkpoint import Progressed, load_checkpoint, save_checkpoint
+from convarium.training.dropout import own_dropout
 from convarium.training.recording import Progress, diverged, outcome_of, record_epoch
 from convarium.training.scoring import pick_device
 from convarium.training.step import (
@@ -53,46 +54,97 @@ def fit(
         RecipeError, ImageSizeError: the recipe does not fit the data.
     """
     began = time.perf_counter()
-    device = pick_device(device)
-    check_batches(recipe, splits)
-    network = build_model(recipe.model, splits.train.spec, seed=stream(recipe.seed, "init")).to(device)
-    lay_out(network, recipe, device)
-    optimizer = make_optimizer(network, recipe)
-    step = make_step(network, optimizer, recipe, device)
-    schedule = parse_schedule(recipe.schedule)
-    batches = training_batches(recipe, splits, network, device)
-    checkpoint = folder / "last.ckpt" if folder else None
-    state = (checkpoint and load_checkpoint(checkpoint, network, optimizer)) or Progressed()
-    saved = time.perf_counter()
+    training = Training(recipe, splits, pick_device(device))
+    training.train(folder, progress)
+    return training.outcome(total_seconds=time.perf_counter() - began)
 
-    with exact_arithmetic(device):
-        for epoch in range(len(state.history), recipe.epochs):
-            epoch_began = time.perf_counter()
-            network.train()
-            torch.manual_seed(stream(recipe.seed, "dropout", epoch))
-            losses, right, sizes = [], [], []
-            for number, (images, labels) in enumerate(batches.epoch(epoch)):
-                total = epoch * len(batches) + number
-                rate = recipe.learning_rate * rate_factor(schedule, total, len(batches), recipe.epochs, recipe.warmup)
-                set_learning_rate(optimizer, rate)
-                loss, correct = step(images, labels)
-                losses.append(loss)
-                right.append(correct)
-                sizes.append(len(labels))
+
+class Training:
+    """One run, set up: `train` takes its steps, `outcome` scores what came of them.
+
+    Args:
+        recipe, splits: as for `fit`.
+        device: on which it trains.
+        beside: runs that train at the same time, this one counted; its seconds are its share of the clock's.
+
+    Raises:
+        RecipeError, ImageSizeError: as `fit`.
+    """
+
+    def __init__(self, recipe: Recipe, splits: Splits, device: torch.device, *, beside: int = 1):
+        check_batches(recipe, splits)
+        self.recipe, self.splits, self.device, self.beside = recipe, splits, device, beside
+        self.network = build_model(recipe.model, splits.train.spec, seed=stream(recipe.seed, "init")).to(device)
+        lay_out(self.network, recipe, device)
+        self.dropout = own_dropout(self.network, device)
+        self.optimizer = make_optimizer(self.network, recipe)
+        self.step = make_step(self.network, self.optimizer, recipe, device, self.dropout)
+        self.batches = training_batches(recipe, splits, self.network, device)
+        self.state = Progressed()
+
+    def train(self, folder: Path | None = None, progress: Callable[[Progress], None] | None = None) -> None:
+        """Trains to the end of the last epoch, or of that in which the run diverges; arguments as for `fit`."""
+        recipe, state, batches, steps_per_epoch = self.recipe, self.state, self.batches, len(self.batches)
+        schedule = parse_schedule(recipe.schedule)
+        checkpoint = folder / "last.ckpt" if folder else None
+        if checkpoint:
+            state = self.state = load_checkpoint(checkpoint, self.network, self.optimizer) or state
+        saved = time.perf_counter()
+
+        with exact_arithmetic(self.device):
+            for epoch in range(len(state.history), recipe.epochs):
+                if diverged(state):
+                    break
+                epoch_began = time.perf_counter()
+                self.network.train()
+                self._seed(stream(recipe.seed, "dropout", epoch))
+                losses, right, sizes = [], [], []
+                for number, (images, labels) in enumerate(batches.epoch(epoch)):
+                    total = epoch * steps_per_epoch + number
+                    factor = rate_factor(schedule, total, steps_per_epoch, recipe.epochs, recipe.warmup)
+                    rate = recipe.learning_rate * factor
+                    set_learning_rate(self.optimizer, rate)
+                    loss, correct = self.step(images, labels)
+                    losses.append(loss)
+                    right.append(correct)
+                    sizes.append(len(labels))
+                    if progress:
+                        progress(Progress(epoch, recipe.epochs, number + 1, steps_per_epoch))
+                told = record_epoch(
+                    state,
+                    recipe,
+                    self.splits,
+                    self.network,
+                    self.device,
+                    torch.stack(losses).cpu(),
+                    torch.stack(right).cpu(),
+                    torch.tensor(sizes),
+                    learning_rate=rate,
+                    seconds=(time.perf_counter() - epoch_began) / self.beside,
+                )
                 if progress:
-                    progress(Progress(epoch, recipe.epochs, number + 1, len(batches)))
-            steps = torch.stack(losses).cpu(), torch.stack(right).cpu(), torch.tensor(sizes)
-            seconds = time.perf_counter() - epoch_began
-            told = record_epoch(state, recipe, splits, network, device, *steps, learning_rate=rate, seconds=seconds)
-            if progress:
-                progress(told)
-            if diverged(state):
-                break
-            if checkpoint and time.perf_counter() - saved > CHECKPOINT_SECONDS and epoch + 1 < recipe.epochs:
-                save_checkpoint(checkpoint, network, optimizer, state)
-                saved = time.perf_counter()
+                    progress(told)
+                if checkpoint and time.perf_counter() - saved > CHECKPOINT_SECONDS and epoch + 1 < recipe.epochs:
+                    save_checkpoint(checkpoint, self.network, self.optimizer, state)
+                    saved = time.perf_counter()
 
-        return outcome_of(recipe, splits, network, state, device, total_seconds=time.perf_counter() - began)
+    def outcome(self, *, total_seconds: float, stack: tuple[str, ...] = ()) -> Outcome:
+        """How the run ended, with its one look at the test split."""
+        with exact_arithmetic(self.device):
+            return outcome_of(
+                self.recipe,
+                self.splits,
+                self.network,
+                self.state,
+                self.device,
+                total_seconds=total_seconds,
+                stack=stack,
+            )
+
+    def _seed(self, seed: int) -> None:
+        torch.manual_seed(seed)
+        for generator in self.dropout:
+            generator.manual_seed(seed)
 
 
 def check_batches(recipe: Recipe, splits: Splits) -> None:

@@ -56,11 +56,17 @@ def is_channels_last(network: nn.Module) -> bool:
     return any(not w.is_contiguous() and w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
-def make_step(network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, device: torch.device) -> Step:
+def make_step(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    device: torch.device,
+    generators: Sequence[torch.Generator] = (),
+) -> Step:
     """A training step that never waits for the device: what it returns is read once an epoch.
 
     It takes images (n, c, h, w) and labels (n,) int64. On CUDA it is captured when it is first called; the optimiser's
-    state is to be loaded before.
+    state is to be loaded before. `generators` are those that the network draws from beside the device's own.
     """
     half = recipe.precision == "bfloat16"
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -77,7 +83,7 @@ def make_step(network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Reci
         optimizer.zero_grad(set_to_none=True)
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
-    return capturing(step, [*network.parameters(), *network.buffers()], [optimizer])
+    return capturing(step, [*network.parameters(), *network.buffers()], [optimizer], generators)
 
 
 def at_least_float32(logits: Tensor) -> Tensor:
