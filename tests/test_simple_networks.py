@@ -75,6 +75,20 @@ def test_weight_and_memory_are_xavier_uniform_and_get_the_same_gradient():
     assert torch.equal(block.weight.grad, block.memory.grad)
 
 
+def test_a_merged_block_is_the_same_function_of_one_matrix_and_splits_again():
+    block, x = MemoryBlock(30, 20).double(), torch.rand(4, 30, dtype=torch.float64)
+    y, weight, memory = block(x), block.weight.clone(), block.memory.clone()
+    block.merge()
+    torch.testing.assert_close(block(x), y)
+    gradients = torch.autograd.grad(block(x).sum(), [block.weight, block.memory], allow_unused=True)
+    assert gradients[0] is not None
+    assert gradients[1] is None
+    block.split()
+    torch.testing.assert_close(block(x), y)
+    torch.testing.assert_close(block.weight, weight)
+    torch.testing.assert_close(block.memory, memory)
+
+
 def test_memory_adds_nothing_to_the_function_and_doubling_doubles():
     network = build_model("memory_mlp(hidden=50)", MNIST)
     single = build_model("memory_mlp(hidden=50, memory=False, doubled=False)", MNIST)

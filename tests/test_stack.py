@@ -211,6 +211,10 @@ RESUMED = {
         }
         for rate in (1e-3, 2e-3)
     ],
+    "adam, memory": [
+        {"model": MLP.model, "optimizer": "adam", "momentum": 0.0, "learning_rate": 1e-3, "seed": seed}
+        for seed in (0, 1)
+    ],
     "a member that has diverged": [{"learning_rate": rate} for rate in (0.02, 1e6)],
 }
 

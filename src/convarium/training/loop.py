@@ -26,6 +26,7 @@ from convarium.training.step import (
     lay_out,
     make_optimizer,
     make_step,
+    merged_memory,
     set_learning_rate,
 )
 
@@ -77,7 +78,8 @@ class Training:
         self.network = build_model(recipe.model, splits.train.spec, seed=stream(recipe.seed, "init")).to(device)
         lay_out(self.network, recipe, device)
         self.dropout = own_dropout(self.network, device)
-        self.optimizer = make_optimizer(self.network, recipe)
+        with merged_memory(self.network, recipe):
+            self.optimizer = make_optimizer(self.network, recipe)
         self.step = make_step(self.network, self.optimizer, recipe, device, self.dropout)
         self.batches = training_batches(recipe, splits, self.network, device)
         self.state = Progressed()
@@ -99,17 +101,18 @@ class Training:
                 self.network.train()
                 self._seed(stream(recipe.seed, "dropout", epoch))
                 losses, right, sizes = [], [], []
-                for number, (images, labels) in enumerate(batches.epoch(epoch)):
-                    total = epoch * steps_per_epoch + number
-                    factor = rate_factor(schedule, total, steps_per_epoch, recipe.epochs, recipe.warmup)
-                    rate = recipe.learning_rate * factor
-                    set_learning_rate(self.optimizer, rate)
-                    loss, correct = self.step(images, labels)
-                    losses.append(loss)
-                    right.append(correct)
-                    sizes.append(len(labels))
-                    if progress:
-                        progress(Progress(epoch, recipe.epochs, number + 1, steps_per_epoch))
+                with merged_memory(self.network, recipe):
+                    for number, (images, labels) in enumerate(batches.epoch(epoch)):
+                        total = epoch * steps_per_epoch + number
+                        factor = rate_factor(schedule, total, steps_per_epoch, recipe.epochs, recipe.warmup)
+                        rate = recipe.learning_rate * factor
+                        set_learning_rate(self.optimizer, rate)
+                        loss, correct = self.step(images, labels)
+                        losses.append(loss)
+                        right.append(correct)
+                        sizes.append(len(labels))
+                        if progress:
+                            progress(Progress(epoch, recipe.epochs, number + 1, steps_per_epoch))
                 told = record_epoch(
                     state,
                     recipe,

@@ -7,13 +7,42 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convarium.models.mlp import MemoryBlock
 from convarium.recipe import Recipe
 from convarium.training.capture import Step, capturing
 
+_RATES = "rates"
+"""A parameter group's own key: its learning rate in units of the recipe's."""
+
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over the network's parameters, in PyTorch's fused form: one kernel for all of them."""
-    return optimizer_over(list(network.parameters()), recipe)
+    """The recipe's optimiser over the network's parameters, in PyTorch's fused form: one kernel for all of them.
+
+    Memory blocks that are merged now are to be so in every step, and their matrices move twice as far.
+    """
+    sums = [block.weight for block in _memory_blocks(network) if block.merged]
+    others = [parameter for parameter in network.parameters() if all(parameter is not whole for whole in sums)]
+    optimizer = optimizer_over(others, recipe)
+    if sums:
+        optimizer.add_param_group({"params": sums, "weight_decay": 0.0, _RATES: 2.0})
+    return optimizer
+
+
+@contextmanager
+def merged_memory(network: nn.Module, recipe: Recipe) -> Iterator[None]:
+    """Every memory block as one matrix, where that trains alike."""
+    blocks = [] if recipe.weight_decay else _memory_blocks(network)
+    for block in blocks:
+        block.merge()
+    try:
+        yield
+    finally:
+        for block in blocks:
+            block.split()
+
+
+def _memory_blocks(network: nn.Module) -> list[MemoryBlock]:
+    return [m for m in network.modules() if isinstance(m, MemoryBlock) and m.memory is not None]
 
 
 def optimizer_over(parameters: Sequence[Tensor], recipe: Recipe, *, stacked: bool = False) -> torch.optim.Optimizer:
@@ -92,12 +121,13 @@ def at_least_float32(logits: Tensor) -> Tensor:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets one rate for all parameter groups; in place where a captured step reads it from there."""
+    """Sets one rate for all parameters, but two for merged ones; in place where a captured step reads it from there."""
     for group in optimizer.param_groups:
+        own = rate * group.get(_RATES, 1.0)
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
+            group["lr"].fill_(own)
         else:
-            group["lr"] = rate
+            group["lr"] = own
 
 
 @contextmanager
