@@ -27,7 +27,7 @@ from convarium.benchmark.cold import train_cold
 from convarium.benchmark.machine import Ceiling, ceiling, fastest
 from convarium.benchmark.racing import WARM_UP_SECONDS, alternate, racing, stopwatch
 from convarium.cli import bench_command
-from convarium.cost import environment
+from convarium.environment import environment
 from convarium.errors import ConvariumError, SpecError
 from convarium.recipe import Recipe
 from convarium.recipe_presets import recipe_preset

@@ -1,9 +1,4 @@
 import math
-import os
-import subprocess
-from datetime import UTC, datetime, timedelta
-from importlib import metadata
-from pathlib import Path
 
 import pytest
 import torch
@@ -133,84 +128,9 @@ def test_parameters_are_trainable_numbers_and_shared_ones_count_once():
     assert cost.count_parameters(network) == 8
 
 
-def test_peak_memory_holds_what_was_allocated():
-    before = cost.peak_memory_bytes("cpu")
-    assert before > 50e6  # an interpreter with PyTorch in it
-    block = torch.ones(64 * 2**20, dtype=torch.uint8)
-    grown = cost.peak_memory_bytes("cpu")
-    assert grown >= before
-    assert grown >= block.nbytes
-    del block
-    assert cost.peak_memory_bytes("cpu") >= grown * 0.99  # a peak, not the present
-
-
-def test_peak_memory_without_proc_is_of_the_same_size(monkeypatch):
-    from_proc = cost.peak_memory_bytes("cpu")
-    monkeypatch.setattr(cost, "_proc_field", lambda file, name: None)
-    assert cost.peak_memory_bytes("cpu") == pytest.approx(from_proc, rel=0.5)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_peak_memory_of_a_cuda_device_starts_anew():
-    block = torch.ones(64 * 2**20, dtype=torch.uint8, device="cuda")
-    assert cost.peak_memory_bytes("cuda") >= block.nbytes
-    del block
-    cost.reset_peak_memory("cuda")
-    assert cost.peak_memory_bytes("cuda") < 64 * 2**20
-    assert cost.environment("cuda").device.startswith("cuda: ")
-
-
 def test_the_cost_of_a_run():
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     run = cost.measure_cost(network, DIGITS, images=500, train_seconds=2.0, total_seconds=3.0, device="cpu")
     assert (run.parameters, run.flops) == (7850, 2 * 7840)
     assert (run.train_seconds, run.total_seconds, run.images_per_second) == (2.0, 3.0, 250.0)
     assert run.peak_memory_bytes > 0
-
-
-def test_the_environment_says_where():
-    here = cost.environment("cpu", stack=("a", "b"))
-    assert here.convarium == metadata.version("convarium")
-    assert here.torch == torch.__version__
-    assert here.device == "cpu"
-    assert here.threads == torch.get_num_threads()
-    assert here.stack == ("a", "b")
-    assert here.processor
-    started = datetime.fromisoformat(here.started)
-    assert timedelta(0) <= datetime.now(UTC) - started < timedelta(minutes=1)
-
-
-def git(folder, *words):
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, env=environment)
-
-
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """A repository in which a file stands for this package's source."""
-    source = tmp_path / "cost.py"
-    source.write_text("one\n")
-    git(tmp_path, "init", "-q")
-    monkeypatch.setattr(cost, "__file__", str(source))
-    cost.commit.cache_clear()
-    yield tmp_path
-    cost.commit.cache_clear()
-
-
-def test_the_commit_is_that_of_the_checkout(checkout):
-    assert cost.commit() is None  # a file inside a repository, but not of it: an installed package
-    git(checkout, "add", "cost.py")
-    git(checkout, "commit", "-qm", "one")
-    cost.commit.cache_clear()
-    clean = cost.commit()
-    assert clean is not None
-    assert len(clean) == 40
-    Path(checkout, "cost.py").write_text("two\n")
-    cost.commit.cache_clear()
-    assert cost.commit() == f"{clean}-dirty"
-
-
-def test_without_git_there_is_no_commit(checkout, monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert cost.commit() is None

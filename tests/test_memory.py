@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from convarium import running
-from convarium.cost import peak_memory_bytes
+from convarium.environment import peak_memory_bytes
 from convarium.recipe import Recipe
 from convarium.store import Store
 from convarium.study import Study, grid

@@ -13,9 +13,9 @@ import torch
 
 from convarium.building import resolve
 from convarium.comparison.rows import place
-from convarium.cost import environment
 from convarium.data import load_data
 from convarium.data.images import Splits
+from convarium.environment import environment
 from convarium.errors import RecipeError, StoreError
 from convarium.recipe import Recipe
 from convarium.running import check_recipe

@@ -12,9 +12,9 @@ import torch
 
 from convarium.building import build_model, check_image, resolve
 from convarium.comparison import Comparison
-from convarium.cost import environment
 from convarium.data import load_data
 from convarium.data.images import Splits
+from convarium.environment import environment
 from convarium.errors import ConvariumError, StoreError
 from convarium.events import event_log
 from convarium.recipe import Recipe

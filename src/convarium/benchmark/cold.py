@@ -12,8 +12,8 @@ import torch
 from convarium.benchmark.machine import synchronize
 from convarium.benchmark.racing import answer_of, start
 from convarium.benchmark.sides import Precision, job_of
-from convarium.cost import environment
 from convarium.data import load_data
+from convarium.environment import environment
 from convarium.errors import ConvariumError
 from convarium.recipe import Recipe
 from convarium.recipe_presets import recipe_preset

@@ -29,7 +29,8 @@ from convarium.benchmark.sides import (
 )
 from convarium.benchmark.trainer import check_lightning
 from convarium.building import resolve
-from convarium.cost import count_flops, environment
+from convarium.cost import count_flops
+from convarium.environment import environment
 from convarium.errors import ConvariumError
 from convarium.records import Environment, ImageSpec
 from convarium.training.scoring import pick_device

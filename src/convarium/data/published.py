@@ -40,15 +40,12 @@ def _cifar_layouts(
 ) -> tuple[Layout, ...]:
     unpacked, pickles, archive = python
     unpacked_binary, records, archive_binary, md5 = binary
+    read_pickles = partial(read_archive, members=tuple(pickles), read=read_cifar_pickles)
     read_binary = partial(read_cifar_binary, label_bytes=label_bytes)
     return (
         Layout(pickles, tuple(f"{folder}/{unpacked}" for folder in folders), read_cifar_pickles),
         Layout(records, tuple(f"{folder}/{unpacked_binary}" for folder in folders), read_binary),
-        Layout(
-            {archive.name: archive.md5},
-            folders,
-            partial(read_archive, members=tuple(pickles), read=read_cifar_pickles),
-        ),
+        Layout({archive.name: archive.md5}, folders, read_pickles),
         Layout({archive_binary: md5}, folders, partial(read_archive, members=tuple(records), read=read_binary)),
     )
 

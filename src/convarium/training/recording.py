@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convarium.cost import environment, measure_cost
+from convarium.cost import measure_cost
 from convarium.data.images import ImageData, Splits
+from convarium.environment import environment
 from convarium.evaluation import scores
 from convarium.recipe import Recipe
 from convarium.records import Epoch, Outcome, Scores
