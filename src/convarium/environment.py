@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from convarium import native
 from convarium.records import Environment
 
 
@@ -33,6 +34,7 @@ def environment(device: torch.device | str, *, stack: tuple[str, ...] = ()) -> E
         stack=stack,
         commit=commit(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
+        kernels=native.kernels() if device.type == "cpu" else native.TORCH,
     )
 
 

@@ -99,7 +99,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a run was made: what may change its last bits and its speed, but not its meaning."""
+    """Where a run was made: what may change its last bits and its speed, but not its meaning.
+
+    Attributes:
+        kernels: what computed the convolutions and norms of its training steps: "torch", or Convarium's own on a CPU,
+            with a digest of their source.
+    """
 
     convarium: str
     python: str
@@ -111,6 +116,7 @@ class Environment:
     stack: tuple[str, ...] = ()
     commit: str | None = None
     started: str = ""
+    kernels: str = "torch"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from convarium.benchmark.sides import Precision, arrays_of, recipe_of
 from convarium.building import build_model
 from convarium.data.images import ImageData, Splits
 from convarium.errors import ConvariumError
+from convarium.training.kernels import own_kernels
 from convarium.training.step import exact_arithmetic, is_channels_last, lay_out, make_optimizer, make_step
 
 LOSSES = 20
@@ -67,7 +68,7 @@ def first_losses(
         lay_out(copied, recipe, device)
         layout = torch.channels_last if is_channels_last(copied) else torch.contiguous_format
         step = make_step(copied, make_optimizer(copied, recipe), recipe, device)
-        with exact_arithmetic(device):
+        with exact_arithmetic(device), own_kernels(copied, recipe, device):
             got = torch.stack([step(images.contiguous(memory_format=layout), y)[0].cpu() for images, y in batches])
         apart = _finite(float((got / expected - 1).abs().max()))
         agree = apart is not None and apart <= NEAR

@@ -18,6 +18,7 @@ from convarium.schedules import parse_schedule, rate_factor
 from convarium.streams import stream
 from convarium.training.checkpoint import Progressed, load_checkpoint, save_checkpoint
 from convarium.training.dropout import own_dropout
+from convarium.training.kernels import own_kernels
 from convarium.training.recording import Progress, diverged, outcome_of, record_epoch
 from convarium.training.scoring import pick_device
 from convarium.training.step import (
@@ -101,7 +102,7 @@ class Training:
                 self.network.train()
                 self._seed(stream(recipe.seed, "dropout", epoch))
                 losses, right, sizes = [], [], []
-                with merged_memory(self.network, recipe):
+                with merged_memory(self.network, recipe), own_kernels(self.network, recipe, self.device):
                     for number, (images, labels) in enumerate(batches.epoch(epoch)):
                         total = epoch * steps_per_epoch + number
                         factor = rate_factor(schedule, total, steps_per_epoch, recipe.epochs, recipe.warmup)

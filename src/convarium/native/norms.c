@@ -1,0 +1,177 @@
+/* Batch norm of (rows, c) numbers in training, with the ReLU that may follow it: what is read once is not written and
+   read again. Numbers are float32 or bfloat16, sums are float32 within a chunk and double over all. */
+
+#include "vectors.h"
+#include <math.h>
+
+#define CHUNKS 32  /* always as many, so that the sums do not depend on the threads */
+#define TOGETHER 4 /* rows; one alone may be too short for a vector */
+#define BLOCK 4    /* vectors whose sums stay in registers */
+
+INLINE vec load_at(const int half, const void *p, size_t i) {
+    if (!half) return load((const float *)p + i);
+    return (vec)(__builtin_convertvector(*(const halves *)((const uint16_t *)p + i), words) << 16);
+}
+
+INLINE void store_at(const int half, void *p, size_t i, vec x) {
+    if (!half) {
+        store((float *)p + i, x);
+        return;
+    }
+    words bits = (words)x; /* to the nearest, ties to even */
+    bits += 0x7fff + ((bits >> 16) & 1);
+    *(halves *)((uint16_t *)p + i) = __builtin_convertvector(bits >> 16, halves);
+}
+
+INLINE vec where_positive(vec of, vec x) { return (vec)((words)x & ~(words)(of <= 0)); } /* what is no number stays so */
+
+/* Each of c numbers TOGETHER times over */
+INLINE void tile(const float *x, int c, float *out) {
+    for (int t = 0; t < TOGETHER; t++)
+        for (int i = 0; i < c; i++) out[t * c + i] = x[i];
+}
+
+typedef struct { /* one per column of TOGETHER rows */
+    const float *origin, *scale, *shift;
+} columns;
+
+/* Adds up a chunk's columns: of a = x − origin and a², or, with dy, of the ReLU's gradient g and g·a. */
+INLINE void add_up(const int half, const int relu, const int vectors, const void *x, const void *dy, size_t from,
+                   size_t to, size_t width, size_t j, columns at, float *first, float *second) {
+    vec sum[BLOCK], product[BLOCK];
+    for (int b = 0; b < vectors; b++) sum[b] = product[b] = (vec){0};
+    for (size_t row = from; row < to; row++)
+        for (int b = 0; b < vectors; b++) {
+            size_t i = j + b * LANES;
+            vec v = load_at(half, x, row * width + i), a = v - load(at.origin + i), g = a;
+            if (dy) g = load_at(half, dy, row * width + i);
+            if (relu) g = where_positive(v * load(at.scale + i) + load(at.shift + i), g);
+            sum[b] += g;
+            product[b] += g * a;
+        }
+    for (int b = 0; b < vectors; b++) {
+        store(first + j + b * LANES, sum[b]);
+        store(second + j + b * LANES, product[b]);
+    }
+}
+
+/* Sums by channel over all rows: (c,) each. */
+INLINE void sums(const int half, const int relu, const void *x, const void *dy, size_t rows, int c, columns at,
+                 float *scratch, double *first, double *second, int threads) {
+    size_t width = (size_t)TOGETHER * c, groups = rows / TOGETHER;
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int chunk = 0; chunk < CHUNKS; chunk++) {
+        size_t from = groups * chunk / CHUNKS, to = groups * (chunk + 1) / CHUNKS, j = 0;
+        float *a = scratch + 2 * width * chunk, *b = a + width;
+        for (; j + BLOCK * LANES <= width; j += BLOCK * LANES)
+            add_up(half, relu, BLOCK, x, dy, from, to, width, j, at, a, b);
+        for (; j < width; j += LANES) add_up(half, relu, 1, x, dy, from, to, width, j, at, a, b);
+    }
+    for (int i = 0; i < c; i++) first[i] = second[i] = 0;
+    for (int part = 0; part < CHUNKS * TOGETHER; part++) {
+        const float *a = scratch + (size_t)(part / TOGETHER * 2 * TOGETHER + part % TOGETHER) * c, *b = a + width;
+        for (int i = 0; i < c; i++) {
+            first[i] += a[i];
+            second[i] += b[i];
+        }
+    }
+}
+
+INLINE void forward(const int half, const int relu, const void *x, void *y, size_t rows, int c, const float *weight,
+                    const float *bias, float eps, float momentum, float *running_mean, float *running_variance,
+                    float *mean, float *inverse, float *scratch, int threads) {
+    size_t width = (size_t)TOGETHER * c, groups = rows / TOGETHER;
+    float origin[c], scale[c], shift[c], tiles[3 * width];
+    double first[c], second[c];
+    for (int i = 0; i < c; i++) { /* the first row: variances are taken about a number of their own size */
+        uint32_t bits = half ? (uint32_t)((const uint16_t *)x)[i] << 16 : 0;
+        __builtin_memcpy(origin + i, half ? (const void *)&bits : (const void *)((const float *)x + i), 4);
+    }
+    tile(origin, c, tiles);
+    sums(half, 0, x, NULL, rows, c, (columns){tiles, NULL, NULL}, scratch, first, second, threads);
+    for (int i = 0; i < c; i++) {
+        double away = first[i] / rows, variance = second[i] / rows - away * away;
+        if (variance < 0) variance = 0;
+        mean[i] = origin[i] + away;
+        inverse[i] = 1 / sqrt(variance + eps);
+        running_mean[i] += momentum * (mean[i] - running_mean[i]);
+        running_variance[i] += momentum * (variance * rows / (rows - 1) - running_variance[i]);
+        scale[i] = weight[i] * inverse[i];
+        shift[i] = bias[i] - mean[i] * scale[i];
+    }
+    tile(scale, c, tiles + width);
+    tile(shift, c, tiles + 2 * width);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (size_t row = 0; row < groups; row++)
+        for (size_t j = 0; j < width; j += LANES) {
+            vec v = load_at(half, x, row * width + j) * load(tiles + width + j) + load(tiles + 2 * width + j);
+            store_at(half, y, row * width + j, relu ? where_positive(v, v) : v);
+        }
+}
+
+INLINE void backward(const int half, const int relu, const void *x, const void *dy, void *dx, size_t rows, int c,
+                     const float *weight, const float *bias, const float *mean, const float *inverse, float *d_weight,
+                     float *d_bias, float *scratch, int threads) {
+    size_t width = (size_t)TOGETHER * c, groups = rows / TOGETHER;
+    float scale[c], shift[c], of_x[c], constant[c], tiles[5 * width];
+    double first[c], second[c];
+    for (int i = 0; i < c; i++) {
+        scale[i] = weight[i] * inverse[i];
+        shift[i] = bias[i] - mean[i] * scale[i];
+    }
+    tile(mean, c, tiles);
+    tile(scale, c, tiles + width);
+    tile(shift, c, tiles + 2 * width);
+    columns at = {tiles, tiles + width, tiles + 2 * width};
+    sums(half, relu, x, dy, rows, c, at, scratch, first, second, threads);
+    for (int i = 0; i < c; i++) { /* dx = scale · (g − Σg/n − (x − mean) · inverse² · Σg(x − mean)/n) */
+        d_bias[i] = first[i];
+        d_weight[i] = second[i] * inverse[i];
+        of_x[i] = -scale[i] * inverse[i] * inverse[i] * second[i] / rows;
+        constant[i] = -scale[i] * first[i] / rows - of_x[i] * mean[i];
+    }
+    tile(of_x, c, tiles + 3 * width);
+    tile(constant, c, tiles + 4 * width);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (size_t row = 0; row < groups; row++)
+        for (size_t j = 0; j < width; j += LANES) {
+            vec v = load_at(half, x, row * width + j), g = load_at(half, dy, row * width + j);
+            if (relu) g = where_positive(v * load(at.scale + j) + load(at.shift + j), g);
+            store_at(half, dx, row * width + j,
+                     g * load(at.scale + j) + v * load(tiles + 3 * width + j) + load(tiles + 4 * width + j));
+        }
+}
+
+/* x (rows, c) → y (rows, c), the batch's mean and inverse standard deviation (c,), and the running ones moved. rows is a
+   multiple of 4 and c of a quarter of the lanes. `scratch`: 32 × 8 × c. */
+void norm_forward(int half, int relu, const void *x, void *y, size_t rows, int c, const float *weight, const float *bias,
+                  float eps, float momentum, float *running_mean, float *running_variance, float *mean, float *inverse,
+                  float *scratch, int threads) {
+#define FORWARD(half, relu)                                                                                             \
+    forward(half, relu, x, y, rows, c, weight, bias, eps, momentum, running_mean, running_variance, mean, inverse,      \
+            scratch, threads)
+    if (half && relu)
+        FORWARD(1, 1);
+    else if (half)
+        FORWARD(1, 0);
+    else if (relu)
+        FORWARD(0, 1);
+    else
+        FORWARD(0, 0);
+}
+
+/* The gradients by x, weight and bias; arguments as of `norm_forward`. */
+void norm_backward(int half, int relu, const void *x, const void *dy, void *dx, size_t rows, int c, const float *weight,
+                   const float *bias, const float *mean, const float *inverse, float *d_weight, float *d_bias,
+                   float *scratch, int threads) {
+#define BACKWARD(half, relu)                                                                                            \
+    backward(half, relu, x, dy, dx, rows, c, weight, bias, mean, inverse, d_weight, d_bias, scratch, threads)
+    if (half && relu)
+        BACKWARD(1, 1);
+    else if (half)
+        BACKWARD(1, 0);
+    else if (relu)
+        BACKWARD(0, 1);
+    else
+        BACKWARD(0, 0);
+}

@@ -1,0 +1,275 @@
+"""The kernels of `convarium.native` compute what PyTorch's do, and a network that trains with them is the same."""
+
+import dataclasses
+import logging
+import os
+import subprocess
+from contextlib import nullcontext
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from convarium import native
+from convarium.building import build_model
+from convarium.environment import environment
+from convarium.models import layers
+from convarium.native import compiling
+from convarium.recipe import Recipe
+from convarium.training import fit
+from convarium.training.kernels import own_kernels
+from convarium.training.loop import training_batches
+from convarium.training.step import lay_out
+from small_networks import NETWORKS, few
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(optimizer="sgd", learning_rate=0.01)
+
+
+@pytest.fixture(autouse=True)
+def compiled():
+    if native.library() is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no GNU C compiler")
+
+
+@pytest.fixture
+def anew():
+    """What is loaded is forgotten before and after."""
+    compiling._loaded.cache_clear()
+    yield
+    compiling._loaded.cache_clear()
+
+
+def images(*shape, dtype=torch.float32, mean=0.0):
+    x = (torch.randn(*shape) + mean).to(dtype)
+    return x.contiguous(memory_format=torch.channels_last).requires_grad_()
+
+
+def distance(a, b):
+    a, b = a.detach().double(), b.detach()
+    return float((a - b).norm() / b.norm().clamp_min(1e-30))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(1, 5),
+    c=st.sampled_from([16, 32, 48]),
+    k=st.sampled_from([16, 80]),
+    height=st.integers(5, 15),
+    width=st.integers(5, 15),
+    side=st.sampled_from([3, 5]),
+    padding=st.integers(0, 2),
+    bias=st.booleans(),
+)
+def test_a_convolution_is_the_sum_of_its_products(n, c, k, height, width, side, padding, bias):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(c, k, side, padding=padding, bias=bias)
+    x, parameters = images(n, c, height, width), list(layer.parameters())
+    y = native.convolve(x, layer.weight, layer.bias, padding)
+    g = torch.randn_like(y)
+    ours = [y, *torch.autograd.grad(y, [x, *parameters], g)]
+    wide = x.detach().double().requires_grad_()
+    z = layer.double()(wide)
+    theirs = [z, *torch.autograd.grad(z, [wide, *layer.parameters()], g.double())]
+    assert [a.shape for a in ours] == [b.shape for b in theirs]
+    assert max(distance(a, b) for a, b in zip(ours, theirs, strict=True)) < 1e-5
+
+
+def test_a_large_layer_is_summed_by_points_and_likewise_right():
+    layer, x = nn.Conv2d(80, 96, 3, padding=1, bias=False), images(2, 80, 9, 9)
+    y = native.convolve(x, layer.weight, None, 1)
+    g = torch.randn_like(y)
+    [ours] = torch.autograd.grad(y, [layer.weight], g)
+    layer.double()
+    [theirs] = torch.autograd.grad(layer(x.detach().double()), [layer.weight], g.double())
+    assert distance(ours, theirs) < 1e-5
+
+
+def test_a_gradient_lies_as_its_weights_do():
+    layer = nn.Conv2d(16, 16, 3).to(memory_format=torch.channels_last)
+    y = native.convolve(images(2, 16, 8, 8), layer.weight, layer.bias, 0)
+    [gradient] = torch.autograd.grad(y.sum(), [layer.weight])
+    assert gradient.stride() == layer.weight.stride()
+
+
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-6), (torch.bfloat16, 4e-3)])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("shape", [(6, 16, 10, 10), (4, 12, 7, 5), (64, 128, 4, 4), (2, 4, 2, 2)])
+def test_a_norm_with_its_relu_is_pytorchs_in_float64(dtype, near, relu, shape):
+    torch.manual_seed(0)
+    layer, plain = (nn.BatchNorm2d(shape[1]) for _ in range(2))
+    nn.init.normal_(layer.weight)
+    nn.init.normal_(layer.bias)
+    plain.load_state_dict(layer.state_dict())
+    x = images(*shape, dtype=dtype, mean=5.0)
+    y = native.norm(x, layer, relu=relu)
+    g = torch.randn_like(y)
+    wide = x.detach().double().requires_grad_()
+    z = plain.double()(wide)
+    z = z.relu() if relu else z
+    ours = [y, *torch.autograd.grad(y, [x, *layer.parameters()], g)]
+    theirs = [z, *torch.autograd.grad(z, [wide, *plain.parameters()], g.double())]
+    assert max(distance(a, b) for a, b in zip(ours, theirs, strict=True)) < near
+    for ours, theirs in zip(layer.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(ours.double(), theirs.double(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_variance_far_from_zero_is_not_lost():
+    # About 1,000, with a deviation of 0.1, the mean square less the squared mean has no digit left in float32.
+    torch.manual_seed(0)
+    layer, x = nn.BatchNorm2d(8), images(8, 8, 16, 16).detach() * 0.1 + 1000
+    y = native.norm(x, layer, relu=False)
+    assert distance(y, nn.BatchNorm2d(8).double()(x.double())) < 1e-3
+
+
+def test_what_is_not_a_number_stays_so_behind_a_relu():
+    x = images(2, 8, 4, 4).detach()
+    x[0, 3, 1, 1] = float("nan")
+    assert native.norm(x, nn.BatchNorm2d(8), relu=True)[:, 3].isnan().all()
+
+
+def test_a_norm_has_the_same_bits_with_any_number_of_threads():
+    torch.manual_seed(0)
+    x, layer = images(8, 16, 9, 9), nn.BatchNorm2d(16)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            y = native.norm(x, layer, relu=True)
+            found.append([y.detach(), *torch.autograd.grad(y.square().sum(), [x, *layer.parameters()])])
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kernels(name):
+    splits = few(32, resize=32)
+    recipe = Recipe(model=NETWORKS[name])
+
+    def gradients(dtype, kernels):
+        network = build_model(recipe.model, splits.train.spec, seed=0).to(dtype).train()
+        for module in network.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        lay_out(network, recipe, CPU)
+        x, labels = next(training_batches(dataclasses.replace(recipe, batch_size=16), splits, network, CPU).epoch(0))
+        with own_kernels(network, recipe, CPU) if kernels else nullcontext():
+            loss = F.cross_entropy(network(x.to(dtype)), labels)
+        found = torch.autograd.grad(loss, list(network.parameters()), allow_unused=True)
+        return [loss, *(g for g in found if g is not None)]
+
+    exact = gradients(torch.float64, kernels=False)
+    ours, theirs = (gradients(torch.float32, kernels=kernels) for kernels in (True, False))
+    size = torch.stack([g.norm() for g in exact]).norm()
+    error, allowed = (
+        torch.stack([(a.double() - b).norm() for a, b in zip(g, exact, strict=True)]).norm() / size
+        for g in (ours, theirs)
+    )
+    assert error < 20 * allowed + 1e-5
+
+
+def exchanged(network, recipe=RECIPE):
+    with own_kernels(network, recipe, CPU):
+        return [name for name, module in network.named_modules() if "forward" in vars(module)]
+
+
+def test_only_what_the_kernels_can_do_is_exchanged_and_all_is_put_back():
+    network = nn.Sequential(
+        nn.Conv2d(1, 16, 3),  # one channel
+        nn.Conv2d(16, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, stride=2),  # a stride
+        nn.BatchNorm2d(16),
+        nn.Tanh(),
+        nn.Conv2d(16, 16, 3, groups=16),  # groups
+        nn.Conv2d(16, 16, 3, padding=1, padding_mode="circular"),
+        nn.BatchNorm2d(16, momentum=None),  # a running mean of its own kind
+        nn.ReLU(),
+    )
+    assert exchanged(network) == ["1", "2", "3", "5"]
+    assert exchanged(network, Recipe(precision="bfloat16")) == ["2", "3", "5"]
+    assert not any("forward" in vars(module) for module in network.modules())
+
+
+def test_a_relu_that_is_used_twice_is_left_alone():
+    relu = nn.ReLU()
+    network = nn.Sequential(nn.BatchNorm2d(16), relu, nn.Sequential(nn.BatchNorm2d(16), relu))
+    assert exchanged(network) == ["0", "2.0"]
+    x = images(2, 16, 4, 4)
+    with own_kernels(network, RECIPE, CPU):
+        assert network(x).min() == 0
+
+
+def test_a_norm_and_its_relu_are_found_through_nested_sequences():
+    network = nn.Sequential(layers.conv_norm(16, 16), layers.RELU(), nn.Sequential(nn.BatchNorm2d(16)), nn.ReLU())
+    assert exchanged(network) == ["0.0", "0.1", "1", "2.0", "3"]
+
+
+@pytest.mark.parametrize(
+    ("change", "x"),
+    [
+        (lambda network: network.eval(), images(4, 16, 8, 8)),
+        (lambda network: network.double(), images(4, 16, 8, 8).detach().double()),
+        (lambda network: network, torch.randn(4, 16, 8, 8)),  # laid out as (n, c, h, w)
+        (lambda network: network, images(3, 16, 5, 5)),  # 75 pixels a channel are not whole fours
+    ],
+)
+def test_everything_else_has_pytorchs_bits(change, x):
+    torch.manual_seed(0)
+    network = change(nn.Sequential(nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 1), nn.BatchNorm2d(16)))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    expected = network(x)
+    network.load_state_dict(before)
+    with own_kernels(network, RECIPE, CPU):
+        assert torch.equal(network(x), expected)
+
+
+def test_an_environment_names_its_kernels(monkeypatch):
+    assert environment("cpu").kernels == native.kernels() != "torch"
+    monkeypatch.setenv("CONVARIUM_KERNELS", "torch")
+    assert environment("cpu").kernels == "torch"
+
+
+def test_the_user_can_have_pytorchs_kernels(monkeypatch):
+    splits, recipe = few(64), Recipe(model="mnist_resnet", epochs=1, batch_size=16)
+    ours = fit(recipe, splits)
+    monkeypatch.setenv("CONVARIUM_KERNELS", "torch")
+    theirs = fit(recipe, splits)
+    assert (ours.environment.kernels, theirs.environment.kernels) != ("torch", "torch")
+    assert (ours.step_loss != theirs.step_loss).any()
+    torch.testing.assert_close(torch.tensor(ours.step_loss), torch.tensor(theirs.step_loss), rtol=1e-3, atol=1e-3)
+
+
+def test_they_are_compiled_once(tmp_path, monkeypatch):
+    compiler = compiling.shutil.which("gcc")
+    made = compiling._compiled(compiler, tmp_path)
+    monkeypatch.setattr(compiling.subprocess, "run", lambda *a, **b: pytest.fail("compiled again"))
+    assert compiling._compiled(compiler, tmp_path) == made
+    assert list(tmp_path.iterdir()) == [made]
+
+
+@pytest.mark.usefixtures("anew")
+def test_without_a_compiler_pytorch_computes(monkeypatch, caplog):
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+    with caplog.at_level(logging.INFO):
+        assert native.kernels() == "torch"
+    assert "no GNU C compiler" in caplog.text
+    assert exchanged(nn.Sequential(nn.Conv2d(16, 16, 3))) == []
+
+
+@pytest.mark.usefixtures("anew")
+def test_a_compiler_that_fails_is_told_once_and_pytorch_computes(monkeypatch, caplog, tmp_path):
+    def fails(*args, **kwargs):
+        raise subprocess.CalledProcessError(1, "gcc", stderr="unknown flag")
+
+    monkeypatch.setattr(compiling, "user_cache_path", lambda name: tmp_path)
+    monkeypatch.setattr(compiling.subprocess, "run", fails)
+    assert native.kernels() == native.kernels() == "torch"
+    assert [record.getMessage() for record in caplog.records] == [
+        "the kernels do not compile here, so training steps use PyTorch's: unknown flag"
+    ]
