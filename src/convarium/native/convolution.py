@@ -36,7 +36,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Te
 
     Its rounding errors are about ten times those of a sum of products, which is some 1e-6 of the result.
     """
-    y: Tensor = _Convolution.apply(x, weight, bias, padding)
+    y: Tensor = _Convolution.apply(x, weight, bias, padding)  # type: ignore[no-untyped-call]
     return y
 
 

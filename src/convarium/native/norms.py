@@ -27,7 +27,7 @@ def norm(x: Tensor, layer: nn.BatchNorm2d, *, relu: bool) -> Tensor:
     assert layer.num_batches_tracked is not None
     assert layer.momentum is not None
     layer.num_batches_tracked += 1
-    y: Tensor = _Norm.apply(
+    y: Tensor = _Norm.apply(  # type: ignore[no-untyped-call]
         x, layer.weight, layer.bias, layer.running_mean, layer.running_var, layer.eps, layer.momentum, relu
     )
     return y

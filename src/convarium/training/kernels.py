@@ -1,7 +1,7 @@
 """A network whose training steps on a CPU run in Convarium's own kernels, while its layers stay PyTorch's."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -21,17 +21,19 @@ def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Ite
     the processor's own instructions; a float64 network, or images laid out otherwise, to PyTorch.
     """
     exchanged: list[nn.Module] = []
+
+    def exchange(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:
+        module.forward = forward
+        exchanged.append(module)
+
     if device.type == "cpu":
         for layer, follower in _followed(network):
             if type(layer) is nn.BatchNorm2d and native.norms(layer):
-                layer.forward = partial(_norm, layer, follower)
-                exchanged.append(layer)
+                exchange(layer, partial(_norm, layer, follower))
                 if follower is not None:
-                    follower.forward = _unchanged
-                    exchanged.append(follower)
+                    exchange(follower, _unchanged)
             elif type(layer) is nn.Conv2d and recipe.precision == "float32" and native.convolves(layer):
-                layer.forward = partial(_convolution, layer)
-                exchanged.append(layer)
+                exchange(layer, partial(_convolution, layer))
     try:
         yield
     finally:
@@ -82,5 +84,5 @@ def _convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 def _ready(layer: nn.Module, x: Tensor) -> bool:
     """Whether the layer is being trained in float32, on images that lie as (n, h, w, c)."""
-    trained = layer.training and layer.weight.dtype == torch.float32  # type: ignore[union-attr]
+    trained = layer.training and layer.weight.dtype == torch.float32
     return bool(trained and x.numel() and x.is_contiguous(memory_format=torch.channels_last))
