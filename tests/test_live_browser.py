@@ -13,7 +13,7 @@ from test_live import epoch
 from test_report_browser import browser as browser  # the fixture
 from test_report_browser import lines, opened, pytestmark  # noqa: F401
 
-TRAINING = Standing(2, 4, (Underway(Recipe(model="residual_cnn", epochs=12), (epoch(1), epoch(2))),), reload=0.2)
+TRAINING = Standing(2, 4, (Underway(Recipe(model="residual_cnn", epochs=12), (epoch(1), epoch(2))),), reload=3)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_a_page_that_nobody_sees_is_not_loaded_again(browser, report):
     with followed(browser, report) as page:
         page.evaluate("Object.defineProperty(document, 'visibilityState', {get: () => window.seen ?? 'hidden'})")
         mark(page)
-        assert is_marked(page, seconds=2)
+        assert is_marked(page, seconds=4.5)
         page.evaluate("window.seen = 'visible'")
         page.wait_for_function("window.marked === undefined", timeout=20_000)
 
