@@ -87,7 +87,7 @@ def splits():
 
 @pytest.fixture
 def on_tape(monkeypatch):
-    """From when it is called, steps are recorded and replayed; PyTorch computes them, since a tape hears nothing of C."""
+    """From when it is called, steps are recorded and replayed: PyTorch's, since a tape hears nothing of C."""
     monkeypatch.setenv("CONVARIUM_KERNELS", "torch")
     Tape.made.clear()
     return lambda: monkeypatch.setattr(capture, "graph_for", lambda device, generators: Tape())
