@@ -186,6 +186,7 @@ def raced(monkeypatch):
         yield {name: lambda _, name=name: 100 if name == "reference" else next(grown[name]) for name in sides}
 
     monkeypatch.setattr(timing, "racing", race)
+    monkeypatch.setattr(timing, "emulates_bfloat16", lambda device: False)
 
 
 def test_a_row_holds_what_was_measured(raced):
@@ -207,6 +208,16 @@ def test_a_row_holds_what_was_measured(raced):
     assert form["environment"]["torch"] == torch.__version__
     assert form["environment"]["threads"] == torch.get_num_threads()
     assert form["ceiling"]["bandwidth"] == 1e10
+
+
+def test_emulated_bfloat16_is_timed_only_where_it_is_asked_for(raced, monkeypatch, capsys):
+    monkeypatch.setattr(timing, "emulates_bfloat16", lambda device: True)
+    assert [row.precision for row in bench(["lenet@d2l"], device="cpu")] == ["float32"]
+    assert [row.precision for row in bench(["lenet@d2l"], precision="bfloat16", device="cpu")] == ["bfloat16"]
+    bench_command.bench(("lenet@d2l",), device="cpu")
+    told = capsys.readouterr()
+    assert "no bfloat16 rows" in told.err
+    assert "| bfloat16 |" not in told.out
 
 
 def test_rows_become_a_table_under_their_machine(raced):

@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
@@ -20,6 +21,19 @@ def test_the_environment_says_where():
     assert here.processor
     started = datetime.fromisoformat(here.started)
     assert timedelta(0) <= datetime.now(UTC) - started < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_bfloat16_is_emulated_where_there_are_no_instructions_for_it(has, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has)
+    assert environment.emulates_bfloat16(torch.device("cpu")) is not has
+    assert not environment.emulates_bfloat16(torch.device("cuda"))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or not Path("/proc/cpuinfo").exists(), reason="reads x86's flags")
+def test_the_processors_instructions_decide_on_bfloat16():
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    assert environment.emulates_bfloat16(torch.device("cpu")) is not ({"avx512bw", "avx512vl", "avx512dq"} <= flags)
 
 
 def git(folder, *words):

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from convarium import running
 from convarium.errors import DataError, RecipeError, StoreError
 from convarium.recipe import Recipe
 from convarium.records import ImageSpec
@@ -125,6 +126,16 @@ def test_history_is_on_disk_while_a_run_is_training_and_what_is_finished_is_kept
     comparison = compare_study(store.study("pools"), store)
     assert "1 of the 4 planned runs are finished." in comparison.notes
     assert len(trained(study(), store)[1]) == 3
+
+
+def test_a_processor_without_bfloat16_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "emulates_bfloat16", lambda device: True)
+    notices = []
+    for precision in ("float32", "bfloat16"):
+        recipe = dataclasses.replace(BASE, precision=precision)
+        train_one(recipe, Store(tmp_path), progress=lambda p: notices.append(p.notice) if p.notice else None)
+    (told,) = notices
+    assert told.startswith("this processor has no instructions for bfloat16")
 
 
 def test_a_run_that_fails_is_told_kept_as_failed_and_tried_again(tmp_path, monkeypatch):

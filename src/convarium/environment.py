@@ -44,6 +44,15 @@ def processor() -> str:
     return _proc_field("cpuinfo", "model name") or platform.processor() or platform.machine()
 
 
+def emulates_bfloat16(device: torch.device) -> bool:
+    """Whether this processor has no instructions with which PyTorch computes bfloat16 products (AVX-512 or AMX, on ARM
+    BF16): it then takes them number by number, a hundred times more slowly than in float32 and worse.
+    """
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 @cache
 def commit() -> str | None:
     """The git commit of the checkout that this code runs from, with "-dirty" where files differ from it.

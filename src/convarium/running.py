@@ -14,7 +14,7 @@ from convarium.building import build_model, check_image, resolve
 from convarium.comparison import Comparison
 from convarium.data import load_data
 from convarium.data.images import Splits
-from convarium.environment import environment
+from convarium.environment import emulates_bfloat16, environment
 from convarium.errors import ConvariumError, StoreError
 from convarium.events import event_log
 from convarium.recipe import Recipe
@@ -198,6 +198,9 @@ def _train(
     missing = [m for m, run_before in enumerate(done) if run_before is None]
     histories: dict[int, tuple[Epoch, ...]] = dict.fromkeys(missing, ())
     splits = unit[0].splits
+    if unit[0].recipe.precision == "bfloat16" and emulates_bfloat16(device):
+        slow = "this processor has no instructions for bfloat16; in float32 its matrix products are many times as fast"
+        tell(dataclasses.replace(at[0], notice=slow))
     with ExitStack() as locks:
         for m in missing:
             locks.enter_context(store.lock(paths[m]))

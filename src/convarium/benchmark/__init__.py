@@ -6,11 +6,10 @@ from convarium.benchmark.losses import FirstLosses
 from convarium.benchmark.machine import Ceiling, ceiling
 from convarium.benchmark.reference import JOBS, Job
 from convarium.benchmark.tables import as_json, as_markdown, cold_as_markdown
-from convarium.benchmark.timing import PRECISIONS, BenchRow, bench
+from convarium.benchmark.timing import BenchRow, bench
 
 __all__ = [
     "JOBS",
-    "PRECISIONS",
     "Accuracies",
     "BenchRow",
     "Ceiling",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from convarium.environment import emulates_bfloat16
+
 SIZES = {"cpu": (2048, 2**26), "cuda": (8192, 2**28)}
 """Side of the matrices and numbers in the copy: large enough that the caches do not hold them."""
 
@@ -32,9 +34,10 @@ class Ceiling:
 def ceiling(device: torch.device | str = "cpu", *, seconds: float = 1.0) -> Ceiling:
     """Measures the ceiling in about three times `seconds`, at least five tries each."""
     device = torch.device(device)
-    n, elements = SIZES[device.type]
+    side, elements = SIZES[device.type]
 
     def product(dtype: torch.dtype) -> float:
+        n = side // 8 if dtype == torch.bfloat16 and emulates_bfloat16(device) else side
         a, b = torch.randn(n, n, device=device, dtype=dtype), torch.randn(n, n, device=device, dtype=dtype)
         out = torch.empty(n, n, device=device, dtype=dtype)
         return 2 * n**3 / fastest(lambda: torch.mm(a, b, out=out), device, seconds)

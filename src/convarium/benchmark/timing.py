@@ -30,12 +30,11 @@ from convarium.benchmark.sides import (
 from convarium.benchmark.trainer import check_lightning
 from convarium.building import resolve
 from convarium.cost import count_flops
-from convarium.environment import environment
+from convarium.environment import emulates_bfloat16, environment
 from convarium.errors import ConvariumError
 from convarium.records import Environment, ImageSpec
 from convarium.training.scoring import pick_device
 
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 STACKED_JOBS = ("memory_mlp", "lenet@d2l", "resnet@uva")
 MEMBERS = 8
 """Seeds in a stack."""
@@ -92,7 +91,8 @@ def bench(
         pairs: how often every side has its turn; each pair begins with another side, so that a drift of the machine's
             speed falls on all.
         seconds: about how long a turn is.
-        precision: of Convarium, one row for each; the reference is float32 always.
+        precision: of Convarium, one row for each; the reference is float32 always. "both" is float32 alone where
+            bfloat16 is emulated, see `emulates_bfloat16`.
         stack: also rows of MEMBERS seeds trained as one stack, for those of the jobs that are STACKED_JOBS.
         lightning: also the second yardstick.
         data_dir: see `load_data`.
@@ -111,7 +111,8 @@ def bench(
     if lightning:
         check_lightning()
     chosen = pick_device(device)
-    precisions = PRECISIONS if precision == "both" else (precision,)
+    both: tuple[Precision, ...] = ("float32",) if emulates_bfloat16(chosen) else ("float32", "bfloat16")
+    precisions = both if precision == "both" else (precision,)
     best, rows = ceiling(chosen), []
     for name, job in named.items():
         stacks = (1, MEMBERS) if stack and name in STACKED_JOBS else (1,)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from convarium.benchmark import JOBS, PRECISIONS, BenchRow, as_markdown, cold_as_markdown, cold_start, equal_accuracy
+from convarium.benchmark import JOBS, BenchRow, as_markdown, cold_as_markdown, cold_start, equal_accuracy
 from convarium.benchmark import bench as run_bench
 from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag
 from convarium.cli.terminal import note, say, say_json
@@ -36,7 +36,8 @@ def bench(
         jobs: networks with the source that trains them, such as lenet@d2l; none: all of them, which takes long.
         pairs: how often every side has its turn.
         seconds: about how long a turn is.
-        precision: of Convarium's side, a row for each; the reference is always float32.
+        precision: of Convarium's side, a row for each; the reference is always float32. "both" is float32 alone on a
+            processor without instructions for bfloat16.
         stack: also 8 seeds trained as one stack, for memory_mlp, lenet@d2l and resnet@uva.
         lightning: also against the same loop in Lightning's Trainer; needs the package lightning.
         cold: also train each job by its source's recipe for that many epochs, each in a fresh process, and tell the
@@ -68,7 +69,9 @@ def bench(
         device=device,
         progress=tell,
     )
-    precisions = PRECISIONS if precision == "both" else (precision,)
+    precisions = tuple(dict.fromkeys(row.precision for row in rows))
+    if precision == "both" and len(precisions) == 1:
+        note("no bfloat16 rows: this processor has no instructions for it and takes many times as long as in float32")
     started = {
         row: cold_start(row.job, epochs=cold, precision=row.precision, data_dir=data_dir, device=device)
         for row in rows
