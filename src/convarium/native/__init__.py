@@ -1,14 +1,14 @@
 """Convolutions and norms of a CPU's training steps in C, where PyTorch's own are not the fastest there are.
 
-    winograd.c   3×3 and 5×5 convolutions with a quarter to a third of the products
+    winograd.c   3×3 and 5×5 convolutions of stride 1 with a quarter and a sixth of the products
     norms.c      batch norm and the ReLU after it in one, half of the passes over memory
 
-The two files are compiled for this processor when they are first needed, in two seconds, and kept in the user's cache
+The two files are compiled for this processor when they are first needed, in a few seconds, and kept in the user's cache
 folder. Where there is no GNU C compiler, or `CONVARIUM_KERNELS=torch` says so, PyTorch's kernels do the work.
 """
 
 from convarium.native.compiling import TORCH, kernels, library
 from convarium.native.convolution import convolve, convolves
-from convarium.native.norms import norm, norms
+from convarium.native.norms import normalize, normalizes
 
-__all__ = ["TORCH", "convolve", "convolves", "kernels", "library", "norm", "norms"]
+__all__ = ["TORCH", "convolve", "convolves", "kernels", "library", "normalize", "normalizes"]

@@ -77,6 +77,13 @@ def _processor() -> str:
     return "\n".join(dict.fromkeys(line for line in lines if line.partition("\t")[0].strip() in kinds))
 
 
+def compiled() -> ctypes.CDLL:
+    """`library`, where it is known to be there."""
+    found = library()
+    assert found is not None
+    return found
+
+
 def address(tensor: Tensor) -> ctypes.c_void_p:
     """Of a tensor's numbers, for C."""
     return ctypes.c_void_p(tensor.data_ptr())

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from convarium.native.compiling import address, library
+from convarium.native.compiling import address, compiled, library
 
 
-def norms(layer: nn.BatchNorm2d) -> bool:
-    """Whether `norm` can do this layer's work in training, on images laid out as (n, h, w, c)."""
+def normalizes(layer: nn.BatchNorm2d) -> bool:
+    """Whether `normalize` can do this layer's work in training, on images laid out as (n, h, w, c)."""
     found = library()
     kept = layer.affine and layer.track_running_stats and layer.momentum is not None
     return found is not None and kept and 4 * layer.num_features % found.lanes() == 0
 
 
-def norm(x: Tensor, layer: nn.BatchNorm2d, *, relu: bool) -> Tensor:
+def normalize(x: Tensor, layer: nn.BatchNorm2d, *, relu: bool) -> Tensor:
     """The batch norm of (n, c, h, w) float32 or bfloat16, channels-last, n·h·w a multiple of 4, and ReLU if wanted.
 
     It moves the layer's running statistics, as PyTorch's does.
@@ -50,7 +50,7 @@ class _Norm(torch.autograd.Function):
         y, mean, inverse, scratch = torch.empty_like(x), torch.empty(c), torch.empty(c), torch.empty(256 * c)
         ctx.save_for_backward(x, weight, bias, mean, inverse)
         ctx.relu = relu
-        _loaded().norm_forward(
+        compiled().norm_forward(
             x.dtype == torch.bfloat16, relu, address(x), address(y), ctypes.c_size_t(n * h * w), c, address(weight),
             address(bias), ctypes.c_float(eps), ctypes.c_float(momentum), address(running_mean),
             address(running_variance), address(mean), address(inverse), address(scratch),
@@ -65,15 +65,9 @@ class _Norm(torch.autograd.Function):
         n, c, h, w = x.shape
         dy = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
         dx, by_weight, by_bias, scratch = torch.empty_like(x), torch.empty(c), torch.empty(c), torch.empty(256 * c)
-        _loaded().norm_backward(
+        compiled().norm_backward(
             x.dtype == torch.bfloat16, ctx.relu, address(x), address(dy), address(dx), ctypes.c_size_t(n * h * w), c,
             address(weight), address(bias), address(mean), address(inverse), address(by_weight), address(by_bias),
             address(scratch), torch.get_num_threads(),
         )  # fmt: skip
         return dx, by_weight, by_bias, None, None, None, None, None
-
-
-def _loaded() -> ctypes.CDLL:
-    found = library()
-    assert found is not None
-    return found

@@ -1,61 +1,69 @@
 /* Convolutions of stride 1 by Winograd's minimal filtering: Lavin and Gray 2015, arXiv 1509.09308.
 
-   A tile of 6×6 inputs d and a kernel g of r×r make m×m outputs, m = 7 − r, as Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A: 36 products
-   a channel in place of m²r², a quarter for 3×3 kernels and 36 % for 5×5. Between the transforms stands, for each of the
-   36 points, a product of matrices, (tiles × c) · (c × k). Weights come and go transformed, as (36, c, k); the points are
-   0, ±1, ±2 and ∞, for both sizes of kernel. The gradient by the weights is the adjoint, a product over the tiles. */
+   A tile of inputs d and a kernel g, of 3×3 or 5×5, make 4×4 outputs Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A; the tile has 6×6 or 8×8
+   inputs, and so many products a channel in place of 144 or 400, a quarter or a sixth. Between the transforms stands, for
+   each of these points, a product of matrices, (tiles × c) · (c × k). Weights come and go transformed, as (points, c, k);
+   the polynomials are evaluated at 0, ±1, ±2, for 8×8 at ±½ too, and ∞. The gradient by the weights is the adjoint, a
+   product over the tiles. */
 
 #include "vectors.h"
 #include <omp.h>
 #include <string.h>
 
-#define SIDE 6
-#define POINTS 36
+#define OUT 4  /* outputs of a tile along a side */
+#define MOST 8 /* inputs along it */
 #define ROWS 6 /* rows × 2 sums, 2 right sides and a left one are the 16 registers that AVX2 has */
 
 typedef struct {
     int images, height, width, channels;
 } shape;
 
-/* Bᵀd, in and out with strides */
-INLINE void of_input(const vec *d, vec *t, int out) {
-    vec a = d[4] - 4 * d[2], b = d[3] - 4 * d[1], c = d[4] - d[2], e = 2 * (d[3] - d[1]);
-    t[0] = 4 * d[0] - 5 * d[2] + d[4];
-    t[out] = a + b;
-    t[2 * out] = a - b;
-    t[3 * out] = c + e;
-    t[4 * out] = c - e;
-    t[5 * out] = 4 * d[1] - 5 * d[3] + d[5];
+static const float POWER[3][OUT] = {{1, 1, 1, 1}, {1, 2, 4, 8}, {1, 0.5, 0.25, 0.125}}; /* of 1, 2 and ½ */
+
+/* Bᵀd; in all three the results lie `out` apart */
+INLINE void of_input(const int side, const vec *d, vec *t, int out) {
+    vec even[3], odd[3];
+    if (side == 6) {
+        t[0] = 4 * d[0] - 5 * d[2] + d[4];
+        even[0] = d[4] - 4 * d[2], odd[0] = d[3] - 4 * d[1];
+        even[1] = d[4] - d[2], odd[1] = 2 * (d[3] - d[1]);
+        t[5 * out] = 4 * d[1] - 5 * d[3] + d[5];
+    } else {
+        t[0] = d[0] - d[6] + 5.25f * (d[4] - d[2]);
+        even[0] = d[2] + d[6] - 4.25f * d[4], odd[0] = d[1] + d[5] - 4.25f * d[3];
+        even[1] = 0.25f * d[2] - 1.25f * d[4] + d[6], odd[1] = 0.5f * d[1] - 2.5f * d[3] + 2 * d[5];
+        even[2] = 4 * d[2] - 5 * d[4] + d[6], odd[2] = 2 * d[1] - 2.5f * d[3] + 0.5f * d[5];
+        t[7 * out] = d[7] - d[1] + 5.25f * (d[3] - d[5]);
+    }
+#pragma GCC unroll 3
+    for (int p = 0; p < side / 2 - 1; p++) {
+        t[(2 * p + 1) * out] = even[p] + odd[p];
+        t[(2 * p + 2) * out] = even[p] - odd[p];
+    }
 }
 
 /* Aᵀm */
-INLINE void of_product(const int m, const vec *d, vec *y, int out) {
-    vec sum = d[1] + d[2], difference = d[1] - d[2], far = d[3] + d[4], wide = d[3] - d[4];
-    y[0] = d[0] + sum + far;
-    y[out] = difference + 2 * wide;
-    if (m == 4) {
-        y[2 * out] = sum + 4 * far;
-        y[3 * out] = difference + 8 * wide + d[5];
-    } else {
-        y[out] += d[5];
+INLINE void of_product(const int side, const vec *d, vec *y, int out) {
+#pragma GCC unroll 4
+    for (int i = 0; i < OUT; i++) {
+        vec sum = i == 0 ? d[0] : i == OUT - 1 ? d[side - 1] : (vec){0};
+#pragma GCC unroll 3
+        for (int p = 0; p < side / 2 - 1; p++)
+            sum += POWER[p][i] * (i % 2 ? d[2 * p + 1] - d[2 * p + 2] : d[2 * p + 1] + d[2 * p + 2]);
+        y[i * out] = sum;
     }
 }
 
 /* A y, the adjoint of `of_product` */
-INLINE void of_gradient(const int m, const vec *y, vec *t, int out) {
-    vec even = y[0], odd = y[1], far = y[0], wide = 2 * y[1];
-    if (m == 4) {
-        even += y[2];
-        odd += y[3];
-        far += 4 * y[2];
-        wide += 8 * y[3];
-    }
+INLINE void of_gradient(const int side, const vec *y, vec *t, int out) {
     t[0] = y[0];
-    t[out] = even + odd;
-    t[2 * out] = even - odd;
-    t[3 * out] = far + wide;
-    t[4 * out] = far - wide;
-    t[5 * out] = y[m - 1];
+#pragma GCC unroll 3
+    for (int p = 0; p < side / 2 - 1; p++) {
+        vec even = y[0] + POWER[p][2] * y[2], odd = POWER[p][1] * y[1] + POWER[p][3] * y[3];
+        t[(2 * p + 1) * out] = even + odd;
+        t[(2 * p + 2) * out] = even - odd;
+    }
+    t[(side - 1) * out] = y[OUT - 1];
 }
 
 /* Where the pixels of a square lie; those outside of the image are `zeros`. */
@@ -69,47 +77,50 @@ INLINE void square(const float *x, shape s, int n, int top, int left, const int 
         }
 }
 
-/* A square's pixels, transformed on both sides and spread over the points, `point` numbers apart: of an input where
-   m = 0, else of the gradient of m×m outputs. */
-INLINE void spread(const int m, const float **at, int channels, float *out, size_t point) {
-    const int side = m ? m : SIDE;
+/* A square's pixels, transformed on both sides and spread over the points, `point` numbers apart: of an input, or of the
+   gradient of the outputs. */
+INLINE void spread(const int side, const int gradient, const float **at, int channels, float *out, size_t point) {
+    const int width = gradient ? OUT : side;
     for (int c = 0; c < channels; c += LANES) {
-        vec d[SIDE], t[SIDE * SIDE];
-#pragma GCC unroll 6
-        for (int j = 0; j < side; j++) {
-#pragma GCC unroll 6
-            for (int i = 0; i < side; i++) d[i] = load(at[i * side + j] + c);
-            if (m)
-                of_gradient(m, d, t + j, SIDE);
+        vec d[MOST], t[MOST * MOST];
+#pragma GCC unroll 8
+        for (int j = 0; j < width; j++) {
+#pragma GCC unroll 8
+            for (int i = 0; i < width; i++) {
+                d[i] = load(at[i * width + j] + c);
+                __builtin_prefetch(at[i * width + j] + c + OUT * channels); /* of the next tile */
+            }
+            if (gradient)
+                of_gradient(side, d, t + j, MOST);
             else
-                of_input(d, t + j, SIDE);
+                of_input(side, d, t + j, MOST);
         }
-#pragma GCC unroll 6
-        for (int i = 0; i < SIDE; i++) {
-            if (m)
-                of_gradient(m, t + i * SIDE, d, 1);
+#pragma GCC unroll 8
+        for (int i = 0; i < side; i++) {
+            if (gradient)
+                of_gradient(side, t + i * MOST, d, 1);
             else
-                of_input(t + i * SIDE, d, 1);
-            for (int j = 0; j < SIDE; j++) store(out + (i * SIDE + j) * point + c, d[j]);
+                of_input(side, t + i * MOST, d, 1);
+            for (int j = 0; j < side; j++) store(out + (i * side + j) * point + c, d[j]);
         }
     }
 }
 
-/* Back from the points to m×m outputs and fewer at the edges, with the bias. */
-INLINE void gather(const int m, const float *in, size_t point, const float *bias, float *y, shape s, int n, int top,
+/* Back from the points to 4×4 outputs and fewer at the edges, with the bias. */
+INLINE void gather(const int side, const float *in, size_t point, const float *bias, float *y, shape s, int n, int top,
                    int left) {
-    int rows = s.height - top < m ? s.height - top : m, columns = s.width - left < m ? s.width - left : m;
+    int rows = s.height - top < OUT ? s.height - top : OUT, columns = s.width - left < OUT ? s.width - left : OUT;
     float *at = y + (((size_t)n * s.height + top) * s.width + left) * s.channels;
     for (int k = 0; k < s.channels; k += LANES) {
-        vec d[SIDE], t[4 * SIDE], u[4], b = load(bias + k);
-#pragma GCC unroll 6
-        for (int j = 0; j < SIDE; j++) {
-#pragma GCC unroll 6
-            for (int i = 0; i < SIDE; i++) d[i] = load(in + (i * SIDE + j) * point + k);
-            of_product(m, d, t + j, SIDE);
+        vec d[MOST], t[OUT * MOST], u[OUT], b = load(bias + k);
+#pragma GCC unroll 8
+        for (int j = 0; j < side; j++) {
+#pragma GCC unroll 8
+            for (int i = 0; i < side; i++) d[i] = load(in + (i * side + j) * point + k);
+            of_product(side, d, t + j, MOST);
         }
         for (int i = 0; i < rows; i++) {
-            of_product(m, t + i * SIDE, u, 1);
+            of_product(side, t + i * MOST, u, 1);
             for (int j = 0; j < columns; j++) store(at + ((size_t)i * s.width + j) * s.channels + k, u[j] + b);
         }
     }
@@ -131,22 +142,22 @@ INLINE void multiply(const int rows, const int vectors, const int add, int lengt
         for (int j = 0; j < vectors; j++) store(out + i * columns + j * LANES, sum[i][j]);
 }
 
-INLINE void convolve(const int m, const float *x, shape in, const float *weights, const float *bias, float *y, shape out,
+INLINE void convolve(const int side, const float *x, shape in, const float *weights, const float *bias, float *y, shape out,
                      int padding, const float *zeros, int tiles, float *scratch, int threads) {
-    int down = (out.height + m - 1) / m, across = (out.width + m - 1) / m;
+    int down = (out.height + OUT - 1) / OUT, across = (out.width + OUT - 1) / OUT;
     int c = in.channels, k = out.channels, all = out.images * down * across;
-    size_t one = (size_t)POINTS * ROWS; /* numbers a channel of a group of tiles, which are near each other in memory */
+    size_t one = (size_t)side * side * ROWS; /* numbers a channel of a group of tiles, which are near each other in memory */
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int first = 0; first < all; first += tiles) {
         float *v = scratch + omp_get_thread_num() * one * (tiles / ROWS) * (c + k), *p = v + one * (tiles / ROWS) * c;
         int here = all - first < tiles ? all - first : tiles;
         for (int i = 0; i < tiles; i++) {
-            const float *at[POINTS];
+            const float *at[MOST * MOST];
             int tile = first + i, n = i < here ? tile / (down * across) : in.images;
-            square(x, in, n, tile / across % down * m - padding, tile % across * m - padding, SIDE, zeros, at);
-            spread(0, at, c, v + (i / ROWS * one + i % ROWS) * c, (size_t)ROWS * c);
+            square(x, in, n, tile / across % down * OUT - padding, tile % across * OUT - padding, side, zeros, at);
+            spread(side, 0, at, c, v + (i / ROWS * one + i % ROWS) * c, (size_t)ROWS * c);
         }
-        for (int point = 0; point < POINTS; point++)
+        for (int point = 0; point < side * side; point++)
             for (int j = 0; j < k;) {
                 const float *right = weights + (size_t)point * c * k + j;
                 int two = j + 2 * LANES <= k;
@@ -162,95 +173,107 @@ INLINE void convolve(const int m, const float *x, shape in, const float *weights
             }
         for (int i = 0; i < here; i++) {
             int tile = first + i;
-            gather(m, p + (i / ROWS * one + i % ROWS) * k, (size_t)ROWS * k, bias, y, out, tile / (down * across),
-                   tile / across % down * m, tile % across * m);
+            gather(side, p + (i / ROWS * one + i % ROWS) * k, (size_t)ROWS * k, bias, y, out, tile / (down * across),
+                   tile / across % down * OUT, tile % across * OUT);
         }
     }
 }
 
 /* Transforms tile number `first` + `i`, of the input and of the gradient, to place i among `tiles`. */
-INLINE void transform(const int m, const float *x, shape in, const float *dy, shape out, int padding,
+INLINE void transform(const int side, const float *x, shape in, const float *dy, shape out, int padding,
                       const float *zeros, int first, int i, int tiles, float *v, float *g) {
-    const float *at[POINTS];
-    int down = (out.height + m - 1) / m, across = (out.width + m - 1) / m, tile = first + i;
-    int n = tile / (down * across), top = tile / across % down * m, left = tile % across * m;
-    square(x, in, n, top - padding, left - padding, SIDE, zeros, at);
-    spread(0, at, in.channels, v + (size_t)i * in.channels, (size_t)tiles * in.channels);
-    square(dy, out, n, top, left, m, zeros, at);
-    spread(m, at, out.channels, g + (size_t)i * out.channels, (size_t)tiles * out.channels);
+    const float *at[MOST * MOST];
+    int down = (out.height + OUT - 1) / OUT, across = (out.width + OUT - 1) / OUT, tile = first + i;
+    int n = tile / (down * across), top = tile / across % down * OUT, left = tile % across * OUT;
+    square(x, in, n, top - padding, left - padding, side, zeros, at);
+    spread(side, 0, at, in.channels, v + (size_t)i * in.channels, (size_t)tiles * in.channels);
+    square(dy, out, n, top, left, OUT, zeros, at);
+    spread(side, 1, at, out.channels, g + (size_t)i * out.channels, (size_t)tiles * out.channels);
 }
 
-/* Adds the products of so many tiles at one point. */
-INLINE void add_products(int point, int here, int tiles, const float *v, const float *g, int c, int k, float *sums) {
+/* The products of so many tiles at one point; `add`: to the sums that are there. */
+INLINE void products(const int add, int point, int here, int tiles, const float *v, const float *g, int c, int k,
+                     float *sums) {
     for (int i = 0; i < c; i += 4)
         for (int j = 0; j < k;) {
             const float *left = v + (size_t)point * tiles * c + i, *right = g + (size_t)point * tiles * k + j;
             float *sum = sums + ((size_t)point * c + i) * k + j;
             int two = j + 2 * LANES <= k;
             if (two)
-                multiply(4, 2, 1, here, left, 1, c, right, sum, k);
+                multiply(4, 2, add, here, left, 1, c, right, sum, k);
             else
-                multiply(4, 1, 1, here, left, 1, c, right, sum, k);
+                multiply(4, 1, add, here, left, 1, c, right, sum, k);
             j += two ? 2 * LANES : LANES;
         }
 }
 
-INLINE void by_weights(const int m, const float *x, shape in, const float *dy, shape out, float *sums, int padding,
+INLINE void by_weights(const int side, const float *x, shape in, const float *dy, shape out, float *sums, int padding,
                        const float *zeros, int parts, int tiles, float *scratch, int threads) {
-    int down = (out.height + m - 1) / m, across = (out.width + m - 1) / m;
+    int down = (out.height + OUT - 1) / OUT, across = (out.width + OUT - 1) / OUT;
     int c = in.channels, k = out.channels, all = out.images * down * across;
-    size_t each = (size_t)POINTS * tiles * (c + k), whole = (size_t)POINTS * c * k;
-    memset(sums, 0, sizeof(float) * whole);
+    size_t each = (size_t)side * side * tiles * (c + k), one = (size_t)c * k, whole = side * side * one;
     if (parts > 1) { /* each thread on its own; always as many parts, so that the sums do not depend on the threads */
+        float *parted = scratch + threads * each;
 #pragma omp parallel for schedule(static) num_threads(threads)
         for (int part = 0; part < parts; part++) {
-            float *v = scratch + omp_get_thread_num() * each, *g = v + (size_t)POINTS * tiles * c;
-            float *sum = scratch + threads * each + part * whole;
+            float *v = scratch + omp_get_thread_num() * each, *g = v + (size_t)side * side * tiles * c;
             int from = (long)all * part / parts, to = (long)all * (part + 1) / parts;
-            memset(sum, 0, sizeof(float) * whole);
+            if (from == to) memset(parted + part * whole, 0, sizeof(float) * whole);
             for (int first = from; first < to; first += tiles) {
                 int here = to - first < tiles ? to - first : tiles;
-                for (int i = 0; i < here; i++) transform(m, x, in, dy, out, padding, zeros, first, i, tiles, v, g);
-                for (int point = 0; point < POINTS; point++) add_products(point, here, tiles, v, g, c, k, sum);
+                for (int i = 0; i < here; i++) transform(side, x, in, dy, out, padding, zeros, first, i, tiles, v, g);
+                for (int point = 0; point < side * side; point++)
+                    if (first > from)
+                        products(1, point, here, tiles, v, g, c, k, parted + part * whole);
+                    else
+                        products(0, point, here, tiles, v, g, c, k, parted + part * whole);
             }
         }
-        for (int part = 0; part < parts; part++)
-            for (size_t i = 0; i < whole; i++) sums[i] += scratch[threads * each + part * whole + i];
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int point = 0; point < side * side; point++) {
+            memcpy(sums + point * one, parted + point * one, sizeof(float) * one);
+            for (int part = 1; part < parts; part++)
+                for (size_t i = point * one; i < (point + 1) * one; i++) sums[i] += parted[part * whole + i];
+        }
         return;
     }
-    float *v = scratch, *g = scratch + (size_t)POINTS * tiles * c;
+    float *v = scratch, *g = scratch + (size_t)side * side * tiles * c;
     for (int first = 0; first < all; first += tiles) {
         int here = all - first < tiles ? all - first : tiles;
 #pragma omp parallel for schedule(static) num_threads(threads)
-        for (int i = 0; i < here; i++) transform(m, x, in, dy, out, padding, zeros, first, i, tiles, v, g);
+        for (int i = 0; i < here; i++) transform(side, x, in, dy, out, padding, zeros, first, i, tiles, v, g);
 #pragma omp parallel for schedule(static) num_threads(threads) /* by points: every sum has its order, however many */
-        for (int point = 0; point < POINTS; point++) add_products(point, here, tiles, v, g, c, k, sums);
+        for (int point = 0; point < side * side; point++)
+            if (first)
+                products(1, point, here, tiles, v, g, c, k, sums);
+            else
+                products(0, point, here, tiles, v, g, c, k, sums);
     }
 }
 
 int lanes(void) { return LANES; }
 
-/* x (n, h, w, c) and weights (36, c, k) → y (n, oh, ow, k). `zeros`: as many as a pixel has channels. `tiles`: at once,
-   a multiple of 6. `scratch`: threads × 36 × tiles × (c + k). */
-void winograd_convolve(int m, const float *x, int n, int h, int w, int c, const float *weights, const float *bias,
+/* x (n, h, w, c) and weights (side², c, k) → y (n, oh, ow, k). `zeros`: as many as a pixel has channels. `tiles`: at once,
+   a multiple of 6. `scratch`: threads × side² × tiles × (c + k). */
+void winograd_convolve(int side, const float *x, int n, int h, int w, int c, const float *weights, const float *bias,
                        float *y, int oh, int ow, int k, int padding, const float *zeros, int tiles, float *scratch,
                        int threads) {
     shape in = {n, h, w, c}, out = {n, oh, ow, k};
-    if (m == 4)
-        convolve(4, x, in, weights, bias, y, out, padding, zeros, tiles, scratch, threads);
+    if (side == 6)
+        convolve(6, x, in, weights, bias, y, out, padding, zeros, tiles, scratch, threads);
     else
-        convolve(2, x, in, weights, bias, y, out, padding, zeros, tiles, scratch, threads);
+        convolve(8, x, in, weights, bias, y, out, padding, zeros, tiles, scratch, threads);
 }
 
-/* x and dy (n, oh, ow, k) → sums (36, c, k), the gradient by the transformed weights. It is added up in so many parts, if
-   more than one by threads on their own, which wants a `scratch` of 36 × (threads × tiles × (c + k) + parts × c × k), else
-   36 × tiles × (c + k). */
-void winograd_by_weights(int m, const float *x, int n, int h, int w, int c, const float *dy, int oh, int ow, int k,
+/* x and dy (n, oh, ow, k) → sums (side², c, k), the gradient by the transformed weights. It is added up in so many parts, if
+   more than one by threads on their own, which wants a `scratch` of side² × (threads × tiles × (c + k) + parts × c × k), else
+   side² × tiles × (c + k). */
+void winograd_by_weights(int side, const float *x, int n, int h, int w, int c, const float *dy, int oh, int ow, int k,
                          float *sums, int padding, const float *zeros, int parts, int tiles, float *scratch,
                          int threads) {
     shape in = {n, h, w, c}, out = {n, oh, ow, k};
-    if (m == 4)
-        by_weights(4, x, in, dy, out, sums, padding, zeros, parts, tiles, scratch, threads);
+    if (side == 6)
+        by_weights(6, x, in, dy, out, sums, padding, zeros, parts, tiles, scratch, threads);
     else
-        by_weights(2, x, in, dy, out, sums, padding, zeros, parts, tiles, scratch, threads);
+        by_weights(8, x, in, dy, out, sums, padding, zeros, parts, tiles, scratch, threads);
 }

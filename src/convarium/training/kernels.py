@@ -28,7 +28,7 @@ def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Ite
 
     if device.type == "cpu":
         for layer, follower in _followed(network):
-            if type(layer) is nn.BatchNorm2d and native.norms(layer):
+            if type(layer) is nn.BatchNorm2d and native.normalizes(layer):
                 exchange(layer, partial(_norm, layer, follower))
                 if follower is not None:
                     exchange(follower, _unchanged)
@@ -70,7 +70,7 @@ def _unchanged(x: Tensor) -> Tensor:
 def _norm(layer: nn.BatchNorm2d, follower: nn.ReLU | None, x: Tensor) -> Tensor:
     many = x.numel() // max(1, x.shape[1])
     if x.dtype in (torch.float32, torch.bfloat16) and many > 1 and many % 4 == 0 and _ready(layer, x):
-        return native.norm(x, layer, relu=follower is not None)
+        return native.normalize(x, layer, relu=follower is not None)
     y = nn.BatchNorm2d.forward(layer, x)
     return y if follower is None else nn.ReLU.forward(follower, y)
 

@@ -12,6 +12,7 @@ from convarium.errors import RecipeError
 from convarium.evaluation import predict_logits, scores
 from convarium.recipe import Recipe
 from convarium.records import Scores
+from convarium.training.memory import keep_freed_memory
 from convarium.training.step import is_channels_last, lay_out
 
 EVALUATION_BATCH = 500
@@ -51,6 +52,7 @@ def evaluate(
     if not len(data):
         raise RecipeError(f"{recipe.dataset} has no validation images under this recipe", hint="use --split test")
     device = pick_device(device)
+    keep_freed_memory(device)
     lay_out(network.to(device), recipe, device)
     logits = logits_of(network, data, recipe, splits, device)
     return scores(logits, data.labels, data.class_names)
