@@ -8,7 +8,6 @@ import pytest
 from convarium.data import DATASETS
 from convarium.data.sources import find
 
-
 # A session that was begun in the background is deaf to Ctrl-C, and so would be what its tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,6 +1,5 @@
 """Winograd's convolution for PyTorch's autograd."""
 
-import ctypes
 from functools import cache
 from typing import Any
 
@@ -18,8 +17,8 @@ _POINTS = {
 }
 """Where the polynomials of a tile are evaluated, by the inputs along its side, and the kernel's scale there; then ∞."""
 _TILES, _MANY_TILES = 12, 48
-"""At once, of a convolution: few, so that what lies between its transforms stays in the caches of a core, and many where
-the weights do not, so that these are read less often.
+"""At once, of a convolution: few, so that what lies between its transforms stays in a core's caches, and many where the
+weights do not, so that these are read less often.
 """
 _MANY_WEIGHTS = 2**16
 """Input times output channels; at each point so many weights are 256 kB."""

@@ -14,8 +14,8 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 def keep_freed_memory(device: torch.device) -> None:
     """Has the GNU C library keep what a CPU's training frees, for the rest of this process; elsewhere nothing.
 
-    Else it gives every large tensor back to the system, which hands out the same memory a moment later, page by page and
-    cleared: at 224 pixels that took a third of a step. What the user has set in the environment stays as it is.
+    Else it gives every large tensor back to the system, which hands out the same memory a moment later, page by page
+    and cleared: at 224 pixels that took a third of a step. What the user has set in the environment stays as it is.
     """
     if device.type == "cpu" and sys.platform == "linux":
         _keep()
