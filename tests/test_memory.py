@@ -6,6 +6,8 @@ Each is measured in a process of its own, whose memory nothing else touches.
 import gc
 import multiprocessing
 import os
+import platform
+import resource
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -104,3 +106,25 @@ def test_memory_does_not_grow_over_a_thousand_epochs(tmp_path):
     assert len(seen) == 4
     assert {tensors for _, tensors in seen} == {seen[0][1]}
     assert seen[-1][0] - seen[1][0] < 600 * 5e3
+
+
+def faults_of(training):
+    """Page faults of thirty large tensors that come and go, after training or before."""
+    torch.set_num_threads(1)
+    if training:
+        fit(Recipe(model="memory_mlp(hidden=8)", epochs=1, batch_size=10), few(20), device="cpu")
+    for _ in range(3):
+        torch.ones(2**24)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(30):
+        torch.ones(2**24)  # 64 MB, twice what the C library keeps by itself
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_training_keeps_the_memory_that_it_frees(monkeypatch):
+    pages = 2**26 // os.sysconf("SC_PAGE_SIZE")
+    assert in_a_process(faults_of, False) > 10 * pages
+    assert in_a_process(faults_of, True) < pages
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "65536")  # the user's word
+    assert in_a_process(faults_of, True) > 10 * pages

@@ -69,11 +69,13 @@ INLINE void of_gradient(const int side, const vec *y, vec *t, int out) {
 /* Where the pixels of a square lie; those outside of the image are `zeros`. */
 INLINE void square(const float *x, shape s, int n, int top, int left, const int side, const float *zeros,
                    const float **at) {
+    const float *first = x + (((ptrdiff_t)n * s.height + top) * s.width + left) * s.channels;
+    int whole = n < s.images && top >= 0 && left >= 0 && top + side <= s.height && left + side <= s.width;
     for (int i = 0; i < side; i++)
         for (int j = 0; j < side; j++) {
             int h = top + i, w = left + j;
-            int inside = n < s.images && h >= 0 && h < s.height && w >= 0 && w < s.width;
-            at[i * side + j] = inside ? x + (((size_t)n * s.height + h) * s.width + w) * s.channels : zeros;
+            int inside = whole || (n < s.images && h >= 0 && h < s.height && w >= 0 && w < s.width);
+            at[i * side + j] = inside ? first + ((ptrdiff_t)i * s.width + j) * s.channels : zeros;
         }
 }
 
