@@ -5,6 +5,8 @@ import gc
 import json
 import os
 import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from convarium.recipe import Recipe
 from convarium.running import run
 from convarium.store import Store
 from convarium.study import Study, grid
-from convarium.training import evaluate, fit, fit_stack
+from convarium.training import evaluate, fit, fit_stack, side_by_side
 from convarium.training import loop as training_loop
 from convarium.training import stack as training_stack
 from convarium.training.side_by_side import fit_side_by_side
@@ -312,6 +314,32 @@ def test_all_members_stop_when_one_is_stopped(how, splits, two_threads):
     assert set(told) <= {0, 1}
     assert how == "Ctrl-C" or len(told) == 3
     assert torch.get_num_threads() == 2
+
+
+def test_nothing_is_told_after_an_error(splits, two_threads, monkeypatch):
+    class Lingering:
+        """A lock that another member gets before the one that had it goes on."""
+
+        def __init__(self):
+            self.lock = threading.Lock()
+
+        def __enter__(self):
+            self.lock.acquire()
+
+        def __exit__(self, *error):
+            self.lock.release()
+            time.sleep(0.2)
+
+    told = []
+
+    def fail(member, progress):
+        told.append(member)
+        raise ValueError("full disk")
+
+    monkeypatch.setattr(side_by_side, "Lock", Lingering)
+    with pytest.raises(ValueError, match="full disk"):
+        fit_stack(grid(MLP, seed=range(2)), splits, device="cpu", progress=fail)
+    assert len(told) == 1
 
 
 def test_dropout_leaves_out_the_share_it_should_and_members_differ(splits):

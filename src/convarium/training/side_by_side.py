@@ -53,8 +53,12 @@ def fit_side_by_side(
         with turn:
             if stop.is_set():
                 raise _StoppedError
-            if progress:
-                progress(member, told)
+            try:
+                if progress:
+                    progress(member, told)
+            except BaseException:
+                stop.set()  # before another member has its turn
+                raise
 
     def train(member: int) -> None:
         try:
