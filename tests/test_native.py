@@ -198,23 +198,118 @@ def test_only_what_the_kernels_can_do_is_exchanged_and_all_is_put_back():
         nn.BatchNorm2d(16, momentum=None),  # a running mean of its own kind
         nn.ReLU(),
     )
-    assert exchanged(network) == ["1", "2", "3", "5"]
-    assert exchanged(network, Recipe(precision="bfloat16")) == ["2", "3", "5"]
+    assert exchanged(network) == ["", "1", "2", "5"]  # the first is the Sequential, for its norm and ReLU
+    assert exchanged(network, Recipe(precision="bfloat16")) == ["", "2", "5"]
     assert not any("forward" in vars(module) for module in network.modules())
 
 
-def test_a_relu_that_is_used_twice_is_left_alone():
-    relu = nn.ReLU()
-    network = nn.Sequential(nn.BatchNorm2d(16), relu, nn.Sequential(nn.BatchNorm2d(16), relu))
-    assert exchanged(network) == ["0", "2.0"]
-    x = images(2, 16, 4, 4)
-    with own_kernels(network, RECIPE, CPU):
-        assert network(x).min() == 0
-
-
-def test_a_norm_and_its_relu_are_found_through_nested_sequences():
+def test_a_norm_and_its_relu_are_found_through_nested_sequences(monkeypatch):
     network = nn.Sequential(layers.conv_norm(16, 16), layers.RELU(), nn.Sequential(nn.BatchNorm2d(16)), nn.ReLU())
-    assert exchanged(network) == ["0.0", "0.1", "1", "2.0", "3"]
+    assert exchanged(network) == ["", "0.0", "0.1", "2.0"]
+    fused, real = [], native.normalize
+    monkeypatch.setattr(native, "normalize", lambda *a, relu: fused.append(relu) or real(*a, relu=relu))
+    with own_kernels(network, RECIPE, CPU):
+        network(images(2, 16, 4, 4))
+    assert fused == [True, True]
+
+
+class Taking(nn.Module):
+    """A network that does not call its Sequential, or not all of it."""
+
+    def __init__(self, way):
+        super().__init__()
+        relu = nn.ReLU()
+        self.f = nn.Sequential(nn.BatchNorm2d(16), relu, nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), relu)
+        self.way = way
+
+    def forward(self, x):
+        norm, relu = self.f[0], self.f[1]
+        if self.way == "the norm alone":
+            return norm(x) + relu(norm(x))
+        if self.way == "one by one":
+            return sum(taken := [x := module(x) for module in self.f], taken[0])
+        if self.way == "from the ReLU on":
+            return self.f[1:](x) + relu(x)
+        return self.f(x)
+
+
+def both(network, x):
+    """What a network gives in training, with these kernels and with PyTorch's."""
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with own_kernels(network, RECIPE, CPU):
+        ours = network(x)
+    network.load_state_dict(before)
+    return ours, network(x)
+
+
+@pytest.mark.parametrize("way", ["the norm alone", "one by one", "from the ReLU on", "whole"])
+def test_a_norm_takes_over_its_relu_only_where_the_sequential_calls_both(way):
+    torch.manual_seed(0)
+    ours, theirs = both(Taking(way), images(2, 16, 8, 8))
+    assert distance(ours, theirs.double()) < 1e-5
+
+
+@pytest.mark.parametrize("hooked", ["0", "1", "2", "2.0", "2.1"])
+@pytest.mark.parametrize("kind", ["forward", "forward_pre"])
+def test_hooks_see_and_change_what_they_would(hooked, kind):
+    torch.manual_seed(0)
+    seen = []
+    network = nn.Sequential(nn.BatchNorm2d(16), nn.ReLU(), nn.Sequential(nn.BatchNorm2d(16), nn.ReLU()))
+    module = network.get_submodule(hooked)
+    if kind == "forward":
+        module.register_forward_hook(lambda module, inputs, y: seen.append(y) or y - 0.5)
+    else:
+        module.register_forward_pre_hook(lambda module, inputs: seen.append(*inputs) or (inputs[0] - 0.5,))
+    ours, theirs = both(network, images(2, 16, 8, 8))
+    assert max(distance(ours, theirs.double()), distance(seen[0], seen[1].double())) < 1e-5
+    assert len(seen) == 2
+
+
+def test_a_forward_of_its_own_stays():
+    network = nn.Sequential(nn.Conv2d(16, 16, 3), nn.BatchNorm2d(16), nn.ReLU())
+    forwards = [lambda x: 2 * x, lambda x: x - 1, lambda x: -x]
+    for module, forward in zip(network, forwards, strict=True):
+        module.forward = forward
+    assert exchanged(network) == ["0", "1", "2"]
+    with own_kernels(network, RECIPE, CPU):
+        assert network(torch.ones(1)) == -1
+    assert [module.forward for module in network] == forwards
+
+
+def test_a_network_may_open_autocast_itself():
+    layer, x = nn.Conv2d(16, 16, 3), images(2, 16, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = both(layer, x)
+    assert ours.dtype == theirs.dtype == torch.bfloat16
+    assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(16), nn.Conv2d(16, 16, 3)], ids=["norm", "convolution"])
+def test_images_of_other_channels_are_refused_as_ever(layer):
+    with own_kernels(layer, RECIPE, CPU), pytest.raises(RuntimeError, match=r"should contain 32|to have 16 channels"):
+        layer(images(2, 32, 8, 8))
+
+
+def test_pytorchs_defaults_change_nothing():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(16, 16, 3), nn.BatchNorm2d(16), nn.ReLU())
+    x = images(4, 16, 8, 8)
+    torch.set_default_dtype(torch.float64)
+    convolution._transform.cache_clear()
+    try:
+        ours, theirs = both(network, x)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        convolution._transform.cache_clear()
+    assert distance(ours, theirs.double()) < 1e-5
+
+
+def test_a_variance_does_not_hang_on_the_first_pixel():
+    torch.manual_seed(0)
+    layer, x = nn.BatchNorm2d(8), images(16, 8, 32, 32).detach() * 0.1 + 1000
+    x[0, :, 0, 0] = 0
+    y = native.normalize(x, layer, relu=False)
+    assert distance(y, nn.BatchNorm2d(8).double()(x.double())) < 1e-2
 
 
 @pytest.mark.parametrize(

@@ -38,10 +38,10 @@ def library() -> ctypes.CDLL | None:
 def _loaded() -> ctypes.CDLL | None:
     log = logging.getLogger(__name__)
     compiler = shutil.which("gcc")
-    if compiler is None or "libgomp" not in Path("/proc/self/maps").read_text(encoding="utf-8"):
-        log.info("no GNU C compiler or OpenMP: training steps use PyTorch's convolutions and norms")
-        return None
     try:
+        if compiler is None or "libgomp" not in _proc("self/maps"):
+            log.info("no GNU C compiler or OpenMP: training steps use PyTorch's convolutions and norms")
+            return None
         return ctypes.CDLL(os.fspath(_compiled(compiler, user_cache_path("convarium") / "kernels")))
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or error
@@ -72,9 +72,13 @@ def _digest() -> str:
 
 def _processor() -> str:
     """What -march=native goes by: a home folder may be shared by machines of several kinds."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    lines = _proc("cpuinfo").splitlines()
     kinds = ("vendor_id", "cpu family", "model", "stepping", "flags", "Features", "CPU implementer", "CPU part")
     return "\n".join(dict.fromkeys(line for line in lines if line.partition("\t")[0].strip() in kinds))
+
+
+def _proc(file: str) -> str:
+    return Path("/proc", file).read_text(encoding="utf-8", errors="replace")
 
 
 def compiled() -> ctypes.CDLL:

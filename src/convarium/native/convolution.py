@@ -1,7 +1,7 @@
 """Winograd's convolution for PyTorch's autograd."""
 
 import math
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -30,6 +30,8 @@ _FILLED = 0.7
 """Share of the products that must be of channels which are there, where others fill up the vectors."""
 _PARTS, _SMALL = 8, 64 * 64
 """Sums of weights up to so many input and output channels are taken in parts, by threads on their own."""
+_floats = partial(torch.empty, dtype=torch.float32, device="cpu")
+"""As C takes them, whatever PyTorch's defaults are."""
 
 
 def convolves(layer: nn.Conv2d) -> bool:
@@ -52,7 +54,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Te
     k, c, *_ = weight.shape
     more_c, more_k = (-channels % compiled().lanes() for channels in (c, k))
     if more_c:
-        x = F.pad(x, (0, 0, 0, 0, 0, more_c))
+        x = F.pad(x, (0, 0, 0, 0, 0, more_c)).contiguous(memory_format=torch.channels_last)
     if more_c or more_k:
         weight = F.pad(weight, (0, 0, 0, 0, 0, more_c, 0, more_k))
         bias = None if bias is None else F.pad(bias, (0, more_k))
@@ -85,11 +87,11 @@ class _Convolution(torch.autograd.Function):
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
     (n, c, h, w), (k, _, kernel, _) = x.shape, weight.shape
     rows, columns, side = h + 2 * padding - kernel + 1, w + 2 * padding - kernel + 1, kernel + _OUT - 1
-    y = torch.empty((n, k, rows, columns), memory_format=torch.channels_last)
+    y = _floats((n, k, rows, columns), memory_format=torch.channels_last)
     transformed = _transform(kernel) @ weight.permute(2, 3, 1, 0).reshape(kernel * kernel, c * k)
-    threads, zeros = torch.get_num_threads(), torch.zeros(max(c, k))
+    threads, zeros = torch.get_num_threads(), _floats(max(c, k)).zero_()
     tiles = _TILES if c * k < _MANY_WEIGHTS else _MANY_TILES
-    scratch = torch.empty(threads * side * side * tiles * (c + k))
+    scratch = _floats(threads * side * side * tiles * (c + k))
     compiled().winograd_convolve(
         side, address(x), n, h, w, c, address(transformed), address(zeros if bias is None else bias), address(y),
         rows, columns, k, padding, address(zeros), tiles, address(scratch), threads,
@@ -102,8 +104,8 @@ def _by_weight(x: Tensor, dy: Tensor, weight: Tensor, padding: int) -> Tensor:
     threads, parts, side = torch.get_num_threads(), _PARTS if c * k <= _SMALL else 1, kernel + _OUT - 1
     points = side * side
     tiles = max(64, (_NUMBERS if parts > 1 else _SHARED_NUMBERS) // (points * (c + k)))
-    sums, zeros = torch.empty(points, c * k), torch.zeros(max(c, k))
-    scratch = torch.empty(points * ((threads * tiles * (c + k) + parts * c * k) if parts > 1 else tiles * (c + k)))
+    sums, zeros = _floats(points, c * k), _floats(max(c, k)).zero_()
+    scratch = _floats(points * ((threads * tiles * (c + k) + parts * c * k) if parts > 1 else tiles * (c + k)))
     compiled().winograd_by_weights(
         side, address(x), n, h, w, c, address(dy), rows, columns, k, address(sums), padding, address(zeros), parts,
         tiles, address(scratch), threads,
@@ -117,5 +119,5 @@ def _by_weight(x: Tensor, dy: Tensor, weight: Tensor, padding: int) -> Tensor:
 def _transform(kernel: int) -> Tensor:
     """The Kronecker square of G: (points, kernel²)."""
     rows = [[scale * point**power for power in range(kernel)] for point, scale in _POINTS[kernel + _OUT - 1]]
-    once = torch.tensor([*rows, [0.0] * (kernel - 1) + [1.0]])
+    once = torch.tensor([*rows, [0.0] * (kernel - 1) + [1.0]], dtype=torch.float32, device="cpu")
     return torch.kron(once, once)

@@ -83,9 +83,15 @@ INLINE void forward(const int half, const int relu, const void *x, void *y, size
     size_t width = (size_t)TOGETHER * c, groups = rows / TOGETHER;
     float origin[c], scale[c], shift[c], tiles[3 * width];
     double first[c], second[c];
-    for (int i = 0; i < c; i++) { /* the first row: variances are taken about a number of their own size */
-        uint32_t bits = half ? (uint32_t)((const uint16_t *)x)[i] << 16 : 0;
-        __builtin_memcpy(origin + i, half ? (const void *)&bits : (const void *)((const float *)x + i), 4);
+    for (int i = 0; i < c; i++) { /* the mean of a few rows: variances are taken about a number of their own size */
+        origin[i] = 0;
+        for (size_t some = 0; some < CHUNKS; some++) {
+            size_t at = rows * some / CHUNKS * c + i;
+            uint32_t bits = half ? (uint32_t)((const uint16_t *)x)[at] << 16 : 0;
+            float number;
+            __builtin_memcpy(&number, half ? (const void *)&bits : (const void *)((const float *)x + at), 4);
+            origin[i] += number / CHUNKS;
+        }
     }
     tile(origin, c, tiles);
     sums(half, 0, x, NULL, rows, c, (columns){tiles, NULL, NULL}, scratch, first, second, threads);

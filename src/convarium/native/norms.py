@@ -13,7 +13,7 @@ from convarium.native.compiling import address, compiled, library
 def normalizes(layer: nn.BatchNorm2d) -> bool:
     """Whether `normalize` can do this layer's work in training, on images laid out as (n, h, w, c)."""
     found = library()
-    kept = layer.affine and layer.track_running_stats and layer.momentum is not None
+    kept = layer.affine and layer.running_mean is not None and layer.momentum is not None
     return found is not None and kept and 4 * layer.num_features % found.lanes() == 0
 
 
@@ -47,7 +47,7 @@ class _Norm(torch.autograd.Function):
         relu: bool,
     ) -> Tensor:
         n, c, h, w = x.shape
-        y, mean, inverse, scratch = torch.empty_like(x), torch.empty(c), torch.empty(c), torch.empty(256 * c)
+        y, mean, inverse, scratch = torch.empty_like(x), *(weight.new_empty(many) for many in (c, c, 256 * c))
         ctx.save_for_backward(x, weight, bias, mean, inverse)
         ctx.relu = relu
         compiled().norm_forward(
@@ -64,7 +64,7 @@ class _Norm(torch.autograd.Function):
         x, weight, bias, mean, inverse = ctx.saved_tensors
         n, c, h, w = x.shape
         dy = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
-        dx, by_weight, by_bias, scratch = torch.empty_like(x), torch.empty(c), torch.empty(c), torch.empty(256 * c)
+        dx, by_weight, by_bias, scratch = torch.empty_like(x), *(weight.new_empty(many) for many in (c, c, 256 * c))
         compiled().norm_backward(
             x.dtype == torch.bfloat16, ctx.relu, address(x), address(dy), address(dx), ctypes.c_size_t(n * h * w), c,
             address(weight), address(bias), address(mean), address(inverse), address(by_weight), address(by_bias),

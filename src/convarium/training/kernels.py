@@ -1,10 +1,8 @@
 """A network whose training steps on a CPU run in Convarium's own kernels, while its layers stay PyTorch's."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -13,27 +11,33 @@ from convarium import native
 from convarium.recipe import Recipe
 
 
+def prepare_kernels(device: torch.device) -> None:
+    """Has them compiled, where they are not yet, before anything is timed, and once for all threads."""
+    if device.type == "cpu":
+        native.library()
+
+
 @contextmanager
 def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Iterator[None]:
     """Within it `network`, in training, computes convolutions and norms as `convarium.native` does where it can.
 
-    Only `forward` is exchanged: modules, parameters and hooks are what they were. Convolutions in bfloat16 are left to
-    the processor's own instructions; a float64 network, or images laid out otherwise, to PyTorch.
+    Only `forward` is exchanged, of convolutions, of norms, and of a Sequential that calls a ReLU after a norm; a module
+    that has a forward of its own keeps it. Hooks are called as ever. Convolutions in bfloat16 are left to the
+    processor's own instructions; a float64 network, or images laid out otherwise, to PyTorch.
     """
-    exchanged: list[nn.Module] = []
-
-    def exchange(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:
-        module.forward = forward
-        exchanged.append(module)
-
+    exchanged: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
     if device.type == "cpu":
-        for layer, follower in _followed(network):
-            if type(layer) is nn.BatchNorm2d and native.normalizes(layer):
-                exchange(layer, partial(_norm, layer, follower))
-                if follower is not None:
-                    exchange(follower, _unchanged)
-            elif type(layer) is nn.Conv2d and recipe.precision == "float32" and native.convolves(layer):
-                exchange(layer, partial(_convolution, layer))
+        for module in network.modules():
+            if not _is_plain(module):
+                continue
+            if type(module) is nn.Sequential and any(follower for _, follower in _calls(module)):
+                exchanged[module] = partial(_chain, _calls(module))
+            elif type(module) is nn.BatchNorm2d and native.normalizes(module):
+                exchanged[module] = partial(_norm, module, None)
+            elif type(module) is nn.Conv2d and recipe.precision == "float32" and native.convolves(module):
+                exchanged[module] = partial(_convolution, module)
+    for module, forward in exchanged.items():
+        module.forward = forward
     try:
         yield
     finally:
@@ -41,48 +45,66 @@ def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Ite
             del module.forward
 
 
-def _followed(network: nn.Module) -> list[tuple[nn.Module, nn.ReLU | None]]:
-    """Every module, once, and the ReLU that takes what it gives and nothing else: the next in a Sequential."""
-    uses = Counter(id(module) for module in _all(network))
-    followers: dict[int, nn.ReLU] = {}
-    for sequence in network.modules():
-        if type(sequence) is nn.Sequential:
-            for layer, after in pairwise(_flat(sequence)):
-                if type(after) is nn.ReLU and uses[id(layer)] == uses[id(after)] == 1:
-                    followers[id(layer)] = after
-    return [(module, followers.get(id(module))) for module in network.modules()]
+def _is_plain(module: nn.Module) -> bool:
+    """It computes as its class does."""
+    return "forward" not in vars(module)
 
 
-def _all(network: nn.Module) -> Iterator[nn.Module]:
-    for _, module in network.named_modules(remove_duplicate=False):
-        yield module
+def _is_hooked(module: nn.Module) -> bool:
+    """Someone looks at what goes into it or comes out."""
+    kinds = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(kinds)
 
 
-def _flat(sequence: nn.Sequential) -> list[nn.Module]:
-    """What a Sequential calls one after another, inner ones opened."""
-    return [m for child in sequence for m in (_flat(child) if type(child) is nn.Sequential else [child])]
+def _calls(sequence: nn.Sequential) -> list[tuple[nn.Module, nn.ReLU | None]]:
+    """What a Sequential calls one after another; a norm has with it the ReLU that is called next."""
+    modules = list(_flat(sequence))
+    calls: list[tuple[nn.Module, nn.ReLU | None]] = []
+    while modules:
+        module, after = modules.pop(0), modules[0] if modules else None
+        norm = type(module) is nn.BatchNorm2d and native.normalizes(module)
+        follower = after if norm and type(after) is nn.ReLU else None
+        if follower is not None and all(_is_plain(m) and not _is_hooked(m) for m in (module, follower)):
+            calls.append((module, follower))
+            modules.pop(0)
+        else:
+            calls.append((module, None))
+    return calls
 
 
-def _unchanged(x: Tensor) -> Tensor:
+def _flat(sequence: nn.Sequential) -> Iterator[nn.Module]:
+    for child in sequence:
+        if type(child) is nn.Sequential and _is_plain(child) and not _is_hooked(child):
+            yield from _flat(child)
+        else:
+            yield child
+
+
+def _chain(calls: list[tuple[nn.Module, nn.ReLU | None]], x: Tensor) -> Tensor:
+    for module, follower in calls:
+        x = module(x) if follower is None else _norm(module, follower, x)
     return x
 
 
-def _norm(layer: nn.BatchNorm2d, follower: nn.ReLU | None, x: Tensor) -> Tensor:
-    many = x.numel() // max(1, x.shape[1])
-    if x.dtype in (torch.float32, torch.bfloat16) and many > 1 and many % 4 == 0 and _ready(layer, x):
-        return native.normalize(x, layer, relu=follower is not None)
+def _norm(layer: nn.Module, follower: nn.ReLU | None, x: Tensor) -> Tensor:
+    assert isinstance(layer, nn.BatchNorm2d)
+    if x.dtype in (torch.float32, torch.bfloat16) and _ready(layer, x, layer.num_features):
+        pixels = x.numel() // layer.num_features
+        if pixels > 1 and pixels % 4 == 0:
+            return native.normalize(x, layer, relu=follower is not None)
     y = nn.BatchNorm2d.forward(layer, x)
     return y if follower is None else nn.ReLU.forward(follower, y)
 
 
 def _convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    side, padding = layer.kernel_size[0], int(layer.padding[0])
-    if x.dtype == torch.float32 and min(x.shape[-2:]) + 2 * padding >= side and _ready(layer, x):
+    padding, ready = int(layer.padding[0]), x.dtype == torch.float32 and _ready(layer, x, layer.in_channels)
+    if ready and not torch.is_autocast_enabled("cpu") and min(x.shape[-2:]) + 2 * padding >= layer.kernel_size[0]:
         return native.convolve(x, layer.weight, layer.bias, padding)
     return nn.Conv2d.forward(layer, x)
 
 
-def _ready(layer: nn.Module, x: Tensor) -> bool:
-    """Whether the layer is being trained in float32, on images that lie as (n, h, w, c)."""
-    trained = layer.training and layer.weight.dtype == torch.float32
-    return bool(trained and x.numel() and x.is_contiguous(memory_format=torch.channels_last))
+def _ready(layer: nn.Conv2d | nn.BatchNorm2d, x: Tensor, channels: int) -> bool:
+    """Whether the layer is being trained in float32, on images of so many channels that lie as (n, h, w, c)."""
+    if not layer.training or layer.weight.dtype != torch.float32 or x.ndim != 4 or x.shape[1] != channels:
+        return False
+    return bool(x.numel() and x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last))

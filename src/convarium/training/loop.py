@@ -18,7 +18,7 @@ from convarium.schedules import parse_schedule, rate_factor
 from convarium.streams import stream
 from convarium.training.checkpoint import Progressed, load_checkpoint, save_checkpoint
 from convarium.training.dropout import own_dropout
-from convarium.training.kernels import own_kernels
+from convarium.training.kernels import own_kernels, prepare_kernels
 from convarium.training.memory import keep_freed_memory
 from convarium.training.recording import Progress, diverged, outcome_of, record_epoch
 from convarium.training.scoring import pick_device
@@ -77,6 +77,7 @@ class Training:
     def __init__(self, recipe: Recipe, splits: Splits, device: torch.device, *, beside: int = 1):
         check_batches(recipe, splits)
         keep_freed_memory(device)
+        prepare_kernels(device)
         self.recipe, self.splits, self.device, self.beside = recipe, splits, device, beside
         self.network = build_model(recipe.model, splits.train.spec, seed=stream(recipe.seed, "init")).to(device)
         lay_out(self.network, recipe, device)
