@@ -30,8 +30,9 @@ def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Ite
         for module in network.modules():
             if not _is_plain(module):
                 continue
-            if type(module) is nn.Sequential and any(follower for _, follower in _calls(module)):
-                exchanged[module] = partial(_chain, _calls(module))
+            calls = _calls(module) if type(module) is nn.Sequential else []
+            if any(follower for _, follower in calls):
+                exchanged[module] = partial(_chain, calls)
             elif type(module) is nn.BatchNorm2d and native.normalizes(module):
                 exchanged[module] = partial(_norm, module, None)
             elif type(module) is nn.Conv2d and recipe.precision == "float32" and native.convolves(module):
