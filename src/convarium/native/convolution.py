@@ -89,9 +89,9 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> 
     rows, columns, side = h + 2 * padding - kernel + 1, w + 2 * padding - kernel + 1, kernel + _OUT - 1
     y = _floats((n, k, rows, columns), memory_format=torch.channels_last)
     transformed = _transform(kernel) @ weight.permute(2, 3, 1, 0).reshape(kernel * kernel, c * k)
-    threads, zeros = torch.get_num_threads(), _floats(max(c, k)).zero_()
+    threads, zeros = torch.get_num_threads(), _floats(max(w * c, k)).zero_()
     tiles = _TILES if c * k < _MANY_WEIGHTS else _MANY_TILES
-    scratch = _floats(threads * side * side * tiles * (c + k))
+    scratch = _floats(threads * (side * side * tiles * (c + k) + side * (_whole(columns) + kernel - 1) * c))
     compiled().winograd_convolve(
         side, address(x), n, h, w, c, address(transformed), address(zeros if bias is None else bias), address(y),
         rows, columns, k, padding, address(zeros), tiles, address(scratch), threads,
@@ -104,8 +104,9 @@ def _by_weight(x: Tensor, dy: Tensor, weight: Tensor, padding: int) -> Tensor:
     threads, parts, side = torch.get_num_threads(), _PARTS if c * k <= _SMALL else 1, kernel + _OUT - 1
     points = side * side
     tiles = max(64, (_NUMBERS if parts > 1 else _SHARED_NUMBERS) // (points * (c + k)))
-    sums, zeros = _floats(points, c * k), _floats(max(c, k)).zero_()
-    scratch = _floats(points * ((threads * tiles * (c + k) + parts * c * k) if parts > 1 else tiles * (c + k)))
+    sums, zeros = _floats(points, c * k), _floats(max(x.shape[-1] * c, columns * k)).zero_()
+    strips = threads * side * ((_whole(columns) + kernel - 1) * c + _whole(columns) * k)
+    scratch = _floats(strips + points * (threads * (tiles * (c + k) + 32) + parts * c * k))
     compiled().winograd_by_weights(
         side, address(x), n, h, w, c, address(dy), rows, columns, k, address(sums), padding, address(zeros), parts,
         tiles, address(scratch), threads,
@@ -113,6 +114,11 @@ def _by_weight(x: Tensor, dy: Tensor, weight: Tensor, padding: int) -> Tensor:
     gradient = (_transform(kernel).t() @ sums).view(kernel, kernel, c, k).permute(3, 2, 0, 1)
     # Laid out as the weights are, which a fused optimiser takes for granted.
     return torch.empty_like(weight).copy_(gradient)
+
+
+def _whole(outputs: int) -> int:
+    """So many along a side, filled up to whole tiles."""
+    return outputs + -outputs % _OUT
 
 
 @cache
