@@ -79,10 +79,12 @@ def test_a_convolution_is_the_sum_of_its_products(n, c, k, height, width, side, 
     assert max(distance(a, b) for a, b in zip(ours, theirs, strict=True)) < 1e-5
 
 
-@pytest.mark.parametrize(("c", "k"), [(80, 96), (256, 272)])
-def test_a_large_layer_is_divided_otherwise_and_likewise_right(c, k):
-    layer, x = nn.Conv2d(c, k, 3, padding=1, bias=False), images(2, c, 9, 9)
-    y = native.convolve(x, layer.weight, None, 1)
+@pytest.mark.parametrize("n", [2, 40])  # fewer tiles than are taken at once, and more
+@pytest.mark.parametrize(("c", "k", "side"), [(80, 96, 3), (256, 272, 3), (32, 256, 5)])
+def test_a_large_layer_is_divided_otherwise_and_likewise_right(n, c, k, side):
+    torch.manual_seed(0)
+    layer, x = nn.Conv2d(c, k, side, padding=side // 2, bias=False), images(n, c, 9, 9)
+    y = native.convolve(x, layer.weight, None, side // 2)
     g = torch.randn_like(y)
     [ours] = torch.autograd.grad(y, [layer.weight], g)
     layer.double()

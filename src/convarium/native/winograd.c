@@ -154,7 +154,7 @@ INLINE void by_weights(const int side, const float *x, shape in, const float *dy
         }
         return;
     }
-    float *v = scratch, *g = scratch + (size_t)side * side * tiles * c;
+    float *v = scratch, *g = v + of_v;
     for (int first = 0; first < all; first += tiles) {
         int here = all - first < tiles ? all - first : tiles;
 #pragma omp parallel for schedule(static) num_threads(threads)
