@@ -106,7 +106,8 @@ def _by_weight(x: Tensor, dy: Tensor, weight: Tensor, padding: int) -> Tensor:
     tiles = max(64, (_NUMBERS if parts > 1 else _SHARED_NUMBERS) // (points * (c + k)))
     sums, zeros = _floats(points, c * k), _floats(max(x.shape[-1] * c, columns * k)).zero_()
     strips = threads * side * ((_whole(columns) + kernel - 1) * c + _whole(columns) * k)
-    scratch = _floats(strips + points * (threads * (tiles * (c + k) + 32) + parts * c * k))
+    each = tiles * (c + k) + 32
+    scratch = _floats(strips + points * (threads * each + parts * c * k if parts > 1 else each))
     compiled().winograd_by_weights(
         side, address(x), n, h, w, c, address(dy), rows, columns, k, address(sums), padding, address(zeros), parts,
         tiles, address(scratch), threads,

@@ -187,7 +187,8 @@ void winograd_convolve(int side, const float *x, int n, int h, int w, int c, con
 
 /* x and dy (n, oh, ow, k) → sums (side², c, k), the gradient by the transformed weights. It is added up in so many parts,
    if more than one by threads on their own. `zeros`: as many as a line of x or dy has numbers. `scratch`: threads × side ×
-   (side × (tiles × (c + k) + 32) + w' × c + (w' + 4 − side) × k) + side² × parts × c × k, with w' as above. */
+   (w' × c + (w' + 4 − side) × k), with w' as above, and side² × (threads × t + parts × c × k) or, with one part, side² × t,
+   where t = tiles × (c + k) + 32. */
 void winograd_by_weights(int side, const float *x, int n, int h, int w, int c, const float *dy, int oh, int ow, int k,
                          float *sums, int padding, const float *zeros, int parts, int tiles, float *scratch,
                          int threads) {
