@@ -42,12 +42,12 @@ def resident():
 
 
 def study_of(runs, stack, folder):
-    """After the eighth run, the last and the study: the highest memory so far in bytes, and how many tensors live."""
+    """After the 32nd run, the last and the study: the highest memory so far in bytes, and how many tensors live."""
     torch.set_num_threads(1)
     splits, seen = few(64, resize=16), []
     running.load_data = lambda *_, **options: splits
     recipe = Recipe(
-        model="memory_mlp(hidden=256)",
+        model="memory_mlp(hidden=1024)",
         epochs=1,
         batch_size=32,
         momentum=0.9,
@@ -57,7 +57,7 @@ def study_of(runs, stack, folder):
     )
 
     def tell(progress):
-        if progress.finished and progress.number in (8, runs):
+        if progress.finished and progress.number in (32, runs):
             seen.append((peak_memory_bytes("cpu"), alive()))
 
     study = Study(name="many", question="How much?", recipes=grid(recipe, seed=range(runs)))
@@ -66,10 +66,11 @@ def study_of(runs, stack, folder):
 
 
 @pytest.mark.parametrize("stack", [False, True], ids=["one by one", "stacked"])
-def test_a_study_of_fifty_runs_needs_the_memory_of_one_or_of_one_stack(stack, tmp_path):
-    first, _, last = in_a_process(study_of, 48, stack, tmp_path)  # 48: in six stacks of eight
-    # Forty runs' first layers, 256×256 weights of 4 bytes each, would be 10 MB.
-    assert last[0] - first[0] < 5e6
+def test_a_study_of_many_runs_needs_the_memory_of_one_or_of_one_stack(stack, tmp_path):
+    """Within the first four stacks of eight the C library's heap settles, and grows by up to 13 MB; then by 0.2 MB."""
+    first, _, last = in_a_process(study_of, 72, stack, tmp_path)
+    # Forty runs' first layers, 256×1,024 weights of 4 bytes each, would be 42 MB.
+    assert last[0] - first[0] < 15e6
     assert last[1] <= first[1]
 
 
