@@ -55,17 +55,40 @@ INLINE void add_up(const int half, const int relu, const int vectors, const void
     }
 }
 
+/* A call with constants, which an OpenMP region does not pass on to what is called inside of it. */
+#define KNOWN(half, relu, CALL)                                                                                         \
+    do                                                                                                                  \
+        switch (2 * half + relu) {                                                                                      \
+        case 0: CALL(0, 0); break;                                                                                      \
+        case 1: CALL(0, 1); break;                                                                                      \
+        case 2: CALL(1, 0); break;                                                                                      \
+        default: CALL(1, 1);                                                                                            \
+        }                                                                                                               \
+    while (0)
+
+/* Of a chunk, all columns */
+INLINE void add_all(const int half, const int relu, const void *x, const void *dy, size_t from, size_t to, size_t width,
+                    columns at, float *first, float *second) {
+    size_t j = 0;
+    for (; j + BLOCK * LANES <= width; j += BLOCK * LANES)
+        add_up(half, relu, BLOCK, x, dy, from, to, width, j, at, first, second);
+    for (; j < width; j += LANES) add_up(half, relu, 1, x, dy, from, to, width, j, at, first, second);
+}
+
 /* Sums by channel over all rows: (c,) each. */
-INLINE void sums(const int half, const int relu, const void *x, const void *dy, size_t rows, int c, columns at,
-                 float *scratch, double *first, double *second, int threads) {
+static void sums(int half, int relu, const void *x, const void *dy, size_t rows, int c, columns at, float *scratch,
+                 double *first, double *second, int threads) {
     size_t width = (size_t)TOGETHER * c, groups = rows / TOGETHER;
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int chunk = 0; chunk < CHUNKS; chunk++) {
-        size_t from = groups * chunk / CHUNKS, to = groups * (chunk + 1) / CHUNKS, j = 0;
-        float *a = scratch + 2 * width * chunk, *b = a + width;
-        for (; j + BLOCK * LANES <= width; j += BLOCK * LANES)
-            add_up(half, relu, BLOCK, x, dy, from, to, width, j, at, a, b);
-        for (; j < width; j += LANES) add_up(half, relu, 1, x, dy, from, to, width, j, at, a, b);
+        size_t from = groups * chunk / CHUNKS, to = groups * (chunk + 1) / CHUNKS;
+        float *a = scratch + 2 * width * chunk;
+#define OF_X(half, relu) add_all(half, 0, x, NULL, from, to, width, at, a, a + width)
+#define OF_GRADIENT(half, relu) add_all(half, relu, x, dy, from, to, width, at, a, a + width)
+        if (dy)
+            KNOWN(half, relu, OF_GRADIENT);
+        else
+            KNOWN(half, 0, OF_X);
     }
     for (int i = 0; i < c; i++) first[i] = second[i] = 0;
     for (int part = 0; part < CHUNKS * TOGETHER; part++) {
@@ -77,19 +100,40 @@ INLINE void sums(const int half, const int relu, const void *x, const void *dy, 
     }
 }
 
-INLINE void forward(const int half, const int relu, const void *x, void *y, size_t rows, int c, const float *weight,
-                    const float *bias, float eps, float momentum, float *running_mean, float *running_variance,
-                    float *mean, float *inverse, float *scratch, int threads) {
+INLINE void scaled(const int half, const int relu, const void *x, void *y, size_t from, size_t to, size_t width,
+                   const float *scale, const float *shift) {
+    for (size_t row = from; row < to; row++)
+        for (size_t j = 0; j < width; j += LANES) {
+            vec v = load_at(half, x, row * width + j) * load(scale + j) + load(shift + j);
+            store_at(half, y, row * width + j, relu ? where_positive(v, v) : v);
+        }
+}
+
+INLINE void gradients(const int half, const int relu, const void *x, const void *dy, void *dx, size_t from, size_t to,
+                      size_t width, columns at, const float *of_x, const float *constant) {
+    for (size_t row = from; row < to; row++)
+        for (size_t j = 0; j < width; j += LANES) {
+            vec v = load_at(half, x, row * width + j), g = load_at(half, dy, row * width + j), scale = load(at.scale + j);
+            if (relu) g = where_positive(v * scale + load(at.shift + j), g);
+            store_at(half, dx, row * width + j, g * scale + v * load(of_x + j) + load(constant + j));
+        }
+}
+
+/* x (rows, c) → y (rows, c), the batch's mean and inverse standard deviation (c,), and the running ones moved. rows is a
+   multiple of 4 and c of a quarter of the lanes. `scratch`: 32 × 8 × c. */
+void norm_forward(int half, int relu, const void *x, void *y, size_t rows, int c, const float *weight, const float *bias,
+                  float eps, float momentum, float *running_mean, float *running_variance, float *mean, float *inverse,
+                  float *scratch, int threads) {
     size_t width = (size_t)TOGETHER * c, groups = rows / TOGETHER;
     float origin[c], scale[c], shift[c], tiles[3 * width];
     double first[c], second[c];
-    for (int i = 0; i < c; i++) { /* the mean of a few rows: variances are taken about a number of their own size */
-        origin[i] = 0;
-        for (size_t some = 0; some < CHUNKS; some++) {
-            size_t at = rows * some / CHUNKS * c + i;
-            uint32_t bits = half ? (uint32_t)((const uint16_t *)x)[at] << 16 : 0;
+    for (int i = 0; i < c; i++) origin[i] = 0;
+    for (size_t some = 0; some < CHUNKS; some++) { /* variances are taken about a number of their own size: a few rows' mean */
+        size_t at = rows * some / CHUNKS * c;
+        for (int i = 0; i < c; i++) {
+            uint32_t bits = half ? (uint32_t)((const uint16_t *)x)[at + i] << 16 : 0;
             float number;
-            __builtin_memcpy(&number, half ? (const void *)&bits : (const void *)((const float *)x + at), 4);
+            __builtin_memcpy(&number, half ? (const void *)&bits : (const void *)((const float *)x + at + i), 4);
             origin[i] += number / CHUNKS;
         }
     }
@@ -108,16 +152,17 @@ INLINE void forward(const int half, const int relu, const void *x, void *y, size
     tile(scale, c, tiles + width);
     tile(shift, c, tiles + 2 * width);
 #pragma omp parallel for schedule(static) num_threads(threads)
-    for (size_t row = 0; row < groups; row++)
-        for (size_t j = 0; j < width; j += LANES) {
-            vec v = load_at(half, x, row * width + j) * load(tiles + width + j) + load(tiles + 2 * width + j);
-            store_at(half, y, row * width + j, relu ? where_positive(v, v) : v);
-        }
+    for (int part = 0; part < threads; part++) {
+        size_t from = groups * part / threads, to = groups * (part + 1) / threads;
+#define SCALED(half, relu) scaled(half, relu, x, y, from, to, width, tiles + width, tiles + 2 * width)
+        KNOWN(half, relu, SCALED);
+    }
 }
 
-INLINE void backward(const int half, const int relu, const void *x, const void *dy, void *dx, size_t rows, int c,
-                     const float *weight, const float *bias, const float *mean, const float *inverse, float *d_weight,
-                     float *d_bias, float *scratch, int threads) {
+/* The gradients by x, weight and bias; arguments as of `norm_forward`. */
+void norm_backward(int half, int relu, const void *x, const void *dy, void *dx, size_t rows, int c, const float *weight,
+                   const float *bias, const float *mean, const float *inverse, float *d_weight, float *d_bias,
+                   float *scratch, int threads) {
     size_t width = (size_t)TOGETHER * c, groups = rows / TOGETHER;
     float scale[c], shift[c], of_x[c], constant[c], tiles[5 * width];
     double first[c], second[c];
@@ -139,45 +184,9 @@ INLINE void backward(const int half, const int relu, const void *x, const void *
     tile(of_x, c, tiles + 3 * width);
     tile(constant, c, tiles + 4 * width);
 #pragma omp parallel for schedule(static) num_threads(threads)
-    for (size_t row = 0; row < groups; row++)
-        for (size_t j = 0; j < width; j += LANES) {
-            vec v = load_at(half, x, row * width + j), g = load_at(half, dy, row * width + j);
-            if (relu) g = where_positive(v * load(at.scale + j) + load(at.shift + j), g);
-            store_at(half, dx, row * width + j,
-                     g * load(at.scale + j) + v * load(tiles + 3 * width + j) + load(tiles + 4 * width + j));
-        }
-}
-
-/* x (rows, c) → y (rows, c), the batch's mean and inverse standard deviation (c,), and the running ones moved. rows is a
-   multiple of 4 and c of a quarter of the lanes. `scratch`: 32 × 8 × c. */
-void norm_forward(int half, int relu, const void *x, void *y, size_t rows, int c, const float *weight, const float *bias,
-                  float eps, float momentum, float *running_mean, float *running_variance, float *mean, float *inverse,
-                  float *scratch, int threads) {
-#define FORWARD(half, relu)                                                                                             \
-    forward(half, relu, x, y, rows, c, weight, bias, eps, momentum, running_mean, running_variance, mean, inverse,      \
-            scratch, threads)
-    if (half && relu)
-        FORWARD(1, 1);
-    else if (half)
-        FORWARD(1, 0);
-    else if (relu)
-        FORWARD(0, 1);
-    else
-        FORWARD(0, 0);
-}
-
-/* The gradients by x, weight and bias; arguments as of `norm_forward`. */
-void norm_backward(int half, int relu, const void *x, const void *dy, void *dx, size_t rows, int c, const float *weight,
-                   const float *bias, const float *mean, const float *inverse, float *d_weight, float *d_bias,
-                   float *scratch, int threads) {
-#define BACKWARD(half, relu)                                                                                            \
-    backward(half, relu, x, dy, dx, rows, c, weight, bias, mean, inverse, d_weight, d_bias, scratch, threads)
-    if (half && relu)
-        BACKWARD(1, 1);
-    else if (half)
-        BACKWARD(1, 0);
-    else if (relu)
-        BACKWARD(0, 1);
-    else
-        BACKWARD(0, 0);
+    for (int part = 0; part < threads; part++) {
+        size_t from = groups * part / threads, to = groups * (part + 1) / threads;
+#define GRADIENTS(half, relu) gradients(half, relu, x, dy, dx, from, to, width, at, tiles + 3 * width, tiles + 4 * width)
+        KNOWN(half, relu, GRADIENTS);
+    }
 }
