@@ -61,15 +61,16 @@ def distance(a, b):
     k=st.sampled_from([13, 16, 80]),
     height=st.integers(5, 15),
     width=st.integers(5, 15),
-    side=st.sampled_from([3, 5]),
-    padding=st.integers(0, 2),
+    window=st.one_of(
+        st.tuples(st.sampled_from([3, 5]), st.just(1), st.integers(0, 2)), st.just((3, 2, 1))
+    ),  # side, stride, padding
     bias=st.booleans(),
 )
-def test_a_convolution_is_the_sum_of_its_products(n, c, k, height, width, side, padding, bias):
+def test_a_convolution_is_the_sum_of_its_products(n, c, k, height, width, window, bias):
     torch.manual_seed(0)
-    layer = nn.Conv2d(c, k, side, padding=padding, bias=bias)
+    layer = nn.Conv2d(c, k, *window, bias=bias)
     x, parameters = images(n, c, height, width), list(layer.parameters())
-    y = native.convolve(x, layer.weight, layer.bias, padding)
+    y = native.convolve(x, layer.weight, layer.bias, *window[1:])
     g = torch.randn_like(y)
     ours = [y, *torch.autograd.grad(y, [x, *parameters], g)]
     wide = x.detach().double().requires_grad_()
@@ -80,11 +81,13 @@ def test_a_convolution_is_the_sum_of_its_products(n, c, k, height, width, side, 
 
 
 @pytest.mark.parametrize("n", [2, 40])  # fewer tiles than are taken at once, and more
-@pytest.mark.parametrize(("c", "k", "side"), [(80, 96, 3), (256, 272, 3), (32, 256, 5)])
-def test_a_large_layer_is_divided_otherwise_and_likewise_right(n, c, k, side):
+@pytest.mark.parametrize(
+    ("c", "k", "side", "stride"), [(80, 96, 3, 1), (256, 272, 3, 1), (32, 256, 5, 1), (80, 96, 3, 2)]
+)
+def test_a_large_layer_is_divided_otherwise_and_likewise_right(n, c, k, side, stride):
     torch.manual_seed(0)
-    layer, x = nn.Conv2d(c, k, side, padding=side // 2, bias=False), images(n, c, 9, 9)
-    y = native.convolve(x, layer.weight, None, side // 2)
+    layer, x = nn.Conv2d(c, k, side, stride, padding=side // 2, bias=False), images(n, c, 9 * stride, 9)
+    y = native.convolve(x, layer.weight, None, stride, side // 2)
     g = torch.randn_like(y)
     [ours] = torch.autograd.grad(y, [layer.weight], g)
     layer.double()
@@ -99,9 +102,29 @@ def test_channels_that_leave_too_much_of_the_vectors_empty_are_pytorchs(c, k, fi
     assert native.convolves(nn.Conv2d(c, k, 5)) is (filled >= 0.7)
 
 
+@pytest.mark.parametrize(
+    ("layer", "known"),
+    [
+        (nn.Conv2d(16, 32, 3, 2, 1), True),
+        (nn.Conv2d(16, 32, 3, 2, 0), False),
+        (nn.Conv2d(16, 32, 5, 2, 2), False),
+        (nn.Conv2d(16, 32, 3, (2, 1), 1), False),
+        (nn.Conv2d(16, 32, 1, 2), False),
+        (nn.Conv2d(256, 512, 3, 2, 1), False),
+        (nn.Conv2d(256, 512, 3, 1, 1), True),
+        (nn.Conv2d(16, 32, 3, padding="same"), False),
+        (nn.Conv2d(16, 32, 3, padding=(1, 2)), False),
+        (nn.Conv2d(16, 32, 3, padding=3), False),
+    ],
+    ids=str,
+)
+def test_which_convolutions_are_known(layer, known):
+    assert native.convolves(layer) is known
+
+
 def test_a_gradient_lies_as_its_weights_do():
     layer = nn.Conv2d(16, 16, 3).to(memory_format=torch.channels_last)
-    y = native.convolve(images(2, 16, 8, 8), layer.weight, layer.bias, 0)
+    y = native.convolve(images(2, 16, 8, 8), layer.weight, layer.bias, 1, 0)
     [gradient] = torch.autograd.grad(y.sum(), [layer.weight])
     assert gradient.stride() == layer.weight.stride()
 

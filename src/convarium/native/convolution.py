@@ -1,6 +1,7 @@
 """Winograd's convolution for PyTorch's autograd."""
 
 import math
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -11,19 +12,43 @@ from torch.nn import functional as F
 
 from convarium.native.compiling import address, compiled, library
 
-_OUT = 4
-"""Outputs of a tile along a side."""
-_POINTS = {
-    6: ((0, 1 / 4), (1, -1 / 6), (-1, -1 / 6), (2, 1 / 24), (-2, 1 / 24)),
-    8: ((0, 1), (1, -2 / 9), (-1, -2 / 9), (2, 1 / 90), (-2, 1 / 90), (1 / 2, 32 / 45), (-1 / 2, 32 / 45)),
-}
-"""Where the polynomials of a tile are evaluated, by the inputs along its side, and the kernel's scale there; then ∞."""
+
+@dataclass(frozen=True, eq=False)
+class _Filter:
+    """One of the filters of `tiles.h`, with its place there."""
+
+    number: int
+    points: int
+    inputs: int
+    step: int
+    outputs: int
+    polynomials: tuple[tuple[float, float], ...]
+    """Where they are evaluated, and the taps' scale there; then ∞."""
+
+    def pixels(self, outputs: int) -> int:
+        """So many along a side are read by the tiles of so many outputs."""
+        return -(-outputs // self.outputs) * self.step + self.inputs - self.step
+
+    def whole(self, outputs: int) -> int:
+        """So many outputs, filled up to whole tiles."""
+        return -(-outputs // self.outputs) * self.outputs
+
+
+_PAIRS = ((0, 1 / 2), (1, -1 / 2), (-1, -1 / 6), (2, 1 / 6))
+_THREE = _Filter(0, 6, 6, 4, 4, ((0, 1 / 4), (1, -1 / 6), (-1, -1 / 6), (2, 1 / 24), (-2, 1 / 24)))
+_FIVE = _Filter(
+    1, 8, 8, 4, 4,
+    ((0, 1), (1, -2 / 9), (-1, -2 / 9), (2, 1 / 90), (-2, 1 / 90), (1 / 2, 32 / 45), (-1 / 2, 32 / 45)),
+)  # fmt: skip
+_DOWN, _UP = _Filter(2, 9, 9, 8, 4, _PAIRS), _Filter(3, 9, 5, 4, 8, _PAIRS)
 _TILES, _MANY_TILES = 12, 48
 """At once, of a convolution: few, so that what lies between its transforms stays in a core's caches, and many where the
 weights do not, so that these are read less often.
 """
 _MANY_WEIGHTS = 2**16
-"""Input times output channels; at each point so many weights are 256 kB."""
+"""Input times output channels; at each point so many weights are 256 kB. With a stride half as many are too many:
+PyTorch's convolution is faster then.
+"""
 _NUMBERS, _SHARED_NUMBERS = 200_000, 1_200_000
 """Of tiles at once, in a sum of weights: about what a core's second cache holds, and the third of all."""
 _FILLED = 0.7
@@ -39,15 +64,21 @@ def convolves(layer: nn.Conv2d) -> bool:
     found = library()
     if found is None:
         return False
-    size, padding, channels = layer.kernel_size, layer.padding, (layer.in_channels, layer.out_channels)
-    plain = layer.stride == (1, 1) and layer.dilation == (1, 1) and layer.groups == 1 and layer.padding_mode == "zeros"
-    square = size in ((3, 3), (5, 5)) and isinstance(padding, tuple) and padding[0] == padding[1] < size[0]
+    channels = layer.in_channels, layer.out_channels
+    plain = layer.dilation == (1, 1) and layer.groups == 1 and layer.padding_mode == "zeros"
+    match layer.kernel_size, layer.stride, layer.padding:
+        case ((3, 3) | (5, 5)) as size, (1, 1), (int(rows), int(columns)):
+            known = rows == columns < size[0]
+        case (3, 3), (2, 2), (1, 1):
+            known = math.prod(channels) < _MANY_WEIGHTS // 2
+        case _:
+            known = False
     filled = math.prod(channels) / math.prod(c + -c % found.lanes() for c in channels)
-    return plain and square and filled >= _FILLED
+    return plain and known and filled >= _FILLED
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    """A convolution of stride 1: (n, c, h, w) float32, channels-last, → (n, k, h', w') likewise.
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    """A convolution that `convolves` knows: (n, c, h, w) float32, channels-last, → (n, k, h', w') likewise.
 
     Its rounding errors are about ten times those of a sum of products: 1e-6 of the result with 3×3, 4e-6 with 5×5.
     """
@@ -58,73 +89,78 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Te
     if more_c or more_k:
         weight = F.pad(weight, (0, 0, 0, 0, 0, more_c, 0, more_k))
         bias = None if bias is None else F.pad(bias, (0, more_k))
-    y: Tensor = _Convolution.apply(x, weight, bias, padding)  # type: ignore[no-untyped-call]
+    y: Tensor = _Convolution.apply(x, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
     return y[:, :k].contiguous(memory_format=torch.channels_last) if more_k else y
 
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
+        ctx.filter = _DOWN if stride == 2 else _THREE if weight.shape[-1] == 3 else _FIVE
         ctx.padding, ctx.biased = padding, bias is not None
-        return _convolved(x, weight, bias, padding)
+        rows, columns = ((side + 2 * padding - weight.shape[-1]) // stride + 1 for side in x.shape[-2:])
+        return _convolved(ctx.filter, x, weight, bias, padding, rows, columns)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         dy = gradient.contiguous(memory_format=torch.channels_last)
-        by_x, by_weight, by_bias, _ = ctx.needs_input_grad
-        back = weight.shape[-1] - 1 - ctx.padding
+        by_x, by_weight, by_bias, *_ = ctx.needs_input_grad
+        back, padding = (_UP, 0) if ctx.filter is _DOWN else (ctx.filter, weight.shape[-1] - 1 - ctx.padding)
         return (
-            _convolved(dy, weight.flip(2, 3).transpose(0, 1), None, back) if by_x else None,
-            _by_weight(x, dy, weight, ctx.padding) if by_weight else None,
+            _convolved(back, dy, weight.flip(2, 3).transpose(0, 1), None, padding, *x.shape[-2:]) if by_x else None,
+            _by_weight(ctx.filter, x, dy, weight, ctx.padding) if by_weight else None,
             dy.sum((0, 2, 3)) if ctx.biased and by_bias else None,
+            None,
             None,
         )
 
 
-def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    (n, c, h, w), (k, _, kernel, _) = x.shape, weight.shape
-    rows, columns, side = h + 2 * padding - kernel + 1, w + 2 * padding - kernel + 1, kernel + _OUT - 1
+def _convolved(
+    how: _Filter, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, rows: int, columns: int
+) -> Tensor:
+    (n, c, h, w), k = x.shape, len(weight)
     y = _floats((n, k, rows, columns), memory_format=torch.channels_last)
-    transformed = _transform(kernel) @ weight.permute(2, 3, 1, 0).reshape(kernel * kernel, c * k)
+    transformed = _transform(how) @ weight.permute(2, 3, 1, 0).reshape(-1, c * k)
     threads, zeros = torch.get_num_threads(), _floats(max(w * c, k)).zero_()
     tiles = _TILES if c * k < _MANY_WEIGHTS else _MANY_TILES
-    scratch = _floats(threads * (side * side * tiles * (c + k) + side * (_whole(columns) + kernel - 1) * c))
+    scratch = _floats(threads * how.points * (how.points * tiles * (c + k) + how.pixels(columns) * c))
     compiled().winograd_convolve(
-        side, address(x), n, h, w, c, address(transformed), address(zeros if bias is None else bias), address(y),
+        how.number, address(x), n, h, w, c, address(transformed), address(zeros if bias is None else bias), address(y),
         rows, columns, k, padding, address(zeros), tiles, address(scratch), threads,
     )  # fmt: skip
     return y
 
 
-def _by_weight(x: Tensor, dy: Tensor, weight: Tensor, padding: int) -> Tensor:
+def _by_weight(how: _Filter, x: Tensor, dy: Tensor, weight: Tensor, padding: int) -> Tensor:
     (n, c, h, w), (_, k, rows, columns), kernel = x.shape, dy.shape, weight.shape[-1]
-    threads, parts, side = torch.get_num_threads(), _PARTS if c * k <= _SMALL else 1, kernel + _OUT - 1
-    points = side * side
+    threads, parts, points = torch.get_num_threads(), _PARTS if c * k <= _SMALL else 1, how.points**2
     tiles = max(64, (_NUMBERS if parts > 1 else _SHARED_NUMBERS) // (points * (c + k)))
-    sums, zeros = _floats(points, c * k), _floats(max(x.shape[-1] * c, columns * k)).zero_()
-    strips = threads * side * ((_whole(columns) + kernel - 1) * c + _whole(columns) * k)
+    transform = _transform(how)
+    sums, zeros = _floats(len(transform), c * k), _floats(max(w * c, columns * k)).zero_()
+    strips = threads * how.points * (how.pixels(columns) * c + how.whole(columns) * k)
     each = tiles * (c + k) + 32
-    scratch = _floats(strips + points * (threads * each + parts * c * k if parts > 1 else each))
+    scratch = _floats(strips + (threads * points * each + parts * sums.numel() if parts > 1 else points * each))
     compiled().winograd_by_weights(
-        side, address(x), n, h, w, c, address(dy), rows, columns, k, address(sums), padding, address(zeros), parts,
-        tiles, address(scratch), threads,
+        how.number, address(x), n, h, w, c, address(dy), rows, columns, k, address(sums), padding, address(zeros),
+        parts, tiles, address(scratch), threads,
     )  # fmt: skip
-    gradient = (_transform(kernel).t() @ sums).view(kernel, kernel, c, k).permute(3, 2, 0, 1)
+    gradient = (transform.t() @ sums).view(kernel, kernel, c, k).permute(3, 2, 0, 1)
     # Laid out as the weights are, which a fused optimiser takes for granted.
     return torch.empty_like(weight).copy_(gradient)
 
 
-def _whole(outputs: int) -> int:
-    """So many along a side, filled up to whole tiles."""
-    return outputs + -outputs % _OUT
-
-
 @cache
-def _transform(kernel: int) -> Tensor:
-    """The Kronecker square of G: (points, kernel²)."""
-    rows = [[scale * point**power for power in range(kernel)] for point, scale in _POINTS[kernel + _OUT - 1]]
-    once = torch.tensor([*rows, [0.0] * (kernel - 1) + [1.0]], dtype=torch.float32, device="cpu")
+def _transform(how: _Filter) -> Tensor:
+    """From a kernel to what products are taken with: (taps², kernel²) of `tiles.h`, the Kronecker square of G."""
+    if how in (_THREE, _FIVE):
+        taps = how.points - how.outputs + 1
+        rows = [[scale * point**power for power in range(taps)] for point, scale in how.polynomials]
+        rows += [[0.0] * (taps - 1) + [1.0]]
+    else:
+        rows = [[scale, 0.0, scale * point] for point, scale in how.polynomials]
+        rows += [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
+    once = torch.tensor(rows, dtype=torch.float32, device="cpu")
     return torch.kron(once, once)

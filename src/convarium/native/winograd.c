@@ -8,7 +8,6 @@
 
 #include "tiles.h"
 #include <omp.h>
-#include <string.h>
 
 #define ROWS 6 /* rows × 2 sums, 2 right sides and a left one are the 16 registers that AVX2 has */
 /* How far apart the points of so many tiles lie: an odd number of a cache's lines, lest all want one of its sets. */
@@ -30,105 +29,166 @@ INLINE void multiply(const int rows, const int vectors, const int add, int lengt
         for (int j = 0; j < vectors; j++) store(out + i * columns + j * LANES, sum[i][j]);
 }
 
-INLINE void convolve(const int side, const float *x, shape in, const float *weights, const float *bias, float *y, shape out,
+/* The tiles of a batch, down and across each image, and the pixels of a strip of inputs. */
+typedef struct {
+    int down, across, all, width;
+} grid;
+
+static grid grid_of(int filter, shape out) {
+    const int outputs = TILE[filter].outputs, step = TILE[filter].step;
+    int down = (out.height + outputs - 1) / outputs, across = (out.width + outputs - 1) / outputs;
+    return (grid){down, across, out.images * down * across, across * step + TILE[filter].inputs - step};
+}
+
+/* A call with the filter as a constant, which an OpenMP region does not pass on to what is called inside of it. */
+#define KNOWN(filter, CALL)                                                                                             \
+    do                                                                                                                  \
+        switch (filter) {                                                                                               \
+        case THREE: CALL(THREE); break;                                                                                 \
+        case FIVE: CALL(FIVE); break;                                                                                   \
+        case DOWN: CALL(DOWN); break;                                                                                   \
+        default: CALL(UP);                                                                                              \
+        }                                                                                                               \
+    while (0)
+
+/* Of the points along a side: from which to which all make the same of the taps. */
+#define FOR_LIKE(i, kind)                                                                                               \
+    for (int i = kind; i < (kind == TILE[filter].taps - 1 ? TILE[filter].points : kind + 1); i++)
+
+/* Transforms so many tiles from `first` on to their points, in groups that are near each other in memory; what would be
+   behind the last one is it again. `at`: the row of tiles that the strip is of. */
+INLINE void tiles_in(const int filter, const float *x, shape in, grid g, int padding, const float *zeros, int first,
+                     int tiles, float *v, float *strip, int *at) {
+    const int step = TILE[filter].step, side = TILE[filter].points;
+    int c = in.channels;
+    for (int i = 0; i < tiles; i++) {
+        int tile = first + i < g.all ? first + i : g.all - 1, row = tile / g.across;
+        if (*at != row)
+            strip_of(filter, 0, x, in, row / g.down, row % g.down * step - padding, padding, g.width, zeros, strip);
+        *at = row;
+        spread(filter, 0, strip + (size_t)(tile % g.across) * step * c, (size_t)g.width * c, c,
+               v + ((size_t)i / ROWS * side * side * ROWS + i % ROWS) * c, (size_t)ROWS * c);
+    }
+}
+
+/* The products of so many groups of tiles at all points. */
+INLINE void products_in(int filter, int groups, const float *v, int c, const float *weights, float *p, int k) {
+    int side = TILE[filter].points, taps = TILE[filter].taps;
+    for (int kind = 0; kind < taps * taps; kind++)
+        for (int column = 0; column < k;) {
+            const float *right = weights + (size_t)kind * c * k + column;
+            int two = column + 2 * LANES <= k;
+            FOR_LIKE(i, kind / taps) FOR_LIKE(j, kind % taps) for (int group = 0; group < groups; group++) {
+                size_t at = ((size_t)group * side * side + i * side + j) * ROWS;
+                if (two)
+                    multiply(ROWS, 2, 0, c, v + at * c, c, 1, right, p + at * k + column, k);
+                else
+                    multiply(ROWS, 1, 0, c, v + at * c, c, 1, right, p + at * k + column, k);
+            }
+            column += two ? 2 * LANES : LANES;
+        }
+}
+
+/* From the points of so many tiles to what they are outputs of. */
+INLINE void tiles_out(const int filter, const float *p, const float *bias, float *y, shape out, grid g, int first,
+                      int tiles) {
+    const int outputs = TILE[filter].outputs, side = TILE[filter].points;
+    int k = out.channels;
+    for (int i = 0; i < tiles; i++) {
+        int row = (first + i) / g.across, top = row % g.down * outputs, left = (first + i) % g.across * outputs;
+        int rows = out.height - top, columns = out.width - left;
+        const float *from = p + ((size_t)i / ROWS * side * side * ROWS + i % ROWS) * k;
+        float *to = y + (((size_t)(row / g.down) * out.height + top) * out.width + left) * k;
+        if (rows >= outputs && columns >= outputs)
+            gather(filter, outputs, outputs, from, (size_t)ROWS * k, bias, to, (size_t)out.width * k, k);
+        else
+            gather(filter, rows < outputs ? rows : outputs, columns < outputs ? columns : outputs, from,
+                   (size_t)ROWS * k, bias, to, (size_t)out.width * k, k);
+    }
+}
+
+static void convolve(int filter, const float *x, shape in, const float *weights, const float *bias, float *y, shape out,
                      int padding, const float *zeros, int tiles, float *scratch, int threads) {
-    int down = (out.height + OUT - 1) / OUT, across = (out.width + OUT - 1) / OUT, width = across * OUT + side - OUT;
-    int c = in.channels, k = out.channels, all = out.images * down * across;
-    size_t one = (size_t)side * side * ROWS; /* numbers a channel of a group of tiles, which are near each other in memory */
-    size_t line = (size_t)width * c, each = one * (tiles / ROWS) * (c + k) + side * line;
+    grid g = grid_of(filter, out);
+    int c = in.channels, k = out.channels, side = TILE[filter].points;
+    size_t numbers = (size_t)side * side * tiles, each = numbers * (c + k) + (size_t)side * g.width * c;
 #pragma omp parallel num_threads(threads)
     {
-        float *v = scratch + omp_get_thread_num() * each;
-        float *p = v + one * (tiles / ROWS) * c, *strip = p + one * (tiles / ROWS) * k;
-        int at = -1; /* the row of tiles that the strip is of */
+        float *v = scratch + omp_get_thread_num() * each, *p = v + numbers * c, *strip = p + numbers * k;
+        int at = -1;
 #pragma omp for schedule(static)
-        for (int first = 0; first < all; first += tiles) {
-            int here = all - first < tiles ? all - first : tiles;
-            for (int i = 0; i < tiles; i++) {
-                int tile = i < here ? first + i : all - 1;
-                if (at != tile / across) {
-                    at = tile / across;
-                    strip_of(side, 0, x, in, at / down, at % down * OUT - padding, padding, width, zeros, strip);
-                }
-                spread(side, 0, strip + (size_t)(tile % across) * OUT * c, line, c, v + (i / ROWS * one + i % ROWS) * c,
-                       (size_t)ROWS * c);
-            }
-            for (int point = 0; point < side * side; point++)
-                for (int j = 0; j < k;) {
-                    const float *right = weights + (size_t)point * c * k + j;
-                    int two = j + 2 * LANES <= k;
-                    for (int group = 0; group < tiles / ROWS; group++) {
-                        const float *left = v + (group * one + point * ROWS) * c;
-                        float *product = p + (group * one + point * ROWS) * k + j;
-                        if (two)
-                            multiply(ROWS, 2, 0, c, left, c, 1, right, product, k);
-                        else
-                            multiply(ROWS, 1, 0, c, left, c, 1, right, product, k);
-                    }
-                    j += two ? 2 * LANES : LANES;
-                }
-            for (int i = 0; i < here; i++) {
-                int row = (first + i) / across, top = row % down * OUT, left = (first + i) % across * OUT;
-                int rows = out.height - top, columns = out.width - left;
-                const float *from = p + (i / ROWS * one + i % ROWS) * k;
-                float *to = y + (((size_t)(row / down) * out.height + top) * out.width + left) * k;
-                if (rows >= OUT && columns >= OUT)
-                    gather(side, OUT, OUT, from, (size_t)ROWS * k, bias, to, (size_t)out.width * k, k);
-                else
-                    gather(side, rows < OUT ? rows : OUT, columns < OUT ? columns : OUT, from, (size_t)ROWS * k, bias, to,
-                           (size_t)out.width * k, k);
-            }
+        for (int first = 0; first < g.all; first += tiles) {
+            int here = g.all - first < tiles ? g.all - first : tiles;
+#define IN(filter) tiles_in(filter, x, in, g, padding, zeros, first, tiles, v, strip, &at)
+#define OUT(filter) tiles_out(filter, p, bias, y, out, g, first, here)
+            KNOWN(filter, IN);
+            products_in(filter, tiles / ROWS, v, c, weights, p, k);
+            KNOWN(filter, OUT);
         }
     }
 }
 
 /* Transforms the tiles `from` to `to`, of the input and of the gradient, to their places among so many from `first` on. */
-INLINE void transform(const int side, const float *x, shape in, const float *dy, shape out, int padding,
-                      const float *zeros, int first, int from, int to, int tiles, float *v, float *g, float *strips) {
-    int down = (out.height + OUT - 1) / OUT, across = (out.width + OUT - 1) / OUT, width = across * OUT + side - OUT;
+INLINE void transform_for(const int filter, const float *x, shape in, const float *dy, shape out, int padding,
+                          const float *zeros, int first, int from, int to, int tiles, float *v, float *g, float *strips) {
+    const int side = TILE[filter].points, step = TILE[filter].step, outputs = TILE[filter].outputs;
+    grid all = grid_of(filter, out);
     int c = in.channels, k = out.channels, at = -1;
-    float *other = strips + (size_t)side * width * c;
+    float *other = strips + (size_t)side * all.width * c;
+    size_t line = (size_t)all.width * c, other_line = (size_t)all.across * outputs * k;
     for (int tile = from; tile < to; tile++) {
-        size_t column = (size_t)(tile % across) * OUT, i = tile - first;
-        if (at != tile / across) {
-            at = tile / across;
-            strip_of(side, 0, x, in, at / down, at % down * OUT - padding, padding, width, zeros, strips);
-            strip_of(side, 1, dy, out, at / down, at % down * OUT, 0, across * OUT, zeros, other);
+        size_t column = tile % all.across, i = tile - first;
+        if (at != tile / all.across) {
+            at = tile / all.across;
+            int n = at / all.down, down = at % all.down;
+            strip_of(filter, 0, x, in, n, down * step - padding, padding, all.width, zeros, strips);
+            strip_of(filter, 1, dy, out, n, down * outputs, 0, all.across * outputs, zeros, other);
         }
-        spread(side, 0, strips + column * c, (size_t)width * c, c, v + i * c, APART(tiles, c));
-        spread(side, 1, other + column * k, (size_t)across * OUT * k, k, g + i * k, APART(tiles, k));
+        spread(filter, 0, strips + column * step * c, line, c, v + i * c, APART(tiles, c));
+        spread(filter, 1, other + column * outputs * k, other_line, k, g + i * k, APART(tiles, k));
     }
 }
 
-/* The products of so many tiles at one point; `add`: to the sums that are there. */
-INLINE void products(const int add, int point, int here, int tiles, const float *v, const float *g, int c, int k,
+static void transform(int filter, const float *x, shape in, const float *dy, shape out, int padding, const float *zeros,
+                      int first, int from, int to, int tiles, float *v, float *g, float *strips) {
+#define BOTH(filter) transform_for(filter, x, in, dy, out, padding, zeros, first, from, to, tiles, v, g, strips)
+    KNOWN(filter, BOTH);
+}
+
+/* The products of so many tiles at the points that are alike; `add`: to the sums that are there. */
+static void products(int filter, int add, int kind, int here, int tiles, const float *v, const float *g, int c, int k,
                      float *sums) {
-    for (int i = 0, rows; i < c; i += rows) {
-        rows = c - i == 4 || c - i == 8 ? 4 : ROWS;
-        for (int j = 0; j < k;) {
-            const float *left = v + point * APART(tiles, c) + i, *right = g + point * APART(tiles, k) + j;
-            float *sum = sums + ((size_t)point * c + i) * k + j;
-            int two = j + 2 * LANES <= k;
-            if (two && rows == ROWS)
-                multiply(ROWS, 2, add, here, left, 1, c, right, sum, k);
-            else if (two)
-                multiply(4, 2, add, here, left, 1, c, right, sum, k);
-            else if (rows == ROWS)
-                multiply(ROWS, 1, add, here, left, 1, c, right, sum, k);
-            else
-                multiply(4, 1, add, here, left, 1, c, right, sum, k);
-            j += two ? 2 * LANES : LANES;
+    int side = TILE[filter].points, taps = TILE[filter].taps;
+    FOR_LIKE(y, kind / taps) FOR_LIKE(x, kind % taps) {
+        int point = y * side + x;
+        for (int i = 0, rows; i < c; i += rows) {
+            rows = c - i == 4 || c - i == 8 ? 4 : ROWS;
+            for (int j = 0; j < k;) {
+                const float *left = v + point * APART(tiles, c) + i, *right = g + point * APART(tiles, k) + j;
+                float *sum = sums + ((size_t)kind * c + i) * k + j;
+                int two = j + 2 * LANES <= k;
+                if (two && rows == ROWS)
+                    multiply(ROWS, 2, add, here, left, 1, c, right, sum, k);
+                else if (two)
+                    multiply(4, 2, add, here, left, 1, c, right, sum, k);
+                else if (rows == ROWS)
+                    multiply(ROWS, 1, add, here, left, 1, c, right, sum, k);
+                else
+                    multiply(4, 1, add, here, left, 1, c, right, sum, k);
+                j += two ? 2 * LANES : LANES;
+            }
         }
+        add = 1;
     }
 }
-
-INLINE void by_weights(const int side, const float *x, shape in, const float *dy, shape out, float *sums, int padding,
+static void by_weights(int filter, const float *x, shape in, const float *dy, shape out, float *sums, int padding,
                        const float *zeros, int parts, int tiles, float *scratch, int threads) {
-    int down = (out.height + OUT - 1) / OUT, across = (out.width + OUT - 1) / OUT;
-    int c = in.channels, k = out.channels, all = out.images * down * across;
+    int side = TILE[filter].points, kinds = TILE[filter].taps * TILE[filter].taps;
+    grid tiled = grid_of(filter, out);
+    int c = in.channels, k = out.channels, all = tiled.all;
     size_t of_v = side * side * APART(tiles, c), each = of_v + side * side * APART(tiles, k);
-    size_t one = (size_t)c * k, whole = side * side * one;
-    size_t strips = (size_t)side * ((across * OUT + side - OUT) * c + across * OUT * k);
+    size_t one = (size_t)c * k, whole = kinds * one;
+    size_t strips = (size_t)side * (tiled.width * c + tiled.across * TILE[filter].outputs * k);
     if (parts > 1) { /* each thread on its own; always as many parts, so that the sums do not depend on the threads */
         float *parted = scratch + threads * (each + strips);
 #pragma omp parallel for schedule(static) num_threads(threads)
@@ -138,19 +198,16 @@ INLINE void by_weights(const int side, const float *x, shape in, const float *dy
             if (from == to) memset(parted + part * whole, 0, sizeof(float) * whole);
             for (int first = from; first < to; first += tiles) {
                 int here = to - first < tiles ? to - first : tiles;
-                transform(side, x, in, dy, out, padding, zeros, first, first, first + here, tiles, v, g, v + each);
-                for (int point = 0; point < side * side; point++)
-                    if (first > from)
-                        products(1, point, here, tiles, v, g, c, k, parted + part * whole);
-                    else
-                        products(0, point, here, tiles, v, g, c, k, parted + part * whole);
+                transform(filter, x, in, dy, out, padding, zeros, first, first, first + here, tiles, v, g, v + each);
+                for (int kind = 0; kind < kinds; kind++)
+                    products(filter, first > from, kind, here, tiles, v, g, c, k, parted + part * whole);
             }
         }
 #pragma omp parallel for schedule(static) num_threads(threads)
-        for (int point = 0; point < side * side; point++) {
-            memcpy(sums + point * one, parted + point * one, sizeof(float) * one);
+        for (int kind = 0; kind < kinds; kind++) {
+            memcpy(sums + kind * one, parted + kind * one, sizeof(float) * one);
             for (int part = 1; part < parts; part++)
-                for (size_t i = point * one; i < (point + 1) * one; i++) sums[i] += parted[part * whole + i];
+                for (size_t i = kind * one; i < (kind + 1) * one; i++) sums[i] += parted[part * whole + i];
         }
         return;
     }
@@ -159,42 +216,33 @@ INLINE void by_weights(const int side, const float *x, shape in, const float *dy
         int here = all - first < tiles ? all - first : tiles;
 #pragma omp parallel for schedule(static) num_threads(threads)
         for (int part = 0; part < threads; part++)
-            transform(side, x, in, dy, out, padding, zeros, first, first + (long)here * part / threads,
+            transform(filter, x, in, dy, out, padding, zeros, first, first + (long)here * part / threads,
                       first + (long)here * (part + 1) / threads, tiles, v, g, v + each + part * strips);
 #pragma omp parallel for schedule(static) num_threads(threads) /* by points: every sum has its order, however many */
-        for (int point = 0; point < side * side; point++)
-            if (first)
-                products(1, point, here, tiles, v, g, c, k, sums);
-            else
-                products(0, point, here, tiles, v, g, c, k, sums);
+        for (int kind = 0; kind < kinds; kind++)
+            products(filter, first > 0, kind, here, tiles, v, g, c, k, sums);
     }
 }
 
 int lanes(void) { return LANES; }
 
-/* x (n, h, w, c) and weights (side², c, k) → y (n, oh, ow, k). `zeros`: as many as a line of the images has numbers.
-   `tiles`: at once, a multiple of 6. `scratch`: threads × side × (side × tiles × (c + k) + w' × c), where w' is ow filled
-   up to a multiple of 4, and side − 4. */
-void winograd_convolve(int side, const float *x, int n, int h, int w, int c, const float *weights, const float *bias,
+/* x (n, h, w, c) and weights (taps², c, k) → y (n, oh, ow, k). `zeros`: as many as a line of the images has numbers.
+   `tiles`: at once, a multiple of 6. `scratch`: threads × points × (points × tiles × (c + k) + w' × c), where w' are the
+   pixels that the tiles of a line read. */
+void winograd_convolve(int filter, const float *x, int n, int h, int w, int c, const float *weights, const float *bias,
                        float *y, int oh, int ow, int k, int padding, const float *zeros, int tiles, float *scratch,
                        int threads) {
     shape in = {n, h, w, c}, out = {n, oh, ow, k};
-    if (side == 6)
-        convolve(6, x, in, weights, bias, y, out, padding, zeros, tiles, scratch, threads);
-    else
-        convolve(8, x, in, weights, bias, y, out, padding, zeros, tiles, scratch, threads);
+    convolve(filter, x, in, weights, bias, y, out, padding, zeros, tiles, scratch, threads);
 }
 
-/* x and dy (n, oh, ow, k) → sums (side², c, k), the gradient by the transformed weights. It is added up in so many parts,
-   if more than one by threads on their own. `zeros`: as many as a line of x or dy has numbers. `scratch`: threads × side ×
-   (w' × c + (w' + 4 − side) × k), with w' as above, and side² × (threads × t + parts × c × k) or, with one part, side² × t,
-   where t = tiles × (c + k) + 32. */
-void winograd_by_weights(int side, const float *x, int n, int h, int w, int c, const float *dy, int oh, int ow, int k,
+/* x and dy (n, oh, ow, k) → sums (taps², c, k), the gradient by the transformed weights. It is added up in so many parts,
+   if more than one by threads on their own. `zeros`: as many as a line of x or dy has numbers. `scratch`: threads × points
+   × (w' × c + ow' × k), with w' as above and ow filled up to whole tiles, and threads × points² × t + parts × taps² × c × k
+   or, with one part, points² × t, where t = tiles × (c + k) + 32. */
+void winograd_by_weights(int filter, const float *x, int n, int h, int w, int c, const float *dy, int oh, int ow, int k,
                          float *sums, int padding, const float *zeros, int parts, int tiles, float *scratch,
                          int threads) {
     shape in = {n, h, w, c}, out = {n, oh, ow, k};
-    if (side == 6)
-        by_weights(6, x, in, dy, out, sums, padding, zeros, parts, tiles, scratch, threads);
-    else
-        by_weights(8, x, in, dy, out, sums, padding, zeros, parts, tiles, scratch, threads);
+    by_weights(filter, x, in, dy, out, sums, padding, zeros, parts, tiles, scratch, threads);
 }

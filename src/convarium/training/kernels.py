@@ -100,7 +100,7 @@ def _norm(layer: nn.Module, follower: nn.ReLU | None, x: Tensor) -> Tensor:
 def _convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
     padding, ready = int(layer.padding[0]), x.dtype == torch.float32 and _ready(layer, x, layer.in_channels)
     if ready and not torch.is_autocast_enabled("cpu") and min(x.shape[-2:]) + 2 * padding >= layer.kernel_size[0]:
-        return native.convolve(x, layer.weight, layer.bias, padding)
+        return native.convolve(x, layer.weight, layer.bias, layer.stride[0], padding)
     return nn.Conv2d.forward(layer, x)
 
 
