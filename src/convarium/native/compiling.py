@@ -82,8 +82,8 @@ def _proc(file: str) -> str:
 
 
 def compiled() -> ctypes.CDLL:
-    """`library`, where it is known to be there."""
-    found = library()
+    """`library`, where it is known to be there; the environment is not asked again."""
+    found = _loaded()
     assert found is not None
     return found
 

@@ -100,7 +100,8 @@ class _Convolution(torch.autograd.Function):
         ctx.filter = _DOWN if stride == 2 else _THREE if weight.shape[-1] == 3 else _FIVE
         ctx.padding, ctx.biased = padding, bias is not None
         rows, columns = ((side + 2 * padding - weight.shape[-1]) // stride + 1 for side in x.shape[-2:])
-        return _convolved(ctx.filter, x, weight, bias, padding, rows, columns)
+        transformed = _transform(ctx.filter) @ weight.permute(2, 3, 1, 0).reshape(weight[0, 0].numel(), -1)
+        return _convolved(ctx.filter, x, transformed, bias, padding, (len(weight), rows, columns))
 
     @staticmethod
     @once_differentiable
@@ -109,8 +110,12 @@ class _Convolution(torch.autograd.Function):
         dy = gradient.contiguous(memory_format=torch.channels_last)
         by_x, by_weight, by_bias, *_ = ctx.needs_input_grad
         back, padding = (_UP, 0) if ctx.filter is _DOWN else (ctx.filter, weight.shape[-1] - 1 - ctx.padding)
+        dx = None
+        if by_x:
+            turned = _transform(back, turned=True) @ weight.permute(2, 3, 0, 1).reshape(weight[0, 0].numel(), -1)
+            dx = _convolved(back, dy, turned, None, padding, x.shape[1:])
         return (
-            _convolved(back, dy, weight.flip(2, 3).transpose(0, 1), None, padding, *x.shape[-2:]) if by_x else None,
+            dx,
             _by_weight(ctx.filter, x, dy, weight, ctx.padding) if by_weight else None,
             dy.sum((0, 2, 3)) if ctx.biased and by_bias else None,
             None,
@@ -119,11 +124,11 @@ class _Convolution(torch.autograd.Function):
 
 
 def _convolved(
-    how: _Filter, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, rows: int, columns: int
+    how: _Filter, x: Tensor, transformed: Tensor, bias: Tensor | None, padding: int, shape: tuple[int, ...]
 ) -> Tensor:
-    (n, c, h, w), k = x.shape, len(weight)
-    y = _floats((n, k, rows, columns), memory_format=torch.channels_last)
-    transformed = _transform(how) @ weight.permute(2, 3, 1, 0).reshape(-1, c * k)
+    """Images (n, c, h, w) and transformed weights (taps², c·k) → images of `shape` (k, h', w')."""
+    (n, c, h, w), (k, rows, columns) = x.shape, shape
+    y = _floats((n, *shape), memory_format=torch.channels_last)
     threads, zeros = torch.get_num_threads(), _floats(max(w * c, k)).zero_()
     tiles = _TILES if c * k < _MANY_WEIGHTS else _MANY_TILES
     scratch = _floats(threads * how.points * (how.points * tiles * (c + k) + how.pixels(columns) * c))
@@ -153,8 +158,10 @@ def _by_weight(how: _Filter, x: Tensor, dy: Tensor, weight: Tensor, padding: int
 
 
 @cache
-def _transform(how: _Filter) -> Tensor:
-    """From a kernel to what products are taken with: (taps², kernel²) of `tiles.h`, the Kronecker square of G."""
+def _transform(how: _Filter, *, turned: bool = False) -> Tensor:
+    """From a kernel to what products are taken with: (taps², kernel²) of `tiles.h`, the Kronecker square of G;
+    `turned`: from the kernel turned by 180°, as the gradient by the input wants it.
+    """
     if how in (_THREE, _FIVE):
         taps = how.points - how.outputs + 1
         rows = [[scale * point**power for power in range(taps)] for point, scale in how.polynomials]
@@ -163,4 +170,5 @@ def _transform(how: _Filter) -> Tensor:
         rows = [[scale, 0.0, scale * point] for point, scale in how.polynomials]
         rows += [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
     once = torch.tensor(rows, dtype=torch.float32, device="cpu")
-    return torch.kron(once, once)
+    both = torch.kron(once, once)
+    return both.flip(1) if turned else both

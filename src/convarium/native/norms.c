@@ -119,11 +119,11 @@ INLINE void gradients(const int half, const int relu, const void *x, const void 
         }
 }
 
-/* x (rows, c) → y (rows, c), the batch's mean and inverse standard deviation (c,), and the running ones moved. rows is a
-   multiple of 4 and c of a quarter of the lanes. `scratch`: 32 × 8 × c. */
+/* x (rows, c) → y (rows, c), the batch's mean and inverse standard deviation (c,), the running ones moved and the batch
+   counted. rows is a multiple of 4 and c of a quarter of the lanes. `scratch`: 32 × 8 × c. */
 void norm_forward(int half, int relu, const void *x, void *y, size_t rows, int c, const float *weight, const float *bias,
-                  float eps, float momentum, float *running_mean, float *running_variance, float *mean, float *inverse,
-                  float *scratch, int threads) {
+                  float eps, float momentum, float *running_mean, float *running_variance, int64_t *batches, float *mean,
+                  float *inverse, float *scratch, int threads) {
     size_t width = (size_t)TOGETHER * c, groups = rows / TOGETHER;
     float origin[c], scale[c], shift[c], tiles[3 * width];
     double first[c], second[c];
@@ -139,6 +139,7 @@ void norm_forward(int half, int relu, const void *x, void *y, size_t rows, int c
     }
     tile(origin, c, tiles);
     sums(half, 0, x, NULL, rows, c, (columns){tiles, NULL, NULL}, scratch, first, second, threads);
+    ++*batches;
     for (int i = 0; i < c; i++) {
         double away = first[i] / rows, variance = second[i] / rows - away * away;
         if (variance < 0) variance = 0;

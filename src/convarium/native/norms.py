@@ -26,10 +26,8 @@ def normalize(x: Tensor, layer: nn.BatchNorm2d, *, relu: bool) -> Tensor:
     assert layer.running_var is not None
     assert layer.num_batches_tracked is not None
     assert layer.momentum is not None
-    layer.num_batches_tracked += 1
-    y: Tensor = _Norm.apply(  # type: ignore[no-untyped-call]
-        x, layer.weight, layer.bias, layer.running_mean, layer.running_var, layer.eps, layer.momentum, relu
-    )
+    kept = layer.running_mean, layer.running_var, layer.num_batches_tracked
+    y: Tensor = _Norm.apply(x, layer.weight, layer.bias, *kept, layer.eps, layer.momentum, relu)  # type: ignore[no-untyped-call]
     return y
 
 
@@ -42,6 +40,7 @@ class _Norm(torch.autograd.Function):
         bias: Tensor,
         running_mean: Tensor,
         running_variance: Tensor,
+        batches: Tensor,
         eps: float,
         momentum: float,
         relu: bool,
@@ -53,7 +52,7 @@ class _Norm(torch.autograd.Function):
         compiled().norm_forward(
             x.dtype == torch.bfloat16, relu, address(x), address(y), ctypes.c_size_t(n * h * w), c, address(weight),
             address(bias), ctypes.c_float(eps), ctypes.c_float(momentum), address(running_mean),
-            address(running_variance), address(mean), address(inverse), address(scratch),
+            address(running_variance), address(batches), address(mean), address(inverse), address(scratch),
             torch.get_num_threads(),
         )  # fmt: skip
         return y
@@ -70,4 +69,4 @@ class _Norm(torch.autograd.Function):
             address(weight), address(bias), address(mean), address(inverse), address(by_weight), address(by_bias),
             address(scratch), torch.get_num_threads(),
         )  # fmt: skip
-        return dx, by_weight, by_bias, None, None, None, None, None
+        return dx, by_weight, by_bias, *[None] * 6
