@@ -1,10 +1,11 @@
-/* Convolutions of stride 1 by Winograd's minimal filtering: Lavin and Gray 2015, arXiv 1509.09308.
+/* Convolutions by Winograd's minimal filtering: Lavin and Gray 2015, arXiv 1509.09308.
 
    A tile of inputs d and a kernel g, of 3×3 or 5×5, make 4×4 outputs Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A; the tile has 6×6 or 8×8
-   inputs, and so many products a channel in place of 144 or 400, a quarter or a sixth. Between the transforms stands, for
-   each of these points, a product of matrices, (tiles × c) · (c × k). Weights come and go transformed, as (points, c, k);
-   the polynomials are evaluated at 0, ±1, ±2, for 8×8 at ±½ too, and ∞. The gradient by the weights is the adjoint, a
-   product over the tiles. */
+   inputs, and so many products a channel in place of 144 or 400, a quarter or a sixth. At stride 2 a tile of 9×9 inputs
+   makes 4×4 outputs of 81 products in place of 144, and one of 5×5 gradients 8×8 of the inputs'. Between the transforms
+   stands, for each of these points, a product of matrices, (tiles × c) · (c × k). Weights come and go transformed, as
+   (taps², c, k); the polynomials are evaluated at 0, ±1, ±2, for 8×8 at ±½ too, with a stride at 0, ±1, 2, and ∞. The
+   gradient by the weights is the adjoint, a product over the tiles. */
 
 #include "tiles.h"
 #include <omp.h>
@@ -14,7 +15,7 @@
 #define APART(tiles, channels) ((size_t)(tiles) * (channels) | 16)
 
 /* out (rows × 1 or 2 vectors) = or += a·b over `length`; a's rows and steps lie `row` and `step` apart. */
-INLINE void multiply(const int rows, const int vectors, const int add, int length, const float *a, size_t row,
+INLINE void multiply(const int rows, const int vectors, int add, int length, const float *a, size_t row,
                      size_t step, const float *b, float *out, size_t columns) {
     vec sum[ROWS][2];
     for (int i = 0; i < rows; i++)
