@@ -226,7 +226,7 @@ def test_norms_and_biases_can_be_spared_by_weight_decay(splits):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_every_optimizer_and_precision_learns(splits, optimizer):
     for precision in ("float32", "bfloat16"):
-        rate = {"learning_rate": 0.05 if optimizer == "sgd" else 2e-3, "momentum": 0.9 if optimizer == "sgd" else 0.0}
+        rate = {"learning_rate": 0.01 if optimizer == "sgd" else 2e-3, "momentum": 0.9 if optimizer == "sgd" else 0.0}
         recipe = dataclasses.replace(SMALL, optimizer=optimizer, precision=precision, epochs=8, **rate)
         outcome = fit(recipe, splits, device="cpu")
         assert outcome.history[-1].train_loss < 0.5 * outcome.history[0].train_loss
