@@ -115,6 +115,7 @@ def test_channels_that_leave_too_much_of_the_vectors_empty_are_pytorchs(c, k, fi
         (nn.Conv2d(16, 32, 3, padding="same"), False),
         (nn.Conv2d(16, 32, 3, padding=(1, 2)), False),
         (nn.Conv2d(16, 32, 3, padding=3), False),
+        (nn.Conv2d(16, 32, 3, padding=-1), False),
     ],
     ids=str,
 )
@@ -215,7 +216,7 @@ def test_only_what_the_kernels_can_do_is_exchanged_and_all_is_put_back():
         nn.Conv2d(16, 16, 3, padding=1),
         nn.BatchNorm2d(16),
         nn.ReLU(),
-        nn.Conv2d(16, 16, 3, stride=2),  # a stride
+        nn.Conv2d(16, 16, 3, stride=2),  # a stride without padding
         nn.BatchNorm2d(16),
         nn.Tanh(),
         nn.Conv2d(16, 16, 3, groups=16),  # groups

@@ -1,6 +1,6 @@
 """Convolutions and norms of a CPU's training steps in C, where PyTorch's own are not the fastest there are.
 
-    winograd.c   3×3 and 5×5 convolutions of stride 1 with a quarter and a sixth of the products
+    winograd.c   3×3 and 5×5 convolutions with a quarter and a sixth of the products, 3×3 of stride 2 with five ninths
     norms.c      batch norm and the ReLU after it in one, half of the passes over memory
 
 The two files are compiled for this processor when they are first needed, in a few seconds, and kept in the user's cache

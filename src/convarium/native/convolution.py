@@ -68,7 +68,7 @@ def convolves(layer: nn.Conv2d) -> bool:
     plain = layer.dilation == (1, 1) and layer.groups == 1 and layer.padding_mode == "zeros"
     match layer.kernel_size, layer.stride, layer.padding:
         case ((3, 3) | (5, 5)) as size, (1, 1), (int(rows), int(columns)):
-            known = rows == columns < size[0]
+            known = 0 <= rows == columns < size[0]
         case (3, 3), (2, 2), (1, 1):
             known = math.prod(channels) < _MANY_WEIGHTS // 2
         case _:
@@ -126,7 +126,7 @@ class _Convolution(torch.autograd.Function):
 def _convolved(
     how: _Filter, x: Tensor, transformed: Tensor, bias: Tensor | None, padding: int, shape: tuple[int, ...]
 ) -> Tensor:
-    """Images (n, c, h, w) and transformed weights (taps², c·k) → images of `shape` (k, h', w')."""
+    """Images (n, c, h, w) and transformed weights (kinds², c·k) → images of `shape` (k, h', w')."""
     (n, c, h, w), (k, rows, columns) = x.shape, shape
     y = _floats((n, *shape), memory_format=torch.channels_last)
     threads, zeros = torch.get_num_threads(), _floats(max(w * c, k)).zero_()
@@ -159,7 +159,7 @@ def _by_weight(how: _Filter, x: Tensor, dy: Tensor, weight: Tensor, padding: int
 
 @cache
 def _transform(how: _Filter, *, turned: bool = False) -> Tensor:
-    """From a kernel to what products are taken with: (taps², kernel²) of `tiles.h`, the Kronecker square of G;
+    """From a kernel to what products are taken with: (kinds², kernel²) of `tiles.h`, the Kronecker square of G;
     `turned`: from the kernel turned by 180°, as the gradient by the input wants it.
     """
     if how in (_THREE, _FIVE):

@@ -13,7 +13,9 @@ from convarium.native.compiling import address, compiled, library
 def normalizes(layer: nn.BatchNorm2d) -> bool:
     """Whether `normalize` can do this layer's work in training, on images laid out as (n, h, w, c)."""
     found = library()
-    kept = layer.affine and layer.running_mean is not None and layer.momentum is not None
+    batches = layer.num_batches_tracked
+    counted = batches is not None and batches.dtype == torch.int64 and batches.device.type == "cpu"
+    kept = layer.affine and layer.running_mean is not None and layer.momentum is not None and counted
     return found is not None and kept and 4 * layer.num_features % found.lanes() == 0
 
 

@@ -9,7 +9,7 @@ enum { THREE, FIVE, DOWN, UP };
 
 static const struct {
     int points, inputs, step, outputs; /* of a tile along a side; `step`: from the first input to the next tile's */
-    int taps; /* points that differ in what they make of the taps; from the last of these on all are alike */
+    int kinds; /* points that differ in what they make of the taps; from the last of these on all are alike */
 } TILE[] = {{6, 6, 4, 4, 6}, {8, 8, 4, 4, 8}, {9, 9, 8, 4, 6}, {9, 5, 4, 8, 6}};
 
 #define MOST 9 /* points */

@@ -4,7 +4,7 @@
    inputs, and so many products a channel in place of 144 or 400, a quarter or a sixth. At stride 2 a tile of 9×9 inputs
    makes 4×4 outputs of 81 products in place of 144, and one of 5×5 gradients 8×8 of the inputs'. Between the transforms
    stands, for each of these points, a product of matrices, (tiles × c) · (c × k). Weights come and go transformed, as
-   (taps², c, k); the polynomials are evaluated at 0, ±1, ±2, for 8×8 at ±½ too, with a stride at 0, ±1, 2, and ∞. The
+   (kinds², c, k); the polynomials are evaluated at 0, ±1, ±2, for 8×8 at ±½ too, with a stride at 0, ±1, 2, and ∞. The
    gradient by the weights is the adjoint, a product over the tiles. */
 
 #include "tiles.h"
@@ -54,7 +54,7 @@ static grid grid_of(int filter, shape out) {
 
 /* Of the points along a side: from which to which all make the same of the taps. */
 #define FOR_LIKE(i, kind)                                                                                               \
-    for (int i = kind; i < (kind == TILE[filter].taps - 1 ? TILE[filter].points : kind + 1); i++)
+    for (int i = kind; i < (kind == TILE[filter].kinds - 1 ? TILE[filter].points : kind + 1); i++)
 
 /* Transforms so many tiles from `first` on to their points, in groups that are near each other in memory; what would be
    behind the last one is it again. `at`: the row of tiles that the strip is of. */
@@ -74,12 +74,12 @@ INLINE void tiles_in(const int filter, const float *x, shape in, grid g, int pad
 
 /* The products of so many groups of tiles at all points. */
 INLINE void products_in(int filter, int groups, const float *v, int c, const float *weights, float *p, int k) {
-    int side = TILE[filter].points, taps = TILE[filter].taps;
-    for (int kind = 0; kind < taps * taps; kind++)
+    int side = TILE[filter].points, kinds = TILE[filter].kinds;
+    for (int kind = 0; kind < kinds * kinds; kind++)
         for (int column = 0; column < k;) {
             const float *right = weights + (size_t)kind * c * k + column;
             int two = column + 2 * LANES <= k;
-            FOR_LIKE(i, kind / taps) FOR_LIKE(j, kind % taps) for (int group = 0; group < groups; group++) {
+            FOR_LIKE(i, kind / kinds) FOR_LIKE(j, kind % kinds) for (int group = 0; group < groups; group++) {
                 size_t at = ((size_t)group * side * side + i * side + j) * ROWS;
                 if (two)
                     multiply(ROWS, 2, 0, c, v + at * c, c, 1, right, p + at * k + column, k);
@@ -159,8 +159,8 @@ static void transform(int filter, const float *x, shape in, const float *dy, sha
 /* The products of so many tiles at the points that are alike; `add`: to the sums that are there. */
 static void products(int filter, int add, int kind, int here, int tiles, const float *v, const float *g, int c, int k,
                      float *sums) {
-    int side = TILE[filter].points, taps = TILE[filter].taps;
-    FOR_LIKE(y, kind / taps) FOR_LIKE(x, kind % taps) {
+    int side = TILE[filter].points, kinds = TILE[filter].kinds;
+    FOR_LIKE(y, kind / kinds) FOR_LIKE(x, kind % kinds) {
         int point = y * side + x;
         for (int i = 0, rows; i < c; i += rows) {
             rows = c - i == 4 || c - i == 8 ? 4 : ROWS;
@@ -182,9 +182,10 @@ static void products(int filter, int add, int kind, int here, int tiles, const f
         add = 1;
     }
 }
+
 static void by_weights(int filter, const float *x, shape in, const float *dy, shape out, float *sums, int padding,
                        const float *zeros, int parts, int tiles, float *scratch, int threads) {
-    int side = TILE[filter].points, kinds = TILE[filter].taps * TILE[filter].taps;
+    int side = TILE[filter].points, kinds = TILE[filter].kinds * TILE[filter].kinds;
     grid tiled = grid_of(filter, out);
     int c = in.channels, k = out.channels, all = tiled.all;
     size_t of_v = side * side * APART(tiles, c), each = of_v + side * side * APART(tiles, k);
@@ -219,7 +220,7 @@ static void by_weights(int filter, const float *x, shape in, const float *dy, sh
         for (int part = 0; part < threads; part++)
             transform(filter, x, in, dy, out, padding, zeros, first, first + (long)here * part / threads,
                       first + (long)here * (part + 1) / threads, tiles, v, g, v + each + part * strips);
-#pragma omp parallel for schedule(static) num_threads(threads) /* by points: every sum has its order, however many */
+#pragma omp parallel for schedule(static) num_threads(threads) /* by kinds: every sum has its order, however many */
         for (int kind = 0; kind < kinds; kind++)
             products(filter, first > 0, kind, here, tiles, v, g, c, k, sums);
     }
@@ -227,7 +228,7 @@ static void by_weights(int filter, const float *x, shape in, const float *dy, sh
 
 int lanes(void) { return LANES; }
 
-/* x (n, h, w, c) and weights (taps², c, k) → y (n, oh, ow, k). `zeros`: as many as a line of the images has numbers.
+/* x (n, h, w, c) and weights (kinds², c, k) → y (n, oh, ow, k). `zeros`: as many as a line of the images has numbers.
    `tiles`: at once, a multiple of 6. `scratch`: threads × points × (points × tiles × (c + k) + w' × c), where w' are the
    pixels that the tiles of a line read. */
 void winograd_convolve(int filter, const float *x, int n, int h, int w, int c, const float *weights, const float *bias,
@@ -237,9 +238,9 @@ void winograd_convolve(int filter, const float *x, int n, int h, int w, int c, c
     convolve(filter, x, in, weights, bias, y, out, padding, zeros, tiles, scratch, threads);
 }
 
-/* x and dy (n, oh, ow, k) → sums (taps², c, k), the gradient by the transformed weights. It is added up in so many parts,
+/* x and dy (n, oh, ow, k) → sums (kinds², c, k), the gradient by the transformed weights. It is added up in so many parts,
    if more than one by threads on their own. `zeros`: as many as a line of x or dy has numbers. `scratch`: threads × points
-   × (w' × c + ow' × k), with w' as above and ow filled up to whole tiles, and threads × points² × t + parts × taps² × c × k
+   × (w' × c + ow' × k), with w' as above and ow filled up to whole tiles, and threads × points² × t + parts × kinds² × c × k
    or, with one part, points² × t, where t = tiles × (c + k) + 32. */
 void winograd_by_weights(int filter, const float *x, int n, int h, int w, int c, const float *dy, int oh, int ow, int k,
                          float *sums, int padding, const float *zeros, int parts, int tiles, float *scratch,
