@@ -42,7 +42,10 @@ def _loaded() -> ctypes.CDLL | None:
         if compiler is None or "libgomp" not in _proc("self/maps"):
             log.info("no GNU C compiler or OpenMP: training steps use PyTorch's convolutions and norms")
             return None
-        return ctypes.CDLL(os.fspath(_compiled(compiler, user_cache_path("convarium") / "kernels")))
+        found = ctypes.CDLL(os.fspath(_compiled(compiler, user_cache_path("convarium") / "kernels")))
+        for of_memory in (found.winograd_convolve_scratch, found.winograd_by_weights_scratch):
+            of_memory.restype = ctypes.c_size_t
+        return found
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or error
         log.warning("the kernels do not compile here, so training steps use PyTorch's: %s", str(told).strip()[:500])

@@ -15,32 +15,20 @@ from convarium.native.compiling import address, compiled, library
 
 @dataclass(frozen=True, eq=False)
 class _Filter:
-    """One of the filters of `tiles.h`, with its place there."""
+    """One of the filters of `tiles.h`, with its place there and the points along a side of a tile."""
 
     number: int
     points: int
-    inputs: int
-    step: int
-    outputs: int
     polynomials: tuple[tuple[float, float], ...]
     """Where they are evaluated, and the taps' scale there; then ∞."""
 
-    def pixels(self, outputs: int) -> int:
-        """So many along a side are read by the tiles of so many outputs."""
-        return -(-outputs // self.outputs) * self.step + self.inputs - self.step
-
-    def whole(self, outputs: int) -> int:
-        """So many outputs, filled up to whole tiles."""
-        return -(-outputs // self.outputs) * self.outputs
-
 
 _PAIRS = ((0, 1 / 2), (1, -1 / 2), (-1, -1 / 6), (2, 1 / 6))
-_THREE = _Filter(0, 6, 6, 4, 4, ((0, 1 / 4), (1, -1 / 6), (-1, -1 / 6), (2, 1 / 24), (-2, 1 / 24)))
+_THREE = _Filter(0, 6, ((0, 1 / 4), (1, -1 / 6), (-1, -1 / 6), (2, 1 / 24), (-2, 1 / 24)))
 _FIVE = _Filter(
-    1, 8, 8, 4, 4,
-    ((0, 1), (1, -2 / 9), (-1, -2 / 9), (2, 1 / 90), (-2, 1 / 90), (1 / 2, 32 / 45), (-1 / 2, 32 / 45)),
-)  # fmt: skip
-_DOWN, _UP = _Filter(2, 9, 9, 8, 4, _PAIRS), _Filter(3, 9, 5, 4, 8, _PAIRS)
+    1, 8, ((0, 1), (1, -2 / 9), (-1, -2 / 9), (2, 1 / 90), (-2, 1 / 90), (1 / 2, 32 / 45), (-1 / 2, 32 / 45))
+)
+_DOWN, _UP = _Filter(2, 9, _PAIRS), _Filter(3, 9, _PAIRS)
 _TILES, _MANY_TILES = 12, 48
 """At once, of a convolution: few, so that what lies between its transforms stays in a core's caches, and many where the
 weights do not, so that these are read less often.
@@ -100,7 +88,7 @@ class _Convolution(torch.autograd.Function):
         ctx.filter = _DOWN if stride == 2 else _THREE if weight.shape[-1] == 3 else _FIVE
         ctx.padding, ctx.biased = padding, bias is not None
         rows, columns = ((side + 2 * padding - weight.shape[-1]) // stride + 1 for side in x.shape[-2:])
-        transformed = _transform(ctx.filter) @ weight.permute(2, 3, 1, 0).reshape(weight[0, 0].numel(), -1)
+        transformed = _transform(ctx.filter) @ weight.permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
         return _convolved(ctx.filter, x, transformed, bias, padding, (len(weight), rows, columns))
 
     @staticmethod
@@ -112,7 +100,7 @@ class _Convolution(torch.autograd.Function):
         back, padding = (_UP, 0) if ctx.filter is _DOWN else (ctx.filter, weight.shape[-1] - 1 - ctx.padding)
         dx = None
         if by_x:
-            turned = _transform(back, turned=True) @ weight.permute(2, 3, 0, 1).reshape(weight[0, 0].numel(), -1)
+            turned = _transform(back, turned=True) @ weight.permute(2, 3, 0, 1).flatten(2).flatten(0, 1)
             dx = _convolved(back, dy, turned, None, padding, x.shape[1:])
         return (
             dx,
@@ -131,7 +119,7 @@ def _convolved(
     y = _floats((n, *shape), memory_format=torch.channels_last)
     threads, zeros = torch.get_num_threads(), _floats(max(w * c, k)).zero_()
     tiles = _TILES if c * k < _MANY_WEIGHTS else _MANY_TILES
-    scratch = _floats(threads * how.points * (how.points * tiles * (c + k) + how.pixels(columns) * c))
+    scratch = _floats(compiled().winograd_convolve_scratch(how.number, c, columns, k, tiles, threads))
     compiled().winograd_convolve(
         how.number, address(x), n, h, w, c, address(transformed), address(zeros if bias is None else bias), address(y),
         rows, columns, k, padding, address(zeros), tiles, address(scratch), threads,
@@ -141,13 +129,11 @@ def _convolved(
 
 def _by_weight(how: _Filter, x: Tensor, dy: Tensor, weight: Tensor, padding: int) -> Tensor:
     (n, c, h, w), (_, k, rows, columns), kernel = x.shape, dy.shape, weight.shape[-1]
-    threads, parts, points = torch.get_num_threads(), _PARTS if c * k <= _SMALL else 1, how.points**2
-    tiles = max(64, (_NUMBERS if parts > 1 else _SHARED_NUMBERS) // (points * (c + k)))
+    threads, parts = torch.get_num_threads(), _PARTS if c * k <= _SMALL else 1
+    tiles = max(64, (_NUMBERS if parts > 1 else _SHARED_NUMBERS) // (how.points**2 * (c + k)))
     transform = _transform(how)
     sums, zeros = _floats(len(transform), c * k), _floats(max(w * c, columns * k)).zero_()
-    strips = threads * how.points * (how.pixels(columns) * c + how.whole(columns) * k)
-    each = tiles * (c + k) + 32
-    scratch = _floats(strips + (threads * points * each + parts * sums.numel() if parts > 1 else points * each))
+    scratch = _floats(compiled().winograd_by_weights_scratch(how.number, c, columns, k, parts, tiles, threads))
     compiled().winograd_by_weights(
         how.number, address(x), n, h, w, c, address(dy), rows, columns, k, address(sums), padding, address(zeros),
         parts, tiles, address(scratch), threads,
@@ -163,9 +149,9 @@ def _transform(how: _Filter, *, turned: bool = False) -> Tensor:
     `turned`: from the kernel turned by 180°, as the gradient by the input wants it.
     """
     if how in (_THREE, _FIVE):
-        taps = how.points - how.outputs + 1
-        rows = [[scale * point**power for power in range(taps)] for point, scale in how.polynomials]
-        rows += [[0.0] * (taps - 1) + [1.0]]
+        side = 3 if how is _THREE else 5
+        rows = [[scale * point**power for power in range(side)] for point, scale in how.polynomials]
+        rows += [[0.0] * (side - 1) + [1.0]]
     else:
         rows = [[scale, 0.0, scale * point] for point, scale in how.polynomials]
         rows += [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]

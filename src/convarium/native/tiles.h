@@ -18,6 +18,32 @@ typedef struct {
     int images, height, width, channels;
 } shape;
 
+/* The tiles of a batch, down and across each image, and the pixels of a strip of inputs. */
+typedef struct {
+    int down, across, all, width;
+} grid;
+
+static grid grid_of(int filter, shape out) {
+    const int outputs = TILE[filter].outputs, step = TILE[filter].step;
+    int down = (out.height + outputs - 1) / outputs, across = (out.width + outputs - 1) / outputs;
+    return (grid){down, across, out.images * down * across, across * step + TILE[filter].inputs - step};
+}
+
+/* A call with the filter as a constant, which an OpenMP region does not pass on to what is called inside of it. */
+#define KNOWN(filter, CALL)                                                                                             \
+    do                                                                                                                  \
+        switch (filter) {                                                                                               \
+        case THREE: CALL(THREE); break;                                                                                 \
+        case FIVE: CALL(FIVE); break;                                                                                   \
+        case DOWN: CALL(DOWN); break;                                                                                   \
+        default: CALL(UP);                                                                                              \
+        }                                                                                                               \
+    while (0)
+
+/* Of the points along a side: from which to which all make the same of the taps. */
+#define FOR_LIKE(i, kind)                                                                                               \
+    for (int i = kind; i < (kind == TILE[filter].kinds - 1 ? TILE[filter].points : kind + 1); i++)
+
 static const float POWER[3][4] = {{1, 1, 1, 1}, {1, 2, 4, 8}, {1, 0.5, 0.25, 0.125}}; /* of 1, 2 and ½ */
 
 /* Bᵀd of two taps: polynomials at 0, 1, −1, 2 and ∞ */

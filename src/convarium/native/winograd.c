@@ -30,31 +30,14 @@ INLINE void multiply(const int rows, const int vectors, int add, int length, con
         for (int j = 0; j < vectors; j++) store(out + i * columns + j * LANES, sum[i][j]);
 }
 
-/* The tiles of a batch, down and across each image, and the pixels of a strip of inputs. */
-typedef struct {
-    int down, across, all, width;
-} grid;
-
-static grid grid_of(int filter, shape out) {
-    const int outputs = TILE[filter].outputs, step = TILE[filter].step;
-    int down = (out.height + outputs - 1) / outputs, across = (out.width + outputs - 1) / outputs;
-    return (grid){down, across, out.images * down * across, across * step + TILE[filter].inputs - step};
+/* `multiply`, a's rows beside each other, for all columns: an even or odd number of vectors. */
+INLINE void multiply_across(const int rows, int add, int length, const float *a, size_t step, const float *b, float *out,
+                            size_t columns) {
+    size_t j = 0;
+    for (; j + 2 * LANES <= columns; j += 2 * LANES)
+        multiply(rows, 2, add, length, a, 1, step, b + j, out + j, columns);
+    if (j < columns) multiply(rows, 1, add, length, a, 1, step, b + j, out + j, columns);
 }
-
-/* A call with the filter as a constant, which an OpenMP region does not pass on to what is called inside of it. */
-#define KNOWN(filter, CALL)                                                                                             \
-    do                                                                                                                  \
-        switch (filter) {                                                                                               \
-        case THREE: CALL(THREE); break;                                                                                 \
-        case FIVE: CALL(FIVE); break;                                                                                   \
-        case DOWN: CALL(DOWN); break;                                                                                   \
-        default: CALL(UP);                                                                                              \
-        }                                                                                                               \
-    while (0)
-
-/* Of the points along a side: from which to which all make the same of the taps. */
-#define FOR_LIKE(i, kind)                                                                                               \
-    for (int i = kind; i < (kind == TILE[filter].kinds - 1 ? TILE[filter].points : kind + 1); i++)
 
 /* Transforms so many tiles from `first` on to their points, in groups that are near each other in memory; what would be
    behind the last one is it again. `at`: the row of tiles that the strip is of. */
@@ -73,10 +56,10 @@ INLINE void tiles_in(const int filter, const float *x, shape in, grid g, int pad
 }
 
 /* The products of so many groups of tiles at all points. */
-INLINE void products_in(int filter, int groups, const float *v, int c, const float *weights, float *p, int k) {
+static void products_in(int filter, int groups, const float *v, int c, const float *weights, float *p, int k) {
     int side = TILE[filter].points, kinds = TILE[filter].kinds;
     for (int kind = 0; kind < kinds * kinds; kind++)
-        for (int column = 0; column < k;) {
+        for (int column = 0; column < k; column += 2 * LANES) {
             const float *right = weights + (size_t)kind * c * k + column;
             int two = column + 2 * LANES <= k;
             FOR_LIKE(i, kind / kinds) FOR_LIKE(j, kind % kinds) for (int group = 0; group < groups; group++) {
@@ -86,7 +69,6 @@ INLINE void products_in(int filter, int groups, const float *v, int c, const flo
                 else
                     multiply(ROWS, 1, 0, c, v + at * c, c, 1, right, p + at * k + column, k);
             }
-            column += two ? 2 * LANES : LANES;
         }
 }
 
@@ -108,14 +90,28 @@ INLINE void tiles_out(const int filter, const float *p, const float *bias, float
     }
 }
 
-static void convolve(int filter, const float *x, shape in, const float *weights, const float *bias, float *y, shape out,
-                     int padding, const float *zeros, int tiles, float *scratch, int threads) {
+/* Of one thread: tiles at their points, before and after the products, and the strip. */
+static size_t room(int filter, int c, int k, int ow, int tiles) {
+    size_t side = TILE[filter].points;
+    return side * side * tiles * (c + k) + side * grid_of(filter, (shape){.width = ow}).width * c;
+}
+
+/* Numbers of scratch memory that `winograd_convolve` takes. */
+size_t winograd_convolve_scratch(int filter, int c, int ow, int k, int tiles, int threads) {
+    return threads * room(filter, c, k, ow, tiles);
+}
+
+/* x (n, h, w, c) and weights (kinds², c, k) → y (n, oh, ow, k). `zeros`: as many as a line of the images has numbers.
+   `tiles`: at once, a multiple of 6. */
+void winograd_convolve(int filter, const float *x, int n, int h, int w, int c, const float *weights, const float *bias,
+                       float *y, int oh, int ow, int k, int padding, const float *zeros, int tiles, float *scratch,
+                       int threads) {
+    shape in = {n, h, w, c}, out = {n, oh, ow, k};
     grid g = grid_of(filter, out);
-    int c = in.channels, k = out.channels, side = TILE[filter].points;
-    size_t numbers = (size_t)side * side * tiles, each = numbers * (c + k) + (size_t)side * g.width * c;
+    size_t points = (size_t)TILE[filter].points * TILE[filter].points * tiles, each = room(filter, c, k, ow, tiles);
 #pragma omp parallel num_threads(threads)
     {
-        float *v = scratch + omp_get_thread_num() * each, *p = v + numbers * c, *strip = p + numbers * k;
+        float *v = scratch + omp_get_thread_num() * each, *p = v + points * c, *strip = p + points * k;
         int at = -1;
 #pragma omp for schedule(static)
         for (int first = 0; first < g.all; first += tiles) {
@@ -161,36 +157,46 @@ static void products(int filter, int add, int kind, int here, int tiles, const f
                      float *sums) {
     int side = TILE[filter].points, kinds = TILE[filter].kinds;
     FOR_LIKE(y, kind / kinds) FOR_LIKE(x, kind % kinds) {
-        int point = y * side + x;
+        const float *left = v + (y * side + x) * APART(tiles, c), *right = g + (y * side + x) * APART(tiles, k);
         for (int i = 0, rows; i < c; i += rows) {
+            float *sum = sums + ((size_t)kind * c + i) * k;
             rows = c - i == 4 || c - i == 8 ? 4 : ROWS;
-            for (int j = 0; j < k;) {
-                const float *left = v + point * APART(tiles, c) + i, *right = g + point * APART(tiles, k) + j;
-                float *sum = sums + ((size_t)kind * c + i) * k + j;
-                int two = j + 2 * LANES <= k;
-                if (two && rows == ROWS)
-                    multiply(ROWS, 2, add, here, left, 1, c, right, sum, k);
-                else if (two)
-                    multiply(4, 2, add, here, left, 1, c, right, sum, k);
-                else if (rows == ROWS)
-                    multiply(ROWS, 1, add, here, left, 1, c, right, sum, k);
-                else
-                    multiply(4, 1, add, here, left, 1, c, right, sum, k);
-                j += two ? 2 * LANES : LANES;
-            }
+            if (rows == ROWS)
+                multiply_across(ROWS, add, here, left + i, c, right, sum, k);
+            else
+                multiply_across(4, add, here, left + i, c, right, sum, k);
         }
         add = 1;
     }
 }
 
-static void by_weights(int filter, const float *x, shape in, const float *dy, shape out, float *sums, int padding,
-                       const float *zeros, int parts, int tiles, float *scratch, int threads) {
-    int side = TILE[filter].points, kinds = TILE[filter].kinds * TILE[filter].kinds;
-    grid tiled = grid_of(filter, out);
-    int c = in.channels, k = out.channels, all = tiled.all;
-    size_t of_v = side * side * APART(tiles, c), each = of_v + side * side * APART(tiles, k);
-    size_t one = (size_t)c * k, whole = kinds * one;
-    size_t strips = (size_t)side * (tiled.width * c + tiled.across * TILE[filter].outputs * k);
+/* Numbers: of the transformed tiles, input's and all; of a thread's strips; of the sums. */
+typedef struct {
+    size_t of_v, tiles, strips, sums;
+} rooms;
+
+static rooms rooms_of(int filter, int c, int k, int ow, int tiles) {
+    size_t side = TILE[filter].points, kinds = TILE[filter].kinds, of_v = side * side * APART(tiles, c);
+    grid g = grid_of(filter, (shape){.width = ow});
+    size_t strips = side * ((size_t)g.width * c + (size_t)g.across * TILE[filter].outputs * k);
+    return (rooms){of_v, of_v + side * side * APART(tiles, k), strips, kinds * kinds * c * k};
+}
+
+/* Numbers of scratch memory that `winograd_by_weights` takes. */
+size_t winograd_by_weights_scratch(int filter, int c, int ow, int k, int parts, int tiles, int threads) {
+    rooms r = rooms_of(filter, c, k, ow, tiles);
+    return parts > 1 ? threads * (r.tiles + r.strips) + parts * r.sums : r.tiles + threads * r.strips;
+}
+
+/* x and dy (n, oh, ow, k) → sums (kinds², c, k), the gradient by the transformed weights. It is added up in so many parts,
+   if more than one by threads on their own. `zeros`: as many as a line of x or dy has numbers. */
+void winograd_by_weights(int filter, const float *x, int n, int h, int w, int c, const float *dy, int oh, int ow, int k,
+                         float *sums, int padding, const float *zeros, int parts, int tiles, float *scratch,
+                         int threads) {
+    shape in = {n, h, w, c}, out = {n, oh, ow, k};
+    rooms r = rooms_of(filter, c, k, ow, tiles);
+    int all = grid_of(filter, out).all, kinds = TILE[filter].kinds * TILE[filter].kinds;
+    size_t of_v = r.of_v, each = r.tiles, strips = r.strips, whole = r.sums, one = whole / kinds;
     if (parts > 1) { /* each thread on its own; always as many parts, so that the sums do not depend on the threads */
         float *parted = scratch + threads * (each + strips);
 #pragma omp parallel for schedule(static) num_threads(threads)
@@ -227,24 +233,3 @@ static void by_weights(int filter, const float *x, shape in, const float *dy, sh
 }
 
 int lanes(void) { return LANES; }
-
-/* x (n, h, w, c) and weights (kinds², c, k) → y (n, oh, ow, k). `zeros`: as many as a line of the images has numbers.
-   `tiles`: at once, a multiple of 6. `scratch`: threads × points × (points × tiles × (c + k) + w' × c), where w' are the
-   pixels that the tiles of a line read. */
-void winograd_convolve(int filter, const float *x, int n, int h, int w, int c, const float *weights, const float *bias,
-                       float *y, int oh, int ow, int k, int padding, const float *zeros, int tiles, float *scratch,
-                       int threads) {
-    shape in = {n, h, w, c}, out = {n, oh, ow, k};
-    convolve(filter, x, in, weights, bias, y, out, padding, zeros, tiles, scratch, threads);
-}
-
-/* x and dy (n, oh, ow, k) → sums (kinds², c, k), the gradient by the transformed weights. It is added up in so many parts,
-   if more than one by threads on their own. `zeros`: as many as a line of x or dy has numbers. `scratch`: threads × points
-   × (w' × c + ow' × k), with w' as above and ow filled up to whole tiles, and threads × points² × t + parts × kinds² × c × k
-   or, with one part, points² × t, where t = tiles × (c + k) + 32. */
-void winograd_by_weights(int filter, const float *x, int n, int h, int w, int c, const float *dy, int oh, int ow, int k,
-                         float *sums, int padding, const float *zeros, int parts, int tiles, float *scratch,
-                         int threads) {
-    shape in = {n, h, w, c}, out = {n, oh, ow, k};
-    by_weights(filter, x, in, dy, out, sums, padding, zeros, parts, tiles, scratch, threads);
-}
