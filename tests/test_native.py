@@ -61,9 +61,8 @@ def distance(a, b):
     k=st.sampled_from([13, 16, 80]),
     height=st.integers(5, 15),
     width=st.integers(5, 15),
-    window=st.one_of(
-        st.tuples(st.sampled_from([3, 5]), st.just(1), st.integers(0, 2)), st.just((3, 2, 1))
-    ),  # side, stride, padding
+    # side, stride, padding
+    window=st.one_of(st.tuples(st.sampled_from([3, 5]), st.just(1), st.integers(0, 2)), st.just((3, 2, 1))),
     bias=st.booleans(),
 )
 def test_a_convolution_is_the_sum_of_its_products(n, c, k, height, width, window, bias):
@@ -121,6 +120,35 @@ def test_channels_that_leave_too_much_of_the_vectors_empty_are_pytorchs(c, k, fi
 )
 def test_which_convolutions_are_known(layer, known):
     assert native.convolves(layer) is known
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 4), (17, 3)], ids=str)
+def test_the_smallest_images_and_the_edges_of_tiles_with_a_stride(size):
+    torch.manual_seed(0)
+    layer, x = nn.Conv2d(16, 32, 3, 2, 1), images(3, 16, *size)
+    y = native.convolve(x, layer.weight, layer.bias, 2, 1)
+    g = torch.randn_like(y)
+    ours = [y, *torch.autograd.grad(y, [x, layer.weight], g)]
+    wide = x.detach().double().requires_grad_()
+    z = layer.double()(wide)
+    theirs = [z, *torch.autograd.grad(z, [wide, layer.weight], g.double())]
+    assert max(distance(a, b) for a, b in zip(ours, theirs, strict=True)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("c", "k", "side", "stride"), [(16, 32, 3, 1), (16, 32, 5, 1), (16, 32, 3, 2), (80, 96, 3, 1), (80, 96, 3, 2)]
+)
+def test_sums_of_a_convolution_do_not_depend_on_the_threads(c, k, side, stride, monkeypatch):
+    """Ours, that is: PyTorch's products, with which weights are transformed, go on with the threads that they have."""
+    torch.manual_seed(0)
+    layer, x = nn.Conv2d(c, k, side, stride, side // 2, bias=False), images(40, c, 13, 11)
+    found = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        y = native.convolve(x, layer.weight, None, stride, side // 2)
+        found.append([y, *torch.autograd.grad(y.square().sum(), [x, layer.weight])])
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
 def test_a_gradient_lies_as_its_weights_do():
