@@ -18,7 +18,7 @@ from convarium import native
 from convarium.building import build_model
 from convarium.environment import environment
 from convarium.models import layers
-from convarium.native import compiling, convolution
+from convarium.native import compiling, convolution, direct
 from convarium.recipe import Recipe
 from convarium.training import fit
 from convarium.training.kernels import own_kernels
@@ -158,6 +158,99 @@ def test_a_gradient_lies_as_its_weights_do():
     assert gradient.stride() == layer.weight.stride()
 
 
+def rounded(tensor):
+    return tensor.detach().bfloat16().double().requires_grad_()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 20),
+    c=st.sampled_from([1, 3, 6, 16, 48]),
+    k=st.sampled_from([5, 8, 16, 24, 48]),
+    height=st.integers(1, 33),
+    width=st.integers(1, 33),
+    side=st.sampled_from([1, 2, 3, 5, 11]),
+    stride=st.integers(1, 4),
+    padding=st.integers(0, 10),
+    bias=st.booleans(),
+)
+def test_a_convolution_in_bfloat16_is_the_sum_of_its_products(n, c, k, height, width, side, stride, padding, bias):
+    torch.manual_seed(0)
+    padding = min(padding, side - 1)
+    height, width = (max(size, side - 2 * padding) for size in (height, width))
+    layer, x = nn.Conv2d(c, k, side, stride, padding, bias=bias), images(n, c, height, width, dtype=torch.bfloat16)
+    parameters = list(layer.parameters())
+    y = native.convolve_directly(x, layer.weight, layer.bias, stride, padding)
+    g = torch.randn_like(y)
+    ours = [y, *torch.autograd.grad(y, [x, *parameters], g)]
+    wide, weight = rounded(x), rounded(layer.weight)
+    start = layer.bias.detach().double().requires_grad_() if bias else None
+    z = F.conv2d(wide, weight, start, stride, padding)
+    theirs = [z, *torch.autograd.grad(z, [wide, weight, start][: 2 + bias], g.double())]
+    assert [a.shape for a in ours] == [b.shape for b in theirs]
+    assert [a.dtype for a in ours] == [torch.bfloat16] * 2 + [torch.float32] * (1 + bias)
+    errors = [distance(a, b) for a, b in zip(ours, theirs, strict=True)]
+    assert max(errors[:2]) < 2**-8  # of rounding what comes of it
+    assert max(errors[2:]) < 1e-5  # of the sums
+
+
+@pytest.mark.parametrize(
+    ("layer", "known"),
+    [
+        (nn.Conv2d(16, 32, 3, 2, 0), True),
+        (nn.Conv2d(3, 32, 11, 4, 1), True),
+        (nn.Conv2d(16, 32, 1, 2), True),
+        (nn.Conv2d(64, 128, 3), True),
+        (nn.Conv2d(128, 128, 3), False),
+        (nn.Conv2d(1, 32, 3), False),
+        (nn.Conv2d(16, 32, 13), False),
+        (nn.Conv2d(16, 32, 3, (2, 1)), False),
+        (nn.Conv2d(16, 32, (3, 1)), False),
+        (nn.Conv2d(16, 32, 3, padding="same"), False),
+        (nn.Conv2d(16, 32, 3, padding=(1, 2)), False),
+        (nn.Conv2d(16, 32, 3, padding=3), False),
+        (nn.Conv2d(16, 32, 3, padding=-1), False),
+        (nn.Conv2d(16, 32, 3, dilation=2), False),
+        (nn.Conv2d(16, 32, 3, groups=2), False),
+        (nn.Conv2d(16, 32, 3, padding=1, padding_mode="reflect"), False),
+    ],
+    ids=str,
+)
+def test_which_convolutions_are_known_in_bfloat16(layer, known, monkeypatch):
+    monkeypatch.setattr(direct, "library", lambda: SimpleNamespace(lanes=lambda: 16, direct_pays=lambda: True))
+    assert native.convolves_directly(layer) is known
+
+
+def test_where_pytorch_has_matrix_units_its_convolutions_stay(monkeypatch):
+    monkeypatch.setattr(direct, "library", lambda: SimpleNamespace(lanes=lambda: 16, direct_pays=lambda: False))
+    assert not native.convolves_directly(nn.Conv2d(16, 32, 3))
+
+
+@pytest.mark.parametrize(("c", "k", "side", "stride"), [(16, 32, 3, 1), (6, 16, 5, 1), (16, 48, 3, 2), (32, 16, 1, 2)])
+def test_sums_in_bfloat16_do_not_depend_on_the_threads(c, k, side, stride, monkeypatch):
+    torch.manual_seed(0)
+    layer, x = nn.Conv2d(c, k, side, stride, side // 2), images(41, c, 13, 11, dtype=torch.bfloat16)
+    found = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        y = native.convolve_directly(x, layer.weight, layer.bias, stride, side // 2)
+        found.append([y, *torch.autograd.grad(y.square().sum(), [x, layer.weight])])
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_gradient_in_bfloat16_lies_as_its_weights_do(last):
+    layer = nn.Conv2d(16, 16, 3).to(memory_format=torch.channels_last if last else torch.contiguous_format)
+    x = images(2, 16, 8, 8, dtype=torch.bfloat16)
+    y = native.convolve_directly(x, layer.weight, layer.bias, 1, 0)
+    [gradient] = torch.autograd.grad(y.sum(), [layer.weight])
+    assert gradient.stride() == layer.weight.stride()
+    wide = rounded(layer.weight)
+    [exact] = torch.autograd.grad(F.conv2d(rounded(x), wide).sum(), [wide])
+    assert distance(gradient, exact) < 1e-5
+
+
 @pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-6), (torch.bfloat16, 4e-3)])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("shape", [(6, 16, 10, 10), (4, 12, 7, 5), (64, 128, 4, 4), (2, 4, 2, 2)])
@@ -233,12 +326,31 @@ def test_a_network_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kerne
     assert any(errors(seed) for seed in range(4))
 
 
+@pytest.mark.parametrize("model", ["lenet", "mnist_resnet", "resnet(depth=20)"])
+def test_a_network_in_bfloat16_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kernels(model, monkeypatch):
+    monkeypatch.setattr(native.library(), "direct_pays", lambda: True, raising=False)
+    recipe, splits = Recipe(model=model, batch_size=16, precision="bfloat16"), few(32, resize=32)
+
+    def gradients(dtype, *, kernels):
+        network = build_model(recipe.model, splits.train.spec, seed=0).to(dtype).train()
+        lay_out(network, recipe, CPU)
+        x, labels = next(training_batches(recipe, splits, network, CPU).epoch(0))
+        half = torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.float32)
+        with own_kernels(network, recipe, CPU) if kernels else nullcontext(), half:
+            loss = F.cross_entropy(network(x.to(dtype)).to(dtype), labels)
+        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(network.parameters())) if g is not None])
+
+    exact = gradients(torch.float64, kernels=False)
+    ours, theirs = (distance(gradients(torch.float32, kernels=own), exact) for own in (True, False))
+    assert ours < 1.5 * theirs
+
+
 def exchanged(network, recipe=RECIPE):
     with own_kernels(network, recipe, CPU):
         return [name for name, module in network.named_modules() if "forward" in vars(module)]
 
 
-def test_only_what_the_kernels_can_do_is_exchanged_and_all_is_put_back():
+def test_only_what_the_kernels_can_do_is_exchanged_and_all_is_put_back(monkeypatch):
     network = nn.Sequential(
         nn.Conv2d(1, 16, 3),  # one channel
         nn.Conv2d(16, 16, 3, padding=1),
@@ -253,7 +365,8 @@ def test_only_what_the_kernels_can_do_is_exchanged_and_all_is_put_back():
         nn.ReLU(),
     )
     assert exchanged(network) == ["", "1", "2", "5"]  # the first is the Sequential, for its norm and ReLU
-    assert exchanged(network, Recipe(precision="bfloat16")) == ["", "2", "5"]
+    monkeypatch.setattr(direct, "library", lambda: SimpleNamespace(lanes=lambda: 16, direct_pays=lambda: True))
+    assert exchanged(network, Recipe(precision="bfloat16")) == ["", "1", "2", "4", "5"]
     assert not any("forward" in vars(module) for module in network.modules())
 
 
@@ -336,6 +449,27 @@ def test_a_network_may_open_autocast_itself():
         ours, theirs = both(layer, x)
     assert ours.dtype == theirs.dtype == torch.bfloat16
     assert torch.equal(ours, theirs)
+
+
+def test_without_autocast_a_convolution_for_bfloat16_is_pytorchs():
+    layer, x = nn.Conv2d(16, 16, 3), images(2, 16, 8, 8)
+    with own_kernels(layer, Recipe(precision="bfloat16"), CPU):
+        ours = layer(x)
+    assert torch.equal(ours, layer(x))
+
+
+def test_a_flattened_gradient_comes_back_as_the_images_lie():
+    x, found = images(4, 16, 3, 3), []
+    for kernels in (own_kernels, lambda *_: nullcontext()):
+        network, lies, copy = nn.Flatten(), [], x * 1
+        with kernels(network, RECIPE, CPU):
+            y = network(copy) * torch.arange(144)
+        copy.register_hook(lambda gradient, lies=lies: lies.append(gradient.stride()))
+        [gradient] = torch.autograd.grad(y.sum(), x)
+        found.append((*lies, gradient))
+    (ours, a), (theirs, b) = found
+    assert ours == x.stride() != theirs
+    assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("layer", [nn.BatchNorm2d(16), nn.Conv2d(16, 16, 3)], ids=["norm", "convolution"])

@@ -1,14 +1,26 @@
 """Convolutions and norms of a CPU's training steps in C, where PyTorch's own are not the fastest there are.
 
     winograd.c   3×3 and 5×5 convolutions with a quarter and a sixth of the products, 3×3 of stride 2 with five ninths
+    direct.c     convolutions in bfloat16 of few channels, which PyTorch's kernels are slow with on the way back
     norms.c      batch norm and the ReLU after it in one, half of the passes over memory
 
-The two files are compiled for this processor when they are first needed, in a few seconds, and kept in the user's cache
+The files are compiled for this processor when they are first needed, in a few seconds, and kept in the user's cache
 folder. Where there is no GNU C compiler, or `CONVARIUM_KERNELS=torch` says so, PyTorch's kernels do the work.
 """
 
 from convarium.native.compiling import TORCH, kernels, library
 from convarium.native.convolution import convolve, convolves
+from convarium.native.direct import convolve_directly, convolves_directly
 from convarium.native.norms import normalize, normalizes
 
-__all__ = ["TORCH", "convolve", "convolves", "kernels", "library", "normalize", "normalizes"]
+__all__ = [
+    "TORCH",
+    "convolve",
+    "convolve_directly",
+    "convolves",
+    "convolves_directly",
+    "kernels",
+    "library",
+    "normalize",
+    "normalizes",
+]

@@ -14,7 +14,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from torch import Tensor
 
-SOURCES = ("vectors.h", "tiles.h", "winograd.c", "norms.c")
+SOURCES = ("vectors.h", "tiles.h", "winograd.c", "direct.c", "norms.c")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 TORCH = "torch"
 """What `kernels` says where PyTorch's are used."""
@@ -43,7 +43,7 @@ def _loaded() -> ctypes.CDLL | None:
             log.info("no GNU C compiler or OpenMP: training steps use PyTorch's convolutions and norms")
             return None
         found = ctypes.CDLL(os.fspath(_compiled(compiler, user_cache_path("convarium") / "kernels")))
-        for of_memory in (found.winograd_convolve_scratch, found.winograd_by_weights_scratch):
+        for of_memory in (found.winograd_convolve_scratch, found.winograd_by_weights_scratch, found.direct_scratch):
             of_memory.restype = ctypes.c_size_t
         return found
     except (OSError, subprocess.SubprocessError) as error:

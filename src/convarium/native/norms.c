@@ -18,9 +18,7 @@ INLINE void store_at(const int half, void *p, size_t i, vec x) {
         store((float *)p + i, x);
         return;
     }
-    words bits = (words)x; /* to the nearest, ties to even */
-    bits += 0x7fff + ((bits >> 16) & 1);
-    *(halves *)((uint16_t *)p + i) = __builtin_convertvector(bits >> 16, halves);
+    *(halves *)((uint16_t *)p + i) = to_halves(x);
 }
 
 INLINE vec where_positive(vec of, vec x) { return (vec)((words)x & ~(words)(of <= 0)); } /* what is no number stays so */

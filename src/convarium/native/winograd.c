@@ -8,7 +8,6 @@
    gradient by the weights is the adjoint, a product over the tiles. */
 
 #include "tiles.h"
-#include <omp.h>
 
 #define ROWS 6 /* rows × 2 sums, 2 right sides and a left one are the 16 registers that AVX2 has */
 /* How far apart the points of so many tiles lie: an odd number of a cache's lines, lest all want one of its sets. */

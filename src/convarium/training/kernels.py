@@ -22,8 +22,8 @@ def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Ite
     """Within it `network`, in training, computes convolutions and norms as `convarium.native` does where it can.
 
     Only `forward` is exchanged, of convolutions, of norms, and of a Sequential that calls a ReLU after a norm; a module
-    that has a forward of its own keeps it. Hooks are called as ever. Convolutions in bfloat16 are left to the
-    processor's own instructions; a float64 network, or images laid out otherwise, to PyTorch.
+    that has a forward of its own keeps it. Hooks are called as ever. A float64 network, or images laid out otherwise,
+    are left to PyTorch.
     """
     exchanged: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
     if device.type == "cpu":
@@ -37,6 +37,10 @@ def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Ite
                 exchanged[module] = partial(_norm, module, None)
             elif type(module) is nn.Conv2d and recipe.precision == "float32" and native.convolves(module):
                 exchanged[module] = partial(_convolution, module)
+            elif type(module) is nn.Conv2d and recipe.precision == "bfloat16" and native.convolves_directly(module):
+                exchanged[module] = partial(_in_bfloat16, module)
+            elif type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
+                exchanged[module] = partial(_flattened, module)
     for module, forward in exchanged.items():
         module.forward = forward
     try:
@@ -98,10 +102,34 @@ def _norm(layer: nn.Module, follower: nn.ReLU | None, x: Tensor) -> Tensor:
 
 
 def _convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    padding, ready = int(layer.padding[0]), x.dtype == torch.float32 and _ready(layer, x, layer.in_channels)
-    if ready and not torch.is_autocast_enabled("cpu") and min(x.shape[-2:]) + 2 * padding >= layer.kernel_size[0]:
-        return native.convolve(x, layer.weight, layer.bias, layer.stride[0], padding)
+    if x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu") and _fits(layer, x):
+        return native.convolve(x, layer.weight, layer.bias, layer.stride[0], int(layer.padding[0]))
     return nn.Conv2d.forward(layer, x)
+
+
+def _in_bfloat16(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    if half and x.dtype in (torch.float32, torch.bfloat16) and _fits(layer, x):
+        return native.convolve_directly(
+            x.to(torch.bfloat16), layer.weight, layer.bias, layer.stride[0], int(layer.padding[0])
+        )
+    return nn.Conv2d.forward(layer, x)
+
+
+def _fits(layer: nn.Conv2d, x: Tensor) -> bool:
+    room = min(x.shape[-2:]) + 2 * int(layer.padding[0]) if x.ndim == 4 else 0
+    return room >= layer.kernel_size[0] and _ready(layer, x, layer.in_channels)
+
+
+def _flattened(layer: nn.Flatten, x: Tensor) -> Tensor:
+    """Its gradient comes back as the images lie: what comes before, a ReLU say, is slow where the two differ."""
+    if x.ndim == 4 and x.requires_grad and x.is_contiguous(memory_format=torch.channels_last):
+        x.register_hook(_laid_out)  # type: ignore[no-untyped-call]
+    return nn.Flatten.forward(layer, x)
+
+
+def _laid_out(gradient: Tensor) -> Tensor:
+    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 def _ready(layer: nn.Conv2d | nn.BatchNorm2d, x: Tensor, channels: int) -> bool:
