@@ -43,8 +43,8 @@ def _loaded() -> ctypes.CDLL | None:
             log.info("no GNU C compiler or OpenMP: training steps use PyTorch's convolutions and norms")
             return None
         found = ctypes.CDLL(os.fspath(_compiled(compiler, user_cache_path("convarium") / "kernels")))
-        for of_memory in (found.winograd_convolve_scratch, found.winograd_by_weights_scratch, found.direct_scratch):
-            of_memory.restype = ctypes.c_size_t
+        for name in ("winograd_convolve", "winograd_by_weights", "direct"):
+            getattr(found, f"{name}_scratch").restype = ctypes.c_size_t
         return found
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or error
