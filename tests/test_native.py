@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import subprocess
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -194,6 +195,39 @@ def test_a_convolution_in_bfloat16_is_the_sum_of_its_products(n, c, k, height, w
     assert max(errors[2:]) < 1e-5  # of the sums
 
 
+@pytest.mark.parametrize("without", ["-mno-avx512bf16", "-mno-avx512f"])
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of another processor")
+def test_other_processors_compute_the_same_in_bfloat16(without, monkeypatch, tmp_path, anew):
+    monkeypatch.setattr(compiling, "FLAGS", (*compiling.FLAGS, without))
+    monkeypatch.setattr(compiling, "user_cache_path", lambda name: tmp_path)
+    torch.manual_seed(0)
+    for n, c, k, side, stride in ((5, 16, 24, 3, 1), (4, 6, 16, 5, 2), (3, 33, 40, 1, 1)):
+        layer, x = nn.Conv2d(c, k, side, stride, side // 2), images(n, c, 13, 9, dtype=torch.bfloat16)
+        y = native.convolve_directly(x, layer.weight, layer.bias, stride, side // 2)
+        wide, weight = rounded(x), rounded(layer.weight)
+        z = F.conv2d(wide, weight, layer.bias.detach().double(), stride, side // 2)
+        g = torch.randn_like(y)
+        ours, theirs = torch.autograd.grad(y, [x, layer.weight], g), torch.autograd.grad(z, [wide, weight], g.double())
+        assert max(distance(y, z), distance(ours[0], theirs[0])) < 2**-8
+        assert distance(ours[1], theirs[1]) < 1e-5
+
+
+def test_a_very_wide_image_is_convolved_to_its_end():
+    torch.manual_seed(0)
+    layer, x = nn.Conv2d(16, 16, 1, bias=False), images(1, 16, 1, 200_000, dtype=torch.bfloat16)
+    y = native.convolve_directly(x, layer.weight, None, 1, 0)
+    assert distance(y, F.conv2d(rounded(x), rounded(layer.weight)).detach()) < 2**-8
+
+
+@pytest.mark.parametrize("bits", [0x7FFFFFFF, -1, 0x7F800001, 0x7FC00000])
+def test_what_is_not_a_number_stays_so_when_it_is_rounded(bits):
+    weight, x = torch.ones(16, 16, 1, 1), images(2, 16, 3, 3, dtype=torch.bfloat16)
+    weight.view(torch.int32)[3, 0] = bits
+    y = native.convolve_directly(x, weight, None, 1, 0)
+    assert y[:, 3].isnan().all()
+    assert y.isnan().sum() == y[:, 3].numel()
+
+
 @pytest.mark.parametrize(
     ("layer", "known"),
     [
@@ -271,6 +305,11 @@ def test_a_norm_with_its_relu_is_pytorchs_in_float64(dtype, near, relu, shape):
     assert max(distance(a, b) for a, b in zip(ours, theirs, strict=True)) < near
     for ours, theirs in zip(layer.buffers(), plain.buffers(), strict=True):
         torch.testing.assert_close(ours.double(), theirs.double(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_norm_of_more_channels_than_a_stack_has_room_for_is_pytorchs():
+    assert native.normalizes(nn.BatchNorm2d(2**13))
+    assert not native.normalizes(nn.BatchNorm2d(2**14))
 
 
 def test_a_variance_far_from_zero_is_not_lost():
@@ -456,6 +495,13 @@ def test_without_autocast_a_convolution_for_bfloat16_is_pytorchs():
     with own_kernels(layer, Recipe(precision="bfloat16"), CPU):
         ours = layer(x)
     assert torch.equal(ours, layer(x))
+
+
+def test_with_pytorchs_kernels_nothing_is_exchanged(monkeypatch):
+    network = nn.Sequential(nn.Conv2d(16, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten())
+    assert exchanged(network) == ["", "0", "1", "3"]
+    monkeypatch.setenv("CONVARIUM_KERNELS", "torch")
+    assert exchanged(network) == exchanged(network, Recipe(precision="bfloat16")) == []
 
 
 def test_a_flattened_gradient_comes_back_as_the_images_lie():

@@ -16,16 +16,16 @@ static int whole(int channels) { return (channels + LANES - 1) / LANES * LANES; 
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-/* Whether they are faster than what PyTorch has: where there are units for whole matrices, nobody has measured it. */
+/* Whether they are faster than what PyTorch has: where that has units for whole matrices, nobody has measured it. */
 int direct_pays(void) {
-#ifdef __AMX_BF16__
-    return 0;
-#else
+#if defined __x86_64__ && !defined __AMX_BF16__
     return 1;
+#else
+    return 0;
 #endif
 }
 
-/* sum + a pair of numbers times another, in every lane; of the one pair in all lanes */
+/* In every lane the sum and the two products of a pair, `pair` being the same in all. */
 INLINE vec dot(vec sum, words pairs, uint32_t pair) {
 #ifdef __AVX512BF16__
     return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)pairs, (__m512bh)_mm512_set1_epi32(pair));
@@ -45,14 +45,14 @@ static uint32_t rounded(float x) {
         float number;
         uint32_t bits;
     } u = {x};
-    return (u.bits + 0x7fff + ((u.bits >> 16) & 1)) >> 16;
+    return x != x ? 0x7fc0 : (u.bits + 0x7fff + ((u.bits >> 16) & 1)) >> 16;
 }
 
-/* What makes lines of pixels out of padded ones: taps, so many words from a pixel's first one, with weights
-   (taps, pairs, columns); steps from pixel to pixel, in words of the padded and numbers of the other. */
+/* The convolution of a line: how far from a pixel its taps are, in words, their weights (taps, pairs, columns), and the
+   steps from pixel to pixel, of the padded images in words, of the outputs in numbers. */
 typedef struct {
-    int taps, pairs, columns, channels; /* columns: channels, whole vectors of them */
-    size_t at[MOST_TAPS], step, to_step;
+    int taps, pairs, columns, channels; /* columns: of outputs' channels whole vectors */
+    size_t offset[MOST_TAPS], step, out_step;
     const uint32_t *weights;
     const float *bias; /* NULL: zeros */
 } filter;
@@ -68,7 +68,7 @@ INLINE void pixels_of(const int pixels, const int vectors, const filter *f, cons
     }
     const uint32_t *w = f->weights + column;
     for (int tap = 0; tap < f->taps; tap++) {
-        const uint32_t *first = x + f->at[tap];
+        const uint32_t *first = x + f->offset[tap];
         for (int pair = 0; pair < f->pairs; pair++, w += f->columns, first++) {
             words right[2];
             for (int j = 0; j < vectors; j++) right[j] = load_words(w + j * LANES);
@@ -83,7 +83,7 @@ INLINE void pixels_of(const int pixels, const int vectors, const filter *f, cons
     }
     for (int i = 0; i < pixels; i++)
         for (int j = 0; j < vectors; j++)
-            store_some(y + i * f->to_step + column + j * LANES, sum[i][j], f->channels - column - j * LANES);
+            store_some(y + i * f->out_step + column + j * LANES, sum[i][j], f->channels - column - j * LANES);
 }
 
 static void some_pixels(int pixels, int vectors, const filter *f, const uint32_t *x, int column, uint16_t *y) {
@@ -107,9 +107,9 @@ static void line_of(const filter *f, const uint32_t *x, int width, uint16_t *y) 
     int blocks = (width + PIXELS - 1) / PIXELS;
     for (int column = 0; column < f->columns; column += 2 * LANES)
         for (int block = 0; block < blocks; block++) {
-            int from = width * block / blocks, to = width * (block + 1) / blocks;
+            int from = (int64_t)width * block / blocks, to = (int64_t)width * (block + 1) / blocks;
             some_pixels(to - from, column + LANES < f->columns ? 2 : 1, f, x + from * f->step, column,
-                        y + from * f->to_step);
+                        y + from * f->out_step);
         }
 }
 
@@ -139,11 +139,11 @@ static const uint32_t *padded_image(const uint16_t *x, int h, int w, int c, int 
     if (c % 2 == 0 && h == height && w == width) return (const uint32_t *)x;
     for (int i = 0; i < height; i++) {
         uint32_t *out = to + i * line, *inside = out + left;
-        const uint16_t *from = x + (size_t)(i - padding) * w * c;
         if (i < padding || i - padding >= h) {
             memset(out, 0, 4 * line);
             continue;
         }
+        const uint16_t *from = x + (size_t)(i - padding) * w * c;
         memset(out, 0, 4 * left);
         memset(inside + across * pairs, 0, 4 * (line - left - across * pairs));
         if (c % 2 == 0)
@@ -163,8 +163,8 @@ typedef struct {
 } layer;
 
 /* How far a gradient is padded above and to the left, to be convolved back, and its height or width with that. */
-static int before(layer l) { return (l.side - 1 - l.padding + l.stride - 1) / l.stride; }
-static int back_size(layer l, int size) { return before(l) + (size - 1 + l.padding) / l.stride + 1; }
+static int back_padding(layer l) { return (l.side - 1 - l.padding + l.stride - 1) / l.stride; }
+static int back_size(layer l, int size) { return back_padding(l) + (size - 1 + l.padding) / l.stride + 1; }
 
 /* Of a pair of images, and of their gradients, in the sum of the weights' gradient: words. */
 static size_t pair_of_images(layer l) {
@@ -193,7 +193,7 @@ void direct_forward(const uint16_t *x, const float *weights, const float *bias, 
     int taps = side * side, pairs = (c + 1) / 2, height = h + 2 * padding, width = w + 2 * padding;
     filter f = {taps, pairs, whole(k), k, {0}, (size_t)stride * pairs, k, scratch, bias};
     uint32_t *padded = scratch + (size_t)taps * pairs * f.columns;
-    for (int tap = 0; tap < taps; tap++) f.at[tap] = ((size_t)(tap / side) * width + tap % side) * pairs;
+    for (int tap = 0; tap < taps; tap++) f.offset[tap] = ((size_t)(tap / side) * width + tap % side) * pairs;
 #pragma omp parallel num_threads(threads)
     {
         uint32_t *mine = padded + (size_t)omp_get_thread_num() * height * width * pairs;
@@ -224,7 +224,7 @@ void direct_by_input(const uint16_t *dy, const float *weights, uint16_t *dx, int
             int from = down - tap / side, left = across - tap % side;
             if (from % stride || left % stride) continue;
             taken[f->taps] = tap;
-            f->at[f->taps++] = ((size_t)(from / stride + before(l)) * width + left / stride + before(l)) * pairs;
+            f->offset[f->taps++] = ((size_t)(from / stride + back_padding(l)) * width + left / stride + back_padding(l)) * pairs;
         }
         pack_weights(weights, k, side * side, c, 1, taken, f->taps, packed);
         used += f->taps;
@@ -236,7 +236,7 @@ void direct_by_input(const uint16_t *dy, const float *weights, uint16_t *dx, int
 #pragma omp for schedule(static)
         for (int image = 0; image < n; image++) {
             const uint16_t *one = dy + (size_t)image * oh * ow * k;
-            const uint32_t *from = padded_image(one, oh, ow, k, before(l), height, width, mine);
+            const uint32_t *from = padded_image(one, oh, ow, k, back_padding(l), height, width, mine);
             for (int row = 0; row < h; row++)
                 for (int phase = 0; phase < stride; phase++)
                     line_of(phases + row % stride * stride + phase, from + (size_t)(row / stride) * width * pairs,
@@ -268,7 +268,8 @@ static void pair_up(const uint16_t *x, const uint16_t *other, int h, int w, int 
     }
 }
 
-/* Adds to sums (inputs, columns) what so many inputs beside each other, from x on, have in common with the gradients. */
+/* Adds to sums (inputs, columns), of so many inputs beside each other from x on, their products with the gradients, over all
+   pixels of these. */
 INLINE void sums_of(const int inputs, const int vectors, layer l, int images, const uint32_t *x, const uint32_t *dy,
                     size_t apart, float *sums) {
     int columns = whole(l.k), width = l.w + 2 * l.padding, step = l.stride * l.c;
@@ -301,7 +302,7 @@ static void all_sums(layer l, int images, const uint32_t *x, const uint32_t *dy,
                 float *to = sums + ((size_t)top * beside + i) * columns + column;
                 int two = column + LANES < columns, left = beside - i;
 #define SUMS(n)                                                                                                        \
-    (many = (n), two ? sums_of((n) > INPUTS ? 1 : (n), 2, l, images, from, other, apart, to)                           \
+    (many = (n), two ? sums_of((n) > INPUTS ? 1 /* never */ : (n), 2, l, images, from, other, apart, to)                           \
                      : sums_of(n, 1, l, images, from, other, apart, to))
                 if (!two && left >= 2 * INPUTS)
                     SUMS(2 * INPUTS);

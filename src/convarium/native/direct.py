@@ -37,8 +37,8 @@ def convolves_directly(layer: nn.Conv2d) -> bool:
 def convolve_directly(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """(n, c, h, w) bfloat16, channels-last, and float32 weights (k, c, side, side) → (n, k, h', w') bfloat16 likewise.
 
-    Weights are rounded to bfloat16 and sums are float32, as with autocast; so is the gradient by the weights, which
-    autocast rounds.
+    Weights are rounded to bfloat16, sums are float32, as with autocast. The bias, which autocast rounds, is not, nor is
+    the gradient by the weights.
     """
     y: Tensor = _Direct.apply(x, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
     return y
@@ -48,7 +48,6 @@ class _Direct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.biased = bias is not None
         (n, _, h, w), (k, _, side, _) = x.shape, weight.shape
         rows, columns = ((size + 2 * padding - side) // stride + 1 for size in (h, w))
         y = _like((n, k, rows, columns), x)
@@ -77,7 +76,7 @@ class _Direct(torch.autograd.Function):
             compiled().direct_by_weights(address(x), address(dy), address(sums), *ctx.layer, address(scratch), threads)
             # Laid out as the weights are, which a fused optimiser takes for granted.
             dw = sums if sums.stride() == weight.stride() else torch.empty_like(weight).copy_(sums)
-        return dx, dw, dy.sum((0, 2, 3), dtype=torch.float32) if ctx.biased and by_bias else None, None, None
+        return dx, dw, dy.sum((0, 2, 3), dtype=torch.float32) if by_bias else None, None, None
 
 
 def _like(shape: tuple[int, ...], other: Tensor) -> Tensor:

@@ -9,6 +9,9 @@ from torch.autograd.function import once_differentiable
 
 from convarium.native.compiling import address, compiled, library
 
+_MOST_CHANNELS = 2**13
+"""What is kept of a channel lies on a thread's stack, a hundred bytes of it."""
+
 
 def normalizes(layer: nn.BatchNorm2d) -> bool:
     """Whether `normalize` can do this layer's work in training, on images laid out as (n, h, w, c)."""
@@ -16,7 +19,8 @@ def normalizes(layer: nn.BatchNorm2d) -> bool:
     batches = layer.num_batches_tracked
     counted = batches is not None and batches.dtype == torch.int64 and batches.device.type == "cpu"
     kept = layer.affine and layer.running_mean is not None and layer.momentum is not None and counted
-    return found is not None and kept and 4 * layer.num_features % found.lanes() == 0
+    few = layer.num_features <= _MOST_CHANNELS
+    return found is not None and kept and few and 4 * layer.num_features % found.lanes() == 0
 
 
 def normalize(x: Tensor, layer: nn.BatchNorm2d, *, relu: bool) -> Tensor:

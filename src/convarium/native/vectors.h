@@ -28,9 +28,9 @@ INLINE halves to_halves(vec x) { /* to the nearest, ties to even */
 #ifdef __AVX512BF16__
     return (halves)_mm512_cvtneps_pbh((__m512)x);
 #else
-    words bits = (words)x;
+    words bits = (words)x, number = (words)(x == x);
     bits += 0x7fff + ((bits >> 16) & 1);
-    return __builtin_convertvector(bits >> 16, halves);
+    return __builtin_convertvector(((bits & number) | (0x7fc00000 & ~number)) >> 16, halves);
 #endif
 }
 

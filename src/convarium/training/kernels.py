@@ -39,7 +39,7 @@ def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Ite
                 exchanged[module] = partial(_convolution, module)
             elif type(module) is nn.Conv2d and recipe.precision == "bfloat16" and native.convolves_directly(module):
                 exchanged[module] = partial(_in_bfloat16, module)
-            elif type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
+            elif type(module) is nn.Flatten and native.library() and (module.start_dim, module.end_dim) == (1, -1):
                 exchanged[module] = partial(_flattened, module)
     for module, forward in exchanged.items():
         module.forward = forward
@@ -118,12 +118,13 @@ def _in_bfloat16(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 def _fits(layer: nn.Conv2d, x: Tensor) -> bool:
     room = min(x.shape[-2:]) + 2 * int(layer.padding[0]) if x.ndim == 4 else 0
-    return room >= layer.kernel_size[0] and _ready(layer, x, layer.in_channels)
+    plain = layer.bias is None or layer.bias.dtype == torch.float32
+    return plain and room >= layer.kernel_size[0] and _ready(layer, x, layer.in_channels)
 
 
 def _flattened(layer: nn.Flatten, x: Tensor) -> Tensor:
     """Its gradient comes back as the images lie: what comes before, a ReLU say, is slow where the two differ."""
-    if x.ndim == 4 and x.requires_grad and x.is_contiguous(memory_format=torch.channels_last):
+    if x.ndim == 4 and x.grad_fn is not None and x.is_contiguous(memory_format=torch.channels_last):
         x.register_hook(_laid_out)  # type: ignore[no-untyped-call]
     return nn.Flatten.forward(layer, x)
 
