@@ -38,5 +38,7 @@ EXPERIMENTS: dict[str, Study] = {
         _precision.residual_cnn,
         _precision.lenet,
         _precision.mnist_resnet,
+        _precision.resnet,
+        _precision.preact_resnet,
     )
 }

@@ -5,13 +5,17 @@
     convarium run precision_residual_cnn    10 seeds, 20 runs of 20 epochs
     convarium run precision_lenet           10 seeds, 20 runs of 10 epochs
     convarium run precision_mnist_resnet    10 seeds, 20 runs of 10 epochs
-    cost        of memory_mlp about 20 min, half of it shared with `memory_vs_residual`; the others not measured yet
+    convarium run precision_resnet          10 seeds, 20 runs of one epoch
+    convarium run precision_preact_resnet   10 seeds, 20 runs of one epoch
+    cost        of memory_mlp about 20 min, half of it shared with `memory_vs_residual`; of resnet about 20 min; the
+                others not measured yet
     measured    2026-11-23, memory_mlp: 98.16 ± 0.06 % against 98.16 ± 0.05 %, equivalent (0.01 points, 90 % interval
-                −0.01 to 0.02); the others not run yet
+                −0.01 to 0.02); the others not run yet, some of them with fewer epochs: docs/speed.md
 
-Each network under its source's recipe, float32 against bfloat16 autocast, seed by seed. A preset that reproduces a
-source stays float32 until the two are found equivalent here; a bfloat16 row of docs/speed.md stands on the same. The
-float32 runs are those of the studies that reproduce the sources, as far as these have the seeds.
+Each network under its source's recipe, the two for CIFAR-10 without its augmentation and its steps, float32 against
+bfloat16 autocast, seed by seed. A preset that reproduces a source stays float32 until the two are found equivalent
+here; a bfloat16 row of docs/speed.md stands on the same. The float32 runs are those of the studies that reproduce the
+sources, as far as these have the seeds.
 """
 
 import dataclasses
@@ -36,4 +40,19 @@ memory_mlp = _study("memory_mlp", recipe_preset("memory-blog", "memory_mlp@memor
 residual_mlp = _study("residual_mlp", recipe_preset("memory-blog", "residual_mlp@memory-blog"))
 residual_cnn = _study("residual_cnn", recipe_preset("residual-blog", "residual_cnn@residual-blog"))
 lenet = _study("lenet", dataclasses.replace(recipe_preset("d2l", "lenet@d2l"), dataset="mnist"))
+resnet, preact_resnet = (
+    _study(
+        name,
+        dataclasses.replace(
+            recipe_preset("uva", f"{name}@uva"),
+            dataset="mnist",
+            epochs=1,
+            augment="none",
+            normalize="dataset",
+            schedule="constant",
+            select="last",
+        ),
+    )
+    for name in ("resnet", "preact_resnet")
+)
 mnist_resnet = _study("mnist_resnet", recipe_preset("mnist-report", "mnist_resnet(activation='relu')"))
