@@ -7,7 +7,7 @@
     convarium run precision_mnist_resnet    10 seeds, 20 runs of 10 epochs
     convarium run precision_resnet          10 seeds, 20 runs of one epoch
     convarium run precision_preact_resnet   10 seeds, 20 runs of one epoch
-    cost        of memory_mlp about 20 min, half of it shared with `memory_vs_residual`; of resnet about 20 min; the
+    cost        of memory_mlp about 20 min, half of it shared with `memory_vs_residual`; of resnet about 30 min; the
                 others not measured yet
     measured    2026-11-23, memory_mlp: 98.16 ± 0.06 % against 98.16 ± 0.05 %, equivalent (0.01 points, 90 % interval
                 −0.01 to 0.02); the others not run yet, some of them with fewer epochs: docs/speed.md
@@ -41,6 +41,7 @@ memory_mlp = _study("memory_mlp", recipe_preset("memory-blog", "memory_mlp@memor
 residual_mlp = _study("residual_mlp", recipe_preset("memory-blog", "residual_mlp@memory-blog"))
 residual_cnn = _study("residual_cnn", recipe_preset("residual-blog", "residual_cnn@residual-blog"))
 lenet = _study("lenet", dataclasses.replace(recipe_preset("d2l", "lenet@d2l"), dataset="mnist"))
+mnist_resnet = _study("mnist_resnet", recipe_preset("mnist-report", "mnist_resnet(activation='relu')"))
 resnet, preact_resnet = (
     _study(
         name,
@@ -56,4 +57,3 @@ resnet, preact_resnet = (
     )
     for name in ("resnet", "preact_resnet")
 )
-mnist_resnet = _study("mnist_resnet", recipe_preset("mnist-report", "mnist_resnet(activation='relu')"))

@@ -1,8 +1,9 @@
 """Convolutions and norms of a CPU's training steps in C, where PyTorch's own are not the fastest there are.
 
-    winograd.c   3×3 and 5×5 convolutions with a quarter and a sixth of the products, 3×3 of stride 2 with five ninths
-    direct.c     convolutions in bfloat16 of few channels, which PyTorch's kernels are slow with on the way back
-    norms.c      batch norm and the ReLU after it in one, half of the passes over memory
+    winograd.c          3×3 and 5×5 convolutions with a quarter and a sixth of the products, and with a stride
+    direct.c            convolutions in bfloat16 of few channels, which PyTorch is slow with on the way back
+    direct_weights.c    their gradients by the weights
+    norms.c             batch norm and the ReLU after it in one, half of the passes over memory
 
 The files are compiled for this processor when they are first needed, in a few seconds, and kept in the user's cache
 folder. Where there is no GNU C compiler, or `CONVARIUM_KERNELS=torch` says so, PyTorch's kernels do the work.

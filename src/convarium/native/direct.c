@@ -1,20 +1,9 @@
-/* Convolutions in bfloat16 as they are written, with sums in float32: products of pairs, of which a processor with
-   instructions for bfloat16 adds up two at a time, and another one takes them apart.
+/* Convolutions in bfloat16 as they are written: outputs and gradients by inputs, line by line. */
 
-   A word holds a pair: of neighbouring input channels, where sums are over these, or of two images, where they are over
-   the batch. Images and gradients are copied with their padding into scratch memory, so that no tap asks where it is. */
+#include "pairs.h"
 
-#include "vectors.h"
-#include <string.h>
-
-#define PARTS 8 /* of a batch in a gradient by weights; always as many, so that the sums do not depend on the threads */
 #define PIXELS (LANES == 16 ? 14 : 6) /* whose sums, of one or two vectors of channels, stay in registers */
-#define INPUTS (LANES == 16 ? 8 : 4)  /* likewise, with two vectors of outputs; twice as many with one */
 #define MOST_TAPS 121                 /* 11×11 */
-
-static int whole(int channels) { return (channels + LANES - 1) / LANES * LANES; }
-
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 /* Whether they are faster than what PyTorch has: where that has units for whole matrices, nobody has measured it. */
 int direct_pays(void) {
@@ -24,21 +13,6 @@ int direct_pays(void) {
     return 0;
 #endif
 }
-
-/* In every lane the sum and the two products of a pair, `pair` being the same in all. */
-INLINE vec dot(vec sum, words pairs, uint32_t pair) {
-#ifdef __AVX512BF16__
-    return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)pairs, (__m512bh)_mm512_set1_epi32(pair));
-#else
-    union {
-        uint32_t bits;
-        float number;
-    } low = {pair << 16}, high = {pair & 0xffff0000};
-    return sum + (vec)(pairs << 16) * low.number + (vec)(pairs & 0xffff0000) * high.number;
-#endif
-}
-
-INLINE words load_words(const uint32_t *p) { return *(const words_anywhere *)p; }
 
 static uint32_t rounded(float x) {
     union {
@@ -157,25 +131,6 @@ static const uint32_t *padded_image(const uint16_t *x, int h, int w, int c, int 
     return to;
 }
 
-/* A layer: images (n, h, w, c), outputs (n, oh, ow, k), weights (k, side, side, c). */
-typedef struct {
-    int n, h, w, c, oh, ow, k, side, stride, padding;
-} layer;
-
-/* How far a gradient is padded above and to the left, to be convolved back, and its height or width with that. */
-static int back_padding(layer l) { return (l.side - 1 - l.padding + l.stride - 1) / l.stride; }
-static int back_size(layer l, int size) { return back_padding(l) + (size - 1 + l.padding) / l.stride + 1; }
-
-/* Of a pair of images, and of their gradients, in the sum of the weights' gradient: words. */
-static size_t pair_of_images(layer l) {
-    return (size_t)(l.h + 2 * l.padding) * (l.w + 2 * l.padding) * l.c + (size_t)l.oh * l.ow * whole(l.k);
-}
-/* Pairs of images at once: sums stay in registers for longer, as long as the images stay in a core's second cache. */
-static int together(layer l) {
-    size_t many = (1 << 16) / pair_of_images(l), at_most = (l.n + 2 * PARTS - 1) / (2 * PARTS);
-    return many < 1 ? 1 : smaller(many, at_most);
-}
-
 /* Bytes of scratch memory that any of the three below takes. */
 size_t direct_scratch(int n, int h, int w, int c, int oh, int ow, int k, int side, int stride, int padding, int threads) {
     layer l = {n, h, w, c, oh, ow, k, side, stride, padding};
@@ -242,113 +197,5 @@ void direct_by_input(const uint16_t *dy, const float *weights, uint16_t *dx, int
                     line_of(phases + row % stride * stride + phase, from + (size_t)(row / stride) * width * pairs,
                             (w - phase + stride - 1) / stride, dx + (((size_t)image * h + row) * w + phase) * c);
         }
-    }
-}
-
-/* Two images (h, w, c) as one of pairs, with so much zero around and so many channels. */
-static void pair_up(const uint16_t *x, const uint16_t *other, int h, int w, int c, int padding, int channels,
-                    uint32_t *to) {
-    size_t width = w + 2 * padding, line = width * channels;
-    memset(to, 0, 4 * padding * line);
-    memset(to + (h + padding) * line, 0, 4 * padding * line);
-    to += padding * line;
-    for (int i = 0; i < h; i++, to += line) {
-        memset(to, 0, 4 * padding * channels);
-        memset(to + (padding + w) * channels, 0, 4 * padding * channels);
-        uint32_t *out = to + padding * channels;
-        const uint16_t *a = x + (size_t)i * w * c, *b = other ? other + (size_t)i * w * c : NULL;
-        if (c == channels && b)
-            for (size_t j = 0; j < (size_t)w * c; j++) out[j] = a[j] | (uint32_t)b[j] << 16;
-        else
-            for (int column = 0; column < w; column++)
-                for (int j = 0; j < channels; j++) {
-                    size_t at = (size_t)column * c + j;
-                    out[(size_t)column * channels + j] = j >= c ? 0 : a[at] | (b ? (uint32_t)b[at] << 16 : 0);
-                }
-    }
-}
-
-/* Adds to sums (inputs, columns), of so many inputs beside each other from x on, their products with the gradients, over all
-   pixels of these. */
-INLINE void sums_of(const int inputs, const int vectors, layer l, int images, const uint32_t *x, const uint32_t *dy,
-                    size_t apart, float *sums) {
-    int columns = whole(l.k), width = l.w + 2 * l.padding, step = l.stride * l.c;
-    vec sum[2 * INPUTS][2];
-    for (int i = 0; i < inputs; i++)
-        for (int j = 0; j < vectors; j++) sum[i][j] = load(sums + (size_t)i * columns + j * LANES);
-    for (int image = 0; image < images; image++)
-        for (int row = 0; row < l.oh; row++) {
-            const uint32_t *left = x + image * apart + (size_t)row * l.stride * width * l.c;
-            const uint32_t *right = dy + image * apart + (size_t)row * l.ow * columns;
-            for (int column = 0; column < l.ow; column++, left += step, right += columns) {
-                words of_k[2];
-                for (int j = 0; j < vectors; j++) of_k[j] = load_words(right + j * LANES);
-#pragma GCC unroll 16
-                for (int i = 0; i < inputs; i++)
-                    for (int j = 0; j < vectors; j++) sum[i][j] = dot(sum[i][j], of_k[j], left[i]);
-            }
-        }
-    for (int i = 0; i < inputs; i++)
-        for (int j = 0; j < vectors; j++) store(sums + (size_t)i * columns + j * LANES, sum[i][j]);
-}
-
-/* Likewise of all inputs beside each other, taps and channels, and all outputs. */
-static void all_sums(layer l, int images, const uint32_t *x, const uint32_t *dy, size_t apart, float *sums) {
-    int columns = whole(l.k), beside = l.side * l.c;
-    for (int top = 0; top < l.side; top++)
-        for (int column = 0; column < columns; column += 2 * LANES)
-            for (int i = 0, many; i < beside; i += many) {
-                const uint32_t *from = x + (size_t)top * (l.w + 2 * l.padding) * l.c + i, *other = dy + column;
-                float *to = sums + ((size_t)top * beside + i) * columns + column;
-                int two = column + LANES < columns, left = beside - i;
-#define SUMS(n)                                                                                                        \
-    (many = (n), two ? sums_of((n) > INPUTS ? 1 /* never */ : (n), 2, l, images, from, other, apart, to)                           \
-                     : sums_of(n, 1, l, images, from, other, apart, to))
-                if (!two && left >= 2 * INPUTS)
-                    SUMS(2 * INPUTS);
-                else if (left >= INPUTS)
-                    SUMS(INPUTS);
-                else if (left >= INPUTS / 2)
-                    SUMS(INPUTS / 2);
-                else if (left >= 2)
-                    SUMS(2);
-                else
-                    SUMS(1);
-            }
-}
-
-/* x (n, h, w, c) and dy (n, oh, ow, k) → the gradient (k, side, side, c) by the weights. */
-void direct_by_weights(const uint16_t *x, const uint16_t *dy, float *gradient, int n, int h, int w, int c, int oh, int ow,
-                       int k, int side, int stride, int padding, float *scratch, int threads) {
-    layer l = {n, h, w, c, oh, ow, k, side, stride, padding};
-    int columns = whole(k), taps = side * side, at_once = together(l), pairs = (n + 1) / 2;
-    size_t sums = (size_t)taps * c * columns, apart = pair_of_images(l), of_x = apart - (size_t)oh * ow * columns;
-    uint32_t *paired = (uint32_t *)(scratch + PARTS * sums);
-#pragma omp parallel num_threads(threads)
-    {
-        uint32_t *mine = paired + omp_get_thread_num() * at_once * apart;
-#pragma omp for schedule(static)
-        for (int part = 0; part < PARTS; part++) {
-            int to = pairs * (part + 1) / PARTS;
-            memset(scratch + part * sums, 0, sizeof(float) * sums);
-            for (int first = pairs * part / PARTS; first < to; first += at_once) {
-                int here = to - first < at_once ? to - first : at_once;
-                for (int i = 0; i < here; i++) {
-                    size_t image = 2 * (first + i), one = (size_t)h * w * c, other = (size_t)oh * ow * k;
-                    int both = image + 1 < (size_t)n;
-                    pair_up(x + image * one, both ? x + (image + 1) * one : NULL, h, w, c, padding, c, mine + i * apart);
-                    pair_up(dy + image * other, both ? dy + (image + 1) * other : NULL, oh, ow, k, 0, columns,
-                            mine + i * apart + of_x);
-                }
-                all_sums(l, here, mine, mine + of_x, apart, scratch + part * sums);
-            }
-        }
-#pragma omp for schedule(static)
-        for (int row = 0; row < taps * c; row++) /* of a tap and a channel */
-            for (int column = 0; column < k; column++) {
-                float sum = 0;
-                for (int part = 0; part < PARTS; part++) sum += scratch[part * sums + (size_t)row * columns + column];
-                gradient[(size_t)column * taps * c + row] = sum;
-            }
     }
 }

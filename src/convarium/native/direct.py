@@ -13,7 +13,7 @@ from convarium.native.compiling import address, compiled, library
 _MOST_SIDE = 11
 """Of a kernel; a stride may be as large."""
 _MANY_WEIGHTS = 2**13
-"""Input times output channels: PyTorch's convolution is as fast with more, up to which it wastes some on its way."""
+"""Input times output channels; with more, PyTorch's convolution is as fast or faster."""
 _FILLED = 0.6
 """Share of the products that must be of channels which are there, where others fill up pairs and vectors."""
 

@@ -22,8 +22,8 @@ def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Ite
     """Within it `network`, in training, computes convolutions and norms as `convarium.native` does where it can.
 
     Only `forward` is exchanged, of convolutions, of norms, and of a Sequential that calls a ReLU after a norm; a module
-    that has a forward of its own keeps it. Hooks are called as ever. A float64 network, or images laid out otherwise,
-    are left to PyTorch.
+    that has a forward of its own keeps it. A Flatten has its gradient laid out as its images. Hooks are called as ever.
+    A float64 network, or images laid out otherwise, are left to PyTorch.
     """
     exchanged: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
     if device.type == "cpu":
