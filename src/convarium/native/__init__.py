@@ -1,9 +1,10 @@
-"""Convolutions and norms of a CPU's training steps in C, where PyTorch's own are not the fastest there are.
+"""Convolutions, norms and pooling of a CPU's training steps in C, where PyTorch's own are not the fastest there are.
 
     winograd.c          3×3 and 5×5 convolutions with a quarter and a sixth of the products, and with a stride
     direct.c            convolutions in bfloat16 of few channels, which PyTorch is slow with on the way back
     direct_weights.c    their gradients by the weights
     norms.c             batch norm and the ReLU after it in one, half of the passes over memory
+    pooling.c           the mean of 2×2 pixels of a sigmoid, which LeNet spends more time in than in its convolutions
 
 The files are compiled for this processor when they are first needed, in a few seconds, and kept in the user's cache
 folder. Where there is no GNU C compiler, or `CONVARIUM_KERNELS=torch` says so, PyTorch's kernels do the work.
@@ -13,9 +14,12 @@ from convarium.native.compiling import TORCH, kernels, library
 from convarium.native.convolution import convolve, convolves
 from convarium.native.direct import convolve_directly, convolves_directly
 from convarium.native.norms import normalize, normalizes
+from convarium.native.pooling import average_sigmoid, averages
 
 __all__ = [
     "TORCH",
+    "average_sigmoid",
+    "averages",
     "convolve",
     "convolve_directly",
     "convolves",

@@ -14,7 +14,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from torch import Tensor
 
-SOURCES = ("vectors.h", "tiles.h", "winograd.c", "pairs.h", "direct.c", "direct_weights.c", "norms.c")
+SOURCES = ("vectors.h", "tiles.h", "winograd.c", "pairs.h", "direct.c", "direct_weights.c", "norms.c", "pooling.c")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 TORCH = "torch"
 """What `kernels` says where PyTorch's are used."""

@@ -8,19 +8,6 @@
 #define TOGETHER 4 /* rows; one alone may be too short for a vector */
 #define BLOCK 4    /* vectors whose sums stay in registers */
 
-INLINE vec load_at(const int half, const void *p, size_t i) {
-    if (!half) return load((const float *)p + i);
-    return (vec)(__builtin_convertvector(*(const halves *)((const uint16_t *)p + i), words) << 16);
-}
-
-INLINE void store_at(const int half, void *p, size_t i, vec x) {
-    if (!half) {
-        store((float *)p + i, x);
-        return;
-    }
-    *(halves *)((uint16_t *)p + i) = to_halves(x);
-}
-
 INLINE vec where_positive(vec of, vec x) { return (vec)((words)x & ~(words)(of <= 0)); } /* what is no number stays so */
 
 /* Each of c numbers TOGETHER times over */

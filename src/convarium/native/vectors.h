@@ -42,3 +42,17 @@ INLINE void store_some(uint16_t *p, vec x, int some) {
     else
         for (int i = 0; i < some; i++) p[i] = h[i];
 }
+
+/* Numbers that are float32, or bfloat16 where `half`. */
+INLINE vec load_at(const int half, const void *p, size_t i) {
+    if (!half) return load((const float *)p + i);
+    return (vec)(__builtin_convertvector(*(const halves *)((const uint16_t *)p + i), words) << 16);
+}
+
+INLINE void store_at(const int half, void *p, size_t i, vec x) {
+    if (!half) {
+        store((float *)p + i, x);
+        return;
+    }
+    *(halves *)((uint16_t *)p + i) = to_halves(x);
+}

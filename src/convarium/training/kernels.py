@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from convarium import native
+from convarium.models.layers import AvgPool2d
 from convarium.recipe import Recipe
 
 
@@ -21,9 +22,9 @@ def prepare_kernels(device: torch.device) -> None:
 def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Iterator[None]:
     """Within it `network`, in training, computes convolutions and norms as `convarium.native` does where it can.
 
-    Only `forward` is exchanged, of convolutions, of norms, and of a Sequential that calls a ReLU after a norm; a module
-    that has a forward of its own keeps it. A Flatten has its gradient laid out as its images. Hooks are called as ever.
-    A float64 network, or images laid out otherwise, are left to PyTorch.
+    Only `forward` is exchanged, of convolutions, of norms, and of a Sequential that calls a ReLU after a norm or 2×2
+    average pooling after a sigmoid; a module that has a forward of its own keeps it. A Flatten has its gradient laid
+    out as its images. Hooks are called as ever. A float64 network, or images laid out otherwise, are left to PyTorch.
     """
     exchanged: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
     if device.type == "cpu":
@@ -55,50 +56,67 @@ def _is_plain(module: nn.Module) -> bool:
     return "forward" not in vars(module)
 
 
-def _is_hooked(module: nn.Module) -> bool:
-    """Someone looks at what goes into it or comes out."""
+def _is_seen(module: nn.Module) -> bool:
+    """It has a forward of its own, or someone looks at what goes into it or comes out."""
     kinds = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(kinds)
+    return any(kinds) or not _is_plain(module)
 
 
-def _calls(sequence: nn.Sequential) -> list[tuple[nn.Module, nn.ReLU | None]]:
-    """What a Sequential calls one after another; a norm has with it the ReLU that is called next."""
+def _calls(sequence: nn.Sequential) -> list[tuple[nn.Module, nn.Module | None]]:
+    """What a Sequential calls one after another; a module has with it the one called next if both become one."""
     modules = list(_flat(sequence))
-    calls: list[tuple[nn.Module, nn.ReLU | None]] = []
+    calls: list[tuple[nn.Module, nn.Module | None]] = []
     while modules:
         module, after = modules.pop(0), modules[0] if modules else None
-        norm = type(module) is nn.BatchNorm2d and native.normalizes(module)
-        follower = after if norm and type(after) is nn.ReLU else None
-        if follower is not None and all(_is_plain(m) and not _is_hooked(m) for m in (module, follower)):
-            calls.append((module, follower))
-            modules.pop(0)
+        if after is not None and _pair(module, after) and not any(map(_is_seen, (module, after))):
+            calls.append((module, modules.pop(0)))
         else:
             calls.append((module, None))
     return calls
 
 
+def _pair(module: nn.Module, after: nn.Module) -> bool:
+    """Whether the two can be computed in one."""
+    if type(module) is nn.BatchNorm2d:
+        return type(after) is nn.ReLU and native.normalizes(module)
+    by_two = isinstance(after, AvgPool2d) and (after.kernel_size, after.stride, after.padding) == (2, 2, 0)
+    return type(module) is nn.Sigmoid and by_two and native.library() is not None
+
+
 def _flat(sequence: nn.Sequential) -> Iterator[nn.Module]:
     for child in sequence:
-        if type(child) is nn.Sequential and _is_plain(child) and not _is_hooked(child):
+        if type(child) is nn.Sequential and not _is_seen(child):
             yield from _flat(child)
         else:
             yield child
 
 
-def _chain(calls: list[tuple[nn.Module, nn.ReLU | None]], x: Tensor) -> Tensor:
+def _chain(calls: list[tuple[nn.Module, nn.Module | None]], x: Tensor) -> Tensor:
     for module, follower in calls:
-        x = module(x) if follower is None else _norm(module, follower, x)
+        if follower is None:
+            x = module(x)
+        elif isinstance(follower, AvgPool2d):
+            x = _averaged(module, follower, x)
+        else:
+            x = _norm(module, follower, x)
     return x
 
 
-def _norm(layer: nn.Module, follower: nn.ReLU | None, x: Tensor) -> Tensor:
+def _norm(layer: nn.Module, follower: nn.Module | None, x: Tensor) -> Tensor:
     assert isinstance(layer, nn.BatchNorm2d)
     if x.dtype in (torch.float32, torch.bfloat16) and _ready(layer, x, layer.num_features):
         pixels = x.numel() // layer.num_features
         if pixels > 1 and pixels % 4 == 0:
             return native.normalize(x, layer, relu=follower is not None)
     y = nn.BatchNorm2d.forward(layer, x)
-    return y if follower is None else nn.ReLU.forward(follower, y)
+    return y if follower is None else follower.forward(y)
+
+
+def _averaged(sigmoid: nn.Module, pool: nn.Module, x: Tensor) -> Tensor:
+    if x.dtype in (torch.float32, torch.bfloat16) and pool.training and _lies_last(x) and native.averages(x):
+        return native.average_sigmoid(x)
+    y: Tensor = pool.forward(sigmoid.forward(x))
+    return y
 
 
 def _convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
@@ -135,6 +153,11 @@ def _laid_out(gradient: Tensor) -> Tensor:
 
 def _ready(layer: nn.Conv2d | nn.BatchNorm2d, x: Tensor, channels: int) -> bool:
     """Whether the layer is being trained in float32, on images of so many channels that lie as (n, h, w, c)."""
-    if not layer.training or layer.weight.dtype != torch.float32 or x.ndim != 4 or x.shape[1] != channels:
-        return False
-    return bool(x.numel() and x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last))
+    trained = layer.training and layer.weight.dtype == torch.float32
+    return trained and _lies_last(x) and x.shape[1] == channels
+
+
+def _lies_last(x: Tensor) -> bool:
+    """Images of (n, h, w, c) in memory."""
+    lies = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return bool(lies and x.numel() and x.device.type == "cpu")
