@@ -2,11 +2,14 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
+from convarium import native
 from convarium.data import DATASETS
 from convarium.data.sources import find
+from convarium.native import compiling
 
 # A session that was begun in the background is deaf to Ctrl-C, and so would be what its tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -19,3 +22,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if missing:
         refuse = pytest.fail if os.environ.get("CI") else pytest.skip
         refuse(f"{', '.join(missing)} not found: set CONVARIUM_DATA")
+
+
+@pytest.fixture
+def compiled() -> None:
+    """The kernels of `convarium.native` are there; without a compiler the test is skipped, but not in CI."""
+    if native.library() is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no GNU C compiler")
+
+
+@pytest.fixture
+def anew(compiled: None) -> Iterator[None]:
+    """Which of them are loaded is forgotten before and after."""
+    compiling._loaded.cache_clear()
+    yield
+    compiling._loaded.cache_clear()
