@@ -4,7 +4,7 @@
     direct.c            convolutions in bfloat16 of few channels, which PyTorch is slow with on the way back
     direct_weights.c    their gradients by the weights
     norms.c             batch norm and the ReLU after it in one, half of the passes over memory
-    pooling.c           the mean of 2×2 pixels of a sigmoid, which LeNet spends more time in than in its convolutions
+    pooling.c           the mean of 2×2 pixels of a sigmoid, which LeNet spent as much time in as in its convolutions
 
 The files are compiled for this processor when they are first needed, in a few seconds, and kept in the user's cache
 folder. Where there is no GNU C compiler, or `CONVARIUM_KERNELS=torch` says so, PyTorch's kernels do the work.
