@@ -47,10 +47,14 @@ def test_a_network_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kerne
     assert any(errors(seed) for seed in range(4))
 
 
+@pytest.mark.parametrize("pays", ["direct_pays", "matrix_pays"])
 @pytest.mark.parametrize("model", ["lenet", "mnist_resnet", "resnet(depth=20)"])
-def test_a_network_in_bfloat16_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kernels(model, monkeypatch):
-    monkeypatch.setattr(native.library(), "direct_pays", lambda: True, raising=False)
-    recipe, splits = Recipe(model=model, batch_size=16, precision="bfloat16"), few(32, resize=32)
+def test_a_network_in_bfloat16_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kernels(
+    model, pays, monkeypatch
+):
+    for way in ("direct_pays", "matrix_pays"):
+        monkeypatch.setattr(native.library(), way, lambda way=way: way == pays, raising=False)
+    recipe, splits = Recipe(model=model, batch_size=32, precision="bfloat16"), few(32, resize=32)
 
     def gradients(dtype, *, kernels):
         network = build_model(recipe.model, splits.train.spec, seed=0).to(dtype).train()
@@ -81,8 +85,10 @@ def test_only_what_the_kernels_can_do_is_exchanged_and_all_is_put_back(monkeypat
         nn.ReLU(),
     )
     assert exchanged(network) == ["", "1", "2", "5"]  # the first is the Sequential, for its norm and ReLU
-    monkeypatch.setattr(direct, "library", lambda: SimpleNamespace(lanes=lambda: 16, direct_pays=lambda: True))
-    assert exchanged(network, Recipe(precision="bfloat16")) == ["", "1", "2", "4", "5"]
+    for direct_pays, found in ((1, ["", "1", "2", "4", "5"]), (0, ["", "0", "1", "2", "4", "5"])):
+        library = SimpleNamespace(lanes=lambda: 16, direct_pays=lambda pays=direct_pays: pays, matrix_pays=lambda: 1)
+        monkeypatch.setattr(direct, "library", lambda library=library: library)
+        assert exchanged(network, Recipe(precision="bfloat16")) == found
     assert not any("forward" in vars(module) for module in network.modules())
 
 

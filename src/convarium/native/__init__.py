@@ -3,6 +3,7 @@
     winograd.c          3×3 and 5×5 convolutions with a quarter and a sixth of the products, and with a stride
     direct.c            convolutions in bfloat16 of few channels, which PyTorch is slow with on the way back
     direct_weights.c    their gradients by the weights
+    matrix.c            the same with a processor's unit for products of matrices
     norms.c             batch norm and the ReLU after it in one, half of the passes over memory
     pooling.c           the mean of 2×2 pixels of a sigmoid, which LeNet spent as much time in as in its convolutions
 
@@ -12,7 +13,7 @@ folder. Where there is no GNU C compiler, or `CONVARIUM_KERNELS=torch` says so, 
 
 from convarium.native.compiling import TORCH, kernels, library
 from convarium.native.convolution import convolve, convolves
-from convarium.native.direct import convolve_directly, convolves_directly
+from convarium.native.direct import convolve_by_matrices, convolve_directly, convolves_by_matrices, convolves_directly
 from convarium.native.norms import normalize, normalizes
 from convarium.native.pooling import average_sigmoid, averages
 
@@ -21,8 +22,10 @@ __all__ = [
     "average_sigmoid",
     "averages",
     "convolve",
+    "convolve_by_matrices",
     "convolve_directly",
     "convolves",
+    "convolves_by_matrices",
     "convolves_directly",
     "kernels",
     "library",

@@ -14,7 +14,8 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from torch import Tensor
 
-SOURCES = ("vectors.h", "tiles.h", "winograd.c", "pairs.h", "direct.c", "direct_weights.c", "norms.c", "pooling.c")
+HEADERS = ("vectors.h", "tiles.h", "pairs.h")
+SOURCES = ("winograd.c", "direct.c", "direct_weights.c", "matrix.c", "norms.c", "pooling.c")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 TORCH = "torch"
 """What `kernels` says where PyTorch's are used."""
@@ -43,7 +44,7 @@ def _loaded() -> ctypes.CDLL | None:
             log.info("no GNU C compiler or OpenMP: training steps use PyTorch's convolutions and norms")
             return None
         found = ctypes.CDLL(os.fspath(_compiled(compiler, user_cache_path("convarium") / "kernels")))
-        for name in ("winograd_convolve", "winograd_by_weights", "direct"):
+        for name in ("winograd_convolve", "winograd_by_weights", "direct", "matrix"):
             getattr(found, f"{name}_scratch").restype = ctypes.c_size_t
         return found
     except (OSError, subprocess.SubprocessError) as error:
@@ -60,7 +61,7 @@ def _compiled(compiler: str, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             made = Path(scratch, target.name)
-            files = [os.fspath(Path(__file__).with_name(source)) for source in SOURCES if source.endswith(".c")]
+            files = [os.fspath(Path(__file__).with_name(source)) for source in SOURCES]
             command = [compiler, *FLAGS, "-shared", "-o", os.fspath(made), *files, "-lm"]
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)  # noqa: S603 - fixed words
             made.replace(target)
@@ -69,7 +70,7 @@ def _compiled(compiler: str, folder: Path) -> Path:
 
 @cache
 def _digest() -> str:
-    parts = (Path(__file__).with_name(source).read_bytes() for source in SOURCES)
+    parts = (Path(__file__).with_name(source).read_bytes() for source in HEADERS + SOURCES)
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 

@@ -39,7 +39,9 @@ def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Ite
             elif type(module) is nn.Conv2d and recipe.precision == "float32" and native.convolves(module):
                 exchanged[module] = partial(_convolution, module)
             elif type(module) is nn.Conv2d and recipe.precision == "bfloat16" and native.convolves_directly(module):
-                exchanged[module] = partial(_in_bfloat16, module)
+                exchanged[module] = partial(_in_bfloat16, native.convolve_directly, module)
+            elif type(module) is nn.Conv2d and recipe.precision == "bfloat16" and native.convolves_by_matrices(module):
+                exchanged[module] = partial(_in_bfloat16, native.convolve_by_matrices, module)
             elif type(module) is nn.Flatten and native.library() and (module.start_dim, module.end_dim) == (1, -1):
                 exchanged[module] = partial(_flattened, module)
     for module, forward in exchanged.items():
@@ -125,12 +127,10 @@ def _convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
     return nn.Conv2d.forward(layer, x)
 
 
-def _in_bfloat16(layer: nn.Conv2d, x: Tensor) -> Tensor:
+def _in_bfloat16(convolve: Callable[..., Tensor], layer: nn.Conv2d, x: Tensor) -> Tensor:
     half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
     if half and x.dtype in (torch.float32, torch.bfloat16) and _fits(layer, x):
-        return native.convolve_directly(
-            x.to(torch.bfloat16), layer.weight, layer.bias, layer.stride[0], int(layer.padding[0])
-        )
+        return convolve(x.to(torch.bfloat16), layer.weight, layer.bias, layer.stride[0], int(layer.padding[0]))
     return nn.Conv2d.forward(layer, x)
 
 

@@ -1,0 +1,291 @@
+/* The gradient by the weights of a convolution in bfloat16 with a processor's unit for products of matrices (AMX): sums
+   over 32 images at once, of 16 outputs by 16 inputs, for one pixel and one tap. Without such a unit the same is computed
+   in plain C, for tests alone.
+
+   A matrix is 16 × 16 words: of gradients (outputs, pairs of images), of images (pairs of images, inputs). At every pixel
+   there is one for each 16 channels; what channels and images are missing are zeros. */
+
+#include "pairs.h"
+#ifdef __AMX_BF16__
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#define SIDE 16               /* of a matrix */
+#define WORDS (SIDE * SIDE)   /* a kilobyte */
+#define IMAGES (2 * SIDE)     /* at once */
+#define STRIP (1 << 20)       /* bytes of matrices at once: they stay in a core's second cache */
+#define AT_ONCE 6             /* sums in registers, for one row of matrices */
+
+static int blocks(int channels) { return (channels + SIDE - 1) / SIDE; }
+
+/* Parts of the sum, always as many, so that it does not depend on the threads: groups of images by bands of rows. */
+typedef struct {
+    int groups, bands, rows; /* rows: of outputs at once */
+    size_t line, dy_line;    /* words of a line of matrices */
+} division;
+
+static division divided(layer l) {
+    division d;
+    d.groups = (l.n + IMAGES - 1) / IMAGES;
+    d.bands = smaller((PARTS + d.groups - 1) / d.groups, l.oh);
+    d.line = (size_t)(l.w + 2 * l.padding) * blocks(l.c) * WORDS;
+    d.dy_line = (size_t)l.ow * blocks(l.k) * WORDS;
+    long room = STRIP / 4 - (long)(l.side - l.stride) * d.line, row = l.stride * d.line + d.dy_line;
+    d.rows = room < row ? 1 : smaller(room / row, (l.oh + d.bands - 1) / d.bands);
+    return d;
+}
+
+static size_t lines(layer l, division d) { return (size_t)(d.rows - 1) * l.stride + l.side; }
+
+static size_t of_sums(layer l) { return (size_t)blocks(l.k) * l.side * l.side * blocks(l.c) * WORDS; }
+
+size_t matrix_scratch(int n, int h, int w, int c, int oh, int ow, int k, int side, int stride, int padding, int threads) {
+    layer l = {n, h, w, c, oh, ow, k, side, stride, padding};
+    division d = divided(l);
+    size_t strips = threads * (lines(l, d) * d.line + d.rows * d.dy_line);
+    return 4 * (d.groups * d.bands * of_sums(l) + strips) + 64;
+}
+
+/* Whether there is such a unit, and the system lets this process have it. */
+int matrix_pays(void) {
+#ifdef __AMX_BF16__
+    enum { REQUEST = 0x1023, TILES = 18 }; /* of arch_prctl */
+    return syscall(SYS_arch_prctl, REQUEST, TILES) == 0;
+#else
+    return 0;
+#endif
+}
+
+INLINE void pair(const uint16_t *a, const uint16_t *b, uint32_t *to) {
+    for (int j = 0; j < SIDE; j += LANES) {
+        words low = __builtin_convertvector(*(const halves *)(a + j), words);
+        words high = __builtin_convertvector(*(const halves *)(b + j), words);
+        *(words_anywhere *)(to + j) = low | high << 16;
+    }
+}
+
+/* A line (w, c) of each of so many images, which lie so far apart, as matrices (pairs, channels) of every pixel. */
+static void pair_line(const uint16_t *x, int images, size_t apart, int w, int c, int padding, uint32_t *to) {
+    int many = blocks(c);
+    size_t around = (size_t)padding * many * WORDS;
+    memset(to, 0, 4 * around);
+    to += around;
+    memset(to + (size_t)w * many * WORDS, 0, 4 * around);
+    for (int i = 0; i < SIDE; i++, to += SIDE) {
+        const uint16_t *a = x + 2 * i * apart, *b = a + apart;
+        int there = images - 2 * i; /* of the two */
+        if (there > 1 && c % SIDE == 0)
+            for (size_t block = 0; block < (size_t)w * many; block++, a += SIDE, b += SIDE) {
+                __builtin_prefetch(a + 2 * apart); /* the next pair, which no processor foresees */
+                __builtin_prefetch(b + 2 * apart);
+                pair(a, b, to + block * WORDS);
+            }
+        else
+            for (size_t block = 0; block < (size_t)w * many; block++) {
+                size_t first = block % many * SIDE, at = block / many * c + first;
+                uint16_t both[2][SIDE] = {0};
+                size_t left = 2 * smaller(c - first, SIDE);
+                if (there > 0) memcpy(both[0], a + at, left);
+                if (there > 1) memcpy(both[1], b + at, left);
+                pair(both[0], both[1], to + block * WORDS);
+            }
+    }
+}
+
+static void transpose(uint32_t *m) {
+#if LANES == SIDE
+    words row[SIDE];
+    for (int i = 0; i < SIDE; i++) row[i] = load_words(m + i * SIDE);
+#pragma GCC unroll 4
+    for (int apart = 1; apart < SIDE; apart *= 2) {
+        words low, high;
+        for (int j = 0; j < SIDE; j++) {
+            low[j] = j & apart ? SIDE + j - apart : j;
+            high[j] = j & apart ? SIDE + j : j + apart;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < SIDE; i++)
+            if (!(i & apart)) {
+                words a = row[i], b = row[i + apart];
+                row[i] = __builtin_shuffle(a, b, low);
+                row[i + apart] = __builtin_shuffle(a, b, high);
+            }
+    }
+    for (int i = 0; i < SIDE; i++) *(words_anywhere *)(m + i * SIDE) = row[i];
+#else
+    for (int i = 0; i < SIDE; i++)
+        for (int j = 0; j < i; j++) {
+            uint32_t word = m[i * SIDE + j];
+            m[i * SIDE + j] = m[j * SIDE + i];
+            m[j * SIDE + i] = word;
+        }
+#endif
+}
+
+/* Where the matrices of a strip lie: words from pixel to pixel and from row to row. */
+typedef struct {
+    int rows, columns;
+    size_t x_step, x_row, dy_step, dy_row;
+} strip;
+
+#ifdef __AMX_BF16__
+typedef struct {
+    uint8_t palette, start, none[14];
+    uint16_t width[16];
+    uint8_t height[16];
+} configuration;
+
+#define LINE (4 * SIDE)
+
+/* Adds to so many sums of a row of matrices the products of gradients with images, which lie so far from each pixel's. */
+static void add_row(strip s, const uint32_t *dy, const uint32_t *x, const size_t *offset, int many, float *sums) {
+#define EACH(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
+#define TAKE(i) if (many > i) _tile_loadd(i, sums + i * WORDS, LINE);
+#define ADD(i) if (many > i) { _tile_loadd(7, b + offset[i], LINE); _tile_dpbf16ps(i, 6, 7); }
+#define GIVE(i) if (many > i) _tile_stored(i, sums + i * WORDS, LINE);
+    EACH(TAKE)
+    for (int row = 0; row < s.rows; row++) {
+        const uint32_t *a = dy + row * s.dy_row, *b = x + row * s.x_row;
+        for (int column = 0; column < s.columns; column++, a += s.dy_step, b += s.x_step) {
+            _tile_loadd(6, a, LINE);
+            EACH(ADD)
+        }
+    }
+    EACH(GIVE)
+}
+
+/* Likewise to two sums in each of two rows of matrices, so that every matrix is used twice. */
+static void add_square(strip s, const uint32_t *dy, const uint32_t *x, const size_t *offset, float *sums, float *below) {
+    _tile_loadd(0, sums, LINE);
+    _tile_loadd(1, sums + WORDS, LINE);
+    _tile_loadd(2, below, LINE);
+    _tile_loadd(3, below + WORDS, LINE);
+    for (int row = 0; row < s.rows; row++) {
+        const uint32_t *a = dy + row * s.dy_row, *b = x + row * s.x_row + offset[0], *c = x + row * s.x_row + offset[1];
+        for (int column = 0; column < s.columns; column++, a += s.dy_step, b += s.x_step, c += s.x_step) {
+            _tile_loadd(4, a, LINE);
+            _tile_loadd(6, b, LINE);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_loadd(5, a + WORDS, LINE);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_loadd(7, c, LINE);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+    }
+    _tile_stored(0, sums, LINE);
+    _tile_stored(1, sums + WORDS, LINE);
+    _tile_stored(2, below, LINE);
+    _tile_stored(3, below + WORDS, LINE);
+}
+#else
+typedef struct {
+} configuration;
+
+static void add_row(strip s, const uint32_t *dy, const uint32_t *x, const size_t *offset, int many, float *sums) {
+    for (int row = 0; row < s.rows; row++)
+        for (int column = 0; column < s.columns; column++)
+            for (int i = 0; i < many; i++)
+                for (int output = 0; output < SIDE; output++)
+                    for (int pair = 0; pair < SIDE; pair++) {
+                        uint32_t left = dy[row * s.dy_row + column * s.dy_step + output * SIDE + pair];
+                        const uint32_t *right = x + row * s.x_row + column * s.x_step + offset[i] + pair * SIDE;
+                        float *sum = sums + i * WORDS + output * SIDE;
+                        for (int j = 0; j < SIDE; j += LANES) store(sum + j, dot(load(sum + j), load_words(right + j), left));
+                    }
+}
+
+static void add_square(strip s, const uint32_t *dy, const uint32_t *x, const size_t *offset, float *sums, float *below) {
+    add_row(s, dy, x, offset, 2, sums);
+    add_row(s, dy + WORDS, x, offset, 2, below);
+}
+#endif
+
+/* Of a strip all sums (outputs, taps, inputs), by matrices. */
+static void add_all(layer l, strip s, const uint32_t *dy, const uint32_t *x, float *sums) {
+    int inputs = blocks(l.c), outputs = blocks(l.k), columns = l.side * l.side * inputs;
+    size_t offset[AT_ONCE];
+    for (int output = 0, both; output < outputs; output += 1 + both) {
+        both = output + 1 < outputs;
+        for (int first = 0, many; first < columns; first += many) {
+            int left = columns - first, most = both ? 2 : AT_ONCE;
+            many = left < most ? left : most;
+            for (int i = 0; i < many; i++) {
+                int tap = (first + i) / inputs, input = (first + i) % inputs;
+                offset[i] = ((size_t)(tap / l.side) * (l.w + 2 * l.padding) + tap % l.side) * inputs * WORDS + input * WORDS;
+            }
+            float *sum = sums + ((size_t)output * columns + first) * WORDS;
+            const uint32_t *of_dy = dy + output * WORDS;
+            if (both && many == 2)
+                add_square(s, of_dy, x, offset, sum, sum + (size_t)columns * WORDS);
+            else
+                for (int i = 0; i <= both; i++)
+                    add_row(s, of_dy + i * WORDS, x, offset, many, sum + (size_t)i * columns * WORDS);
+        }
+    }
+}
+
+/* x (n, h, w, c) and dy (n, oh, ow, k) → the gradient (k, side, side, c) by the weights. */
+void matrix_by_weights(const uint16_t *x, const uint16_t *dy, float *gradient, int n, int h, int w, int c, int oh, int ow,
+                       int k, int side, int stride, int padding, float *scratch, int threads) {
+    layer l = {n, h, w, c, oh, ow, k, side, stride, padding};
+    division d = divided(l);
+    size_t each = of_sums(l), one = (size_t)h * w * c, other = (size_t)oh * ow * k;
+    float *sums = (float *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+    uint32_t *strips = (uint32_t *)(sums + d.groups * d.bands * each);
+    int parts = d.groups * d.bands, inputs = blocks(c), taps = side * side;
+#pragma omp parallel num_threads(threads)
+    {
+        uint32_t *of_x = strips + omp_get_thread_num() * (lines(l, d) * d.line + d.rows * d.dy_line);
+        uint32_t *of_dy = of_x + lines(l, d) * d.line;
+#ifdef __AMX_BF16__
+        configuration before, own = {.palette = 1};
+        for (int i = 0; i < 8; i++) own.width[i] = LINE, own.height[i] = SIDE;
+        _tile_storeconfig(&before); /* whoever had one goes on with it */
+        _tile_loadconfig(&own);
+#endif
+#pragma omp for schedule(static)
+        for (int part = 0; part < parts; part++) {
+            int first = part / d.bands * IMAGES, images = smaller(n - first, IMAGES), band = part % d.bands;
+            float *mine = sums + part * each;
+            memset(mine, 0, 4 * each);
+            for (int row = oh * band / d.bands, to = oh * (band + 1) / d.bands, here; row < to; row += here) {
+                here = smaller(d.rows, to - row);
+                for (int line = 0; line < (here - 1) * stride + side; line++) {
+                    int from = row * stride - padding + line;
+                    if (line % stride >= side) continue;
+                    if (from < 0 || from >= h)
+                        memset(of_x + line * d.line, 0, 4 * d.line);
+                    else
+                        pair_line(x + first * one + (size_t)from * w * c, images, one, w, c, padding,
+                                  of_x + line * d.line);
+                }
+                for (int i = 0; i < here; i++) {
+                    uint32_t *to = of_dy + i * d.dy_line;
+                    pair_line(dy + first * other + (size_t)(row + i) * ow * k, images, other, ow, k, 0, to);
+                    for (size_t at = 0; at < d.dy_line; at += WORDS) transpose(to + at);
+                }
+                strip s = {here, ow, (size_t)stride * inputs * WORDS, stride * d.line, blocks(k) * WORDS, d.dy_line};
+                add_all(l, s, of_dy, of_x, mine);
+            }
+        }
+#ifdef __AMX_BF16__
+        if (before.palette)
+            _tile_loadconfig(&before);
+        else
+            _tile_release();
+#endif
+#pragma omp for schedule(static)
+        for (int output = 0; output < k; output++)
+            for (int block = 0; block < taps * inputs; block++) {
+                int input = block % inputs * SIDE;
+                size_t at = ((size_t)(output / SIDE) * taps * inputs + block) * WORDS + output % SIDE * SIDE;
+                float sum[SIDE] = {0};
+                for (int part = 0; part < parts; part++)
+                    for (int i = 0; i < SIDE; i++) sum[i] += sums[part * each + at + i];
+                memcpy(gradient + ((size_t)output * taps + block / inputs) * c + input, sum, 4 * smaller(SIDE, c - input));
+            }
+    }
+}
