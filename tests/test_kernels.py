@@ -86,7 +86,8 @@ def test_only_what_the_kernels_can_do_is_exchanged_and_all_is_put_back(monkeypat
     )
     assert exchanged(network) == ["", "1", "2", "5"]  # the first is the Sequential, for its norm and ReLU
     for direct_pays, found in ((1, ["", "1", "2", "4", "5"]), (0, ["", "0", "1", "2", "4", "5"])):
-        library = SimpleNamespace(lanes=lambda: 16, direct_pays=lambda pays=direct_pays: pays, matrix_pays=lambda: 1)
+        pays = {"direct_pays": lambda pays=direct_pays: pays, "matrix_pays": lambda pays=direct_pays: 1 - pays}
+        library = SimpleNamespace(lanes=lambda: 16, **pays)
         monkeypatch.setattr(direct, "library", lambda library=library: library)
         assert exchanged(network, Recipe(precision="bfloat16")) == found
     assert not any("forward" in vars(module) for module in network.modules())
