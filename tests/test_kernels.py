@@ -121,6 +121,7 @@ def test_pooling_is_computed_with_the_sigmoid_before_it(precision, monkeypatch):
     [
         (nn.Sequential(nn.Sigmoid(), layers.AvgPool2d(3)), images(2, 6, 9, 9)),
         (nn.Sequential(nn.Sigmoid(), layers.AvgPool2d(2, stride=1)), images(2, 6, 8, 8)),
+        (nn.Sequential(nn.Sigmoid(), layers.AvgPool2d(2, divisor_override=3)), images(2, 6, 8, 8)),
         (nn.Sequential(nn.Tanh(), layers.AvgPool2d(2)), images(2, 6, 8, 8)),
         (nn.Sequential(nn.Sigmoid(), layers.AvgPool2d(2)), images(2, 6, 9, 9)),
         (nn.Sequential(nn.Sigmoid(), layers.AvgPool2d(2)), images(2, 6, 8, 8, dtype=torch.float64)),

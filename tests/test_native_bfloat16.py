@@ -29,7 +29,7 @@ def small_enough():
 @settings(max_examples=100, deadline=None)
 @given(
     convolve=st.sampled_from([native.convolve_directly, native.convolve_by_matrices]),
-    n=st.sampled_from([1, 2, 5, 20, 32, 33, 70]),
+    n=st.sampled_from([1, 2, 5, 20, 32, 33, 70, 330]),
     c=st.sampled_from([1, 3, 6, 16, 48]),
     k=st.sampled_from([5, 8, 16, 24, 48]),
     height=st.integers(1, 33),

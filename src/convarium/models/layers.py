@@ -137,11 +137,15 @@ class AvgPool2d(nn.AvgPool2d):
     copied.
     """
 
+    @property
+    def by_two(self) -> bool:
+        """It takes the means of 2×2 pixels beside each other."""
+        return (self.kernel_size, self.stride, self.padding, self.divisor_override) == (2, 2, 0, None)
+
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) → (n, c, h / 2, w / 2), rounded down, where the kernel is 2."""
         n, c, h, w = x.shape
-        by_two = (self.kernel_size, self.stride, self.padding) == (2, 2, 0) and h % 2 == w % 2 == 0
-        if not by_two or not self.training or x.is_cuda:
+        if not self.by_two or h % 2 or w % 2 or not self.training or x.is_cuda:
             return super().forward(x)
         top, bottom = x.permute(0, 2, 3, 1).reshape(n * h // 2, 2, w * c).unbind(1)
         lines = top + bottom if x.dtype == torch.float64 else (top + bottom).float()

@@ -20,16 +20,18 @@
 
 static int blocks(int channels) { return (channels + SIDE - 1) / SIDE; }
 
-/* Parts of the sum, always as many, so that it does not depend on the threads: groups of images by bands of rows. */
+/* Parts of the sum, always as many, so that it does not depend on the threads: shares of the groups of images, by bands
+   of rows. */
 typedef struct {
-    int groups, bands, rows; /* rows: of outputs at once */
+    int groups, shares, bands, rows; /* rows: of outputs at once */
     size_t line, dy_line;    /* words of a line of matrices */
 } division;
 
 static division divided(layer l) {
     division d;
     d.groups = (l.n + IMAGES - 1) / IMAGES;
-    d.bands = smaller((PARTS + d.groups - 1) / d.groups, l.oh);
+    d.shares = smaller(d.groups, PARTS);
+    d.bands = smaller((PARTS + d.shares - 1) / d.shares, l.oh);
     d.line = (size_t)(l.w + 2 * l.padding) * blocks(l.c) * WORDS;
     d.dy_line = (size_t)l.ow * blocks(l.k) * WORDS;
     long room = STRIP / 4 - (long)(l.side - l.stride) * d.line, row = l.stride * d.line + d.dy_line;
@@ -45,7 +47,7 @@ size_t matrix_scratch(int n, int h, int w, int c, int oh, int ow, int k, int sid
     layer l = {n, h, w, c, oh, ow, k, side, stride, padding};
     division d = divided(l);
     size_t strips = threads * (lines(l, d) * d.line + d.rows * d.dy_line);
-    return 4 * (d.groups * d.bands * of_sums(l) + strips) + 64;
+    return 4 * (d.shares * d.bands * of_sums(l) + strips) + 64;
 }
 
 /* Whether there is such a unit, and the system lets this process have it. */
@@ -227,15 +229,35 @@ static void add_all(layer l, strip s, const uint32_t *dy, const uint32_t *x, flo
     }
 }
 
+/* The matrices of a group of images for so many rows of outputs. */
+static strip prepare(layer l, division d, const uint16_t *x, const uint16_t *dy, int group, int row, int rows, uint32_t *of_x,
+                     uint32_t *of_dy) {
+    size_t one = (size_t)l.h * l.w * l.c, other = (size_t)l.oh * l.ow * l.k;
+    int first = group * IMAGES, images = smaller(l.n - first, IMAGES);
+    for (int line = 0; line < (rows - 1) * l.stride + l.side; line++, of_x += d.line) {
+        int from = row * l.stride - l.padding + line;
+        if (line % l.stride >= l.side) continue; /* no tap meets it */
+        if (from < 0 || from >= l.h)
+            memset(of_x, 0, 4 * d.line);
+        else
+            pair_line(x + first * one + (size_t)from * l.w * l.c, images, one, l.w, l.c, l.padding, of_x);
+    }
+    for (int i = 0; i < rows; i++, of_dy += d.dy_line) {
+        pair_line(dy + first * other + (size_t)(row + i) * l.ow * l.k, images, other, l.ow, l.k, 0, of_dy);
+        for (size_t at = 0; at < d.dy_line; at += WORDS) transpose(of_dy + at);
+    }
+    return (strip){rows, l.ow, (size_t)l.stride * blocks(l.c) * WORDS, l.stride * d.line, blocks(l.k) * WORDS, d.dy_line};
+}
+
 /* x (n, h, w, c) and dy (n, oh, ow, k) → the gradient (k, side, side, c) by the weights. */
 void matrix_by_weights(const uint16_t *x, const uint16_t *dy, float *gradient, int n, int h, int w, int c, int oh, int ow,
                        int k, int side, int stride, int padding, float *scratch, int threads) {
     layer l = {n, h, w, c, oh, ow, k, side, stride, padding};
     division d = divided(l);
-    size_t each = of_sums(l), one = (size_t)h * w * c, other = (size_t)oh * ow * k;
+    size_t each = of_sums(l);
     float *sums = (float *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
-    uint32_t *strips = (uint32_t *)(sums + d.groups * d.bands * each);
-    int parts = d.groups * d.bands, inputs = blocks(c), taps = side * side;
+    int parts = d.shares * d.bands, inputs = blocks(c), taps = side * side;
+    uint32_t *strips = (uint32_t *)(sums + parts * each);
 #pragma omp parallel num_threads(threads)
     {
         uint32_t *of_x = strips + omp_get_thread_num() * (lines(l, d) * d.line + d.rows * d.dy_line);
@@ -248,28 +270,14 @@ void matrix_by_weights(const uint16_t *x, const uint16_t *dy, float *gradient, i
 #endif
 #pragma omp for schedule(static)
         for (int part = 0; part < parts; part++) {
-            int first = part / d.bands * IMAGES, images = smaller(n - first, IMAGES), band = part % d.bands;
-            float *mine = sums + part * each;
-            memset(mine, 0, 4 * each);
-            for (int row = oh * band / d.bands, to = oh * (band + 1) / d.bands, here; row < to; row += here) {
-                here = smaller(d.rows, to - row);
-                for (int line = 0; line < (here - 1) * stride + side; line++) {
-                    int from = row * stride - padding + line;
-                    if (line % stride >= side) continue;
-                    if (from < 0 || from >= h)
-                        memset(of_x + line * d.line, 0, 4 * d.line);
-                    else
-                        pair_line(x + first * one + (size_t)from * w * c, images, one, w, c, padding,
-                                  of_x + line * d.line);
+            int share = part / d.bands, band = part % d.bands;
+            memset(sums + part * each, 0, 4 * each);
+            for (int group = d.groups * share / d.shares; group < d.groups * (share + 1) / d.shares; group++)
+                for (int row = oh * band / d.bands, to = oh * (band + 1) / d.bands, here; row < to; row += here) {
+                    here = smaller(d.rows, to - row);
+                    strip s = prepare(l, d, x, dy, group, row, here, of_x, of_dy);
+                    add_all(l, s, of_dy, of_x, sums + part * each);
                 }
-                for (int i = 0; i < here; i++) {
-                    uint32_t *to = of_dy + i * d.dy_line;
-                    pair_line(dy + first * other + (size_t)(row + i) * ow * k, images, other, ow, k, 0, to);
-                    for (size_t at = 0; at < d.dy_line; at += WORDS) transpose(to + at);
-                }
-                strip s = {here, ow, (size_t)stride * inputs * WORDS, stride * d.line, blocks(k) * WORDS, d.dy_line};
-                add_all(l, s, of_dy, of_x, mine);
-            }
         }
 #ifdef __AMX_BF16__
         if (before.palette)
