@@ -191,3 +191,16 @@ def test_a_gradient_in_bfloat16_lies_as_its_weights_do(convolve, last):
     wide = rounded(layer.weight)
     [exact] = torch.autograd.grad(F.conv2d(rounded(x), wide).sum(), [wide])
     assert distance(gradient, exact) < 1e-5
+
+
+def test_weights_may_change_before_the_way_back():
+    layer, x = nn.Conv2d(16, 16, 3), images(32, 16, 8, 8, dtype=torch.bfloat16)
+    y = native.convolve_by_matrices(x, layer.weight, layer.bias, 1, 0)
+    before = rounded(layer.weight)
+    with torch.no_grad():
+        layer.weight.mul_(0.9)
+    g = torch.randn_like(y)
+    [dx] = torch.autograd.grad(y, [x], g)
+    wide = rounded(x)
+    [exact] = torch.autograd.grad(F.conv2d(wide, before), [wide], g.double())
+    assert distance(dx, exact) < 2**-8

@@ -63,10 +63,9 @@ def convolve_directly(x: Tensor, weight: Tensor, bias: Tensor | None, stride: in
 
 def convolve_by_matrices(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """As `convolve_directly`, but PyTorch's convolution; ours is the gradient by the weights, which is not rounded."""
-    half = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
     (n, c, h, w), k = x.shape, len(weight)
     if h * w > _MANY_PIXELS * _filled((n, c, k), (32, 16, 16)):
-        return F.conv2d(x, *half, stride, padding)
+        return F.conv2d(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype), stride, padding)
     y: Tensor = _ByMatrices.apply(x, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
     return y
 
@@ -75,7 +74,7 @@ class _ByMatrices(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
         half = weight.to(x.dtype)
-        ctx.save_for_backward(x, weight, half)
+        ctx.save_for_backward(x, half)
         y = F.conv2d(x, half, None if bias is None else bias.to(x.dtype), stride, padding)
         ctx.layer = _layer(x, y, weight.shape[-1], stride, padding)
         return y
@@ -83,7 +82,7 @@ class _ByMatrices(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, half = ctx.saved_tensors
+        x, half = ctx.saved_tensors
         dy = _laid_out(gradient.to(x.dtype))
         by_x, by_weight, by_bias, *_ = ctx.needs_input_grad
         dx = dw = None
@@ -93,7 +92,7 @@ class _ByMatrices(torch.autograd.Function):
                 dy, x, half, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, [True, False, False]
             )
         if by_weight:
-            dw = _by_weights("matrix", x, dy, weight, ctx.layer)
+            dw = _by_weights("matrix", x, dy, half, ctx.layer)
         return dx, dw, _by_bias(dy) if by_bias else None, None, None
 
 
@@ -129,19 +128,19 @@ class _Direct(torch.autograd.Function):
 
 
 def _by_weights(way: str, x: Tensor, dy: Tensor, weight: Tensor, layer: tuple[int, ...]) -> Tensor:
-    sums, (scratch, threads) = _like(weight.shape, weight), _scratch(way, layer)
+    sums, (scratch, threads) = _like(weight.shape, weight, torch.float32), _scratch(way, layer)
     compute = getattr(compiled(), f"{way}_by_weights")
     compute(address(x), address(dy), address(sums), *layer, address(scratch), threads)
     # Laid out as the weights are, which a fused optimiser takes for granted.
-    return sums if sums.stride() == weight.stride() else torch.empty_like(weight).copy_(sums)
+    return sums if sums.stride() == weight.stride() else torch.empty_like(weight, dtype=torch.float32).copy_(sums)
 
 
 def _by_bias(dy: Tensor) -> Tensor:
     return dy.sum((0, 2, 3)).float()  # a sum in float32, rounded once; PyTorch takes ten times as long to give it whole
 
 
-def _like(shape: tuple[int, ...], other: Tensor) -> Tensor:
-    return torch.empty(shape, dtype=other.dtype, device="cpu", memory_format=torch.channels_last)
+def _like(shape: tuple[int, ...], other: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    return torch.empty(shape, dtype=dtype or other.dtype, device="cpu", memory_format=torch.channels_last)
 
 
 def _laid_out(tensor: Tensor) -> Tensor:

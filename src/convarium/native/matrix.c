@@ -140,6 +140,8 @@ typedef struct {
 } configuration;
 
 #define LINE (4 * SIDE)
+/* What is in memory is there before what follows; not every compiler knows that its functions for matrices read it. */
+#define WRITTEN __asm__ volatile("" ::: "memory")
 
 /* Adds to so many sums of a row of matrices the products of gradients with images, which lie so far from each pixel's. */
 static void add_row(strip s, const uint32_t *dy, const uint32_t *x, const size_t *offset, int many, float *sums) {
@@ -147,6 +149,7 @@ static void add_row(strip s, const uint32_t *dy, const uint32_t *x, const size_t
 #define TAKE(i) if (many > i) _tile_loadd(i, sums + i * WORDS, LINE);
 #define ADD(i) if (many > i) { _tile_loadd(7, b + offset[i], LINE); _tile_dpbf16ps(i, 6, 7); }
 #define GIVE(i) if (many > i) _tile_stored(i, sums + i * WORDS, LINE);
+    WRITTEN;
     EACH(TAKE)
     for (int row = 0; row < s.rows; row++) {
         const uint32_t *a = dy + row * s.dy_row, *b = x + row * s.x_row;
@@ -156,10 +159,12 @@ static void add_row(strip s, const uint32_t *dy, const uint32_t *x, const size_t
         }
     }
     EACH(GIVE)
+    WRITTEN;
 }
 
 /* Likewise to two sums in each of two rows of matrices, so that every matrix is used twice. */
 static void add_square(strip s, const uint32_t *dy, const uint32_t *x, const size_t *offset, float *sums, float *below) {
+    WRITTEN;
     _tile_loadd(0, sums, LINE);
     _tile_loadd(1, sums + WORDS, LINE);
     _tile_loadd(2, below, LINE);
@@ -181,6 +186,7 @@ static void add_square(strip s, const uint32_t *dy, const uint32_t *x, const siz
     _tile_stored(1, sums + WORDS, LINE);
     _tile_stored(2, below, LINE);
     _tile_stored(3, below + WORDS, LINE);
+    WRITTEN;
 }
 #else
 typedef struct {
@@ -266,6 +272,7 @@ void matrix_by_weights(const uint16_t *x, const uint16_t *dy, float *gradient, i
         configuration before, own = {.palette = 1};
         for (int i = 0; i < 8; i++) own.width[i] = LINE, own.height[i] = SIDE;
         _tile_storeconfig(&before); /* whoever had one goes on with it */
+        WRITTEN;
         _tile_loadconfig(&own);
 #endif
 #pragma omp for schedule(static)

@@ -8,7 +8,7 @@
 
 INLINE vec where(words mask, vec a, vec b) { return (vec)((mask & (words)a) | (~mask & (words)b)); }
 
-/* 1 / (1 + exp(−x)) to 2e-7 of itself; what is no number stays so. */
+/* 1 / (1 + exp(−x)) to 2e-7 of itself, from −87 on; what is no number stays so. */
 INLINE vec sigmoid(vec x) {
     const vec zero = {0}, most = zero + 87;
     x = where((words)(x > most), -most, where((words)(x < -most), most, -x));

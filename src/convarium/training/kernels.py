@@ -24,7 +24,8 @@ def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Ite
 
     Only `forward` is exchanged, of convolutions, of norms, and of a Sequential that calls a ReLU after a norm or 2×2
     average pooling after a sigmoid; a module that has a forward of its own keeps it. A Flatten has its gradient laid
-    out as its images. Hooks are called as ever. A float64 network, or images laid out otherwise, are left to PyTorch.
+    out as its images. Hooks that are there are called as ever. A float64 network, or images laid out otherwise, are
+    left to PyTorch.
     """
     exchanged: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
     if device.type == "cpu":
