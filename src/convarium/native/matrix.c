@@ -1,24 +1,18 @@
-/* The gradient by the weights of a convolution in bfloat16 with a processor's unit for products of matrices (AMX): sums
-   over 32 images at once, of 16 outputs by 16 inputs, for one pixel and one tap. Without such a unit the same is computed
-   in plain C, for tests alone.
+/* The gradient by the weights of a convolution in bfloat16 by units for matrices: sums over 32 images at once, of 16
+   outputs by 16 inputs, for one pixel and one tap.
 
-   A matrix is 16 × 16 words: of gradients (outputs, pairs of images), of images (pairs of images, inputs). At every pixel
+   Gradients are left matrices (outputs, pairs of images), images right ones (pairs of images, inputs). At every pixel
    there is one for each 16 channels; what channels and images are missing are zeros. */
 
-#include "pairs.h"
+#include "units.h"
 #ifdef __AMX_BF16__
-#include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
 
-#define SIDE 16               /* of a matrix */
-#define WORDS (SIDE * SIDE)   /* a kilobyte */
-#define IMAGES (2 * SIDE)     /* at once */
-#define STRIP (1 << 20)       /* bytes of matrices at once: they stay in a core's second cache */
-#define AT_ONCE 6             /* sums in registers, for one row of matrices */
-
-static int blocks(int channels) { return (channels + SIDE - 1) / SIDE; }
+#define IMAGES (2 * SIDE) /* at once */
+#define STRIP (1 << 20)   /* bytes of matrices at once: they stay in a core's second cache */
+#define AT_ONCE 6         /* sums in registers, for one row of matrices */
 
 /* Parts of the sum, always as many, so that it does not depend on the threads: shares of the groups of images, by bands
    of rows. */
@@ -61,11 +55,7 @@ int matrix_pays(void) {
 }
 
 INLINE void pair(const uint16_t *a, const uint16_t *b, uint32_t *to) {
-    for (int j = 0; j < SIDE; j += LANES) {
-        words low = __builtin_convertvector(*(const halves *)(a + j), words);
-        words high = __builtin_convertvector(*(const halves *)(b + j), words);
-        *(words_anywhere *)(to + j) = low | high << 16;
-    }
+    for (int j = 0; j < SIDE; j += LANES) pair_vectors(*(const halves *)(a + j), *(const halves *)(b + j), to + j);
 }
 
 /* A line (w, c) of each of so many images, which lie so far apart, as matrices (pairs, channels) of every pixel. */
@@ -96,65 +86,24 @@ static void pair_line(const uint16_t *x, int images, size_t apart, int w, int c,
     }
 }
 
-static void transpose(uint32_t *m) {
-#if LANES == SIDE
-    words row[SIDE];
-    for (int i = 0; i < SIDE; i++) row[i] = load_words(m + i * SIDE);
-#pragma GCC unroll 4
-    for (int apart = 1; apart < SIDE; apart *= 2) {
-        words low, high;
-        for (int j = 0; j < SIDE; j++) {
-            low[j] = j & apart ? SIDE + j - apart : j;
-            high[j] = j & apart ? SIDE + j : j + apart;
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < SIDE; i++)
-            if (!(i & apart)) {
-                words a = row[i], b = row[i + apart];
-                row[i] = __builtin_shuffle(a, b, low);
-                row[i + apart] = __builtin_shuffle(a, b, high);
-            }
-    }
-    for (int i = 0; i < SIDE; i++) *(words_anywhere *)(m + i * SIDE) = row[i];
-#else
-    for (int i = 0; i < SIDE; i++)
-        for (int j = 0; j < i; j++) {
-            uint32_t word = m[i * SIDE + j];
-            m[i * SIDE + j] = m[j * SIDE + i];
-            m[j * SIDE + i] = word;
-        }
-#endif
-}
-
 /* Where the matrices of a strip lie: words from pixel to pixel and from row to row. */
 typedef struct {
     int rows, columns;
     size_t x_step, x_row, dy_step, dy_row;
 } strip;
 
-#ifdef __AMX_BF16__
-typedef struct {
-    uint8_t palette, start, none[14];
-    uint16_t width[16];
-    uint8_t height[16];
-} configuration;
-
-#define LINE (4 * SIDE)
-/* What is in memory is there before what follows; not every compiler knows that its functions for matrices read it. */
-#define WRITTEN __asm__ volatile("" ::: "memory")
-
 /* Adds to so many sums of a row of matrices the products of gradients with images, which lie so far from each pixel's. */
 static void add_row(strip s, const uint32_t *dy, const uint32_t *x, const size_t *offset, int many, float *sums) {
 #define EACH(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
-#define TAKE(i) if (many > i) _tile_loadd(i, sums + i * WORDS, LINE);
-#define ADD(i) if (many > i) { _tile_loadd(7, b + offset[i], LINE); _tile_dpbf16ps(i, 6, 7); }
-#define GIVE(i) if (many > i) _tile_stored(i, sums + i * WORDS, LINE);
+#define TAKE(i) if (many > i) LOAD(i, sums + i * WORDS, SIDE);
+#define ADD(i) if (many > i) { LOAD(7, b + offset[i], SIDE); DOT(i, 6, 7); }
+#define GIVE(i) if (many > i) STORE(i, sums + i * WORDS, SIDE);
     WRITTEN;
     EACH(TAKE)
     for (int row = 0; row < s.rows; row++) {
         const uint32_t *a = dy + row * s.dy_row, *b = x + row * s.x_row;
         for (int column = 0; column < s.columns; column++, a += s.dy_step, b += s.x_step) {
-            _tile_loadd(6, a, LINE);
+            LOAD(6, a, SIDE);
             EACH(ADD)
         }
     }
@@ -165,51 +114,29 @@ static void add_row(strip s, const uint32_t *dy, const uint32_t *x, const size_t
 /* Likewise to two sums in each of two rows of matrices, so that every matrix is used twice. */
 static void add_square(strip s, const uint32_t *dy, const uint32_t *x, const size_t *offset, float *sums, float *below) {
     WRITTEN;
-    _tile_loadd(0, sums, LINE);
-    _tile_loadd(1, sums + WORDS, LINE);
-    _tile_loadd(2, below, LINE);
-    _tile_loadd(3, below + WORDS, LINE);
+    LOAD(0, sums, SIDE);
+    LOAD(1, sums + WORDS, SIDE);
+    LOAD(2, below, SIDE);
+    LOAD(3, below + WORDS, SIDE);
     for (int row = 0; row < s.rows; row++) {
         const uint32_t *a = dy + row * s.dy_row, *b = x + row * s.x_row + offset[0], *c = x + row * s.x_row + offset[1];
         for (int column = 0; column < s.columns; column++, a += s.dy_step, b += s.x_step, c += s.x_step) {
-            _tile_loadd(4, a, LINE);
-            _tile_loadd(6, b, LINE);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_loadd(5, a + WORDS, LINE);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_loadd(7, c, LINE);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(3, 5, 7);
+            LOAD(4, a, SIDE);
+            LOAD(6, b, SIDE);
+            DOT(0, 4, 6);
+            LOAD(5, a + WORDS, SIDE);
+            DOT(2, 5, 6);
+            LOAD(7, c, SIDE);
+            DOT(1, 4, 7);
+            DOT(3, 5, 7);
         }
     }
-    _tile_stored(0, sums, LINE);
-    _tile_stored(1, sums + WORDS, LINE);
-    _tile_stored(2, below, LINE);
-    _tile_stored(3, below + WORDS, LINE);
+    STORE(0, sums, SIDE);
+    STORE(1, sums + WORDS, SIDE);
+    STORE(2, below, SIDE);
+    STORE(3, below + WORDS, SIDE);
     WRITTEN;
 }
-#else
-typedef struct {
-} configuration;
-
-static void add_row(strip s, const uint32_t *dy, const uint32_t *x, const size_t *offset, int many, float *sums) {
-    for (int row = 0; row < s.rows; row++)
-        for (int column = 0; column < s.columns; column++)
-            for (int i = 0; i < many; i++)
-                for (int output = 0; output < SIDE; output++)
-                    for (int pair = 0; pair < SIDE; pair++) {
-                        uint32_t left = dy[row * s.dy_row + column * s.dy_step + output * SIDE + pair];
-                        const uint32_t *right = x + row * s.x_row + column * s.x_step + offset[i] + pair * SIDE;
-                        float *sum = sums + i * WORDS + output * SIDE;
-                        for (int j = 0; j < SIDE; j += LANES) store(sum + j, dot(load(sum + j), load_words(right + j), left));
-                    }
-}
-
-static void add_square(strip s, const uint32_t *dy, const uint32_t *x, const size_t *offset, float *sums, float *below) {
-    add_row(s, dy, x, offset, 2, sums);
-    add_row(s, dy + WORDS, x, offset, 2, below);
-}
-#endif
 
 /* Of a strip all sums (outputs, taps, inputs), by matrices. */
 static void add_all(layer l, strip s, const uint32_t *dy, const uint32_t *x, float *sums) {
@@ -268,13 +195,7 @@ void matrix_by_weights(const uint16_t *x, const uint16_t *dy, float *gradient, i
     {
         uint32_t *of_x = strips + omp_get_thread_num() * (lines(l, d) * d.line + d.rows * d.dy_line);
         uint32_t *of_dy = of_x + lines(l, d) * d.line;
-#ifdef __AMX_BF16__
-        configuration before, own = {.palette = 1};
-        for (int i = 0; i < 8; i++) own.width[i] = LINE, own.height[i] = SIDE;
-        _tile_storeconfig(&before); /* whoever had one goes on with it */
-        WRITTEN;
-        _tile_loadconfig(&own);
-#endif
+        units before = take_units();
 #pragma omp for schedule(static)
         for (int part = 0; part < parts; part++) {
             int share = part / d.bands, band = part % d.bands;
@@ -286,12 +207,7 @@ void matrix_by_weights(const uint16_t *x, const uint16_t *dy, float *gradient, i
                     add_all(l, s, of_dy, of_x, sums + part * each);
                 }
         }
-#ifdef __AMX_BF16__
-        if (before.palette)
-            _tile_loadconfig(&before);
-        else
-            _tile_release();
-#endif
+        give_back(before);
 #pragma omp for schedule(static)
         for (int output = 0; output < k; output++)
             for (int block = 0; block < taps * inputs; block++) {
