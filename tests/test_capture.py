@@ -18,8 +18,9 @@ from convarium.training import capture, fit, fit_stack
 from convarium.training import loop as training_loop
 from convarium.training import stack as training_stack
 from convarium.training.capture import REHEARSALS
+from convarium.training.optimizers import make_optimizer, set_learning_rate
 from convarium.training.stacked_loop import fit_as_one
-from convarium.training.step import make_optimizer, make_step, set_learning_rate
+from convarium.training.step import make_step
 from small_networks import few, in_float64
 
 CPU = torch.device("cpu")

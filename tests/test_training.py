@@ -19,7 +19,8 @@ from convarium.streams import stream
 from convarium.training import evaluate, fit, recording
 from convarium.training import loop as training_loop
 from convarium.training.checkpoint import load_checkpoint, save_checkpoint
-from convarium.training.step import make_optimizer, make_step
+from convarium.training.optimizers import make_optimizer
+from convarium.training.step import make_step
 
 SMALL = Recipe(model="lenet", epochs=3, batch_size=32, learning_rate=0.02, momentum=0.9, validation=40)
 

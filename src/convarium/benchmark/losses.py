@@ -18,7 +18,8 @@ from convarium.building import build_model
 from convarium.data.images import ImageData, Splits
 from convarium.errors import ConvariumError
 from convarium.training.kernels import own_kernels
-from convarium.training.step import exact_arithmetic, is_channels_last, lay_out, make_optimizer, make_step
+from convarium.training.optimizers import make_optimizer
+from convarium.training.step import exact_arithmetic, is_channels_last, lay_out, make_step
 
 LOSSES = 20
 NEAR = torch.finfo(torch.bfloat16).eps

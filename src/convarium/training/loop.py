@@ -20,16 +20,15 @@ from convarium.training.checkpoint import Progressed, load_checkpoint, save_chec
 from convarium.training.dropout import own_dropout
 from convarium.training.kernels import own_kernels, prepare_kernels
 from convarium.training.memory import keep_freed_memory
+from convarium.training.optimizers import make_optimizer, set_learning_rate
 from convarium.training.recording import Progress, diverged, outcome_of, record_epoch
 from convarium.training.scoring import pick_device
 from convarium.training.step import (
     exact_arithmetic,
     is_channels_last,
     lay_out,
-    make_optimizer,
     make_step,
     merged_memory,
-    set_learning_rate,
 )
 
 CHECKPOINT_SECONDS = 5.0

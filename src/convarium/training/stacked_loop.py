@@ -16,9 +16,10 @@ from convarium.streams import stream
 from convarium.training import loop
 from convarium.training.checkpoint import Progressed, load_stack, save_stack
 from convarium.training.loop import training_batches
+from convarium.training.optimizers import set_learning_rate
 from convarium.training.recording import Progress, diverged, outcome_of, record_epoch
 from convarium.training.stacked_step import make_optimizers, make_stacked_step, separate, share_memory
-from convarium.training.step import exact_arithmetic, set_learning_rate
+from convarium.training.step import exact_arithmetic
 
 
 def fit_as_one(

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from convarium.recipe import Recipe
 from convarium.training.capture import Step, capturing
-from convarium.training.step import at_least_float32, memory_format, optimizer_over
+from convarium.training.optimizers import make_update, optimizer_over
+from convarium.training.step import at_least_float32, memory_format
 
 MembersOptimizer = tuple[slice, list[nn.Parameter], torch.optim.Optimizer]
 """Neighbouring members, their parts of the stacked parameters, and what updates these."""
@@ -73,6 +74,7 @@ def make_stacked_step(
             alone from a global generator in the same state.
     """
     half = recipe.precision == "bfloat16"
+    updates = [make_update(optimizer) for _, _, optimizer in optimizers]
     structure = _structure(network, dropout, memory_format(recipe, device))
 
     def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], images: Tensor) -> Tensor:
@@ -96,11 +98,10 @@ def make_stacked_step(
         gradients: Sequence[Tensor | None] = torch.autograd.grad(
             losses.sum(), list(parameters.values()), allow_unused=True
         )
-        for members, parts, optimizer in optimizers:
+        for (members, parts, _), update in zip(optimizers, updates, strict=True):
             for part, gradient, whole in zip(parts, gradients, parameters.values(), strict=True):
                 part.grad = None if gradient is None else _as_it_lies(gradient, whole)[members].contiguous()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            update()
         return losses.detach(), (logits.detach().argmax(2) == labels).sum(1)
 
     changed = [*parameters.values(), *buffers.values()]

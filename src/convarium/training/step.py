@@ -7,31 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convarium.models.mlp import MemoryBlock
 from convarium.recipe import Recipe
 from convarium.training.capture import Step, capturing
-
-_RATES = "rates"
-"""A parameter group's own key: its learning rate in units of the recipe's."""
-
-
-def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over the network's parameters, in PyTorch's fused form: one kernel for all of them.
-
-    Memory blocks that are merged now are to be so in every step, and their matrices move twice as far.
-    """
-    sums = [block.weight for block in _memory_blocks(network) if block.merged]
-    others = [parameter for parameter in network.parameters() if all(parameter is not whole for whole in sums)]
-    optimizer = optimizer_over(others, recipe)
-    if sums:
-        optimizer.add_param_group({"params": sums, "weight_decay": 0.0, _RATES: 2.0})
-    return optimizer
+from convarium.training.optimizers import make_update, memory_blocks
 
 
 @contextmanager
 def merged_memory(network: nn.Module, recipe: Recipe) -> Iterator[None]:
     """Every memory block as one matrix, where that trains alike."""
-    blocks = [] if recipe.weight_decay else _memory_blocks(network)
+    blocks = [] if recipe.weight_decay else memory_blocks(network)
     for block in blocks:
         block.merge()
     try:
@@ -39,29 +23,6 @@ def merged_memory(network: nn.Module, recipe: Recipe) -> Iterator[None]:
     finally:
         for block in blocks:
             block.split()
-
-
-def _memory_blocks(network: nn.Module) -> list[MemoryBlock]:
-    return [m for m in network.modules() if isinstance(m, MemoryBlock) and m.memory is not None]
-
-
-def optimizer_over(parameters: Sequence[Tensor], recipe: Recipe, *, stacked: bool = False) -> torch.optim.Optimizer:
-    """`make_optimizer` over these; `stacked` where they have a dimension more, the members of a stack."""
-    if recipe.decay_norms_and_biases:
-        groups = [{"params": parameters, "weight_decay": recipe.weight_decay}]
-    else:
-        # Norm weights and biases of every kind have one dimension; whatever multiplies activations has two or more.
-        decayed = [p for p in parameters if p.ndim - stacked > 1]
-        spared = [p for p in parameters if p.ndim - stacked <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
-    rate = recipe.learning_rate
-    match recipe.optimizer:
-        case "sgd":
-            return torch.optim.SGD(groups, rate, recipe.momentum, nesterov=recipe.nesterov, fused=True)
-        case "adam":
-            return torch.optim.Adam(groups, rate, fused=True)
-        case "adamw":
-            return torch.optim.AdamW(groups, rate, fused=True)
 
 
 def lay_out(network: nn.Module, recipe: Recipe, device: torch.device) -> None:
@@ -99,6 +60,7 @@ def make_step(
     """
     half = recipe.precision == "bfloat16"
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    update = make_update(optimizer)
 
     def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
@@ -108,8 +70,7 @@ def make_step(
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        update()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
     return capturing(step, [*network.parameters(), *network.buffers()], [optimizer], generators)
@@ -118,16 +79,6 @@ def make_step(
 def at_least_float32(logits: Tensor) -> Tensor:
     """A loss is computed in float32, or in float64 where the network is."""
     return logits if logits.dtype == torch.float64 else logits.float()
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets one rate for all parameters, but two for merged ones; in place where a captured step reads it from there."""
-    for group in optimizer.param_groups:
-        own = rate * group.get(_RATES, 1.0)
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(own)
-        else:
-            group["lr"] = own
 
 
 @contextmanager
