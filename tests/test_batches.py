@@ -6,6 +6,7 @@ import torch
 from PIL import Image, ImageOps
 from scipy.stats import binomtest, chisquare, ks_2samp
 
+from convarium.data import batches as batches_module
 from convarium.data.batches import Batches, normalisation, parse_augment, parse_normalize
 from convarium.data.images import ImageData, Splits
 from convarium.data.transforms import Flip, PadCrop, ResizedCrop
@@ -91,6 +92,22 @@ def test_every_layout_and_type_gets_the_same_images():
         images = epoch(Batches(noise(), batch_size=16, augment=EVERYTHING, shuffle_seed=3, dtype=dtype))[0]
         assert images.dtype == dtype
         torch.testing.assert_close(images.float(), usual, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("side", [None, 12])
+def test_batches_are_the_same_however_many_are_made_at_once(side, drop_last, monkeypatch):
+    def found():
+        batches = Batches(noise(), batch_size=7, augment=EVERYTHING, shuffle_seed=3, resize=side, drop_last=drop_last)
+        return list(batches.epoch(0))
+
+    monkeypatch.setattr(batches_module, "_AT_ONCE", 0)
+    expected = found()
+    assert [len(labels) for _, labels in expected] == [7] * 7 + [1] * (not drop_last)
+    for together in (1, 2, 3, 7, 8, 100):
+        monkeypatch.setattr(batches_module, "_AT_ONCE", together * expected[0][0].numel())
+        for ours, theirs in zip(found(), expected, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 @pytest.mark.parametrize(("size", "drop_last"), [(0, False), (-1, False), (51, True)])

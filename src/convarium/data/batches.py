@@ -14,6 +14,10 @@ from convarium.streams import stream
 __all__ = ["Batches", "normalisation", "parse_augment", "parse_normalize"]
 
 
+_AT_ONCE = 2**18
+"""Numbers: a megabyte in float32."""
+
+
 class Batches:
     """Seeded batches of normalised images.
 
@@ -79,15 +83,23 @@ class Batches:
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch: images (b, c, h, w) and labels (b,) int64."""
         order, drawn = self._order(number), self._drawn(number)
-        for step in range(len(self)):
-            here = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        size = self.batch_size
+        end, together = min(len(self) * size, len(self.labels)), self._together() * size
+        for first in range(0, end, together):
+            here = slice(first, min(first + together, end))
             # Not by indexing, which on a CPU copies numbers where this copies rows, and takes ten times as long.
             images = self.images[here] if order is None else self.images.index_select(0, order[here])
             labels = self.labels[here] if order is None else self.labels.index_select(0, order[here])
             images = self._resized(images)
             for augmentation, values in zip(self.augmentations, drawn, strict=True):
                 images = augmentation.apply(images, values[here])
-            yield self._normalised(images), labels
+            yield from zip(torch.split(self._normalised(images), size), torch.split(labels, size), strict=True)
+
+    def _together(self) -> int:
+        """Batches made at once: with small ones, the calls take longer than the work."""
+        channels, height, width = self.images.shape[1:]
+        pixels = self.resize**2 if self.resize else height * width
+        return max(1, _AT_ONCE // (self.batch_size * channels * pixels))
 
     def _order(self, number: int) -> Tensor | None:
         if self.shuffle_seed is None:
