@@ -32,8 +32,13 @@ class MemoryBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c_in) → (n, c_out)"""
-        y: Tensor = x @ (self.weight if self.memory is None or self.merged else self.weight + self.memory)
+        y: Tensor = x @ self.matrix
         return y
+
+    @property
+    def matrix(self) -> Tensor:
+        """What images are multiplied by, (c_in, c_out)."""
+        return self.weight if self.memory is None or self.merged else self.weight + self.memory
 
     def merge(self) -> None:
         """Holds W + M as one matrix, for training without weight decay: W and M get equal gradients, so their

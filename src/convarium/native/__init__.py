@@ -1,9 +1,10 @@
-"""Convolutions, norms and pooling of a CPU's training steps in C, where PyTorch's own are not the fastest there are.
+"""Layers of a CPU's training steps in C, where PyTorch's own are not the fastest there are.
 
     winograd.c          3×3 and 5×5 convolutions with a quarter and a sixth of the products, and with a stride
     direct.c            convolutions in bfloat16 of few channels, which PyTorch is slow with on the way back
     direct_weights.c    their gradients by the weights
     matrix.c            the same with a processor's unit for products of matrices
+    linear.c            linear layers with such a unit, which rounds their weights on the way
     norms.c             batch norm and the ReLU after it in one, half of the passes over memory
     pooling.c           the mean of 2×2 pixels of a sigmoid, which LeNet spent as much time in as in its convolutions
 
@@ -14,6 +15,7 @@ folder. Where there is no GNU C compiler, or `CONVARIUM_KERNELS=torch` says so, 
 from convarium.native.compiling import TORCH, kernels, library
 from convarium.native.convolution import convolve, convolves
 from convarium.native.direct import convolve_by_matrices, convolve_directly, convolves_by_matrices, convolves_directly
+from convarium.native.linear import multiplies, multiply
 from convarium.native.norms import normalize, normalizes
 from convarium.native.pooling import average_sigmoid, averages
 
@@ -29,6 +31,8 @@ __all__ = [
     "convolves_directly",
     "kernels",
     "library",
+    "multiplies",
+    "multiply",
     "normalize",
     "normalizes",
 ]

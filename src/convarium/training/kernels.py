@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from convarium import native
 from convarium.models.layers import AvgPool2d
+from convarium.models.mlp import MemoryBlock
 from convarium.recipe import Recipe
 
 
@@ -43,6 +44,10 @@ def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Ite
                 exchanged[module] = partial(_in_bfloat16, native.convolve_directly, module)
             elif type(module) is nn.Conv2d and recipe.precision == "bfloat16" and native.convolves_by_matrices(module):
                 exchanged[module] = partial(_in_bfloat16, native.convolve_by_matrices, module)
+            elif type(module) is nn.Linear and recipe.precision == "bfloat16" and native.multiplies():
+                exchanged[module] = partial(_linear, module)
+            elif type(module) is MemoryBlock and recipe.precision == "bfloat16" and native.multiplies():
+                exchanged[module] = partial(_memory, module)
             elif type(module) is nn.Flatten and native.library() and (module.start_dim, module.end_dim) == (1, -1):
                 exchanged[module] = partial(_flattened, module)
     for module, forward in exchanged.items():
@@ -129,10 +134,32 @@ def _convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def _in_bfloat16(convolve: Callable[..., Tensor], layer: nn.Conv2d, x: Tensor) -> Tensor:
-    half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    if half and x.dtype in (torch.float32, torch.bfloat16) and _fits(layer, x):
+    if _is_half() and x.dtype in (torch.float32, torch.bfloat16) and _fits(layer, x):
         return convolve(x.to(torch.bfloat16), layer.weight, layer.bias, layer.stride[0], int(layer.padding[0]))
     return nn.Conv2d.forward(layer, x)
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    if _multiplies(layer, x, layer.weight, layer.in_features):
+        return native.multiply(x.to(torch.bfloat16), layer.weight, layer.bias)
+    return nn.Linear.forward(layer, x)
+
+
+def _memory(block: MemoryBlock, x: Tensor) -> Tensor:
+    if _multiplies(block, x, block.weight, len(block.weight)):
+        return native.multiply(x.to(torch.bfloat16), block.matrix, upright=True)
+    return MemoryBlock.forward(block, x)
+
+
+def _multiplies(layer: nn.Module, x: Tensor, weight: Tensor, numbers: int) -> bool:
+    """Whether the layer is being trained in bfloat16 with float32 weights, on rows of so many numbers."""
+    trained = layer.training and weight.dtype == torch.float32 and _is_half()
+    rows = x.ndim == 2 and x.shape[1] == numbers and x.numel() and x.device.type == "cpu"
+    return bool(trained and rows and x.dtype in (torch.float32, torch.bfloat16))
+
+
+def _is_half() -> bool:
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
 def _fits(layer: nn.Conv2d, x: Tensor) -> bool:
