@@ -116,9 +116,48 @@ def test_pooling_is_computed_with_the_sigmoid_before_it(precision, monkeypatch):
     assert distance(ours, theirs.double()) < (1e-6 if precision == "float32" else 2**-7)
 
 
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.MaxPool2d((2, 2), (2, 2), ceil_mode=True)], ids=str)
+def test_max_pooling_is_computed_with_the_relu_before_it(pool, inplace, monkeypatch):
+    torch.manual_seed(0)
+    network, x = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(inplace=inplace), pool), images(2, 3, 10, 10)
+    network.to(memory_format=torch.channels_last)
+    joined, real = [], native.maximize_relu
+    monkeypatch.setattr(native, "maximize_relu", lambda x: joined.append(x.shape) or real(x))
+    ours, theirs = both(network, x)
+    assert joined == [(2, 16, 8, 8)]
+    assert torch.equal(ours, theirs)
+
+
+def test_a_relu_in_place_still_changes_what_others_see():
+    for network in (
+        nn.Sequential(layers.RELU(), nn.MaxPool2d(2)),
+        nn.Sequential(nn.Identity(), layers.RELU(), nn.MaxPool2d(2)),
+    ):
+        x = images(2, 16, 4, 4).detach()
+        with own_kernels(network, RECIPE, CPU):
+            network(x)
+        assert (x >= 0).all()
+    network, seen = nn.Sequential(nn.Conv2d(16, 16, 1), layers.RELU(), nn.MaxPool2d(2)), []
+    network[0].register_forward_hook(lambda module, inputs, y: seen.append(y))
+    with own_kernels(network, RECIPE, CPU):
+        network(images(2, 16, 4, 4))
+    assert (seen[0] >= 0).all()
+
+
 @pytest.mark.parametrize(
     ("network", "x"),
     [
+        (nn.Sequential(nn.ReLU(), nn.MaxPool2d(3, 2)), images(2, 16, 9, 9)),
+        (nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, 1)), images(2, 16, 8, 8)),
+        (nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, padding=1)), images(2, 16, 8, 8)),
+        (nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, dilation=2)), images(2, 16, 8, 8)),
+        (nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)), images(2, 16, 9, 8)),
+        (nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)), images(2, 6, 8, 8)),
+        (nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)), images(2, 16, 8, 8, dtype=torch.float64)),
+        (nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)), torch.randn(2, 16, 8, 8)),
+        (nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)).eval(), images(2, 16, 8, 8)),
+        (nn.Sequential(nn.GELU(), nn.MaxPool2d(2)), images(2, 16, 8, 8)),
         (nn.Sequential(nn.Sigmoid(), layers.AvgPool2d(3)), images(2, 6, 9, 9)),
         (nn.Sequential(nn.Sigmoid(), layers.AvgPool2d(2, stride=1)), images(2, 6, 8, 8)),
         (nn.Sequential(nn.Sigmoid(), layers.AvgPool2d(2, divisor_override=3)), images(2, 6, 8, 8)),

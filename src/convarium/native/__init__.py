@@ -6,7 +6,8 @@
     matrix.c            the same with a processor's unit for products of matrices
     linear.c            linear layers with such a unit, which rounds their weights on the way
     norms.c             batch norm and the ReLU after it in one, half of the passes over memory
-    pooling.c           the mean of 2×2 pixels of a sigmoid, which LeNet spent as much time in as in its convolutions
+    pooling.c           the mean of 2×2 pixels of a sigmoid, which LeNet spent as much time in as in its convolutions,
+                        and the largest of a ReLU's
 
 The files are compiled for this processor when they are first needed, in a few seconds, and kept in the user's cache
 folder. Where there is no GNU C compiler, or `CONVARIUM_KERNELS=torch` says so, PyTorch's kernels do the work.
@@ -17,7 +18,7 @@ from convarium.native.convolution import convolve, convolves
 from convarium.native.direct import convolve_by_matrices, convolve_directly, convolves_by_matrices, convolves_directly
 from convarium.native.linear import multiplies, multiply
 from convarium.native.norms import normalize, normalizes
-from convarium.native.pooling import average_sigmoid, averages
+from convarium.native.pooling import average_sigmoid, averages, maximize_relu, maximizes
 
 __all__ = [
     "TORCH",
@@ -31,6 +32,8 @@ __all__ = [
     "convolves_directly",
     "kernels",
     "library",
+    "maximize_relu",
+    "maximizes",
     "multiplies",
     "multiply",
     "normalize",

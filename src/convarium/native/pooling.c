@@ -1,5 +1,6 @@
-/* The mean of 2×2 pixels of a sigmoid, in one: what the sigmoid gives is neither written nor kept, and is computed again
-   for the gradient. Numbers are float32 or bfloat16 and computed in float32.
+/* The mean of 2×2 pixels of a sigmoid and the largest of 2×2 pixels of a ReLU, in one: what these give is neither written
+   nor kept, nor is where the largest was; it is found again for the gradient. Numbers are float32 or bfloat16 and computed
+   in float32.
 
    A pair of lines is (2, w/2, 2, c), a line of means (w/2, c). Both hold a vector at least; the last one of a line begins
    where it has room, over numbers that are there already. */
@@ -91,5 +92,60 @@ void sigmoid_means_back(int half, const void *x, const void *dy, void *dx, size_
             gradients(1, x, dy, dx, from, to, w, c);
         else
             gradients(0, x, dy, dx, from, to, w, c);
+    }
+}
+
+/* The largest of four numbers, the first one of equals; where there is one that is no number, the last such. */
+typedef struct {
+    vec of;
+    words second, third, fourth; /* whether a later one took its predecessors' place */
+} largest;
+
+INLINE words exceeds(vec x, vec other) { return (words)(x > other) | (words)(x != x); }
+
+INLINE largest largest_at(const int half, const void *x, size_t at, size_t c, size_t below) {
+    largest l = {load_at(half, x, at)};
+    vec second = load_at(half, x, at + c), third = load_at(half, x, at + below), fourth = load_at(half, x, at + below + c);
+    l.second = exceeds(second, l.of);
+    l.of = where(l.second, second, l.of);
+    l.third = exceeds(third, l.of);
+    l.of = where(l.third, third, l.of);
+    l.fourth = exceeds(fourth, l.of);
+    l.of = where(l.fourth, fourth, l.of);
+    return l;
+}
+
+/* With dy their gradients, else what is largest. */
+INLINE void maxima(const int half, const void *x, const void *dy, void *to, size_t from, size_t end, int w, int c) {
+    size_t wide = (size_t)w * c, narrow = wide / 2;
+    for (size_t line = from; line < end; line++)
+        for (int pixel = 0; pixel < w / 2; pixel++)
+            for (int j = 0; j < c; j += LANES) {
+                size_t i = begin(j, c), at = 2 * line * wide + 2 * pixel * c + i, one = line * narrow + pixel * c + i;
+                largest l = largest_at(half, x, at, c, wide);
+                words positive = ~(words)(l.of <= 0);
+                if (!dy) {
+                    store_at(half, to, one, (vec)((words)l.of & positive));
+                    continue;
+                }
+                words g = (words)load_at(half, dy, one) & positive, late = l.third | l.fourth;
+                store_at(half, to, at, (vec)(g & ~(l.second | late)));
+                store_at(half, to, at + c, (vec)(g & l.second & ~late));
+                store_at(half, to, at + wide, (vec)(g & l.third & ~l.fourth));
+                store_at(half, to, at + wide + c, (vec)(g & l.fourth));
+            }
+}
+
+/* x (2·lines, w, c) → the largest (lines, w/2, c), w even and c a vector at least; or, with dy, the gradient by x. */
+void relu_maxima(int half, const void *x, const void *dy, void *to, size_t lines, int w, int c, int threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int part = 0; part < threads; part++) {
+        size_t from = lines * part / threads, end = lines * (part + 1) / threads;
+        switch (2 * !!half + !!dy) {
+        case 0: maxima(0, x, 0, to, from, end, w, c); break;
+        case 1: maxima(0, x, dy, to, from, end, w, c); break;
+        case 2: maxima(1, x, 0, to, from, end, w, c); break;
+        default: maxima(1, x, dy, to, from, end, w, c);
+        }
     }
 }

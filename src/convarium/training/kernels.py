@@ -23,10 +23,10 @@ def prepare_kernels(device: torch.device) -> None:
 def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Iterator[None]:
     """Within it `network`, in training, computes convolutions and norms as `convarium.native` does where it can.
 
-    Only `forward` is exchanged, of convolutions, of norms, and of a Sequential that calls a ReLU after a norm or 2×2
-    average pooling after a sigmoid; a module that has a forward of its own keeps it. A Flatten has its gradient laid
-    out as its images. Hooks that are there are called as ever. A float64 network, or images laid out otherwise, are
-    left to PyTorch.
+    Only `forward` is exchanged, of convolutions, linear layers, memory blocks, norms, and of a Sequential that calls a
+    ReLU after a norm, or 2×2 average pooling after a sigmoid or max pooling after a ReLU; a module that has a forward
+    of its own keeps it. A Flatten has its gradient laid out as its images. Hooks that are there are called as ever. A
+    float64 network, or images laid out otherwise, are left to PyTorch.
     """
     exchanged: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
     if device.type == "cpu":
@@ -76,19 +76,31 @@ def _calls(sequence: nn.Sequential) -> list[tuple[nn.Module, nn.Module | None]]:
     calls: list[tuple[nn.Module, nn.Module | None]] = []
     while modules:
         module, after = modules.pop(0), modules[0] if modules else None
-        if after is not None and _pair(module, after) and not any(map(_is_seen, (module, after))):
+        before = calls[-1] if calls else (None, None)
+        if after is not None and _pair(before, module, after) and not any(map(_is_seen, (module, after))):
             calls.append((module, modules.pop(0)))
         else:
             calls.append((module, None))
     return calls
 
 
-def _pair(module: nn.Module, after: nn.Module) -> bool:
-    """Whether the two can be computed in one."""
+def _pair(before: tuple[nn.Module | None, nn.Module | None], module: nn.Module, after: nn.Module) -> bool:
+    """Whether the two, called after those before, can be computed in one."""
     if type(module) is nn.BatchNorm2d:
         return type(after) is nn.ReLU and native.normalizes(module)
-    by_two = type(after) is AvgPool2d and after.by_two
-    return type(module) is nn.Sigmoid and by_two and native.library() is not None
+    if native.library() is None:
+        return False
+    if type(module) is nn.ReLU:
+        # One that works in place changes what others may see, unless a convolution has just made it.
+        unseen = not module.inplace or (isinstance(before[0], nn.Conv2d) and not _is_seen(before[0]))
+        return type(after) is nn.MaxPool2d and _by_two(after) and unseen
+    return type(module) is nn.Sigmoid and type(after) is AvgPool2d and after.by_two
+
+
+def _by_two(pool: nn.MaxPool2d) -> bool:
+    """It takes the largest of 2×2 pixels beside each other, where these are all."""
+    plain = (pool.padding, pool.dilation, pool.return_indices) == (0, 1, False)
+    return plain and pool.kernel_size in (2, (2, 2)) and pool.stride in (2, (2, 2))
 
 
 def _flat(sequence: nn.Sequential) -> Iterator[nn.Module]:
@@ -105,6 +117,8 @@ def _chain(calls: list[tuple[nn.Module, nn.Module | None]], x: Tensor) -> Tensor
             x = module(x)
         elif isinstance(follower, AvgPool2d):
             x = _averaged(module, follower, x)
+        elif isinstance(follower, nn.MaxPool2d):
+            x = _maximized(module, follower, x)
         else:
             x = _norm(module, follower, x)
     return x
@@ -124,6 +138,13 @@ def _averaged(sigmoid: nn.Module, pool: nn.Module, x: Tensor) -> Tensor:
     if x.dtype in (torch.float32, torch.bfloat16) and pool.training and _lies_last(x) and native.averages(x):
         return native.average_sigmoid(x)
     y: Tensor = pool.forward(sigmoid.forward(x))
+    return y
+
+
+def _maximized(relu: nn.Module, pool: nn.Module, x: Tensor) -> Tensor:
+    if x.dtype in (torch.float32, torch.bfloat16) and pool.training and _lies_last(x) and native.maximizes(x):
+        return native.maximize_relu(x)
+    y: Tensor = pool.forward(relu.forward(x))
     return y
 
 
