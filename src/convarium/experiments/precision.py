@@ -7,12 +7,12 @@
     convarium run precision_mnist_resnet    10 seeds, 20 runs of 10 epochs
     convarium run precision_resnet          10 seeds, 20 runs of one epoch
     convarium run precision_preact_resnet   10 seeds, 20 runs of one epoch
-    cost        of memory_mlp about 20 min, half of it shared with `memory_vs_residual`; with AMX of lenet 8 min, of
-                resnet and preact_resnet about 25 min; the others not measured yet
-    measured    2026-11-23, memory_mlp: 98.16 ± 0.06 % against 98.16 ± 0.05 %, equivalent (0.01 points, 90 % interval
-                −0.01 to 0.02); 2026-11-26, with AMX, lenet: 96.35 % against 96.36, equivalent (−0.02 to 0.02), and
-                preact_resnet: 98.90 % against 98.77, equivalent (0.04 to 0.22); the others with fewer epochs, on
-                another processor: docs/speed.md
+    cost        with AMX of memory_mlp 5 min, of lenet 8 min, of resnet and preact_resnet about 25 min; the others not
+                measured yet
+    measured    2026-11-26, with AMX: memory_mlp 98.16 % against 98.16, equivalent (0.01 points, 90 % interval −0.01 to
+                0.02), lenet 96.35 % against 96.36, equivalent (−0.02 to 0.02), and preact_resnet 98.90 % against
+                98.77, equivalent (0.04 to 0.22); the others with fewer epochs, in part on another processor:
+                docs/speed.md
 
 Each network under its source's recipe, the two for CIFAR-10 without its augmentation and with a cosine in place of its
 steps (at a constant rate of 0.1 one epoch ended between 90.9 and 97.8 %, which would have decided nothing), float32
