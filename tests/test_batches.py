@@ -95,10 +95,18 @@ def test_every_layout_and_type_gets_the_same_images():
 
 
 @pytest.mark.parametrize("drop_last", [False, True])
-@pytest.mark.parametrize("side", [None, 12])
-def test_batches_are_the_same_however_many_are_made_at_once(side, drop_last, monkeypatch):
+@pytest.mark.parametrize(("side", "channels", "last"), [(None, 3, False), (12, 3, True), (None, 1, True)])
+def test_batches_are_the_same_however_many_are_made_at_once(side, channels, last, drop_last, monkeypatch):
     def found():
-        batches = Batches(noise(), batch_size=7, augment=EVERYTHING, shuffle_seed=3, resize=side, drop_last=drop_last)
+        batches = Batches(
+            noise(channels=channels),
+            batch_size=7,
+            augment=EVERYTHING,
+            shuffle_seed=3,
+            resize=side,
+            drop_last=drop_last,
+            channels_last=last,
+        )
         return list(batches.epoch(0))
 
     monkeypatch.setattr(batches_module, "_AT_ONCE", 0)
@@ -108,6 +116,16 @@ def test_batches_are_the_same_however_many_are_made_at_once(side, drop_last, mon
         monkeypatch.setattr(batches_module, "_AT_ONCE", together * expected[0][0].numel())
         for ours, theirs in zip(found(), expected, strict=True):
             assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+            assert ours[0].stride() == theirs[0].stride()
+
+
+def test_a_network_may_change_its_batch_in_place():
+    scale = torch.nn.Parameter(torch.tensor(2.0))
+    for images, _ in Batches(noise(), batch_size=16).epoch(0):
+        before = images.clone()
+        images.mul_(scale)
+        torch.autograd.grad(images.sum(), scale)
+        assert torch.equal(images, 2 * before)
 
 
 @pytest.mark.parametrize(("size", "drop_last"), [(0, False), (-1, False), (51, True)])

@@ -22,6 +22,12 @@ pytestmark = pytest.mark.usefixtures("compiled")
 HALF = Recipe(precision="bfloat16")
 
 
+def half_bias():
+    layer = nn.Linear(8, 4)
+    layer.bias = nn.Parameter(layer.bias.detach().bfloat16())
+    return layer
+
+
 def check(n, c, k, *, upright, bias):
     """Against the same in float64."""
     torch.manual_seed(0)
@@ -89,6 +95,26 @@ def test_a_gradient_through_a_slice_or_an_expanded_number_is_laid_out():
     assert all(distance(a, b) < 2**-8 for a, b in zip(ours, theirs, strict=True))
 
 
+def test_a_bias_may_lie_apart():
+    x, weight, bias = torch.randn(8, 20).bfloat16(), torch.randn(6, 20), torch.randn(6, 2)[:, 0]
+    exact = x.double() @ rounded(weight).T + bias.double()
+    assert distance(native.multiply(x, weight, bias), exact.detach()) < 2**-8
+
+
+def test_frozen_weights_and_images_have_no_gradient():
+    x, weight, bias = (
+        torch.randn(8, 20).bfloat16().requires_grad_(),
+        torch.randn(6, 20),
+        torch.randn(6).requires_grad_(),
+    )
+    native.multiply(x, weight, bias).sum().backward()
+    assert x.grad.shape == x.shape
+    assert weight.grad is None
+    assert torch.equal(bias.grad, torch.full((6,), 8.0))
+    native.multiply(x.detach(), weight.requires_grad_()).sum().backward()
+    assert weight.grad.shape == weight.shape
+
+
 def test_weights_may_not_change_before_the_way_back():
     x, weight = torch.randn(8, 20).bfloat16().requires_grad_(), torch.randn(6, 20).requires_grad_()
     y = native.multiply(x, weight)
@@ -138,6 +164,7 @@ def test_a_network_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kerne
     ("layer", "x"),
     [
         (nn.Linear(8, 4), torch.randn(5, 8)),  # without autocast
+        (half_bias(), torch.randn(5, 8).bfloat16()),
         (nn.Linear(8, 4).eval(), torch.randn(5, 8).bfloat16()),
         (nn.Linear(8, 4), torch.randn(2, 5, 8).bfloat16()),
         (nn.Linear(8, 4), torch.randn(0, 8).bfloat16()),

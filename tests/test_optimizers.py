@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from convarium.models.mlp import MemoryBlock
 from convarium.recipe import Recipe
-from convarium.training.optimizers import make_update, optimizer_over, set_learning_rate
+from convarium.training.optimizers import make_optimizer, make_update, optimizer_over, set_learning_rate
+from convarium.training.step import merged_memory
 
 RECIPES = [
     Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.0, weight_decay=0.01),
@@ -72,11 +74,29 @@ def test_a_loaded_state_is_gone_on_with(recipe):
     assert all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
 
 
-def test_the_optimizer_is_called_until_it_has_its_state(monkeypatch):
+@pytest.mark.parametrize(("recipe", "times"), list(zip(RECIPES, (0, 1, 2, 2), strict=True)))
+def test_the_optimizer_is_called_until_it_has_its_state(recipe, times, monkeypatch):
+    """In the first step, and when the last parameter has its first gradient."""
     calls = []
-    real = torch.optim.Adam.step
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: calls.append(1) or real(self))
-    stepped(RECIPES[2], make_update)
-    assert len(calls) == 2  # in the first step, and when the last parameter has its first gradient
-    stepped(dataclasses.replace(RECIPES[2], learning_rate=0.1), make_update, steps=range(2, 6))
-    assert len(calls) == 3
+    kind = type(optimizer_over(list(network().parameters()), recipe))
+    real = kind.step
+    monkeypatch.setattr(kind, "step", lambda self: calls.append(1) or real(self))
+    stepped(recipe, make_update)
+    assert len(calls) == times
+
+
+def test_a_merged_matrix_moves_twice_as_far():
+    recipe, found = dataclasses.replace(RECIPES[2], weight_decay=0.0), []
+    for take in (make_update, theirs):
+        block = MemoryBlock(3, 4)
+        with merged_memory(block, recipe), torch.no_grad():
+            block.weight.zero_()
+            optimizer = make_optimizer(block, recipe)
+            update = take(optimizer)
+            for _ in range(2):
+                set_learning_rate(optimizer, recipe.learning_rate)
+                block.weight.grad = torch.ones(3, 4)
+                update()
+            found.append(block.weight.clone())
+    torch.testing.assert_close(found[0], torch.full((3, 4), -4 * recipe.learning_rate))
+    assert torch.equal(*found)

@@ -93,7 +93,9 @@ class Batches:
             images = self._resized(images)
             for augmentation, values in zip(self.augmentations, drawn, strict=True):
                 images = augmentation.apply(images, values[here])
-            yield from zip(torch.split(self._normalised(images), size), torch.split(labels, size), strict=True)
+            # Not as views of one tensor, which a network that trains may not change in place.
+            made, theirs = torch.unsafe_split(self._normalised(images), size), torch.split(labels, size)
+            yield from zip(made, theirs, strict=True)
 
     def _together(self) -> int:
         """Batches made at once: with small ones, the calls take longer than the work."""

@@ -28,10 +28,10 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, upright: 
 class _Multiply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, upright: bool) -> Tensor:
-        x, weight = x.contiguous(), weight.contiguous()
+        x, weight, start = x.contiguous(), weight.contiguous(), None if bias is None else bias.contiguous()
         ctx.save_for_backward(x, weight)
         ctx.upright = upright
-        return _times(x, weight, bias, upright=upright)
+        return _times(x, weight, start, upright=upright)
 
     @staticmethod
     @once_differentiable

@@ -161,22 +161,22 @@ def _in_bfloat16(convolve: Callable[..., Tensor], layer: nn.Conv2d, x: Tensor) -
 
 
 def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    if _multiplies(layer, x, layer.weight, layer.in_features):
+    if _multiplies(layer, x, layer.weight, layer.bias, layer.in_features):
         return native.multiply(x.to(torch.bfloat16), layer.weight, layer.bias)
     return nn.Linear.forward(layer, x)
 
 
 def _memory(block: MemoryBlock, x: Tensor) -> Tensor:
-    if _multiplies(block, x, block.weight, len(block.weight)):
+    if _multiplies(block, x, block.weight, None, len(block.weight)):
         return native.multiply(x.to(torch.bfloat16), block.matrix, upright=True)
     return MemoryBlock.forward(block, x)
 
 
-def _multiplies(layer: nn.Module, x: Tensor, weight: Tensor, numbers: int) -> bool:
-    """Whether the layer is being trained in bfloat16 with float32 weights, on rows of so many numbers."""
-    trained = layer.training and weight.dtype == torch.float32 and _is_half()
+def _multiplies(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None, numbers: int) -> bool:
+    """Whether the layer, of float32, is being trained in bfloat16, on rows of so many numbers."""
+    plain = weight.dtype == torch.float32 and (bias is None or bias.dtype == torch.float32)
     rows = x.ndim == 2 and x.shape[1] == numbers and x.numel() and x.device.type == "cpu"
-    return bool(trained and rows and x.dtype in (torch.float32, torch.bfloat16))
+    return bool(layer.training and plain and _is_half() and rows and x.dtype in (torch.float32, torch.bfloat16))
 
 
 def _is_half() -> bool:
