@@ -40,5 +40,7 @@ EXPERIMENTS: dict[str, Study] = {
         _precision.mnist_resnet,
         _precision.resnet,
         _precision.preact_resnet,
+        _precision.googlenet,
+        _precision.densenet,
     )
 }

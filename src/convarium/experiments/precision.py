@@ -7,6 +7,8 @@
     convarium run precision_mnist_resnet    10 seeds, 20 runs of 10 epochs
     convarium run precision_resnet          10 seeds, 20 runs of one epoch
     convarium run precision_preact_resnet   10 seeds, 20 runs of one epoch
+    convarium run precision_googlenet       10 seeds, 20 runs of one epoch
+    convarium run precision_densenet        10 seeds, 20 runs of one epoch
     cost        with AMX of memory_mlp 5 min, of lenet 8 min, of resnet and preact_resnet about 25 min; the others not
                 measured yet
     measured    2026-11-26, with AMX: memory_mlp 98.16 % against 98.16, equivalent (0.01 points, 90 % interval −0.01 to
@@ -14,7 +16,7 @@
                 98.77, equivalent (0.04 to 0.22); the others with fewer epochs, in part on another processor:
                 docs/speed.md
 
-Each network under its source's recipe, the two for CIFAR-10 without its augmentation and with a cosine in place of its
+Each network under its source's recipe, the four for CIFAR-10 without its augmentation and with a cosine in place of its
 steps (at a constant rate of 0.1 one epoch ended between 90.9 and 97.8 %, which would have decided nothing), float32
 against bfloat16 autocast, seed by seed. A preset that reproduces a source stays float32 until the two are found
 equivalent here; a bfloat16 row of docs/speed.md stands on the same. The float32 runs are those of the studies that
@@ -44,7 +46,7 @@ residual_mlp = _study("residual_mlp", recipe_preset("memory-blog", "residual_mlp
 residual_cnn = _study("residual_cnn", recipe_preset("residual-blog", "residual_cnn@residual-blog"))
 lenet = _study("lenet", dataclasses.replace(recipe_preset("d2l", "lenet@d2l"), dataset="mnist"))
 mnist_resnet = _study("mnist_resnet", recipe_preset("mnist-report", "mnist_resnet(activation='relu')"))
-resnet, preact_resnet = (
+resnet, preact_resnet, googlenet, densenet = (
     _study(
         name,
         dataclasses.replace(
@@ -57,5 +59,5 @@ resnet, preact_resnet = (
             select="last",
         ),
     )
-    for name in ("resnet", "preact_resnet")
+    for name in ("resnet", "preact_resnet", "googlenet", "densenet")
 )
