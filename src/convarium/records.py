@@ -102,7 +102,7 @@ class Environment:
     """Where a run was made: what may change its last bits and its speed, but not its meaning.
 
     Attributes:
-        kernels: what computed the convolutions and norms of its training steps: "torch", or Convarium's own on a CPU,
+        kernels: what computed the layers of its training steps: "torch", or Convarium's own on a CPU,
             with a digest of their source.
     """
 

@@ -13,7 +13,6 @@ from convarium.streams import stream
 
 __all__ = ["Batches", "normalisation", "parse_augment", "parse_normalize"]
 
-
 _AT_ONCE = 2**18
 """Numbers: a megabyte in float32."""
 

@@ -22,7 +22,7 @@ TORCH = "torch"
 
 
 def kernels() -> str:
-    """What computes the convolutions and norms of a CPU's training step: "convarium" with a digest, or "torch"."""
+    """What computes the layers of a CPU's training step: "convarium" with a digest, or "torch"."""
     return TORCH if library() is None else f"convarium {_digest()[:8]}"
 
 
@@ -41,7 +41,7 @@ def _loaded() -> ctypes.CDLL | None:
     compiler = shutil.which("gcc")
     try:
         if compiler is None or "libgomp" not in _proc("self/maps"):
-            log.info("no GNU C compiler or OpenMP: training steps use PyTorch's convolutions and norms")
+            log.info("no GNU C compiler or OpenMP: training steps use PyTorch's layers")
             return None
         found = ctypes.CDLL(os.fspath(_compiled(compiler, user_cache_path("convarium") / "kernels")))
         for name in ("winograd_convolve", "winograd_by_weights", "direct", "matrix", "linear"):
