@@ -13,7 +13,7 @@
                 measured yet
     measured    2026-11-26, with AMX: memory_mlp 98.16 % against 98.16, equivalent (0.01 points, 90 % interval −0.01 to
                 0.02), lenet 96.35 % against 96.36, equivalent (−0.02 to 0.02), and preact_resnet 98.90 % against
-                98.77, equivalent (0.04 to 0.22); the others with fewer epochs, in part on another processor:
+                98.77, equivalent (0.04 to 0.22); the others equivalent too, with fewer epochs or images:
                 docs/speed.md
 
 Each network under its source's recipe, the four for CIFAR-10 without its augmentation and with a cosine in place of its
