@@ -136,7 +136,7 @@ def test_the_digits_that_the_report_prints_add_up_to_the_accuracies_that_it_prin
 
 
 def test_the_deepened_network_with_one_block_is_the_sources_own():
-    deep = build_model("convarium.experiments.deep_cnn:deep_cnn", IMAGE, seed=3)
+    deep = build_model("residual_cnn(blocks=1)", IMAGE, seed=3)
     own = build_model("residual_cnn", IMAGE, seed=3)
     images = torch.rand(4, 1, 28, 28)
     assert torch.equal(deep(images), own(images))
@@ -145,7 +145,7 @@ def test_the_deepened_network_with_one_block_is_the_sources_own():
 def test_without_shortcuts_gradients_vanish_with_depth_and_with_them_they_do_not():
     first = {}
     for residual in (True, False):
-        model = f"convarium.experiments.deep_cnn:deep_cnn(blocks=4, residual={residual})"
+        model = f"residual_cnn(blocks=4, residual={residual})"
         found = initial_gradients(Recipe(model=model), _digits(None, None))
         assert len(found) == 2 * 2 * 4 + 3
         assert [layer.depth for layer in found] == list(range(1, 20))

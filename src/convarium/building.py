@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from convarium.errors import ConvariumError, ImageSizeError, SpecError
-from convarium.factories import blame, checked_options, load_factory, source_digest
-from convarium.models import MODELS, PRESETS, Factory
+from convarium.factories import blame, checked_options, load_factory, option_types, source_digest
+from convarium.models import ADDED_OPTIONS, MODELS, PRESETS, Factory
 from convarium.models.layers import ACTIVATIONS, output_shape
 from convarium.records import ImageSpec, Preset
 from convarium.spec import Spec, parse, unknown
@@ -31,8 +31,15 @@ class Resolved:
 
     @property
     def canonical(self) -> str:
-        """The plain spec with every option written out: equal for two texts that mean the same network."""
-        return str(Spec(self.name, options=self.options))
+        """The plain spec with every option written out: equal for two texts that mean the same network.
+
+        Options in `ADDED_OPTIONS` are left out at their default.
+        """
+        added = ADDED_OPTIONS.get(self.name, ())
+        types = option_types(self.factory)
+        return str(
+            Spec(self.name, options={n: v for n, v in self.options.items() if n not in added or v != types[n][1]})
+        )
 
     @property
     def is_users(self) -> bool:

@@ -15,7 +15,12 @@ from convarium.schedules import parse_schedule
 from convarium.spec import parse, unknown
 
 VERSION = 1
-"""Part of every key: rises when the same recipe would give other numbers than before."""
+"""Part of every key: rises when the same recipe would give other numbers than before, for every network at once."""
+
+ADDED_FIELDS: tuple[str, ...] = ()
+"""Fields that the recipe has gained since version 0.1. A key leaves them out at their default, so that the keys of stored
+runs never change.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +134,9 @@ class Recipe:
             "version": VERSION,
         }
         del facts["dataset"]
+        for name in ADDED_FIELDS:
+            if facts[name] == getattr(Recipe, name):
+                del facts[name]
         if self.validation is None and self.dataset in DATASETS:
             facts["validation"] = DATASETS[self.dataset].validation
         return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

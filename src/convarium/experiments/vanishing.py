@@ -23,7 +23,7 @@ _TRAINED = dataclasses.replace(recipe_preset("residual-blog", "residual_cnn@resi
 
 def network(blocks: int, *, residual: bool) -> str:
     """The spec of the source's network with so many blocks."""
-    return f"convarium.experiments.deep_cnn:deep_cnn(blocks={blocks}, residual={residual})"
+    return f"residual_cnn(blocks={blocks}, residual={residual})"
 
 
 PLAIN, RESIDUAL = network(BLOCKS[-1], residual=False), network(BLOCKS[-1], residual=True)

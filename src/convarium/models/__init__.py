@@ -54,6 +54,11 @@ MODELS: dict[str, Factory] = {
     "residual_variant": residual_variant,
 }
 
+ADDED_OPTIONS: dict[str, tuple[str, ...]] = {"residual_cnn": ("blocks",)}
+"""Options that a network has gained since version 0.1. A run's key leaves them out at their default, so that the keys of
+stored runs never change.
+"""
+
 PRESETS: dict[str, Preset] = {
     **_mlp.PRESETS,
     **_residual_cnn.PRESETS,

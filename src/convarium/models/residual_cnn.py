@@ -1,6 +1,8 @@
 """The small residual network of the blog post "【Pytorch】残差神经网络(Residual Networks)": no norm, two blocks.
 
 image ─ conv 5×5, 16 ─ act ─ pool 2 ─ block(16) ─ conv 5×5, 32 ─ act ─ pool 2 ─ block(32) ─ linear ─ classes
+
+The blog has one block at each width. With `blocks` there are more, for the question of what happens with depth.
 """
 
 import math
@@ -29,21 +31,24 @@ class ResidualBlock(nn.Module):
 
 
 def residual_cnn(
-    spec: ImageSpec, activation: Activation = RELU, *, residual: bool = True, init: Init = "torch"
+    spec: ImageSpec, activation: Activation = RELU, *, residual: bool = True, init: Init = "torch", blocks: int = 1
 ) -> nn.Sequential:
     """The residual CNN of the residual-blog: two 5×5 convolutions, each with a residual block.
+
+    It has 4·blocks + 3 layers with weights.
 
     Args:
         spec: images of at least 16 pixels.
         activation: after every convolution but the last of a block, and after the sum.
         residual: False leaves the shortcuts out.
         init: law of the initial weights; the source keeps PyTorch's own.
+        blocks: residual blocks after each of the two 5×5 convolutions; the source has one.
     """
     features = nn.Sequential(
         nn.Conv2d(spec.channels, 16, 5), activation(), nn.MaxPool2d(2),
-        ResidualBlock(16, activation, residual=residual),
+        *(ResidualBlock(16, activation, residual=residual) for _ in range(blocks)),
         nn.Conv2d(16, 32, 5), activation(), nn.MaxPool2d(2),
-        ResidualBlock(32, activation, residual=residual),
+        *(ResidualBlock(32, activation, residual=residual) for _ in range(blocks)),
         nn.Flatten(),
     )  # fmt: skip
     flat = math.prod(output_shape(features, spec, name="residual_cnn"))
