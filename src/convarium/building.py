@@ -31,15 +31,15 @@ class Resolved:
 
     @property
     def canonical(self) -> str:
-        """The plain spec with every option written out: equal for two texts that mean the same network.
+        """The plain spec with every option written out: equal for two texts that mean the same network."""
+        return str(Spec(self.name, options=self.options))
 
-        Options in `ADDED_OPTIONS` are left out at their default.
-        """
-        added = ADDED_OPTIONS.get(self.name, ())
-        types = option_types(self.factory)
-        return str(
-            Spec(self.name, options={n: v for n, v in self.options.items() if n not in added or v != types[n][1]})
-        )
+    @property
+    def key_spec(self) -> str:
+        """`canonical` as a run's key has it: without the options in `ADDED_OPTIONS` that have their default."""
+        defaults = {name: option_types(self.factory)[name][1] for name in ADDED_OPTIONS.get(self.name, ())}
+        kept = {n: v for n, v in self.options.items() if n not in defaults or v != defaults[n]}
+        return str(Spec(self.name, options=kept))
 
     @property
     def is_users(self) -> bool:

@@ -18,8 +18,9 @@ VERSION = 1
 """Part of every key: rises when the same recipe would give other numbers than before, for every network at once."""
 
 ADDED_FIELDS: tuple[str, ...] = ()
-"""Fields that the recipe has gained since version 0.1. A key leaves them out at their default, so that the keys of stored
-runs never change.
+"""Fields that the recipe has gained since version 0.1.
+
+A key leaves them out at their default, so that the keys of stored runs never change.
 """
 
 
@@ -128,7 +129,7 @@ class Recipe:
         """
         network = resolve(self.model)
         facts = self.to_json() | {
-            "model": network.canonical,
+            "model": network.key_spec,
             "factory": factory_digest(network),
             "data": data_digest or published_digest(self.dataset),
             "version": VERSION,

@@ -55,8 +55,9 @@ MODELS: dict[str, Factory] = {
 }
 
 ADDED_OPTIONS: dict[str, tuple[str, ...]] = {"residual_cnn": ("blocks",)}
-"""Options that a network has gained since version 0.1. A run's key leaves them out at their default, so that the keys of
-stored runs never change.
+"""Options that a network has gained since version 0.1.
+
+A run's key leaves them out at their default, so that the keys of stored runs never change.
 """
 
 PRESETS: dict[str, Preset] = {
