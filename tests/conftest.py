@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from convarium import native
+from convarium import kernels as native
 from convarium.data import DATASETS
 from convarium.data.sources import find
-from convarium.native import compiling
+from convarium.kernels import compiling
 
 # A session that was begun in the background is deaf to Ctrl-C, and so would be what its tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,7 +26,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def compiled() -> None:
-    """The kernels of `convarium.native` are there; without a compiler the test is skipped, but not in CI."""
+    """The kernels of `convarium.kernels` are there; without a compiler the test is skipped, but not in CI."""
     if native.library() is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no GNU C compiler")
 

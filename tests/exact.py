@@ -2,7 +2,7 @@
 
 import torch
 
-from convarium.recipe import Recipe
+from convarium.recipes.recipe import Recipe
 from convarium.training.kernels import own_kernels
 
 CPU = torch.device("cpu")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from convarium.recipe import Recipe
+from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Environment, Epoch, Outcome, Scores
-from convarium.store import StoredRun
+from convarium.runs.store import StoredRun
 
 HERE = Environment("0.1.0", "3.11", "2.13.0", "Linux", "Some CPU", "cpu", 2)
 IMAGES = 10_000

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convarium.comparison import Comparison, compare_runs
-from convarium.evaluation import scores
-from convarium.recipe import Recipe
+from convarium.analysis.comparison import Comparison, compare_runs
+from convarium.metrics import scores
+from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Environment, Epoch, Outcome
-from convarium.store import Store, StoredRun
+from convarium.runs.store import Store, StoredRun
 
 HERE = Environment("0.1.0", "3.11.2", "2.13.0", "Linux", "Some CPU", "cpu", 2, commit="0123abc", started="2026-01-02")
 DIGITS = tuple("0123456789")

@@ -8,7 +8,7 @@ import torch
 
 from convarium.data import load_data
 from convarium.data.images import Splits
-from convarium.models import MODELS
+from convarium.models.zoo import MODELS
 
 NETWORKS = {name: name for name in MODELS} | {
     "memory_mlp": "memory_mlp(hidden=16)",

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
-    from convarium.building import build_model
-    from convarium.comparison import Comparison, compare_runs
+    from convarium.analysis.comparison import Comparison, compare_runs
     from convarium.data import load_data
     from convarium.errors import ConvariumError
-    from convarium.recipe import Recipe
-    from convarium.recipe_presets import recipe_preset
+    from convarium.models.build import build_model
+    from convarium.recipes.presets import recipe_preset
+    from convarium.recipes.recipe import Recipe
     from convarium.records import ImageSpec, Outcome, Scores
-    from convarium.running import run
-    from convarium.store import Store
-    from convarium.study import Study, grid
+    from convarium.runs.store import Store
+    from convarium.studies.run import run
+    from convarium.studies.study import Study, grid
     from convarium.training import fit
 
 __all__ = [
@@ -41,16 +41,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "building": ("build_model",),
-    "comparison": ("Comparison", "compare_runs"),
+    "analysis.comparison": ("Comparison", "compare_runs"),
     "data": ("load_data",),
     "errors": ("ConvariumError",),
-    "recipe": ("Recipe",),
-    "recipe_presets": ("recipe_preset",),
+    "models.build": ("build_model",),
+    "recipes.presets": ("recipe_preset",),
+    "recipes.recipe": ("Recipe",),
     "records": ("ImageSpec", "Outcome", "Scores"),
-    "running": ("run",),
-    "store": ("Store",),
-    "study": ("Study", "grid"),
+    "runs.store": ("Store",),
+    "studies.run": ("run",),
+    "studies.study": ("Study", "grid"),
     "training": ("fit",),
 }
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import torch
 
+from convarium.analysis.comparison import METRICS
+from convarium.analysis.comparison.words import amounts, quantity
+from convarium.analysis.statistics import LEVEL, Equivalence, at_chance, equivalence, margin_of
 from convarium.benchmark import reference
 from convarium.benchmark.losses import FirstLosses, first_losses
 from convarium.benchmark.reference import Job
 from convarium.benchmark.sides import Precision, arrays_of, job_of, recipe_of, splits_of
-from convarium.comparison import METRICS
-from convarium.comparison.words import amounts, quantity
 from convarium.data.images import ImageData, Splits
 from convarium.errors import ConvariumError
-from convarium.statistics import LEVEL, Equivalence, at_chance, equivalence, margin_of
 from convarium.training import fit
 from convarium.training.scoring import pick_device
 

@@ -13,11 +13,11 @@ from convarium.benchmark.machine import synchronize
 from convarium.benchmark.racing import answer_of, start
 from convarium.benchmark.sides import Precision, job_of
 from convarium.data import load_data
-from convarium.environment import environment
 from convarium.errors import ConvariumError
-from convarium.recipe import Recipe
-from convarium.recipe_presets import recipe_preset
+from convarium.recipes.presets import recipe_preset
+from convarium.recipes.recipe import Recipe
 from convarium.records import Environment
+from convarium.runs.environment import environment
 from convarium.training import Progress, fit
 from convarium.training.scoring import pick_device
 

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from convarium.benchmark import reference
 from convarium.benchmark.reference import Job
 from convarium.benchmark.sides import Precision, arrays_of, recipe_of
-from convarium.building import build_model
 from convarium.data.images import ImageData, Splits
 from convarium.errors import ConvariumError
+from convarium.models.build import build_model
 from convarium.training.kernels import own_kernels
 from convarium.training.optimizers import make_optimizer
 from convarium.training.step import exact_arithmetic, is_channels_last, lay_out, make_step

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from convarium.environment import emulates_bfloat16
+from convarium.runs.environment import emulates_bfloat16
 
 SIZES = {"cpu": (2048, 2**26), "cuda": (8192, 2**28)}
 """Side of the matrices and numbers in the copy: large enough that the caches do not hold them."""

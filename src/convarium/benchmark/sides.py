@@ -17,8 +17,8 @@ from convarium.benchmark.trainer import train_in_lightning
 from convarium.data import load_data
 from convarium.data.images import ImageData, Splits
 from convarium.errors import ConvariumError
-from convarium.recipe import Recipe
-from convarium.recipe_presets import recipe_preset
+from convarium.recipes.presets import recipe_preset
+from convarium.recipes.recipe import Recipe
 from convarium.spec import unknown
 from convarium.training import Progress, fit, fit_stack
 

@@ -28,11 +28,11 @@ from convarium.benchmark.sides import (
     splits_of,
 )
 from convarium.benchmark.trainer import check_lightning
-from convarium.building import resolve
-from convarium.cost import count_flops
-from convarium.environment import emulates_bfloat16, environment
 from convarium.errors import ConvariumError
+from convarium.models.build import resolve
+from convarium.models.cost import count_flops
 from convarium.records import Environment, ImageSpec
+from convarium.runs.environment import emulates_bfloat16, environment
 from convarium.training.scoring import pick_device
 
 STACKED_JOBS = ("memory_mlp", "lenet@d2l", "resnet@uva")

@@ -11,15 +11,15 @@ from typing import Annotated, Any
 from rich.console import Console, RenderableType
 from tyro.conf import Positional, arg
 
+from convarium.analysis.comparison import as_json as comparison_as_json
 from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag, LiveFlag, StoreFlag
 from convarium.cli.pages import followed, write_page
 from convarium.cli.terminal import OUT, note, say, say_json, study_progress, table
-from convarium.comparison import as_json as comparison_as_json
 from convarium.errors import ConvariumError
-from convarium.planning import plan_study, reduced, reseeded, tell_plan, tell_reduction
-from convarium.report import as_rich
-from convarium.running import run as run_study
-from convarium.store import Store
+from convarium.pages import as_rich
+from convarium.runs.store import Store
+from convarium.studies.plan import plan_study, reduced, reseeded, tell_plan, tell_reduction
+from convarium.studies.run import run as run_study
 
 ExperimentArgument = Annotated[str, arg(metavar="EXPERIMENT")]
 QuickFlag = Annotated[bool, arg(help="a reduced version within minutes: shows how it works, answers nothing")]
@@ -52,9 +52,9 @@ def run(
         seeds: runs of each row; none: as the study says.
         tune: first choose each network's learning rate on validation, with other seeds.
     """
-    from convarium.experiments.finding import find_study
-    from convarium.experiments.panels import evidence, panels
-    from convarium.tuning import tune as tune_study
+    from convarium.studies.finding import find_study
+    from convarium.studies.panels import evidence, panels
+    from convarium.studies.tuning import tune as tune_study
 
     study = find_study(experiment)
     command = study.command or f"convarium run {shlex.quote(experiment)}"
@@ -118,8 +118,8 @@ def reproduce(
         record: copy the store's studies into results/, without weights and predictions.
         page: write docs/reproductions.md from results/.
     """
-    from convarium.reproduce import as_json as finding_as_json
-    from convarium.reproduce import catalogue, findings, results_folder, select
+    from convarium.studies.catalogue import as_json as finding_as_json
+    from convarium.studies.catalogue import catalogue, findings, results_folder, select
 
     entries = catalogue()
     kept, results = Store(store), Store(results_folder())
@@ -157,7 +157,7 @@ def _run_all(
     chosen: tuple[Any, ...], kept: Store, mark: str, data_dir: Path | None, device: str | None, stack: bool
 ) -> list[ConvariumError]:
     """Runs the rows that the claims speak of, study by study; one that cannot be run does not keep back the others."""
-    from convarium.reproduce import needed
+    from convarium.studies.catalogue import needed
 
     failures: list[ConvariumError] = []
     for study, values in needed(chosen):
@@ -173,9 +173,9 @@ def _run_all(
 
 
 def _keep(kept: Store, results: Store, *, record: bool, page: bool) -> None:
-    from convarium.experiments import EXPERIMENTS
-    from convarium.reproduce import export_study
-    from convarium.reproductions_page import page as as_page
+    from convarium.studies.builtin import EXPERIMENTS
+    from convarium.studies.catalogue import export_study
+    from convarium.studies.reproductions_page import page as as_page
 
     names = [study.name for study in EXPERIMENTS.values() if record and kept.find_study(study.name) is not None]
     if record and not names:
@@ -190,9 +190,9 @@ def _keep(kept: Store, results: Store, *, record: bool, page: bool) -> None:
 
 
 def _listing(found: tuple[Any, ...]) -> RenderableType:
-    from convarium.claims import measured, published
-    from convarium.reproduce import tag
-    from convarium.reproductions_page import cost
+    from convarium.analysis.claims import measured, published
+    from convarium.studies.catalogue import tag
+    from convarium.studies.reproductions_page import cost
 
     columns = ("claim", "source", "published", "measured", "n", "verdict", "cost")
     rows = [
@@ -234,7 +234,7 @@ def _lines(drawing: RenderableType, width: int) -> list[str]:
 
 def experiments() -> list[dict[str, object]]:
     """The built-in studies for `convarium list`."""
-    from convarium.experiments import EXPERIMENTS
+    from convarium.studies.builtin import EXPERIMENTS
 
     rows = EXPERIMENTS.items()
     return [{"experiment": name, "runs": len(study.recipes), "question": study.question} for name, study in rows]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import docstring_parser
 import tyro
 
-from convarium.recipe import Recipe
+from convarium.recipes.recipe import Recipe
 
 _HELP = {
     p.arg_name: " ".join((p.description or "").split()) for p in docstring_parser.parse(Recipe.__doc__ or "").params

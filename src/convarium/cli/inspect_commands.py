@@ -7,21 +7,21 @@ from typing import Annotated, Literal
 import torch
 from tyro.conf import Positional, arg
 
-from convarium.building import resolve
 from convarium.cli.experiment_commands import experiments
 from convarium.cli.options import DataFlag, JsonFlag
 from convarium.cli.terminal import download_progress, say, say_json, table
-from convarium.cost import count_parameters
 from convarium.data import DATASETS, check, fetch, load_data, lookup
 from convarium.data.sources import find
-from convarium.describe import as_diff, as_tree, diff_as_json
-from convarium.describe import as_json as description_as_json
-from convarium.describe import describe as describe_model
-from convarium.describe import diff as diff_models
 from convarium.errors import SpecError
-from convarium.models import MODELS, PRESETS
-from convarium.models.layers import ACTIVATIONS
-from convarium.recipe_presets import RECIPES
+from convarium.models.build import resolve
+from convarium.models.cost import count_parameters
+from convarium.models.describe import as_diff, as_tree, diff_as_json
+from convarium.models.describe import as_json as description_as_json
+from convarium.models.describe import describe as describe_model
+from convarium.models.describe import diff as diff_models
+from convarium.models.zoo import MODELS, PRESETS
+from convarium.models.zoo.layers import ACTIVATIONS
+from convarium.recipes.presets import RECIPES
 from convarium.records import ImageSpec
 
 

@@ -4,22 +4,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from convarium.analysis.comparison import Comparison
 from convarium.cli.terminal import note
-from convarium.comparison import Comparison
 from convarium.data import load_data
 from convarium.data.images import ImageData
 from convarium.diagnostics import Undiagnosed, diagnose
 from convarium.errors import ConvariumError
-from convarium.experiments import EXPERIMENTS
-from convarium.experiments.panels import evidence as evidence_of
-from convarium.experiments.panels import recorded_panels
-from convarium.live import live_report
-from convarium.report import write_report
-from convarium.report.evidence import Evidence
-from convarium.report.inside import Diagnoses
-from convarium.report.standing import at_rest
-from convarium.running import StudyProgress
-from convarium.store import Store
+from convarium.pages import write_report
+from convarium.pages.evidence import Evidence
+from convarium.pages.inside import Diagnoses
+from convarium.pages.standing import at_rest
+from convarium.runs.store import Store
+from convarium.studies.builtin import EXPERIMENTS
+from convarium.studies.live import live_report
+from convarium.studies.panels import evidence as evidence_of
+from convarium.studies.panels import recorded_panels
+from convarium.studies.run import StudyProgress
 
 
 def write_page(

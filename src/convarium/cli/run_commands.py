@@ -21,14 +21,14 @@ from convarium.cli.terminal import say, say_json, study_progress, table
 from convarium.data import load_data
 from convarium.data.images import Splits
 from convarium.errors import ConvariumError, RunError
-from convarium.recipe import Recipe
-from convarium.recipe_presets import RECIPES, recipe_preset
+from convarium.models.weights import load_weights
+from convarium.recipes.presets import RECIPES, recipe_preset
+from convarium.recipes.recipe import Recipe
 from convarium.records import Scores
-from convarium.running import train_one
+from convarium.runs.store import Store, StoredRun
 from convarium.spec import parse
-from convarium.store import Store, StoredRun
+from convarium.studies.run import train_one
 from convarium.training import evaluate as evaluate_network
-from convarium.weights import load_weights
 
 TrainFlags = recipe_flags(without=["model"])
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
+from convarium.analysis.comparison import as_json as comparison_as_json
 from convarium.cli.flags import given_fields, recipe_flags
 from convarium.cli.options import (
     DataFlag,
@@ -22,15 +23,14 @@ from convarium.cli.options import (
 from convarium.cli.pages import followed, look_inside, write_page
 from convarium.cli.run_commands import planned_recipe, tell_failed
 from convarium.cli.terminal import after_note, say, say_json, study_progress
-from convarium.comparison import as_json as comparison_as_json
 from convarium.errors import ConvariumError, SpecError
-from convarium.planning import check_seeds, plan_study, tell_plan
-from convarium.recipe import Recipe
-from convarium.report import as_csv, as_latex, as_markdown, as_rich, save_figures
-from convarium.running import run
+from convarium.pages import as_csv, as_latex, as_markdown, as_rich, save_figures
+from convarium.recipes.recipe import Recipe
+from convarium.runs.store import Store
 from convarium.spec import parse
-from convarium.store import Store
-from convarium.study import Study, compare_study, grid
+from convarium.studies.plan import check_seeds, plan_study, tell_plan
+from convarium.studies.run import run
+from convarium.studies.study import Study, compare_study, grid
 
 CompareFlags = recipe_flags(without=["model", "seed"])
 

@@ -22,8 +22,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from convarium.recipe import Recipe
-from convarium.running import StudyProgress
+from convarium.recipes.recipe import Recipe
+from convarium.studies.run import StudyProgress
 
 OUT = Console(highlight=False, soft_wrap=False)
 ERR = Console(stderr=True, highlight=False)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from convarium.data.images import ImageData
 from convarium.data.transforms import normalisation, parse_augment, parse_normalize
 from convarium.errors import DataError
-from convarium.streams import stream
+from convarium.seeding import stream
 
 __all__ = ["Batches", "normalisation", "parse_augment", "parse_normalize"]
 

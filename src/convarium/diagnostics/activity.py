@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from convarium.diagnostics.sample import show
-from convarium.models.layers import ACTIVATIONS, IDENTITY
+from convarium.models.zoo.layers import ACTIVATIONS, IDENTITY
 
 FLAT = 0.01
 """An output is flat where less than this share of the gradient passes that passes at the activation's steepest."""

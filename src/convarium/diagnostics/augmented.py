@@ -7,8 +7,8 @@ from torch import Tensor
 
 from convarium.data.batches import Batches
 from convarium.data.images import ImageData, Splits
-from convarium.recipe import Recipe
-from convarium.streams import stream
+from convarium.recipes.recipe import Recipe
+from convarium.seeding import stream
 
 IMAGES, TIMES = 5, 7
 

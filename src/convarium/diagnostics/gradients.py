@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convarium.building import build_model
 from convarium.data.images import Splits
 from convarium.diagnostics.sample import training_sample
-from convarium.recipe import Recipe
-from convarium.streams import stream
+from convarium.models.build import build_model
+from convarium.recipes.recipe import Recipe
+from convarium.seeding import stream
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from convarium.building import build_model
 from convarium.data import load_data
 from convarium.data.images import Splits
 from convarium.data.transforms import normalisation
@@ -23,9 +22,10 @@ from convarium.diagnostics.gradients import LayerGradient, gradient_norms, initi
 from convarium.diagnostics.sample import IMAGES, training_sample
 from convarium.diagnostics.surface import SIZE, LossSurface, check_size, loss_surface
 from convarium.errors import ConvariumError
-from convarium.run_files import StoredRun, write_tensors
-from convarium.streams import stream
-from convarium.weights import set_weights
+from convarium.models.build import build_model
+from convarium.models.weights import set_weights
+from convarium.runs.files import StoredRun, write_tensors
+from convarium.seeding import stream
 
 SURFACE = "surface.safetensors"
 """Where a run keeps its loss surface, which takes longer than all else together."""

@@ -9,9 +9,9 @@ from torch.utils.hooks import RemovableHandle
 from convarium.data.batches import Batches
 from convarium.data.images import Splits
 from convarium.data.transforms import normalisation
-from convarium.evaluation import evaluating
-from convarium.recipe import Recipe
-from convarium.streams import stream
+from convarium.metrics import evaluating
+from convarium.recipes.recipe import Recipe
+from convarium.seeding import stream
 
 IMAGES, FEWEST = 256, 16
 _PIXELS = 2**18

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convarium.errors import ConvariumError
-from convarium.evaluation import evaluating
-from convarium.streams import stream
+from convarium.metrics import evaluating
+from convarium.seeding import stream
 
 SIZE = 15
 

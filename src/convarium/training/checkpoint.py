@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convarium.records import Epoch
-from convarium.run_files import write_tensors
+from convarium.runs.files import write_tensors
 
 T = TypeVar("T")
 Load = Callable[[], object]

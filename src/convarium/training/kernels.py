@@ -7,10 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from convarium import native
-from convarium.models.layers import AvgPool2d
-from convarium.models.mlp import MemoryBlock
-from convarium.recipe import Recipe
+from convarium import kernels as native
+from convarium.models.zoo.layers import AvgPool2d
+from convarium.models.zoo.mlp import MemoryBlock
+from convarium.recipes.recipe import Recipe
 
 
 def prepare_kernels(device: torch.device) -> None:
@@ -21,7 +21,7 @@ def prepare_kernels(device: torch.device) -> None:
 
 @contextmanager
 def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Iterator[None]:
-    """Within it `network`, in training, computes its layers as `convarium.native` does where it can.
+    """Within it `network`, in training, computes its layers as `convarium.kernels` does where it can.
 
     Only `forward` is exchanged, of convolutions, linear layers, memory blocks, norms, and of a Sequential that calls a
     ReLU after a norm, or 2×2 average pooling after a sigmoid or max pooling after a ReLU; a module that has a forward

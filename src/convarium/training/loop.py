@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from convarium.building import build_model
 from convarium.data.batches import Batches
 from convarium.data.images import Splits
 from convarium.data.transforms import normalisation
 from convarium.errors import RecipeError
-from convarium.recipe import Recipe
+from convarium.models.build import build_model
+from convarium.recipes.recipe import Recipe
+from convarium.recipes.schedules import parse_schedule, rate_factor
 from convarium.records import Outcome
-from convarium.schedules import parse_schedule, rate_factor
-from convarium.streams import stream
+from convarium.seeding import stream
 from convarium.training.checkpoint import Progressed, load_checkpoint, save_checkpoint
 from convarium.training.dropout import own_dropout
 from convarium.training.kernels import own_kernels, prepare_kernels

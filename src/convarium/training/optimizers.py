@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convarium.models.mlp import MemoryBlock
-from convarium.recipe import Recipe
+from convarium.models.zoo.mlp import MemoryBlock
+from convarium.recipes.recipe import Recipe
 
 _RATES = "rates"
 """A parameter group's own key: its learning rate in units of the recipe's."""

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convarium.cost import measure_cost
 from convarium.data.images import ImageData, Splits
-from convarium.environment import environment
-from convarium.evaluation import scores
-from convarium.recipe import Recipe
+from convarium.metrics import scores
+from convarium.models.cost import measure_cost
+from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch, Outcome, Scores
+from convarium.runs.environment import environment, peak_memory_bytes
 from convarium.training.checkpoint import Progressed
 from convarium.training.scoring import logits_of
 from convarium.training.step import lay_out
@@ -150,7 +150,7 @@ def outcome_of(
             images=images_seen,
             train_seconds=state.train_seconds,
             total_seconds=total_seconds,
-            device=device,
+            peak_memory_bytes=peak_memory_bytes(device),
         ),
         selected_epoch=None if failed else state.selected_epoch,
         train=train,

@@ -9,8 +9,8 @@ from convarium.data.batches import Batches
 from convarium.data.images import ImageData, Splits
 from convarium.data.transforms import normalisation
 from convarium.errors import RecipeError
-from convarium.evaluation import predict_logits, scores
-from convarium.recipe import Recipe
+from convarium.metrics import predict_logits, scores
+from convarium.recipes.recipe import Recipe
 from convarium.records import Scores
 from convarium.training.memory import keep_freed_memory
 from convarium.training.step import is_channels_last, lay_out

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from convarium.data.images import Splits
-from convarium.recipe import Recipe
+from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec, Outcome
 from convarium.training.loop import Training
 from convarium.training.recording import Progress

@@ -16,7 +16,7 @@ import torch
 
 from convarium.data.images import Splits
 from convarium.errors import RecipeError
-from convarium.recipe import Recipe
+from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
 from convarium.training.loop import check_batches
 from convarium.training.recording import Progress

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-from convarium.building import build_model
 from convarium.data.images import ImageData, Splits
-from convarium.recipe import Recipe
+from convarium.models.build import build_model
+from convarium.recipes.recipe import Recipe
+from convarium.recipes.schedules import parse_schedule, rate_factor
 from convarium.records import Outcome
-from convarium.schedules import parse_schedule, rate_factor
-from convarium.streams import stream
+from convarium.seeding import stream
 from convarium.training import loop
 from convarium.training.checkpoint import Progressed, load_stack, save_stack
 from convarium.training.loop import training_batches

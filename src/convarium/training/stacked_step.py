@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convarium.recipe import Recipe
+from convarium.recipes.recipe import Recipe
 from convarium.training.capture import Step, capturing
 from convarium.training.optimizers import make_update, optimizer_over
 from convarium.training.step import at_least_float32, memory_format

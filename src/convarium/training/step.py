@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convarium.recipe import Recipe
+from convarium.recipes.recipe import Recipe
 from convarium.training.capture import Step, capturing
 from convarium.training.optimizers import make_update, memory_blocks
 

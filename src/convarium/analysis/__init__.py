@@ -1,0 +1,1 @@
+"""From stored runs to sentences: statistics, comparisons and claims, as pure functions."""

@@ -1,0 +1,182 @@
+"""A comparison as data frames, and as plain values for JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from convarium.analysis.comparison.metrics import METRICS, metric_of
+from convarium.analysis.comparison.rows import Row, settings, share_weights, status
+from convarium.analysis.statistics import difference
+from convarium.errors import ConvariumError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from convarium.analysis.comparison.compare import Comparison
+    from convarium.runs.store import StoredRun
+
+What = Literal["runs", "epochs", "rows", "classes", "steps"]
+Record = dict[str, Any]
+
+
+def frame(comparison: Comparison, what: What) -> pd.DataFrame:
+    """One tidy table; see `Comparison.frame`."""
+    if what not in _FRAMES:
+        raise ConvariumError(f"there is no table {what!r}", expected=" or ".join(map(repr, _FRAMES)))
+    records = list(_FRAMES[what](comparison))
+    return pd.DataFrame.from_records(records) if records else pd.DataFrame(columns=["label", "seed", "status"])
+
+
+def class_differences(comparison: Comparison, first: object, second: object) -> pd.DataFrame:
+    """Test accuracy class by class of two rows, and `first` minus `second` with intervals that hold for all classes.
+
+    Returns:
+        Columns class, first, second (means over the trained runs), difference, low, high (fractions of 1; low and high
+        are missing where they cannot be known), n_first, n_second.
+
+    Raises:
+        SpecError: no such row.
+        ConvariumError: a row without per-class accuracies.
+    """
+    one, other = comparison.row(first), comparison.row(second)
+    scored = {
+        row.label: {run.recipe.seed: run.outcome.test for run in row.trained if run.outcome.test}
+        for row in (one, other)
+    }
+    for row in (one, other):
+        if not scored[row.label]:
+            raise ConvariumError(f"no trained run of {row.label!r} has test scores", hint="compare other rows")
+    a, b = scored[one.label], scored[other.label]
+    paired = share_weights(one, other)
+    if paired:
+        common = sorted(set(a) & set(b))
+        if not common:
+            raise ConvariumError(f"{one.label!r} and {other.label!r} have no seed in common", hint="train more seeds")
+        a, b = {s: a[s] for s in common}, {s: b[s] for s in common}
+    names = [name for name, value in next(iter(a.values())).per_class.items() if value is not None]
+    records = []
+    for name in names:
+        x, y = ([v for scores in g.values() if (v := scores.per_class[name]) is not None] for g in (a, b))
+        found = difference(x, y, paired=paired, family=len(names))
+        means = {"first": sum(x) / len(x), "second": sum(y) / len(y), "difference": found.mean}
+        records.append({"class": name, **means, "low": found.low, "high": found.high,
+                        "n_first": found.n_first, "n_second": found.n_second})  # fmt: skip
+    return pd.DataFrame.from_records(records)
+
+
+def as_json(comparison: Comparison) -> Record:
+    """Everything but the runs' own histories, as values that JSON has; runs are named by their keys."""
+    plain = {field.name: getattr(comparison, field.name) for field in dataclasses.fields(comparison)}
+    metric = metric_of(comparison.metric)
+    rows = []
+    for row in comparison.rows:
+        values = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+        values["runs"] = [
+            {"key": run.key, "seed": run.recipe.seed, "status": status(run), comparison.metric: metric.of(run)}
+            for run in row.runs
+        ]
+        del values["trained"]
+        rows.append(values)
+    found: Record = _plain(plain | {"rows": rows})
+    return found
+
+
+def _runs(comparison: Comparison) -> Iterator[Record]:
+    metric = metric_of(comparison.metric)
+    for row, run in _each_run(comparison):
+        scores, cost, place = run.outcome.test, run.outcome.cost, run.outcome.environment
+        yield {
+            "label": row.label,
+            "seed": run.recipe.seed,
+            "key": run.key,
+            "status": status(run),
+            "message": run.outcome.message,
+            **{name: measure.of(run) for name, measure in METRICS.items()},
+            metric.name: metric.of(run),
+            "calibration_error": scores.calibration_error if scores else None,
+            "selected_epoch": run.outcome.selected_epoch,
+            "total_seconds": cost.total_seconds if cost else None,
+            "peak_memory_bytes": cost.peak_memory_bytes if cost else None,
+            "processor": place.processor,
+            "device": place.device,
+            "threads": place.threads,
+            "torch": place.torch,
+            "stacked": len(place.stack),
+            **settings(run.recipe, "seed"),
+        }
+
+
+def _epochs(comparison: Comparison) -> Iterator[Record]:
+    for row, run in _each_run(comparison):
+        for epoch in run.outcome.history:
+            yield {"label": row.label, "seed": run.recipe.seed, "status": status(run), **dataclasses.asdict(epoch)}
+
+
+def _steps(comparison: Comparison) -> Iterator[Record]:
+    for row, run in _each_run(comparison):
+        found = run.steps()
+        if found is not None:
+            for step, (loss, accuracy) in enumerate(zip(*found, strict=True), start=1):
+                yield {"label": row.label, "seed": run.recipe.seed, "status": status(run), "step": step,
+                       "train_loss": float(loss), "train_accuracy": float(accuracy)}  # fmt: skip
+
+
+def _classes(comparison: Comparison) -> Iterator[Record]:
+    for row, run in _each_run(comparison):
+        scores = run.outcome.test
+        if scores is not None:
+            for (name, accuracy), counts in zip(scores.per_class.items(), scores.confusion, strict=True):
+                yield {"label": row.label, "seed": run.recipe.seed, "status": status(run), "class": name,
+                       "accuracy": accuracy, "images": sum(counts)}  # fmt: skip
+
+
+def _rows(comparison: Comparison) -> Iterator[Record]:
+    for row in comparison.rows:
+        record: Record = {"label": row.label, "runs": len(row.runs), "n": row.n, "failed": row.failed,
+                          "diverged": row.diverged, "at_chance": row.at_chance}  # fmt: skip
+        estimates = {"measured": row.measured, "test": row.test, "validation": row.validation,
+                     "train_seconds": row.train_seconds, "images_per_second": row.images_per_second}  # fmt: skip
+        for name, found in estimates.items():
+            for part in ("mean", "low", "high", "deviation"):
+                record[f"{name}_{part}"] = getattr(found, part) if found else None
+        for part in ("mean", "low", "high", "paired", "family"):
+            record[f"difference_{part}"] = getattr(row.difference, part) if row.difference else None
+        yield record | {
+            "images_low": row.images.low if row.images else None,
+            "images_high": row.images.high if row.images else None,
+            "parameters": row.parameters,
+            "flops": row.flops,
+            "environment": row.environment,
+            "decision": row.decision,
+            "verdict": row.verdict,
+            "marks": ", ".join(row.marks),
+        }
+
+
+def _each_run(comparison: Comparison) -> Iterator[tuple[Row, StoredRun]]:
+    for row in comparison.rows:
+        for run in row.runs:
+            yield row, run
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+_FRAMES: dict[str, Callable[[Comparison], Iterator[Record]]] = {
+    "runs": _runs,
+    "epochs": _epochs,
+    "rows": _rows,
+    "classes": _classes,
+    "steps": _steps,
+}

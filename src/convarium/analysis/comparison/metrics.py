@@ -1,0 +1,198 @@
+"""What can be measured on a stored run, and which way is better."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from convarium.errors import ConvariumError
+from convarium.records import Cost, Epoch, Scores
+from convarium.runs.store import StoredRun
+from convarium.spec import parse, unknown
+
+Kind = Literal["accuracy", "loss", "time", "reach", "size"]
+Measure = Callable[[StoredRun], float | None]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a run.
+
+    Attributes:
+        name: as it is asked for: "test_accuracy", "epochs_to(test_accuracy=0.98)".
+        title: as a sentence says it.
+        of: the number; None where the run did not record it, infinity where a level was never reached.
+        kind: "accuracy" (fractions of 1), "loss" (nats), "time" (comparable within one environment only), "reach"
+            (epochs or steps up to a level, censored at the end of the run), "size" (the same for every seed).
+        higher_is_better: the direction.
+        unit: of a difference, as a sentence says it.
+        better, worse: what a sentence calls the two sides.
+        chosen_on_test: the number was picked by looking at the test split.
+    """
+
+    name: str
+    title: str
+    of: Measure
+    kind: Kind
+    higher_is_better: bool
+    unit: str
+    better: str = "better"
+    worse: str = "worse"
+    chosen_on_test: bool = False
+
+    @property
+    def on_test(self) -> bool:
+        """Whether the number comes from the test split."""
+        return "test" in self.name
+
+
+def metric_of(name: str) -> Metric:
+    """The metric of a name: one of METRICS, "epochs_to(COLUMN=LEVEL)" or "steps_to(COLUMN=LEVEL)".
+
+    COLUMN is an accuracy of the history (reached from below) or a loss (from above): "epochs_to(test_accuracy=0.98)".
+
+    Raises:
+        SpecError: no such metric or column.
+        ConvariumError: not exactly one level, or one that is not a number.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    asked = parse(name)
+    if asked.name not in _REACH:
+        raise unknown("metric", name, [*METRICS, *(f"{reach}(test_accuracy=0.98)" for reach in _REACH)])
+    if len(asked.options) != 1 or asked.args:
+        raise ConvariumError(
+            f"cannot read the metric {name!r}", expected=f"one level: {asked.name}(test_accuracy=0.98)"
+        )
+    ((column, level),) = asked.options.items()
+    if column not in COLUMNS:
+        raise unknown("column of the history", column, COLUMNS)
+    if not isinstance(level, (int, float)) or isinstance(level, bool):
+        raise ConvariumError(f"the level of {name!r} is not a number", expected="a number such as 0.98", received=level)
+    unit, counter = asked.name.removesuffix("_to"), _REACH[asked.name]
+
+    def reach(run: StoredRun) -> float | None:
+        row = first_to_reach(run, column, level)
+        if row is not None:
+            return float(getattr(row, counter))
+        return math.inf if recorded(run, column) or run.outcome.status == "diverged" else None
+
+    written = f"{100 * level:g} %" if column.endswith("accuracy") else f"{level:g}"
+    title = f"{unit} to {column.replace('_', ' ')} {written}"
+    return Metric(str(asked), title, reach, "reach", False, unit, "faster", "slower")
+
+
+def class_accuracy(name: str) -> Metric:
+    """The test accuracy of one class: the share of its images that are recognised."""
+
+    def recall(run: StoredRun) -> float | None:
+        return None if run.outcome.test is None else run.outcome.test.per_class.get(name)
+
+    return Metric(f"test_accuracy_of({name!r})", f"test accuracy of {name}", recall, "accuracy", True, "points")
+
+
+def recorded(run: StoredRun, column: str) -> list[tuple[Epoch, float]]:
+    """The epochs that recorded a column of the history, each with its value; what is not finite is left out."""
+    found = ((row, getattr(row, column)) for row in run.outcome.history)
+    return [(row, float(value)) for row, value in found if value is not None and math.isfinite(value)]
+
+
+def best_epoch(run: StoredRun, column: str) -> Epoch | None:
+    """The first epoch with the best value of a column (highest accuracy, lowest loss); None if none recorded it."""
+    sign = -1 if column.endswith("loss") else 1
+    return max(recorded(run, column), key=lambda pair: sign * pair[1], default=(None, 0.0))[0]
+
+
+def first_to_reach(run: StoredRun, column: str, level: float) -> Epoch | None:
+    """The first epoch at whose end a column has reached a level; None if it never did within the run."""
+    falls = column.endswith("loss")
+    return next((row for row, value in recorded(run, column) if (value <= level if falls else value >= level)), None)
+
+
+def _score(split: Literal["train", "validation", "test"], field: Literal["accuracy", "loss"]) -> Measure:
+    def of(run: StoredRun) -> float | None:
+        scores: Scores | None = getattr(run.outcome, split)
+        return None if scores is None else float(getattr(scores, field))
+
+    return of
+
+
+def _cost(field: str) -> Measure:
+    def of(run: StoredRun) -> float | None:
+        cost: Cost | None = run.outcome.cost
+        return None if cost is None else float(getattr(cost, field))
+
+    return of
+
+
+def _last(column: str) -> Measure:
+    def of(run: StoredRun) -> float | None:
+        rows = run.outcome.history
+        value = getattr(rows[-1], column) if rows else None
+        if value is None and rows and column.startswith("test_") and run.outcome.selected_epoch == rows[-1].epoch:
+            return _score("test", "accuracy" if column.endswith("accuracy") else "loss")(run)
+        return None if value is None else float(value)
+
+    return of
+
+
+def _best(column: str) -> Measure:
+    def of(run: StoredRun) -> float | None:
+        row = best_epoch(run, column)
+        return None if row is None else float(getattr(row, column))
+
+    return of
+
+
+def _test_accuracy_at_best_validation(run: StoredRun) -> float | None:
+    row = best_epoch(run, "validation_accuracy")
+    if row is None:
+        return None
+    if row.test_accuracy is None and run.outcome.selected_epoch == row.epoch:
+        return _score("test", "accuracy")(run)
+    return row.test_accuracy
+
+
+def _accuracy(name: str, of: Measure, title: str = "", *, chosen_on_test: bool = False) -> Metric:
+    title = title or name.replace("_", " ")
+    return Metric(name, title, of, "accuracy", True, "points", chosen_on_test=chosen_on_test)
+
+
+def _loss(name: str, of: Measure, title: str = "") -> Metric:
+    return Metric(name, title or name.replace("_", " "), of, "loss", False, "nats")
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        _accuracy("test_accuracy", _score("test", "accuracy")),
+        _accuracy("validation_accuracy", _score("validation", "accuracy")),
+        _accuracy("train_accuracy", _last("train_accuracy"), "running training accuracy of the last epoch"),
+        _accuracy("final_train_accuracy", _score("train", "accuracy"), "training accuracy of the final weights"),
+        _accuracy("last_epoch_test_accuracy", _last("test_accuracy"), "test accuracy after the last epoch"),
+        _accuracy("best_validation_epoch_test_accuracy", _test_accuracy_at_best_validation,
+                  "test accuracy at the epoch of the best validation accuracy"),
+        _accuracy("best_epoch_test_accuracy", _best("test_accuracy"), "highest test accuracy of any epoch",
+                  chosen_on_test=True),
+        _accuracy("best_epoch_validation_accuracy", _best("validation_accuracy"),
+                  "highest validation accuracy of any epoch"),
+        _loss("test_loss", _score("test", "loss")),
+        _loss("validation_loss", _score("validation", "loss")),
+        _loss("train_loss", _last("train_loss"), "running training loss of the last epoch"),
+        _loss("final_train_loss", _score("train", "loss"), "training loss of the final weights"),
+        _loss("last_epoch_test_loss", _last("test_loss"), "test loss after the last epoch"),
+        Metric("train_seconds", "training time", _cost("train_seconds"), "time", False, "s", "faster", "slower"),
+        Metric("images_per_second", "training speed", _cost("images_per_second"), "time", True, "images per second",
+               "faster", "slower"),
+        Metric("parameters", "parameters", _cost("parameters"), "size", False, "parameters", "smaller", "larger"),
+        Metric("flops", "FLOPs of one image", _cost("flops"), "size", False, "FLOPs", "cheaper", "dearer"),
+    )
+}  # fmt: skip
+"""Every metric but those with a level."""
+
+COLUMNS = (
+    "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy",
+)  # fmt: skip
+"""Columns of the history that have a best value and reach levels."""
+
+_REACH = {"epochs_to": "epoch", "steps_to": "steps"}

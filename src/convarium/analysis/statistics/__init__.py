@@ -1,0 +1,44 @@
+"""Intervals, differences, equivalence, and how many seeds a question needs: pure functions of arrays of numbers.
+
+Every result is a frozen dataclass. Where the numbers cannot bear an answer (one value, or values without any spread),
+the field that would hold it is None; nothing warns, and nothing is claimed.
+"""
+
+from convarium.analysis.statistics.images import MARGINS, McNemar, at_chance, image_interval, margin_of, mcnemar
+from convarium.analysis.statistics.means import (
+    LEVEL,
+    Difference,
+    Equivalence,
+    Estimate,
+    Interval,
+    difference,
+    equivalence,
+    estimate,
+    prediction_interval,
+    rank_test,
+)
+from convarium.analysis.statistics.power import MOST_SEEDS, POWER, SeedsNeeded, seeds_needed, smallest_difference
+
+__all__ = [
+    "LEVEL",
+    "MARGINS",
+    "MOST_SEEDS",
+    "POWER",
+    "Difference",
+    "Equivalence",
+    "Estimate",
+    "Interval",
+    "McNemar",
+    "SeedsNeeded",
+    "at_chance",
+    "difference",
+    "equivalence",
+    "estimate",
+    "image_interval",
+    "margin_of",
+    "mcnemar",
+    "prediction_interval",
+    "rank_test",
+    "seeds_needed",
+    "smallest_difference",
+]

@@ -1,0 +1,163 @@
+"""What a network costs, and what training it did.
+
+FLOPs are those of one image's forward pass through convolutions, linear layers and matrix products, a multiply-add
+counted as two (MACs count it as one). Norms, activations, pooling, additions and biases are not counted: they are the
+smaller part by far, and PyTorch's own counter, which counts here, leaves them out too. A training step costs about
+three forward passes: the backward pass computes the gradients of inputs and of weights.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from convarium.records import Cost, ImageSpec
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One call of a module; a block with its layers as `children`.
+
+    Attributes:
+        name: the module's path in the network.
+        type: its class.
+        detail: kernel and stride, where it has them: "3×3 /2".
+        output_shape: of one image, (c, h, w) or (features,); None for a layer that the forward pass never calls.
+        parameters: trainable numbers, the children's included; where a layer is called twice, those of the first call.
+        flops: a multiply-add counted as two, the children's included.
+    """
+
+    name: str
+    type: str
+    detail: str
+    output_shape: tuple[int, ...] | None
+    parameters: int
+    flops: int
+    children: tuple["Layer", ...] = ()
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Trainable numbers; a tensor that two layers share counts once."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def count_flops(network: nn.Module, image: ImageSpec) -> int:
+    """Floating-point operations of one image's forward pass over stand-ins: the network stays as it is."""
+    device = _stand_in_device(network, image)
+    with FlopCounterMode(display=False) as counter:
+        _run_once(network, image, device)
+    return int(counter.get_total_flops())
+
+
+def count_macs(network: nn.Module, image: ImageSpec) -> int:
+    """Multiply-adds of one image's forward pass: half the FLOPs."""
+    return count_flops(network, image) // 2
+
+
+def layer_costs(network: nn.Module, image: ImageSpec) -> Layer:
+    """The whole network as one layer with its layers inside, in the order in which they are called.
+
+    Parameters that a block holds itself, and products that it computes outside its layers, stand in a child under the
+    block's own name; a layer that is never called but has parameters stands at the end of the root. So the figures of
+    the layers without children add up to the network's.
+    """
+    device = _stand_in_device(network, image)
+    names = {module: name for name, module in network.named_modules()}
+    own: dict[nn.Module, int] = {}
+    counted: set[nn.Parameter] = set()
+    levels: list[list[Layer]] = [[]]  # the finished layers of every block that is being executed, outermost first
+    starts: list[int] = []
+    counter = FlopCounterMode(display=False)
+
+    for module in network.modules():
+        new = {p for p in module.parameters(recurse=False) if p.requires_grad} - counted
+        own[module] = sum(p.numel() for p in new)
+        counted |= new
+
+    def enter(_module: nn.Module, _inputs: Any) -> None:
+        levels.append([])
+        starts.append(counter.get_total_flops())
+
+    def leave(module: nn.Module, _inputs: Any, output: Any) -> None:
+        name, kind = names[module], type(module).__name__
+        children, parameters = levels.pop(), own.pop(module, 0)
+        shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
+        flops = counter.get_total_flops() - starts.pop()
+        own_flops = flops - sum(child.flops for child in children)
+        if children and (parameters or own_flops):
+            children.insert(0, Layer(name, kind, "itself", shape, parameters, own_flops))
+        parameters = sum(child.parameters for child in children) if children else parameters
+        levels[-1].append(Layer(name, kind, _detail(module), shape, parameters, flops, tuple(children)))
+
+    handles = [module.register_forward_pre_hook(enter) for module in network.modules()]
+    handles += [module.register_forward_hook(leave) for module in network.modules()]
+    try:
+        with counter:
+            _run_once(network, image, device)
+    finally:
+        for handle in handles:
+            handle.remove()
+    ((root,),) = levels
+    unused = [Layer(names[m], type(m).__name__, "never called", None, n, 0) for m, n in own.items() if n]
+    parameters = root.parameters + sum(layer.parameters for layer in unused)
+    return replace(root, parameters=parameters, children=(*root.children, *unused))
+
+
+def measure_cost(
+    network: nn.Module,
+    image: ImageSpec,
+    *,
+    images: int,
+    train_seconds: float,
+    total_seconds: float,
+    peak_memory_bytes: int,
+) -> Cost:
+    """What a run cost that trained `network` on `images` images (counted once an epoch) in `train_seconds`."""
+    return Cost(
+        parameters=count_parameters(network),
+        flops=count_flops(network, image),
+        train_seconds=train_seconds,
+        total_seconds=total_seconds,
+        images_per_second=images / train_seconds if train_seconds else 0.0,
+        peak_memory_bytes=peak_memory_bytes,
+    )
+
+
+def _stand_in_device(network: nn.Module, image: ImageSpec) -> Literal["meta", "cpu"]:
+    """Where one image can be run: on the meta device, which computes nothing, unless the network looks at values."""
+    try:
+        _run_once(network, image, "meta")
+    except RuntimeError:
+        return "cpu"
+    return "meta"
+
+
+def _run_once(network: nn.Module, image: ImageSpec, device: Literal["meta", "cpu"]) -> None:
+    """One image's forward pass in evaluation mode, over stand-ins of all tensors; the network stays as it is."""
+    # Module by module and not tied, because `functional_call` does not give back a layer that stands in two places.
+    shadow = {
+        f"{path}.{name}".removeprefix("."): torch.zeros_like(tensor, device=device, requires_grad=False)
+        for path, module in network.named_modules()
+        for name, tensor in chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False))
+    }
+    dtype = next((parameter.dtype for parameter in network.parameters()), None)
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()  # a batch norm in training mode refuses a single image of 1×1 pixels
+    try:
+        with torch.device(device), torch.no_grad():
+            batch = torch.zeros(1, image.channels, image.height, image.width, dtype=dtype)
+            torch.func.functional_call(network, shadow, batch, tie_weights=False)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _detail(module: nn.Module) -> str:
+    kernel, stride = getattr(module, "kernel_size", None), getattr(module, "stride", None)
+    if kernel is None:
+        return ""
+    kernel, stride = (v if isinstance(v, tuple) else (v, v) for v in (kernel, stride or kernel))
+    return "×".join(map(str, kernel)) + ("" if set(stride) == {1} else f" /{stride[0]}")

@@ -1,0 +1,217 @@
+"""What a network is, layer by layer, and where two networks differ; on the meta device, so that nothing is computed."""
+
+import difflib
+import inspect
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from convarium.errors import ImageSizeError
+from convarium.models.build import Resolved, check_image, resolve
+from convarium.models.cost import Layer, layer_costs
+from convarium.records import ImageSpec
+
+
+@dataclass(frozen=True)
+class Description:
+    """A network on images of one kind.
+
+    Attributes:
+        model: the spec as it was asked for.
+        root: the whole network.
+        layers: what has no children, in the order of execution. Parameters that a block holds itself, and products that
+            it computes outside its layers, stand in a row under the block's own name, so that the rows add up.
+        citation: the architecture file's.
+        summary: the first line of its factory.
+        source, note: of the preset, if it is one.
+    """
+
+    model: str
+    image: ImageSpec
+    root: Layer
+    layers: tuple[Layer, ...]
+    citation: str
+    summary: str
+    source: str | None
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two networks on the same images: (" ", layer of both), ("-", layer of `a` alone), ("+", layer of `b` alone)."""
+
+    a: Description
+    b: Description
+    rows: tuple[tuple[str, Layer], ...]
+
+
+def describe(model: str, image: ImageSpec) -> Description:
+    """Describes a network without computing anything; ResNet-1001 takes as little memory as LeNet.
+
+    Raises:
+        SpecError: the spec is wrong.
+        ImageSizeError: the network cannot take such images.
+    """
+    resolved = resolve(model)
+    try:
+        with torch.device("meta"):
+            network = resolved.build(image)
+        root = layer_costs(network, image)
+    except (ImageSizeError, RuntimeError):
+        check_image(resolved, image)  # says which layer and which size would do
+        raise
+    citation, summary = _origin(resolved)
+    preset = resolved.preset
+    return Description(
+        model=model,
+        image=image,
+        root=root,
+        layers=tuple(_leaves(root)),
+        citation=citation,
+        summary=summary,
+        source=preset.source if preset else None,
+        note=(preset.note or None) if preset else None,
+    )
+
+
+def as_json(description: Description) -> dict[str, Any]:
+    """The form of `convarium describe --json`."""
+    root = description.root
+    layers = [_row(layer) for layer in description.layers]
+    return {"model": description.model, "parameters": root.parameters, "flops": root.flops, "layers": layers}
+
+
+def diff(a: str, b: str, image: ImageSpec) -> Difference:
+    """Where two networks differ, layer by layer, by type, output shape and parameters; names do not matter.
+
+    Raises:
+        SpecError: a spec is wrong.
+        ImageSizeError: one of the two cannot take such images.
+    """
+    first, second = describe(a, image), describe(b, image)
+    before, after = ([(x.type, x.output_shape, x.parameters) for x in d.layers] for d in (first, second))
+    rows: list[tuple[str, Layer]] = []
+    for change, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if change == "equal":
+            rows += [(" ", layer) for layer in second.layers[k:m]]
+        else:
+            rows += [("-", layer) for layer in first.layers[i:j]]
+            rows += [("+", layer) for layer in second.layers[k:m]]
+    return Difference(first, second, tuple(rows))
+
+
+def diff_as_json(difference: Difference) -> dict[str, Any]:
+    """Totals of both and all rows, each with its "change": " ", "-" or "+"."""
+    totals = {
+        side: {"model": d.model, "parameters": d.root.parameters, "flops": d.root.flops}
+        for side, d in (("a", difference.a), ("b", difference.b))
+    }
+    return {**totals, "layers": [{"change": change, **_row(layer)} for change, layer in difference.rows]}
+
+
+def as_tree(description: Description) -> RenderableType:
+    """The network as a tree for the terminal; equal neighbours are drawn once, with the figures of one of them."""
+    table = _table("layer")
+    for name, layer in _branches(description.root.children):
+        _add(table, Text(name), layer)
+    table.add_section()
+    _add(table, Text("total", "bold"), description.root)
+    image = description.image
+    size = f"{image.channels}×{image.height}×{image.width}"
+    title = Text.assemble((description.model, "bold"), f" on {size} images of {image.classes} classes")
+    facts = [description.summary, description.citation]
+    facts += [f"Source: {description.source}"] if description.source else []
+    facts += [f"Note: {description.note}"] if description.note else []
+    facts += ["FLOPs of one image's forward pass, a multiply-add counted as two. ×n: n equal in a row, figures of one."]
+    return Group(title, table, *(Text(fact, "dim") for fact in facts if fact))
+
+
+def as_diff(difference: Difference) -> RenderableType:
+    """The difference for the terminal: − of the first, + of the second; what they share is counted, not shown."""
+    a, b = difference.a, difference.b
+    table = _table("")
+    for change, rows in groupby(difference.rows, key=lambda row: row[0]):
+        layers = [layer for _, layer in rows]
+        if change == " ":
+            table.add_row(Text(f"  {len(layers)} equal layer{'s' * (len(layers) > 1)}", "dim"))
+        for layer in layers if change != " " else ():
+            sign, style = ("−", "red") if change == "-" else ("+", "green")
+            _add(table, Text(f"{sign} {layer.name} {layer.type} {layer.detail}".rstrip(), style), layer)
+    table.add_section()
+    _add(table, Text(f"− {a.model}", "bold red"), a.root)
+    _add(table, Text(f"+ {b.model}", "bold green"), b.root)
+    same = all(change == " " for change, _ in difference.rows)
+    verdict = "No difference in types, shapes and parameters; names, initial weights and options of a layer may differ."
+    return Group(table, Text(verdict)) if same else table
+
+
+def _leaves(layer: Layer) -> Iterator[Layer]:
+    if not layer.children:
+        yield layer
+    for child in layer.children:
+        yield from _leaves(child)
+
+
+def _row(layer: Layer) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "type": layer.type,
+        "output_shape": None if layer.output_shape is None else list(layer.output_shape),
+        "parameters": layer.parameters,
+        "flops": layer.flops,
+    }
+
+
+def _origin(resolved: Resolved) -> tuple[str, str]:
+    """The citation (first paragraph of the file that defines the factory) and the factory's first line."""
+    module = inspect.getmodule(inspect.unwrap(resolved.factory))
+    citation = inspect.cleandoc(module.__doc__ or "").partition("\n\n")[0] if module else ""
+    summary = inspect.cleandoc(resolved.factory.__doc__ or "").partition("\n")[0]
+    return " ".join(citation.split()), summary
+
+
+def _branches(layers: tuple[Layer, ...], indent: str = "") -> Iterator[tuple[str, Layer]]:
+    """Every layer with its name behind the lines of the tree; equal neighbours as one."""
+    groups = [list(group) for _, group in groupby(layers, key=_likeness)]
+    for number, group in enumerate(groups):
+        first, last, ends = group[0], group[-1], number == len(groups) - 1
+        name = first.name.rpartition(".")[2] + (f"…{last.name.rpartition('.')[2]}" if len(group) > 1 else "")
+        times = f" ×{len(group)}" if len(group) > 1 else ""
+        yield f"{indent}{'└─' if ends else '├─'} {name} {first.type}{times} {first.detail}".rstrip(), first
+        yield from _branches(first.children, indent + ("   " if ends else "│  "))
+
+
+def _likeness(layer: Layer) -> tuple[Any, ...]:
+    children = tuple(map(_likeness, layer.children))
+    return layer.type, layer.detail, layer.output_shape, layer.parameters, layer.flops, children
+
+
+def _table(first: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for title in ("output", "parameters", "FLOPs"):
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
+
+
+def _add(table: Table, name: Text, layer: Layer) -> None:
+    shape = "" if layer.output_shape is None else "×".join(map(str, layer.output_shape))
+    weights = f"{layer.parameters:,}" if layer.parameters else ""
+    style = "bold" if layer.children else ""
+    table.add_row(name, Text(shape, style), Text(weights, style), Text(_short(layer.flops), style))
+
+
+def _short(number: int) -> str:
+    """12.3 M for 12,345,678; nothing for 0."""
+    if not number:
+        return ""
+    rounded = float(f"{number:.3g}")  # first, so that 999,999 is 1 M
+    power = min(int(math.log10(rounded)) // 3, 4)
+    return f"{rounded / 1000**power:.3g} {' kMGT'[power]}".rstrip()

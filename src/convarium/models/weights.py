@@ -1,0 +1,215 @@
+"""Weights on disk: saved as safetensors, read from safetensors and from PyTorch's own files without running anything.
+
+Read are a state dict in `.safetensors`, a state dict in `.pt`, `.pth` or `.ckpt`, and a Lightning checkpoint in the
+same, which is how UvA tutorial 5 publishes its networks. Of a pickle only tensors, numbers, texts and plain containers
+are ever constructed; whatever else it names is refused.
+"""
+
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from convarium.errors import WeightsError
+from convarium.models.build import build_model
+from convarium.records import ImageSpec
+
+_PICKLES = (".pt", ".pth", ".ckpt")
+
+# Where Lightning's subclass of dict lives that it pickles hyper-parameters as; a plain dict is built in its place.
+_LIGHTNING_DICTS: list[Any] = [
+    (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
+    (dict, "lightning.pytorch.utilities.parsing.AttributeDict"),
+    (dict, "lightning_fabric.utilities.data.AttributeDict"),
+    (dict, "lightning.fabric.utilities.data.AttributeDict"),
+]
+
+# Names in UvA tutorial 5 → names of the same tensors here.
+_TUTORIAL_NAMES = (
+    (r"^input_net\.", "stem."),
+    (r"^output_net\.", "head."),
+    (r"^inception_blocks\.", "blocks."),
+    (r"^blocks\.(\d+)\.block\.(\d+)\.net\.", r"blocks.\1.\2.composite."),
+    (r"^blocks\.(\d+)\.transition\.", r"blocks.\1."),
+    (r"^blocks\.(\d+)\.net\.", r"blocks.\1.residual."),
+    (r"^blocks\.(\d+)\.downsample\.", r"blocks.\1.shortcut."),
+)
+
+
+def load_weights(path: str | os.PathLike[str], model: str, image: ImageSpec) -> nn.Module:
+    """Builds a network and gives it the weights of a file.
+
+    Args:
+        path: a file that `read_weights` reads.
+        model: the spec of the network, such as "resnet@uva".
+        image: the images that the network takes.
+
+    Raises:
+        SpecError: there is no such network.
+        ImageSizeError: the network cannot take such images.
+        WeightsError: the file is missing, damaged or unsafe, or does not fit the network.
+    """
+    network = build_model(model, image)
+    tensors = read_weights(path)
+    try:
+        set_weights(network, _by_its_names(network, tensors))
+    except WeightsError as error:
+        raise WeightsError(f"{path} does not fit {model}: {error}") from error
+    return network
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The tensors of a file by the names that they have there, on the CPU.
+
+    Raises:
+        WeightsError: the file is missing, damaged, unsafe or of another kind.
+    """
+    path = Path(path)
+    if path.suffix not in (".safetensors", *_PICKLES):
+        raise WeightsError(f"{path} has no known ending", expected=f".safetensors, {', '.join(_PICKLES)}")
+    if not path.is_file():
+        raise WeightsError(f"{path} is {'a folder, not a file' if path.is_dir() else 'not there'}")
+    if path.stat().st_size == 0:
+        raise WeightsError(f"{path} is empty", hint="download or save it again")
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickled_state(path)
+
+
+def set_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copies tensors into the network's parameters and buffers, all of them or none.
+
+    Raises:
+        WeightsError: tensors are missing, too many, of another shape, or whole numbers in place of weights; names the
+            first few of each.
+    """
+    own = network.state_dict()
+    problems = {
+        "missing": [name for name in own if name not in tensors],
+        "unknown": [name for name in tensors if name not in own],
+        "of another shape": [
+            f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
+            for name in own
+            if name in tensors and tensors[name].shape != own[name].shape
+        ],
+        "of whole numbers": [  # quantised weights, which would be taken at their face value
+            f"{name} {tensors[name].dtype}"
+            for name in own
+            if name in tensors and own[name].is_floating_point() and not tensors[name].is_floating_point()
+        ],
+    }
+    found = [
+        f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        for kind, names in problems.items()
+        if names
+    ]
+    if found:
+        raise WeightsError("; ".join(found), hint="check the model, its options and the number of classes")
+    network.load_state_dict(dict(tensors))
+
+
+def save_weights(path: str | os.PathLike[str], network: nn.Module) -> None:
+    """Writes the network's parameters and buffers as safetensors, whole or not at all; folders are made.
+
+    Raises:
+        WeightsError: the path does not end in .safetensors, or cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise WeightsError(f"cannot save weights as {path.name!r}", expected="a name ending in .safetensors")
+    # safetensors takes neither channels-last nor shared memory
+    tensors = {
+        k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in network.state_dict().items()
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(safetensors.torch.save(tensors))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror}", hint="choose a folder you may write to") from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path} cannot be read as safetensors: {error}", hint="download or save it again"
+        ) from error
+
+
+def _read_pickled_state(path: Path) -> dict[str, Tensor]:
+    content = _read_pickle(path)
+    tensors = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if (
+        not isinstance(tensors, Mapping)
+        or not tensors
+        or not all(isinstance(name, str) and _is_plain(tensor) for name, tensor in tensors.items())
+    ):
+        raise WeightsError(
+            f"{path} holds no state dict",
+            expected="dense real tensors by name",
+            hint="save it as network.state_dict()",
+        )
+    return dict(tensors)
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_LIGHTNING_DICTS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or hostile pickle may raise anything
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if refused is None:
+            raise WeightsError(f"{path} is damaged or no PyTorch file", hint="download or save it again") from error
+        raise WeightsError(
+            f"{path} names {refused[1]}, which is code and not weights; nothing of it was run",
+            hint="where you trust it, save network.state_dict() from the program that made it",
+        ) from error
+
+
+def _is_plain(tensor: object) -> bool:
+    return (
+        isinstance(tensor, Tensor)
+        and tensor.layout == torch.strided
+        and tensor.device.type == "cpu"  # "meta" has no values
+        and not (tensor.is_complex() or tensor.is_quantized)
+    )
+
+
+def _by_its_names(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by the network's names, where the file has another convention for them.
+
+    Raises:
+        WeightsError: two tensors would get one name.
+    """
+    own = network.state_dict().keys()
+    for rename in (_out_of_lightning, _from_tutorial):
+        if own.isdisjoint(tensors):
+            renamed = {rename(name): tensor for name, tensor in tensors.items()}
+            if len(renamed) < len(tensors):
+                raise WeightsError("two of its tensors are the same one here", hint="save network.state_dict() alone")
+            tensors = renamed
+    return tensors
+
+
+def _out_of_lightning(name: str) -> str:
+    """The module around a network calls it `model`."""
+    return name.removeprefix("model.")
+
+
+def _from_tutorial(name: str) -> str:
+    for pattern, here in _TUTORIAL_NAMES:
+        name = re.sub(pattern, here, name)
+    return name

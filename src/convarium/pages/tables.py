@@ -1,0 +1,123 @@
+"""The table of a comparison for the terminal, for documents and for other programs."""
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from convarium.analysis.comparison import Comparison
+from convarium.pages.cells import Cell, Column, answer, caption, columns
+
+_HEADINGS = {"seeds": "n", "train_seconds": "training, s", "difference": "difference"}
+"""Shorter than the page's own."""
+
+_TERMINAL = ("label", "seeds", "parameters", "test", "validation", "measured", "train_seconds", "difference")
+_DROPPED = ("validation", "parameters", "train_seconds")
+"""What a terminal leaves out where it is too narrow, in this order; the report has everything."""
+
+_GAP, _EDGES = 3, 2
+"""Characters between two columns of the terminal's table, and at its two sides."""
+
+_NAME = 24
+"""Characters of a network's name that stand in one line at least."""
+
+_COLOUR = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "baseline": "dim"}
+
+
+def as_rich(comparison: Comparison) -> RenderableType:
+    """The table for a terminal, whole in 100 columns, with the verdicts below it; names are text, never markup."""
+    verdicts = [Text(row.verdict, style=_COLOUR[row.decision]) for row in comparison.rows if row.verdict]
+    question = [Text(comparison.question, "bold")] if comparison.question else []
+    notes = [Text(note, "dim") for note in (caption(comparison), *comparison.notes)]
+    return Group(*question, _TerminalTable(comparison), *verdicts, Text(""), *notes)
+
+
+class _TerminalTable:
+    """As many columns as the terminal has room for, decided when it is drawn."""
+
+    def __init__(self, comparison: Comparison):
+        self.comparison = comparison
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        every = {column.key: column for column in columns(self.comparison)}
+        shown = [every[key] for key in _TERMINAL if key in every]
+        for dropped in _DROPPED:
+            if sum(_width(column) + _GAP for column in shown) - _GAP + _EDGES > options.max_width:
+                shown = [column for column in shown if column.key != dropped]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1))
+        for column in shown:
+            justify: JustifyMethod = "right" if column.numeric else "left"
+            table.add_column(_heading(column), justify=justify, overflow="fold", min_width=_width(column))
+        for cells in _rows(tuple(shown)):
+            styles = ("bold" if column.key == "test" else "" for column in shown)
+            table.add_row(*(Text(cell.text, style) for cell, style in zip(cells, styles, strict=True)))
+        yield table
+
+
+def _heading(column: Column) -> Text:
+    return Text(_HEADINGS.get(column.key, column.heading))
+
+
+def _width(column: Column) -> int:
+    """That a terminal gives it at least: a long name is folded, a number never."""
+    widest = max(cell_len(text) for text in (_heading(column).plain, *(cell.text for cell in column.cells)))
+    return widest if column.numeric else min(widest, _NAME)
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """The table in GitHub's Markdown, question and answer above, verdicts below."""
+    shown = columns(comparison)
+    head = "| " + " | ".join(_markdown(column.heading) for column in shown) + " |"
+    rule = "| " + " | ".join("---:" if column.numeric else "---" for column in shown) + " |"
+    body = ["| " + " | ".join(_markdown(cell.text) for cell in cells) + " |" for cells in _rows(shown)]
+    above = [f"**{_markdown(comparison.question)}**", ""] if comparison.question else []
+    verdicts = [f"- {_markdown(row.verdict)}" for row in comparison.rows if row.verdict]
+    return "\n".join([*above, _markdown(answer(comparison)), "", head, rule, *body, "",
+                      _markdown(caption(comparison)), "", *verdicts]) + "\n"  # fmt: skip
+
+
+def as_csv(comparison: Comparison) -> str:
+    """The rows of the comparison as comma-separated numbers, accuracies as fractions of 1, nothing rounded."""
+    return comparison.frame("rows").to_csv(index=False, lineterminator="\n")
+
+
+def as_latex(comparison: Comparison) -> str:
+    """The table as a `tabular` for LaTeX with the package booktabs; what the numbers are stands in comments above."""
+    shown = columns(comparison)
+    told = [comparison.question, answer(comparison), caption(comparison)]
+    head = [f"% {' '.join(line.split())}" for line in told if line]
+    lines = [" & ".join(_latex(cell.text) for cell in cells) + r" \\" for cells in _rows(shown)]
+    return "\n".join([
+        *head,
+        r"\begin{tabular}{" + "".join("r" if column.numeric else "l" for column in shown) + "}",
+        r"\toprule",
+        " & ".join(_latex(column.heading) for column in shown) + r" \\",
+        r"\midrule",
+        *lines,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]) + "\n"  # fmt: skip
+
+
+def _rows(shown: tuple[Column, ...]) -> list[tuple[Cell, ...]]:
+    return list(zip(*(column.cells for column in shown), strict=True))
+
+
+def _markdown(text: str) -> str:
+    """A table's cell: no line breaks, and nothing that Markdown or HTML would read as its own."""
+    text = " ".join(text.split())
+    for special in ("\\", "|", "*", "_", "`", "<", "[", "]"):
+        text = text.replace(special, "&lt;" if special == "<" else f"\\{special}")
+    return text
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "–": "--", "†": r"$\dagger$",
+    "×": r"$\times$", "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))

@@ -1,0 +1,196 @@
+"""The recipe: everything that decides a run's numbers, and nothing else."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from convarium.data import DATASETS
+from convarium.data.transforms import parse_augment, parse_normalize
+from convarium.errors import RecipeError
+from convarium.models.build import factory_digest, resolve
+from convarium.recipes.schedules import parse_schedule
+from convarium.spec import parse, unknown
+
+VERSION = 1
+"""Part of every key: rises when the same recipe would give other numbers than before, for every network at once."""
+
+ADDED_FIELDS: tuple[str, ...] = ()
+"""Fields that the recipe has gained since version 0.1.
+
+A key leaves them out at their default, so that the keys of stored runs never change.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training run, as scalars: no device, no path, no verbosity.
+
+    Attributes:
+        model: a network's spec: lenet, "resnet(depth=56)", resnet@uva, my_package.my_module:factory.
+        dataset: a name of `convarium list datasets`, or folder:PATH.
+        seed: of the initial weights, the shuffling, the augmentation and the dropout, each with a stream of its own.
+        epochs: passes over the training images.
+        batch_size: images a step.
+        drop_last: leave out an epoch's last batch where it is smaller than the others.
+        optimizer: of torch.optim.
+        learning_rate: at its highest; the schedule scales it.
+        momentum: of sgd.
+        nesterov: of sgd.
+        weight_decay: added to the gradient by sgd and adam, decoupled from it by adamw.
+        decay_norms_and_biases: whether weight decay also shrinks the parameters of norms and the biases.
+        schedule: constant, "steps(milestones=[100, 150], gamma=0.1)", cosine or one_cycle.
+        warmup: epochs in which the learning rate rises linearly from near 0.
+        label_smoothing: share of the label spread evenly over all classes, 0 to 1.
+        augment: none, or a list: "flip, pad_crop(4)", "flip, resized_crop(scale=(0.8, 1.0), ratio=(0.9, 1.1))".
+        normalize: dataset (mean and deviation of the training split), none ([0, 1]), or "mean=0.1307, std=0.3081".
+        resize: pixels to which the images are enlarged or reduced; none: as they are.
+        validation: images held out of the training split; none: the data set's own choice; 0 is legal.
+        watch_test: look at the test split after every epoch, as some sources do; the result is marked so.
+        select: the epoch that is scored: last, best_validation or best_test.
+        precision: of the network's arithmetic: float32, or bfloat16 autocast.
+    """
+
+    model: str = "lenet"
+    dataset: str = "digits"
+    seed: int = 0
+    epochs: int = 10
+    batch_size: int = 64
+    drop_last: bool = False
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    decay_norms_and_biases: bool = True
+    schedule: str = "constant"
+    warmup: int = 0
+    label_smoothing: float = 0.0
+    augment: str = "none"
+    normalize: str = "dataset"
+    resize: int | None = None
+    validation: int | None = None
+    watch_test: bool = False
+    select: Literal["last", "best_validation", "best_test"] = "last"
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        """Raises RecipeError or SpecError, whichever setting is wrong, before anything is built or read."""
+        for field in dataclasses.fields(self):
+            _check_type(field.name, getattr(self, field.name), field.type)
+        resolve(self.model)
+        object.__setattr__(self, "model", str(parse(self.model)))  # one spelling: quotes and blanks as Python has them
+        if self.dataset not in DATASETS and not self.dataset.startswith("folder:"):
+            raise unknown("data set", self.dataset, DATASETS, hint="(or folder:PATH for your own images)")
+        parse_augment(self.augment)
+        parse_normalize(self.normalize)
+        parse_schedule(self.schedule)
+        _within("seed", self.seed, 0, 2**63 - 1)
+        _within("epochs", self.epochs, 1)
+        _within("batch_size", self.batch_size, 1)
+        _within("learning_rate", self.learning_rate, 0, open_low=True)
+        _within("momentum", self.momentum, 0, 1, open_high=True)
+        _within("weight_decay", self.weight_decay, 0)
+        _within("warmup", self.warmup, 0, self.epochs)
+        _within("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
+        if self.resize is not None:
+            _within("resize", self.resize, 1)
+        if self.validation is not None:
+            _within("validation", self.validation, 0)
+        if self.optimizer != "sgd" and (self.momentum or self.nesterov):
+            raise RecipeError(
+                f"momentum and nesterov belong to sgd, not to {self.optimizer}",
+                hint="leave them out, or use --optimizer sgd",
+            )
+        if self.nesterov and not self.momentum:
+            raise RecipeError("nesterov needs a momentum above 0", hint="add --momentum 0.9")
+        if self.select == "best_validation" and self.validation == 0:
+            raise RecipeError(
+                "select='best_validation' needs validation images", hint="use --validation 5000, or --select last"
+            )
+        if self.select == "best_test" and not self.watch_test:
+            raise RecipeError(
+                "select='best_test' needs watch_test", hint="add --watch-test, or use --select best_validation"
+            )
+        if self.warmup and parse_schedule(self.schedule).name == "one_cycle":
+            raise RecipeError("one_cycle has a warm-up of its own", hint="leave warmup at 0")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain values, in order."""
+        return dataclasses.asdict(self)
+
+    def key(self, data_digest: str | None = None) -> str:
+        """The run's identity: SHA-256 in hexadecimal of all that decides its numbers, defaults filled in.
+
+        Args:
+            data_digest: of the data set's content (`Splits.digest`); published data sets have a known one.
+        """
+        network = resolve(self.model)
+        facts = self.to_json() | {
+            "model": network.key_spec,
+            "factory": factory_digest(network),
+            "data": data_digest or published_digest(self.dataset),
+            "version": VERSION,
+        }
+        del facts["dataset"]
+        for name in ADDED_FIELDS:
+            if facts[name] == getattr(Recipe, name):
+                del facts[name]
+        if self.validation is None and self.dataset in DATASETS:
+            facts["validation"] = DATASETS[self.dataset].validation
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def recipe_from_json(values: dict[str, Any]) -> Recipe:
+    """The recipe that `Recipe.to_json` wrote.
+
+    Raises:
+        RecipeError: a field that does not exist.
+    """
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    for name in values:
+        if name not in known:
+            raise RecipeError(f"unknown recipe field {name!r}", hint="it may come from a newer Convarium")
+    return Recipe(**values)
+
+
+def published_digest(dataset: str) -> str:
+    """The content digest of a data set that has a published one.
+
+    Raises:
+        RecipeError: a user's own folder, whose digest is known only once it is read.
+    """
+    if dataset not in DATASETS:
+        raise RecipeError(f"the digest of {dataset!r} is not known", hint="load the data first and pass its digest")
+    return DATASETS[dataset].digest
+
+
+def _within(
+    name: str, value: float, low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False
+) -> None:
+    inside = (low < value if open_low else low <= value) and (value < high if open_high else value <= high)
+    if inside and math.isfinite(value):
+        return
+    bounds = f"{'above' if open_low else 'at least'} {low:g}"
+    if high < math.inf:
+        bounds += f" and {'below' if open_high else 'at most'} {high:g}"
+    raise RecipeError(
+        f"{name} is out of range", expected=bounds, received=value, hint=f"set --{name.replace('_', '-')}"
+    )
+
+
+def _check_type(name: str, value: Any, annotation: Any) -> None:
+    if get_origin(annotation) is Literal:
+        if value not in get_args(annotation):
+            raise unknown(name, str(value), get_args(annotation))
+        return
+    kinds = get_args(annotation) or (annotation,)
+    fits = any(
+        isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
+        for kind in kinds
+    )
+    if not fits:
+        expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
+        raise RecipeError(f"{name} has the wrong type", expected=expected, received=value)

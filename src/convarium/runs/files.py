@@ -1,0 +1,213 @@
+"""The files of one run: how an outcome becomes a folder, whole or not at all, and a folder an outcome again.
+
+Nothing that is read back can run code: JSON, npz without pickle, safetensors.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from convarium.errors import ConvariumError, StoreError
+from convarium.recipes.recipe import Recipe, recipe_from_json
+from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Scores
+
+SEAL = "outcome.json"
+PREDICTED = "predicted.jsonl"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished run on disk. `outcome` holds no arrays; they are read when asked for."""
+
+    key: str
+    path: Path
+    recipe: Recipe
+    outcome: Outcome
+
+    def predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Test logits (n, classes) float32 and labels (n,) int64; None where the run has none."""
+        return self._pair("predictions.npz", "logits", "labels")
+
+    def steps(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Loss and accuracy of every training step, both (steps,) float32; None where the run has none."""
+        return self._pair("steps.npz", "loss", "accuracy")
+
+    def predicted(self) -> tuple[tuple[int, ...], ...] | None:
+        """Test images taken for each class, epoch by epoch; None where the run did not watch the test split."""
+        path = self.path / PREDICTED
+        return read_predicted(self.path) if path.exists() else None
+
+    def weights(self) -> dict[str, Tensor] | None:
+        """The selected weights by name; None where the run has none."""
+        path = self.path / "weights.safetensors"
+        return load_file(path) if path.exists() else None
+
+    def _pair(self, file: str, first: str, second: str) -> tuple[np.ndarray, np.ndarray] | None:
+        path = self.path / file
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays[first], arrays[second]
+
+
+def write_outcome(path: Path, outcome: Outcome) -> None:
+    """Writes an outcome's files into a run's folder, the seal last."""
+    write_history(path, outcome.history)
+    arrays = {
+        "steps.npz": {"loss": outcome.step_loss, "accuracy": outcome.step_accuracy},
+        "predictions.npz": {"logits": outcome.logits, "labels": outcome.labels},
+    }
+    files = ["recipe.json", "history.jsonl", *([PREDICTED] if (path / PREDICTED).exists() else [])]
+    for name, content in arrays.items():
+        present = {k: v for k, v in content.items() if v is not None}
+        if present:
+            _write(path / name, lambda file, present=present: np.savez_compressed(file, **present))  # type: ignore[misc]
+            files.append(name)
+    if outcome.weights is not None:
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.weights.items()}
+        write_tensors(path / "weights.safetensors", weights, {})
+        files.append("weights.safetensors")
+    seal = _outcome_to_json(outcome) | {"files": {name: _digest(path / name) for name in files}}
+    write_json(path / SEAL, seal)
+
+
+def read_run(path: Path) -> StoredRun:
+    """Reads a sealed run and compares its files with the seal.
+
+    Raises:
+        StoreError: a file is missing or damaged; names it.
+    """
+    file = path / SEAL
+    try:
+        seal = json.loads(file.read_text("utf-8"))
+        for name, digest in seal["files"].items():
+            file = path / name
+            if _digest(file) != digest:
+                raise StoreError(f"{file} is damaged: its digest is not the one in {SEAL}", hint=_MEND)
+        file = path / "recipe.json"
+        recipe = json.loads(file.read_text("utf-8"))
+        key = recipe.pop("key")
+        file = path / "history.jsonl"
+        history = read_history(path)
+        file = path / SEAL
+        return StoredRun(key, path, recipe_from_json(recipe), _outcome_from_json(seal, history))
+    except StoreError:
+        raise
+    except ConvariumError as error:
+        raise StoreError(f"{path} cannot be read: {error}", hint=_MEND) from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise StoreError(f"{file} is missing or damaged", hint=_MEND) from error
+
+
+_MEND = "delete the folder, or run its study again, which sets it aside and trains it anew"
+
+
+def write_history(path: Path, history: tuple[Epoch, ...]) -> None:
+    """Writes `history.jsonl` into a run's folder; a number that JSON has not (a diverged loss) becomes null."""
+    rows = [json.dumps({k: _finite(v) for k, v in dataclasses.asdict(row).items()}) for row in history]
+    _write(path / "history.jsonl", lambda file: file.write("".join(row + "\n" for row in rows).encode()))
+
+
+def read_history(path: Path) -> tuple[Epoch, ...]:
+    """The rows of a run's `history.jsonl`; a training loss of null comes back as NaN."""
+    rows = [json.loads(line) for line in (path / "history.jsonl").read_text("utf-8").splitlines()]
+    return tuple(Epoch(**(row | {"train_loss": math.nan} if row["train_loss"] is None else row)) for row in rows)
+
+
+def write_predicted(path: Path, epoch: int, counts: tuple[int, ...]) -> None:
+    """Adds an epoch to a run's `predicted.jsonl`: how many test images were taken for each class.
+
+    Epochs from this one on, which a killed process may have left behind, are dropped.
+    """
+    before = read_predicted(path)[: epoch - 1] if (path / PREDICTED).exists() else ()
+    rows = [json.dumps({"epoch": i, "images": list(row)}) for i, row in enumerate((*before, counts), start=1)]
+    _write(path / PREDICTED, lambda file: file.write("".join(row + "\n" for row in rows).encode()))
+
+
+def read_predicted(path: Path) -> tuple[tuple[int, ...], ...]:
+    """The rows of a run's `predicted.jsonl`."""
+    rows = [json.loads(line) for line in (path / PREDICTED).read_text("utf-8").splitlines()]
+    return tuple(tuple(row["images"]) for row in rows)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text whole or not at all: who has the file open reads the one before or this one."""
+    _write(path, lambda file: file.write(text.encode()))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes safetensors whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(dict(tensors), temporary, dict(metadata))
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(path: Path, fill: Callable[[Any], object]) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        temporary = Path(file.name)
+        try:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+    arrays = {"history", "step_loss", "step_accuracy", "logits", "labels", "weights"}
+    plain = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome) if f.name not in arrays}
+    return {
+        k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v
+        for k, v in plain.items()
+    }
+
+
+def _outcome_from_json(seal: dict[str, Any], history: tuple[Epoch, ...]) -> Outcome:
+    def scores(values: dict[str, Any] | None) -> Scores | None:
+        return values and Scores(**(values | {"confusion": tuple(map(tuple, values["confusion"]))}))  # type: ignore[return-value]
+
+    environment = seal["environment"]
+    return Outcome(
+        status=seal["status"],
+        history=history,
+        environment=Environment(**(environment | {"stack": tuple(environment["stack"])})),
+        cost=Cost(**seal["cost"]) if seal["cost"] else None,
+        message=seal["message"],
+        selected_epoch=seal["selected_epoch"],
+        train=scores(seal.get("train")),
+        validation=scores(seal["validation"]),
+        test=scores(seal["test"]),
+        image=ImageSpec(**seal["image"]) if seal.get("image") else None,
+    )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

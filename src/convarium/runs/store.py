@@ -1,0 +1,191 @@
+"""The folder where runs and studies lie: one folder a run, written whole or not at all.
+
+runs/<dataset>-<model>-s<seed>-<key8>/
+    recipe.json           what was asked
+    history.jsonl         a row an epoch, from the first epoch on
+    predicted.jsonl       test images taken for each class, a row an epoch, where the recipe watches the test split
+    steps.npz             loss and accuracy of every training step
+    predictions.npz       test logits and labels
+    weights.safetensors   the selected weights
+    surface.safetensors   the loss around those weights, once a report has looked inside
+    outcome.json          how it ended, with the digests of the files above; written last, so that it is the seal
+    last.ckpt             while unfinished: what resuming needs
+studies/<name>/study.json
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from convarium.errors import StoreError
+from convarium.recipes.recipe import Recipe
+from convarium.records import Outcome
+from convarium.runs.files import SEAL, StoredRun, read_run, write_json, write_outcome
+
+__all__ = ["Store", "StoredRun", "StudyRecord"]
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """`study.json`: a question, its plan, and the keys of its runs.
+
+    Attributes:
+        base: the recipe fields that all runs share; another base under the same name is an error.
+        keys: of the runs, in the plan's order.
+        planned: number of runs that were planned at the start; what lies beyond was added by an extension.
+        command: the command line that made it, for people to repeat.
+        metric: what is compared first.
+        stacks: keys of runs that train at the same time, stack by stack.
+    """
+
+    name: str
+    question: str
+    compare: str
+    baseline: Any
+    base: Mapping[str, Any]
+    keys: tuple[str, ...]
+    planned: int
+    command: str | None = None
+    metric: str = "test_accuracy"
+    stacks: tuple[tuple[str, ...], ...] = ()
+
+
+class Store:
+    """The runs and studies under one folder."""
+
+    def __init__(self, root: Path | str = ".") -> None:
+        self.root = Path(root)
+
+    def folder(self, recipe: Recipe, key: str) -> Path:
+        """Where a run lies, or would lie. The name is for people; only the key in it is looked up."""
+        found = sorted((self.root / "runs").glob(f"*-{key[:8]}"))
+        if found:
+            return found[0]
+        dataset = Path(recipe.dataset.removeprefix("folder:")).name
+        return self.root / "runs" / f"{_slug(dataset)}-{_slug(recipe.model)}-s{recipe.seed}-{key[:8]}"
+
+    def find(self, recipe: Recipe, key: str) -> StoredRun | None:
+        """The finished run of a key; None if there is none yet.
+
+        Raises:
+            StoreError: a run that is sealed but damaged.
+        """
+        path = self.folder(recipe, key)
+        return read_run(path) if (path / SEAL).exists() else None
+
+    def set_aside(self, path: Path) -> Path:
+        """Renames a damaged run's folder so that it is out of the way but not lost, and returns its new place."""
+        for number in range(1, 1000):
+            aside = path.with_name(f"{path.name}.damaged-{number}")
+            if not aside.exists():
+                return path.rename(aside)
+        raise StoreError(f"too many damaged copies of {path}", hint="delete some of them")
+
+    def begin(self, recipe: Recipe, key: str) -> Path:
+        """Makes the folder of a run and writes its recipe; finds an unfinished one again."""
+        path = self.folder(recipe, key)
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / "recipe.json", recipe.to_json() | {"key": key})
+        return path
+
+    def finish(self, path: Path, outcome: Outcome) -> StoredRun:
+        """Writes an outcome's files and, last, the seal. Afterwards `last.ckpt` is gone."""
+        write_outcome(path, outcome)
+        (path / "last.ckpt").unlink(missing_ok=True)
+        return read_run(path)
+
+    @contextmanager
+    def lock(self, path: Path) -> Iterator[None]:
+        """Holds a run's folder against other processes; the lock goes with the process that held it.
+
+        Raises:
+            StoreError: another process is training this run.
+        """
+        (self.root / "runs").mkdir(parents=True, exist_ok=True)
+        held = FileLock(self.root / "runs" / f".{path.name}.lock")
+        try:
+            with held.acquire(timeout=0):
+                yield
+        except Timeout as error:
+            raise StoreError(
+                f"{path} is being trained by another process", hint="wait for it, or use another --store folder"
+            ) from error
+
+    def runs(self) -> list[StoredRun]:
+        """All finished, undamaged runs, by folder name."""
+        seals = sorted((self.root / "runs").glob("*/" + SEAL))
+        return [read_run(seal.parent) for seal in seals if ".damaged-" not in seal.parent.name]
+
+    def run(self, name: str) -> StoredRun:
+        """A run by its folder's name or path, or by the beginning of its key.
+
+        Raises:
+            StoreError: none or several such runs, or a damaged one.
+        """
+        given = Path(name)
+        for path in (given, self.root / "runs" / name):
+            if (path / SEAL).exists():
+                return read_run(path)
+        found = [p.parent for p in (self.root / "runs").glob(f"*-{name[:8]}/" + SEAL)] if len(name) >= 4 else []
+        found = found or [p.parent for p in (self.root / "runs").glob(f"*-{name}*/" + SEAL)]
+        if len(found) == 1:
+            return read_run(found[0])
+        if found:
+            raise StoreError(
+                f"{len(found)} runs match {name!r}", hint=f"say which: {', '.join(p.name for p in found[:3])}"
+            )
+        raise StoreError(f"no finished run {name!r} in {self.root / 'runs'}", hint="see the folder names there")
+
+    def save_study(self, study: StudyRecord) -> Path:
+        """Writes `study.json` and returns its folder."""
+        path = self.root / "studies" / study.name
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / "study.json", dataclasses.asdict(study))
+        return path
+
+    def find_study(self, name: str) -> StudyRecord | None:
+        """The study of a name, or None.
+
+        Raises:
+            StoreError: its file is damaged.
+        """
+        path = self.root / "studies" / name / "study.json"
+        if not path.exists():
+            return None
+        try:
+            values = json.loads(path.read_text("utf-8"))
+            stacks = tuple(map(tuple, values.get("stacks", ())))
+            return StudyRecord(**(values | {"keys": tuple(values["keys"]), "stacks": stacks}))
+        except (ValueError, TypeError, KeyError) as error:
+            raise StoreError(
+                f"{path} is damaged", hint="delete it; the runs stay, and the study is made anew"
+            ) from error
+
+    def study(self, name: str) -> StudyRecord:
+        """The study of a name.
+
+        Raises:
+            StoreError: there is none; names those there are.
+        """
+        found = self.find_study(name)
+        if found is None:
+            names = sorted(p.parent.name for p in (self.root / "studies").glob("*/study.json"))
+            hint = f"there are: {', '.join(names)}" if names else "make one with convarium compare"
+            raise StoreError(f"no study {name!r} in {self.root / 'studies'}", hint=hint)
+        return found
+
+    def runs_of(self, study: StudyRecord) -> list[StoredRun]:
+        """The study's finished runs, in the plan's order; what is unfinished is left out."""
+        paths = [path for key in study.keys for path in (self.root / "runs").glob(f"*-{key[:8]}")]
+        return [read_run(path) for path in paths if (path / SEAL).exists()]
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^\w.]+", "-", text).strip("-.")[:60] or "data"

@@ -1,0 +1,78 @@
+"""TensorBoard files beside a run, so that `tensorboard --logdir runs` just works."""
+
+import contextlib
+import dataclasses
+import io
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from convarium.recipes.recipe import Recipe
+from convarium.records import Epoch, ImageSpec, Outcome
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+
+class EventLog:
+    """Writes scalars after every epoch: losses and accuracies, the learning rate, and every training step."""
+
+    def __init__(self, writer: "SummaryWriter"):
+        self.writer = writer
+
+    def graph(self, network: nn.Module, image: ImageSpec) -> None:
+        """The network's graph, from a trace of one image. A network that cannot be traced has none."""
+        example = torch.zeros(2, image.channels, image.height, image.width)
+        # A failed trace is told on standard output, which is for the answer.
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # tracing is deprecated, and TensorBoard's graph page knows nothing else
+            try:
+                self.writer.add_graph(network.eval(), example, verbose=False)
+            except Exception:  # whatever a user's network raises; training it tells what is wrong with it
+                return
+
+    def epoch(self, row: Epoch, step_loss: Sequence[float], step_accuracy: Sequence[float]) -> None:
+        """One epoch: its row of the history against the epoch, and its steps against the step."""
+        for name, value in dataclasses.asdict(row).items():
+            if name not in ("epoch", "steps") and value is not None:
+                self.writer.add_scalar(_tag(name), value, row.epoch)
+        first = row.steps - len(step_loss)
+        for number, (loss, accuracy) in enumerate(zip(step_loss, step_accuracy, strict=True), start=1):
+            self.writer.add_scalar("step/train_loss", loss, first + number)
+            self.writer.add_scalar("step/train_accuracy", accuracy, first + number)
+
+    def finish(self, recipe: Recipe, outcome: Outcome) -> None:
+        """The recipe as hyper-parameters, beside the final scores."""
+        from torch.utils.tensorboard.summary import hparams
+
+        settings = {k: v if isinstance(v, (bool, int, float, str)) else "none" for k, v in recipe.to_json().items()}
+        finals = {"test/accuracy": outcome.test.accuracy if outcome.test else math.nan}
+        if outcome.validation:
+            finals["validation/accuracy"] = outcome.validation.accuracy
+        writer = self.writer._get_file_writer()  # type: ignore[no-untyped-call]  # add_hparams would open a second run
+        for summary in hparams(settings, finals):  # type: ignore[no-untyped-call]
+            writer.add_summary(summary)
+        for name, value in finals.items():
+            self.writer.add_scalar(name, value, recipe.epochs)
+
+
+@contextlib.contextmanager
+def event_log(path: Path, *, after_step: int = 0) -> Iterator[EventLog]:
+    """Opens the event file of a run's folder; what an earlier, killed writer wrote past `after_step` is withdrawn."""
+    from torch.utils.tensorboard.writer import SummaryWriter  # half a second that not every command needs
+
+    writer = SummaryWriter(str(path), purge_step=after_step or None)
+    try:
+        yield EventLog(writer)
+    finally:
+        writer.close()
+
+
+def _tag(name: str) -> str:
+    split, _, quantity = name.rpartition("_")
+    return f"{split}/{quantity}" if split in ("train", "validation", "test") else name

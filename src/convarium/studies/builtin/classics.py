@@ -1,0 +1,74 @@
+"""Is the larger and deeper network more accurate and slower: LeNet, AlexNet, VGG, and NiN beside them?
+
+    convarium run classics                  5 seeds, 20 runs of 20 epochs on Fashion-MNIST at 28 pixels
+    convarium run classics_originals        5 seeds, 20 runs of 10 epochs, all but LeNet at 224 pixels
+    convarium reproduce lenet-d2l           5 seeds, 5 runs of LeNet alone
+    cost        LeNet of d2l.ai 7 min of training; `classics` about 2.9 days, so that all but LeNet want a GPU
+                (estimated from the first steps, on one core of an AMD EPYC that had other work too)
+    measured    2026-11-23, LeNet alone: 80.9 ± 1.5 % after the last epoch (d2l.ai printed 77.9), training 82.5 (82.3)
+
+`classics_originals` is what the notes of 2024 train after d2l.ai, every network in the source's own way: its own
+learning rate, batch and size of image; its numbers are d2l.ai's printed outputs, one last epoch each. `classics` is
+the fair race: the images as they are, one recipe for all, networks made for small images.
+"""
+
+import dataclasses
+
+from convarium.analysis.claims import Better, Ordered, Reproduces
+from convarium.recipes.presets import recipe_preset
+from convarium.recipes.recipe import Recipe
+from convarium.studies.study import Study, with_seeds
+
+LENET, ALEXNET, VGG, NIN = "lenet@d2l", "alexnet@d2l", "vgg11@d2l-small", "nin@d2l"
+_NOTES = "d2l, course notes, day 19 (2024)"
+_PRINTED = "d2l, printed output"
+_LAST = "last_epoch_test_accuracy"
+
+originals = Study(
+    name="classics_originals",
+    question="LeNet, AlexNet, VGG and NiN as d2l.ai trains them: is the larger one more accurate and slower?",
+    recipes=with_seeds([recipe_preset("d2l", model) for model in (LENET, ALEXNET, VGG, NIN)], range(5)),
+    baseline=LENET,
+    claims={
+        "lenet-d2l": Reproduces(LENET, 0.779, metric=_LAST, source=_PRINTED),
+        "lenet-d2l-train": Reproduces(LENET, 0.823, metric="train_accuracy", source=_PRINTED),
+        "alexnet-d2l": Reproduces(ALEXNET, 0.883, metric=_LAST, source=_PRINTED),
+        "vgg-d2l": Reproduces(VGG, 0.920, metric=_LAST, source=_PRINTED),
+        "nin-d2l": Reproduces(NIN, 0.790, metric=_LAST, source=_PRINTED),
+        "larger-is-better": Ordered([VGG, ALEXNET, LENET], source=_NOTES),
+        "larger-is-slower": Ordered([LENET, ALEXNET, VGG], metric="images_per_second", source=_NOTES),
+        "nin-below-vgg": Better(VGG, than=NIN, source=_NOTES),
+        "nin-is-smaller": Better(NIN, than=VGG, metric="parameters", source=_NOTES),
+    },
+    shows=("classes",),
+    command="convarium run classics_originals",
+)
+
+_RACE = Recipe(
+    dataset="fashion_mnist",
+    epochs=20,
+    batch_size=128,
+    optimizer="sgd",
+    learning_rate=0.05,
+    momentum=0.9,
+    weight_decay=5e-4,
+    schedule="one_cycle",
+)
+_NATIVE = ("lenet", "alexnet", "vgg(depth=11)", "nin")
+_AT_28 = f"{_NOTES}; here at 28 pixels, one recipe for all"
+
+study = Study(
+    name="classics",
+    question="LeNet, AlexNet, VGG and NiN on Fashion-MNIST at 28 pixels, one recipe for all: is the larger one better?",
+    recipes=with_seeds([dataclasses.replace(_RACE, model=model) for model in _NATIVE], range(5)),
+    baseline="lenet",
+    claims={
+        "larger-is-better-at-28": Ordered(["vgg(depth=11)", "alexnet", "lenet"], source=_AT_28),
+        "larger-is-slower-at-28": Ordered(
+            ["lenet", "alexnet", "vgg(depth=11)"], metric="images_per_second", source=_AT_28
+        ),
+        "nin-below-vgg-at-28": Better("vgg(depth=11)", than="nin", source=_AT_28),
+    },
+    shows=("classes",),
+    command="convarium run classics",
+)

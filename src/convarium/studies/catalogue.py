@@ -1,0 +1,187 @@
+"""The catalogue: every published claim that a built-in study judges, and what stored records say about it."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convarium.analysis.claims import Claim, Verdict, labels_of, published
+from convarium.analysis.comparison import Comparison
+from convarium.errors import SpecError, StoreError
+from convarium.runs.files import PREDICTED, SEAL, write_json
+from convarium.runs.store import Store, StoredRun
+from convarium.spec import unknown
+from convarium.studies.builtin import EXPERIMENTS
+from convarium.studies.reasons import REASONS
+from convarium.studies.study import Study, compare_study, judge_study
+
+RECORDS = ("recipe.json", "history.jsonl", PREDICTED)
+"""What is kept of a run beside its seal where only records are kept: no weights, no predictions."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One published claim: its short name, the study that judges it, and why a contradiction may be."""
+
+    name: str
+    claim: Claim
+    study: Study
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What stored records say about a claim.
+
+    Attributes:
+        verdict: None where the claim's rows have no runs yet.
+        runs: those of the claim's rows.
+        planned: how many the study plans for these rows.
+        seconds: that the runs took in training, all together.
+    """
+
+    entry: Entry
+    verdict: Verdict | None
+    runs: tuple[StoredRun, ...]
+    planned: int
+    seconds: float
+
+
+def catalogue(studies: Iterable[Study] = tuple(EXPERIMENTS.values())) -> dict[str, Entry]:
+    """Every claim of the studies by its name, in their order.
+
+    Raises:
+        SpecError: two claims share a name.
+    """
+    found: dict[str, Entry] = {}
+    for study in studies:
+        for name, claim in study.claims.items():
+            if name in found:
+                raise SpecError(f"two claims are called {name!r}", hint=f"rename the one of {study.name}")
+            found[name] = Entry(name, claim, study, REASONS.get(name))
+    return found
+
+
+def select(names: Sequence[str], entries: Mapping[str, Entry]) -> tuple[Entry, ...]:
+    """The claims that are asked for: by name, by study, by the source's tag, or "all".
+
+    Raises:
+        SpecError: nothing goes by that name.
+    """
+    chosen: dict[str, Entry] = {}
+    for name in names:
+        found = {n: e for n, e in entries.items() if name in ("all", n, e.study.name, tag(e.claim))}
+        if not found:
+            known = [*entries, *{e.study.name for e in entries.values()}, *{tag(e.claim) for e in entries.values()}]
+            raise unknown("claim", name, known, hint="see convarium reproduce for all of them")
+        chosen |= found
+    return tuple(chosen.values())
+
+
+def tag(claim: Claim) -> str:
+    """The source's tag, the first words of its citation: "mnist-report", "he2016"."""
+    return claim.source.partition(",")[0]
+
+
+def needed(entries: Sequence[Entry]) -> tuple[tuple[Study, tuple[Any, ...]], ...]:
+    """The studies that judge these claims, each with the compared values that the claims speak of."""
+    found: dict[str, tuple[Study, dict[Any, None]]] = {}
+    for entry in entries:
+        _, values = found.setdefault(entry.study.name, (entry.study, {}))
+        values.update(dict.fromkeys(entry.study.values_of(entry.claim)))
+    return tuple((study, tuple(values)) for study, values in found.values())
+
+
+def findings(entries: Iterable[Entry], stores: Sequence[Store]) -> tuple[Finding, ...]:
+    """What the stores say about each claim; of several that hold a study, the one with the most runs speaks."""
+    of: dict[str, Comparison | None] = {}
+    found = []
+    for entry in entries:
+        name = entry.study.name
+        if name not in of:
+            of[name] = stored_comparison(name, stores)
+        found.append(_finding(entry, of[name]))
+    return tuple(found)
+
+
+def stored_comparison(name: str, stores: Sequence[Store]) -> Comparison | None:
+    """The comparison of a study's finished runs; None where no store has one."""
+    records = [(store, record) for store in stores if (record := store.find_study(name)) is not None]
+    held = [(store.runs_of(record), store, record) for store, record in records]
+    runs, store, record = max(held, key=lambda h: len(h[0]), default=((), None, None))
+    return compare_study(record, store) if runs and store is not None and record is not None else None
+
+
+def _finding(entry: Entry, comparison: Comparison | None) -> Finding:
+    values = entry.study.values_of(entry.claim)
+    planned = sum(getattr(recipe, entry.study.compare) in values for recipe in entry.study.recipes)
+    only = dataclasses.replace(entry.study, claims={entry.name: entry.claim})
+    verdict = judge_study(only, comparison).get(entry.name) if comparison else None
+    runs: tuple[StoredRun, ...] = ()
+    if comparison and verdict:
+        runs = tuple(run for label in labels_of(entry.claim) for run in comparison.row(label).runs)
+    seconds = sum(run.outcome.cost.train_seconds for run in runs if run.outcome.cost)
+    return Finding(entry, verdict, runs, planned, seconds)
+
+
+def as_json(finding: Finding) -> dict[str, Any]:
+    """A finding as values that JSON has."""
+    entry, verdict = finding.entry, finding.verdict
+    return {
+        "name": entry.name,
+        "study": entry.study.name,
+        "source": entry.claim.source,
+        "claim": dataclasses.asdict(entry.claim) | {"kind": type(entry.claim).__name__},
+        "published": published(entry.claim),
+        "measured": dataclasses.asdict(verdict.measured) if verdict and verdict.measured else None,
+        "n": verdict.n if verdict else 0,
+        "verdict": verdict.outcome if verdict else "not run yet",
+        "sentence": verdict.sentence if verdict else None,
+        "reason": entry.reason if verdict and verdict.outcome == "refuted" else None,
+        "runs": len(finding.runs),
+        "planned": finding.planned,
+        "train_seconds": finding.seconds,
+    }
+
+
+def export_study(name: str, store: Store, target: Store) -> int:
+    """Copies a study and the records of its finished runs, and returns how many there are in the target now.
+
+    Recipe, history and outcome of each run, no weights and no predictions: enough for every comparison and verdict.
+    A run of the target is replaced; one that the store does not have stays.
+
+    Raises:
+        StoreError: no such study, or a damaged run.
+    """
+    record = store.study(name)
+    for run in store.runs_of(record):
+        copy_record(run, target)
+    before = target.find_study(name)
+    keys = record.keys if before is None else tuple(dict.fromkeys((*before.keys, *record.keys)))
+    target.save_study(dataclasses.replace(record, keys=keys))
+    return len(target.runs_of(target.study(name)))
+
+
+def copy_record(run: StoredRun, target: Store) -> None:
+    """Copies one run without weights and predictions; its seal names the files that are left."""
+    path = target.folder(run.recipe, run.key)
+    path.mkdir(parents=True, exist_ok=True)
+    (path / SEAL).unlink(missing_ok=True)
+    try:
+        seal = json.loads((run.path / SEAL).read_text("utf-8"))
+        kept = {name: digest for name, digest in seal["files"].items() if name in RECORDS}
+        for name in kept:
+            shutil.copyfile(run.path / name, path / name)
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{run.path} cannot be copied: {error}", hint="run its study again") from error
+    write_json(path / SEAL, seal | {"files": kept})
+
+
+def results_folder() -> Path:
+    """Where the measured records lie: ./results, or else in the checkout that this code runs from."""
+    here = Path("results")
+    checkout = Path(__file__).resolve().parents[3] / "results"
+    return here if here.is_dir() or not checkout.is_dir() else checkout

@@ -1,0 +1,117 @@
+"""A study's page that follows its training: rewritten whole as epochs and runs end, and without a server.
+
+The page is written where nothing is timed, between epochs and between runs, and costs a small share of the time.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from convarium.analysis.comparison import Comparison
+from convarium.errors import StoreError
+from convarium.pages import write_report
+from convarium.pages.standing import Standing, Underway, at_rest
+from convarium.recipes.recipe import Recipe
+from convarium.runs.store import Store, StoredRun, StudyRecord
+from convarium.studies.run import StudyProgress
+from convarium.studies.study import compare_finished
+
+SHARE = 0.03
+"""Of the time since training began that writing may take."""
+PAUSE = 5.0
+"""Seconds between two pages that differ in epochs alone; the end of a run need not wait."""
+RELOAD = 15.0
+"""Seconds between two looks of an open page: drawing it costs a second or so of the machine that trains."""
+
+
+@contextlib.contextmanager
+def live_report(
+    name: str, store: Store, *, begun: Callable[[Path], None] | None = None
+) -> Iterator[Callable[[StudyProgress], None]]:
+    """A listener for `run` that keeps the study's page up to date.
+
+        with live_report(study.name, store) as progress:
+            run(study, store, progress=progress)
+
+    The page is `report.html` in the study's folder. It is first written when the first run begins, so not at all where
+    the store has every run. While the study goes on, an open page looks for news by itself; afterwards, however it
+    ended, it does not.
+
+    Args:
+        name: of the study.
+        store: where it is carried out.
+        begun: told where the page is, once.
+    """
+    page = _Page(name, store, begun)
+    try:
+        yield page.heard
+    finally:
+        if page.record:
+            page.write(under_way=False)
+
+
+class _Page:
+    def __init__(self, name: str, store: Store, begun: Callable[[Path], None] | None):
+        self.name, self.store, self.begun = name, store, begun
+        self.path = store.root / "studies" / name / "report.html"
+        self.record: StudyRecord | None = None
+        self.finished: dict[str, StoredRun] = {}
+        self.underway: dict[Recipe, Underway] = {}
+        self.started = self.last = self.spent = 0.0
+        self.has_ended = False
+
+    def heard(self, progress: StudyProgress) -> None:
+        if progress.finished:  # written when the next one begins, which is at once
+            self.finished[progress.finished.key] = progress.finished
+            self.underway.pop(progress.recipe, None)
+            self.has_ended = True
+            return
+        if progress.begins:
+            self.underway = {recipe: Underway(recipe) for recipe in progress.begins}
+        elif progress.training and progress.training.history:  # no step: the clock of an epoch runs
+            self.underway[progress.recipe] = Underway(progress.recipe, progress.training.history)
+        else:
+            return
+        if self.record is None:
+            self._begin()
+        elif self._is_due(time.monotonic()):
+            self._write_timed()
+
+    def write(self, *, under_way: bool) -> None:
+        """Writes the page as things stand; a page that cannot be written now is no reason to stop training."""
+        assert self.record is not None
+        retried = self.underway if under_way else {}
+        here = {key: run for key, run in self.finished.items() if run.recipe not in retried}
+        runs = [here[key] for key in self.record.keys if key in here]
+        comparison = compare_finished(self.record, runs)
+        with contextlib.suppress(OSError):
+            write_report(comparison, self.path, standing=self._standing(comparison, under_way))
+
+    def _begin(self) -> None:
+        self.record = self.store.study(self.name)
+        with contextlib.suppress(StoreError):  # a damaged run is set aside, and told of, when its turn comes
+            self.finished = {run.key: run for run in self.store.runs_of(self.record)} | self.finished
+        self.write(under_way=True)
+        self.started = self.last = time.monotonic()
+        if self.begun:
+            self.begun(self.path)
+
+    def _is_due(self, now: float) -> bool:
+        return self.spent <= SHARE * (now - self.started) and (self.has_ended or now - self.last >= PAUSE)
+
+    def _write_timed(self) -> None:
+        began = time.monotonic()
+        self.write(under_way=True)
+        self.has_ended = False
+        self.last = time.monotonic()
+        self.spent += self.last - began
+
+    def _standing(self, comparison: Comparison, under_way: bool) -> Standing | None:
+        assert self.record is not None
+        planned = len(self.record.keys)
+        if not under_way:
+            return at_rest(comparison, planned)
+        finished = sum(len(row.runs) for row in comparison.rows)
+        return Standing(finished, planned, tuple(self.underway.values()), datetime.now().astimezone(), RELOAD)

@@ -1,0 +1,123 @@
+"""What a study shows beside its table and verdicts: plain tables, drawn by whoever shows them."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from scipy import stats
+
+from convarium.analysis.claims.judging import leading_classes
+from convarium.analysis.comparison import Comparison, Row, class_differences, metric_of, status, words
+from convarium.analysis.statistics import LEVEL
+from convarium.data import load_data
+from convarium.diagnostics import initial_gradients
+from convarium.errors import ConvariumError
+from convarium.pages.evidence import Evidence, Panel
+from convarium.studies.reasons import REASONS
+from convarium.studies.study import Study, judge_study
+
+
+def evidence(study: Study, comparison: Comparison, panels: tuple[Panel, ...]) -> Evidence:
+    """The verdicts on a study's claims, with the reasons that are known, and its tables."""
+    verdicts = judge_study(study, comparison)
+    return Evidence(verdicts, {name: REASONS[name] for name in verdicts if name in REASONS}, panels)
+
+
+def recorded_panels(study: Study, comparison: Comparison) -> tuple[Panel, ...]:
+    """Those tables of a study that stored records are enough for."""
+    shows = tuple(kind for kind in study.shows if kind != "gradients")
+    return panels(replace(study, shows=shows), comparison)
+
+
+def panels(study: Study, comparison: Comparison, *, data_dir: Path | None = None) -> tuple[Panel, ...]:
+    """The tables that a study asks for, where there is anything to show."""
+    made: list[Panel] = []
+    for kind in study.shows:
+        match kind:
+            case "classes":
+                made += [_classes(comparison), *_fixed(comparison)]
+            case "spread":
+                made.append(_spread(comparison))
+            case "predicted":
+                made.append(_predicted(comparison))
+            case "gradients":
+                made.append(_gradients(comparison, data_dir))
+    return tuple(panel for panel in made if panel.rows)
+
+
+def _classes(comparison: Comparison) -> Panel:
+    scored = [(row, [run.outcome.test for run in row.trained if run.outcome.test]) for row in comparison.rows]
+    scored = [(row, scores) for row, scores in scored if scores]
+    names = list(scored[0][1][0].per_class) if scored else []
+
+    def mean(row: Row, name: str) -> str:
+        found = [run.outcome.test.per_class[name] for run in row.trained if run.outcome.test]
+        known = [value for value in found if value is not None]
+        return f"{100 * fmean(known):.2f}" if known else "–"
+
+    rows = tuple((name, *(mean(row, name) for row, _ in scored)) for name in names)
+    return Panel("Test accuracy class by class, %", ("class", *(row.label for row, _ in scored)), rows)
+
+
+def _fixed(comparison: Comparison) -> Iterator[Panel]:
+    """Which classes each network gains or loses against the baseline: intervals that hold for all classes at once."""
+    against = next((row for row in comparison.rows if row.label == comparison.baseline), None)
+    if against is None or not against.trained:
+        return
+    for row in comparison.rows:
+        if row is against:
+            continue
+        try:
+            frame = class_differences(comparison, row.label, against.label)
+        except ConvariumError:  # no trained run, or no seed in common: the verdicts say so already
+            continue
+        lines = []
+        for record in frame.to_dict("records"):
+            low, high = record["low"], record["high"]
+            if low is None or high is None or math.isnan(low) or math.isnan(high):
+                told, interval = "undecided", "–"
+            else:
+                told = "better" if low > 0 else "worse" if high < 0 else "undecided"
+                interval = words.minus(f"{100 * low:.2f}") + " to " + words.minus(f"{100 * high:.2f}")
+            lines.append((str(record["class"]), words.minus(f"{100 * record['difference']:.2f}"), interval, told))
+        title = f"{row.label} minus {against.label} class by class, points of test accuracy"
+        yield Panel(title, ("class", "difference", "interval for all classes", ""), tuple(lines))
+
+
+def _spread(comparison: Comparison) -> Panel:
+    """How far apart two single runs may lie: √2 · t · deviation."""
+    metric, rows = metric_of(comparison.metric), []
+    for row in comparison.rows:
+        values = list(row.values(metric).values())
+        if len(values) < 2 or row.measured is None or row.measured.deviation is None:
+            continue
+        apart = math.sqrt(2) * float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * row.measured.deviation
+        lowest, highest = words.amounts(metric, [min(values), max(values)], row.measured.deviation or None)
+        rows.append((row.label, str(len(values)), lowest, highest, words.quantity(metric, apart)))
+    columns = ("network", "n", "lowest", "highest", "95 % of pairs of runs lie closer than")
+    return Panel(f"How far single runs lie apart in {metric.title}", columns, tuple(rows))
+
+
+def _predicted(comparison: Comparison) -> Panel:
+    rows = tuple(
+        (f"{row.label}, seed {run.recipe.seed}", " ".join(leading_classes(run)))
+        for row in comparison.rows
+        for run in row.runs
+        if status(run) == "at chance" and leading_classes(run)
+    )
+    title = "Runs at chance: the class that most test images were taken for, epoch by epoch"
+    return Panel(title, ("run", "class after each epoch"), rows)
+
+
+def _gradients(comparison: Comparison, data_dir: Path | None) -> Panel:
+    rows = []
+    for row in comparison.rows:
+        recipe = replace(row.runs[0].recipe, seed=0)
+        splits = load_data(recipe.dataset, data_dir=data_dir, validation=recipe.validation, resize=recipe.resize)
+        found = initial_gradients(recipe, splits)
+        picked = [found[round(share * (len(found) - 1))] for share in (0, 0.25, 0.5, 0.75, 1)]
+        rows.append((row.label, str(len(found)), *(f"{layer.rms:.1e}" for layer in picked)))
+    columns = ("network", "layers", "first", "at 1/4", "at 1/2", "at 3/4", "last")
+    return Panel("Gradients at the start, root mean square over each layer's weight", columns, tuple(rows))

@@ -1,0 +1,185 @@
+"""A study: a question, the recipes that answer it, and how their stored runs are compared and judged."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from convarium.analysis.claims import Claim, Verdict, judge, labels_of
+from convarium.analysis.comparison import Comparison, compare_runs, metric_of
+from convarium.analysis.comparison.rows import label
+from convarium.errors import RecipeError, SpecError, StoreError
+from convarium.recipes.recipe import Recipe
+from convarium.runs.store import Store, StoredRun, StudyRecord
+from convarium.spec import unknown
+
+LONGEST_NAME = 200
+"""Bytes that a folder's name may have on every file system, with room for what is added to it."""
+
+Panel = Literal["classes", "spread", "predicted", "gradients"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A question, and the runs that answer it.
+
+    Attributes:
+        name: of its folder in the store.
+        question: one sentence.
+        recipes: every run, seeds included; see `grid`.
+        compare: the recipe field whose values are compared.
+        baseline: the value that the others are compared with; None: the first.
+        metric: what is compared first.
+        claims: sentences to judge, each under a short name, see `convarium.analysis.claims`.
+        shows: what `convarium run` shows beside table and verdicts: accuracies class by class and what the baseline
+            misses; how far single runs lie apart; the classes that failed runs predict; gradients layer by layer.
+        command: the command line that asks the same, for people to repeat.
+    """
+
+    name: str
+    question: str
+    recipes: tuple[Recipe, ...]
+    compare: str = "model"
+    baseline: Any = None
+    metric: str = "test_accuracy"
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    shows: tuple[Panel, ...] = ()
+    command: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.recipes:
+            raise RecipeError("a study needs at least one recipe", hint="see convarium.grid")
+        if self.compare not in {f.name for f in dataclasses.fields(Recipe)}:
+            raise RecipeError(
+                f"compare={self.compare!r} is not a recipe field", hint="compare='model' is the usual one"
+            )
+        if not self.name or self.name in (".", "..") or any(c in self.name for c in "/\\\0"):
+            raise RecipeError(f"{self.name!r} cannot name a study", hint="use letters, digits and dashes")
+        if len(self.name.encode()) > LONGEST_NAME:
+            raise RecipeError(
+                f"the study's name is {len(self.name.encode())} bytes long", expected=f"at most {LONGEST_NAME}"
+            )
+        values = list(self.values)
+        if self.baseline is not None and self.baseline not in values:
+            raise RecipeError(f"baseline {self.baseline!r} is not compared", expected=" or ".join(map(repr, values)))
+        metric_of(self.metric)
+        for claim in self.claims.values():
+            self.values_of(claim)
+        by_value: dict[tuple[Any, int], Recipe] = {}
+        for recipe in self.recipes:
+            value = getattr(recipe, self.compare)
+            if by_value.setdefault((value, recipe.seed), recipe) != recipe:
+                raise RecipeError(
+                    f"two different recipes of the study share {self.compare}={value!r} and seed {recipe.seed}",
+                    hint="compare the field in which they differ, or make two studies of it",
+                )
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The compared values, in order of appearance."""
+        return tuple(dict.fromkeys(getattr(recipe, self.compare) for recipe in self.recipes))
+
+    def values_of(self, claim: Claim) -> tuple[Any, ...]:
+        """The compared values that a claim speaks of.
+
+        Raises:
+            SpecError: it speaks of one that the study does not have.
+        """
+        found = {label(value, self.compare): value for value in self.values}
+        for name in labels_of(claim):
+            if name not in found:
+                raise unknown("row of the study in a claim", name, found)
+        return tuple(found[name] for name in labels_of(claim))
+
+    @property
+    def base(self) -> dict[str, Any]:
+        """The recipe fields that all runs share."""
+        every = [recipe.to_json() for recipe in self.recipes]
+        varied = ("seed", self.compare)
+        return {n: v for n, v in every[0].items() if n not in varied and all(other[n] == v for other in every)}
+
+
+def grid(base: Recipe, **axes: Iterable[Any]) -> tuple[Recipe, ...]:
+    """Every combination of the axes' values, put into `base`; the last axis varies fastest.
+
+        grid(Recipe(epochs=5), seed=range(3), model=["lenet", "residual_cnn"])
+
+    Raises:
+        RecipeError: an axis that is no recipe field, or has no value.
+    """
+    known = {f.name for f in dataclasses.fields(Recipe)}
+    lists = {name: list(values) for name, values in axes.items()}
+    for name, values in lists.items():
+        if name not in known:
+            raise RecipeError(f"axis {name!r} is not a recipe field", expected=", ".join(sorted(known)))
+        if not values:
+            raise RecipeError(f"axis {name!r} has no value", hint="give at least one")
+    combinations = itertools.product(*lists.values())
+    return tuple(Recipe(**(base.to_json() | dict(zip(lists, values, strict=True)))) for values in combinations)
+
+
+def with_seeds(bases: Iterable[Recipe], seeds: Iterable[int]) -> tuple[Recipe, ...]:
+    """Every base with every seed; all bases of one seed come first, so that a study broken off is balanced."""
+    each = tuple(bases)
+    return tuple(dataclasses.replace(base, seed=seed) for seed in seeds for base in each)
+
+
+def judge_study(study: Study, comparison: Comparison) -> dict[str, Verdict]:
+    """The verdicts on a study's claims, by their names; those whose rows are not all there yet are left out.
+
+    The family is that of the whole plan, so that no claim is judged more leniently while runs are missing.
+    """
+    whole = dataclasses.replace(comparison, family=max(comparison.family, len(study.values) - 1))
+
+    def there(name: str) -> bool:
+        try:
+            return bool(comparison.row(name))
+        except SpecError:
+            return False
+
+    return {name: judge(claim, whole) for name, claim in study.claims.items() if all(map(there, labels_of(claim)))}
+
+
+def compare_study(record: StudyRecord, store: Store) -> Comparison:
+    """The comparison of a study's finished runs.
+
+    Raises:
+        StoreError: none is finished yet.
+    """
+    runs = store.runs_of(record)
+    if not runs:
+        raise StoreError(
+            f"study {record.name!r} has no finished run yet", hint="start it again; it goes on where it stopped"
+        )
+    return compare_finished(record, runs)
+
+
+def compare_finished(record: StudyRecord, runs: Sequence[StoredRun]) -> Comparison:
+    """The comparison of those runs of a study that are finished; of none, it has no rows.
+
+    Args:
+        record: the study.
+        runs: in the plan's order.
+    """
+    if not runs:
+        dataset = str(record.base.get("dataset", ""))
+        head = (record.question, record.command, record.compare, None, record.metric, dataset)
+        return Comparison(*head, margin=None, family=1, rows=(), notes=())
+    begun = {getattr(run.recipe, record.compare) for run in runs}
+    baseline = record.baseline if record.baseline in begun else None
+    comparison = compare_runs(
+        runs,
+        by=record.compare,
+        baseline=baseline,
+        metric=record.metric,
+        question=record.question,
+        command=record.command,
+    )
+    notes = list(comparison.notes)
+    if len(runs) < len(record.keys):
+        notes.append(f"{len(runs)} of the {len(record.keys)} planned runs are finished.")
+    if record.planned < len(record.keys):
+        added = len(record.keys) - record.planned
+        notes.append(f"The study was planned with {record.planned} runs; {added} were added afterwards.")
+    return dataclasses.replace(comparison, notes=tuple(notes))

@@ -1,0 +1,141 @@
+"""A learning rate for each network, chosen on validation images with other seeds: one rate for all is no fair race.
+
+The runs are studies in the store like any other, "<study>-tuning-<network>", so that the choice can be looked up.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from convarium.analysis.comparison import METRICS
+from convarium.errors import RecipeError
+from convarium.recipes.recipe import Recipe
+from convarium.runs.store import Store
+from convarium.studies.run import StudyProgress, run
+from convarium.studies.study import Study, grid
+
+TUNING_SEEDS = (1_000_000, 1_000_001)
+"""Far from the seeds 0, 1, … of a comparison, so that no run both chooses a rate and is judged by it."""
+FACTORS = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)
+WIDEST = 81.0
+"""The search goes on past an end of the factors while the end is the best, up to this factor."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What was found for one compared value.
+
+    Attributes:
+        value: of the study's axis.
+        learning_rate: the best one.
+        tried: mean validation accuracy by learning rate; a run that diverged counts as 0.
+    """
+
+    value: object
+    learning_rate: float
+    tried: dict[float, float]
+
+
+def tune(
+    study: Study,
+    store: Store,
+    *,
+    seeds: Sequence[int] = TUNING_SEEDS,
+    factors: Sequence[float] = FACTORS,
+    device: torch.device | str | None = None,
+    data_dir: Path | None = None,
+    progress: Callable[[StudyProgress], None] | None = None,
+) -> tuple[Study, tuple[Tuned, ...]]:
+    """The study with each network's own best learning rate, and what was tried.
+
+    The rates are those of the recipe times the factors, and further in threes while an end of the row is the best. A
+    recipe that holds no validation images out is tuned with the data set's usual ones held out; the comparison itself
+    is then trained as it says.
+
+    Args:
+        study: becomes "<name>-tuned".
+        store: where the tuning runs lie too; what is finished is not trained again.
+        seeds: of the tuning runs.
+        factors: of the recipe's own rate, ascending.
+        device, data_dir, progress: as for `convarium.studies.run.run`.
+
+    Raises:
+        RecipeError: the study compares learning rates, a tuning seed is one of its own, or there are no factors.
+    """
+    if study.compare == "learning_rate":
+        raise RecipeError("a study of learning rates cannot tune them", hint="leave out --tune")
+    shared = sorted({recipe.seed for recipe in study.recipes} & set(seeds))
+    if shared:
+        raise RecipeError(f"seed {shared[0]} is one of the study's own", hint="tune with other seeds")
+    if not factors or not seeds:
+        raise RecipeError("tuning needs at least one factor and one seed")
+    bases = {getattr(recipe, study.compare): recipe for recipe in reversed(study.recipes)}
+    found = []
+    for value in study.values:
+        base, rates = _for_tuning(bases[value]), list(factors)
+        while True:
+            name = f"{study.name}-tuning-{re.sub(r'[^A-Za-z0-9_.]+', '-', str(value)).strip('-')}"
+            tried = _try(name, study, base, rates, seeds, store, device, data_dir, progress)
+            best = max(tried, key=tried.__getitem__)
+            wider = _beyond(best, base, rates)
+            if wider is None:
+                found.append(Tuned(value, best, tried))
+                break
+            rates = sorted([*rates, wider])
+    chosen = {tuned.value: tuned.learning_rate for tuned in found}
+    recipes = tuple(
+        dataclasses.replace(recipe, learning_rate=chosen[getattr(recipe, study.compare)]) for recipe in study.recipes
+    )
+    command = study.command and (study.command if "--tune" in study.command else f"{study.command} --tune")
+    return dataclasses.replace(study, name=f"{study.name}-tuned", recipes=recipes, command=command), tuple(found)
+
+
+def _for_tuning(recipe: Recipe) -> Recipe:
+    select = "last" if recipe.select == "best_test" else recipe.select
+    validation = None if recipe.validation == 0 else recipe.validation
+    return dataclasses.replace(recipe, watch_test=False, select=select, validation=validation)
+
+
+def _try(
+    name: str,
+    study: Study,
+    base: Recipe,
+    factors: Sequence[float],
+    seeds: Sequence[int],
+    store: Store,
+    device: torch.device | str | None,
+    data_dir: Path | None,
+    progress: Callable[[StudyProgress], None] | None,
+) -> dict[float, float]:
+    rates = [_rate(base, factor) for factor in factors]
+    trial = Study(
+        name=name,
+        question=f"Which learning rate suits {getattr(base, study.compare)} best on validation?",
+        recipes=grid(base, seed=seeds, learning_rate=rates),
+        compare="learning_rate",
+        metric="validation_accuracy",
+    )
+    comparison = run(trial, store, device=device, data_dir=data_dir, progress=progress)
+    measure = METRICS["validation_accuracy"]
+    return {rate: fmean(measure.of(done) or 0.0 for done in comparison.row(rate).runs) for rate in rates}
+
+
+def _beyond(best: float, base: Recipe, factors: Sequence[float]) -> float | None:
+    """The factor to try next where the best rate is at an end of the row; None where it is not, or too far out."""
+    for end, further in ((min(factors), min(factors) / 3), (max(factors), max(factors) * 3)):
+        outside = max(further, 1 / further) > WIDEST * (1 + 1e-9)
+        if best == _rate(base, end) and len(factors) > 1 and not outside:
+            return further
+    return None
+
+
+def _rate(base: Recipe, factor: float) -> float:
+    """Rounded to two digits, so that rates read well and do not depend on the last bit of a product."""
+    rate = base.learning_rate * factor
+    return round(rate, 1 - math.floor(math.log10(rate)))

@@ -1,0 +1,364 @@
+"""Claims: supported or refuted only where the evidence says so, undecided otherwise, and always in words."""
+
+import numpy as np
+import pytest
+
+from convarium.analysis.claims import Better, Equivalent, Fails, Ordered, Reproduces, ReproducesClasses, describe, judge
+from convarium.analysis.comparison import compare_runs
+from convarium.errors import ConvariumError, SpecError
+from convarium.recipes.recipe import Recipe
+from made_runs import epoch, run, runs
+
+LENET, AVG, TANH = "lenet", "lenet(pool='avg')", "lenet(activation='tanh')"
+GOOD = [0.980, 0.981, 0.982, 0.979, 0.980]
+BAD = [0.970, 0.971, 0.972, 0.969, 0.970]
+NOISY = [0.94, 0.99, 0.96, 0.985, 0.95]
+BOTH = compare_runs(runs(LENET, GOOD) + runs(AVG, BAD))
+
+
+def outcome(claim, comparison=BOTH):
+    verdict = judge(claim, comparison)
+    assert verdict.claim is claim
+    assert verdict.sentence.startswith(f"{verdict.outcome}: ")
+    assert not verdict.sentence.startswith("undecided: undecided")
+    return verdict.outcome
+
+
+# Reproduces. Mean 98.04 %, deviation 0.114 points: one more draw within ± 2.776 · 0.114 · √(1 + 1 / 5) = 0.347 points
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.9804, "supported"),
+        (0.9830, "supported"),
+        (0.9778, "supported"),
+        (0.9836, "undecided"),  # inside the prediction interval, but more than 0.3 points off
+        (0.9840, "refuted"),
+        (0.9700, "refuted"),
+    ],
+)
+def test_a_published_number_is_reproduced_inside_the_prediction_interval_and_the_margin(value, expected):
+    assert outcome(Reproduces(LENET, value, source="a paper")) == expected
+
+
+def test_outside_the_prediction_interval_but_within_the_margin_is_undecided():
+    quiet = compare_runs(runs(LENET, [0.98, 0.9801, 0.9802, 0.98, 0.9801]))
+    verdict = judge(Reproduces(LENET, 0.982, source="a paper"), quiet)
+    assert verdict.outcome == "undecided"
+    assert "lies outside, 0.192 points from the mean (within the margin of 0.3 points)" in verdict.sentence
+
+
+def test_a_loss_that_scatters_down_to_zero_reproduces_nothing():
+    losses = [0.05, 0.40, 0.04, 0.42, 0.11]  # mean 0.204, deviation 0.190: the interval would begin at −0.37
+    wide = compare_runs(runs(LENET, [1 - loss for loss in losses], dataset="mnist"))
+    verdict = judge(Reproduces(LENET, 0.04, metric="test_loss", source="a report"), wide)
+    assert verdict.outcome == "undecided"
+    assert "gave 0.20 nats in test loss, one more run would lie between 0.00 and 0.78" in verdict.sentence
+    assert verdict.sentence.endswith("; but the runs scatter so widely that every smaller one would lie inside too")
+    assert judge(Reproduces(LENET, 1.2, metric="test_loss", source="a report"), wide).outcome == "refuted"
+
+
+# Class by class, two classes: intervals at 97.5 %, so ± t(0.9875, 4) = 3.495 deviations · √(1 + 1 / 5), and a margin of
+# 0.3 · √2 = 0.424 points. Of "zero" mean 98.04, deviation 0.114: ± 0.437 points; of "one" mean 97.04, the same.
+
+
+def by_class(zero=GOOD, one=BAD):
+    recipes = [Recipe(model=LENET, dataset="mnist", seed=seed) for seed in range(len(zero))]
+    pairs = zip(recipes, zip(zero, one, strict=True), strict=True)
+    return compare_runs([run(recipe, sum(recalls) / 2, per_class=recalls) for recipe, recalls in pairs])
+
+
+@pytest.mark.parametrize(
+    ("zero", "one", "expected"),
+    [
+        (0.9804, 0.9704, "supported"),
+        (0.9844, 0.9664, "supported"),
+        (0.9847, 0.9704, "undecided"),  # inside by 0.007 points, and 0.006 beyond the margin
+        (0.9849, 0.9704, "refuted"),
+        (0.9804, 0.9600, "refuted"),
+    ],
+)
+def test_published_accuracies_of_classes_are_judged_together(zero, one, expected):
+    claim = ReproducesClasses(LENET, {"zero": zero, "one": one}, source="a report")
+    assert outcome(claim, by_class()) == expected
+
+
+def test_the_verdict_on_classes_names_the_one_that_is_farthest_off():
+    claim = ReproducesClasses(LENET, {"zero": 0.9804, "one": 0.96}, source="a report")
+    told = judge(claim, by_class()).sentence
+    assert "of the published accuracies of 2 classes (a report), 1 lie where one more run of lenet would" in told
+    assert "1 within the margin of 0.424 points a class; farthest off is one, published 96 %, measured 97.0 %" in told
+    assert describe(claim) == "lenet: test accuracy of each of 2 classes (a report)"
+
+
+def test_classes_need_five_trained_runs_and_a_spread_and_names_that_exist():
+    claim = ReproducesClasses(LENET, {"zero": 0.98, "one": 0.97}, source="a report")
+    assert "judged by 5 trained runs or more of lenet, not 4" in judge(claim, by_class(GOOD[:4], BAD[:4])).sentence
+    assert outcome(claim, compare_runs(runs(LENET, [None] * 5))) == "undecided"
+    assert outcome(claim, by_class([0.98] * 5)) == "undecided"
+    with pytest.raises(SpecError, match="no run of lenet has a class 'two'"):
+        judge(ReproducesClasses(LENET, {"two": 0.5}, source="a report"), by_class())
+
+
+def test_classes_from_the_same_distribution_are_seldom_refuted():
+    random = np.random.default_rng(7)
+    refuted = 0
+    for _ in range(200):
+        drawn = 0.98 + 0.004 * random.standard_normal((6, 2))
+        published = dict(zip(("zero", "one"), map(float, drawn[5]), strict=True))
+        claim = ReproducesClasses(LENET, published, source="a draw")
+        refuted += judge(claim, by_class(drawn[:5, 0].tolist(), drawn[:5, 1].tolist())).outcome == "refuted"
+    assert refuted <= 19  # at 5 % of 200, more than 19 would be a case in a thousand
+
+
+def test_a_wide_spread_does_not_reproduce_everything():
+    verdict = judge(Reproduces(LENET, 0.93, source="a paper"), compare_runs(runs(LENET, NOISY)))
+    assert verdict.outcome == "undecided"
+    assert "lies inside" in verdict.sentence
+    assert "beyond the margin of 0.3 points" in verdict.sentence
+
+
+def test_the_verdict_on_a_number_states_all_that_it_rests_on():
+    verdict = judge(Reproduces(LENET, 0.9812, source="d2l, chapter 7"), BOTH)
+    assert verdict.sentence == (
+        "supported: lenet gave 98.0 % in test accuracy, one more run would lie between 97.7 and 98.4 "
+        "(95 % prediction interval, 5 seeds), and the published 98.12 % (d2l, chapter 7) lies inside, 0.08 points from "
+        "the mean (within the margin of 0.3 points)"
+    )
+    assert verdict.measured.mean == pytest.approx(0.9804)
+    assert verdict.n == 5
+
+
+def test_fewer_than_five_trained_runs_reproduce_nothing():
+    four = compare_runs(runs(LENET, [*GOOD[:4], None]))
+    verdict = judge(Reproduces(LENET, 0.9804, source="a paper"), four)
+    assert (verdict.outcome, verdict.n) == ("undecided", 4)
+    assert verdict.sentence.startswith("undecided: 1 of 5 runs of lenet failed (1 diverged); of the trained ones,")
+    assert verdict.sentence.endswith("is judged by 5 trained runs or more")
+
+
+def test_no_run_and_no_spread_reproduce_nothing():
+    assert outcome(Reproduces(LENET, 0.98, source="a paper"), compare_runs(runs(LENET, [None] * 5))) == "undecided"
+    same = judge(Reproduces(LENET, 0.98, source="a paper"), compare_runs(runs(LENET, [0.98] * 5)))
+    assert same.outcome == "undecided"
+    assert "without any spread" in same.sentence
+
+
+def test_a_published_mean_of_several_runs_is_held_to_a_narrower_interval():
+    one, five = (Reproduces(LENET, 0.9829, source="a paper", runs=k) for k in (1, 5))
+    # half widths 0.347 and 2.776 · 0.114 · √(2 / 5) = 0.200 points: 0.25 points off
+    assert outcome(one) == "supported"
+    assert outcome(five) == "undecided"
+    assert "the mean of 5 more runs would lie between" in judge(five, BOTH).sentence
+
+
+def test_like_is_compared_with_like():
+    def watched(seed, best, last):
+        history = [epoch(1, test=best, validation=0.9), epoch(2, test=last, validation=0.95)]
+        recipe = Recipe(model=LENET, dataset="mnist", seed=seed, watch_test=True)
+        return run(recipe, last, history=history, selected_epoch=2)
+
+    made = compare_runs([watched(s, 0.99 + 0.0005 * s, 0.97 + 0.0005 * s) for s in range(5)])
+    best = judge(Reproduces(LENET, 0.991, metric="best_epoch_test_accuracy", source="a blog"), made)
+    assert best.outcome == "supported"
+    assert best.sentence.endswith("[test watched, selected on test]")
+    last = judge(Reproduces(LENET, 0.991, metric="last_epoch_test_accuracy", source="a blog"), made)
+    assert last.outcome == "refuted"
+    assert last.sentence.endswith("[test watched]")
+
+
+def test_losses_have_no_margin_but_the_claims_own():
+    # losses are 1 − accuracy here
+    assert outcome(Reproduces(LENET, 0.020, metric="test_loss", source="a report")) == "supported"
+    assert outcome(Reproduces(LENET, 0.024, metric="test_loss", source="a report")) == "refuted"
+    assert outcome(Reproduces(LENET, 0.0228, metric="test_loss", source="a report", margin=0.001)) == "undecided"
+
+
+def test_parameters_are_equal_or_not_and_times_are_never_reproduced():
+    assert outcome(Reproduces(LENET, 1000, metric="parameters", source="a paper")) == "supported"
+    assert outcome(Reproduces(LENET, 1001, metric="parameters", source="a paper")) == "refuted"
+    verdict = judge(Reproduces(LENET, 1001.0, metric="images_per_second", source="a blog"), BOTH)
+    assert verdict.outcome == "undecided"
+    assert "timed elsewhere" in verdict.sentence
+
+
+def test_per_cent_is_no_accuracy():
+    with pytest.raises(ConvariumError, match=r"expected a fraction of 1, received 91.06; write 0.9106 for 91.06 %"):
+        judge(Reproduces(LENET, 91.06, source="uva"), BOTH)
+
+
+def test_a_number_from_the_same_distribution_is_called_reproduced_where_the_margin_allows_it():
+    """Deviation 0.1 points: a draw lies more than 0.3 points from the mean of five in 0.6 % of cases."""
+    rng, studies = np.random.default_rng(0), 400
+    reproduced = 0
+    for _ in range(studies):
+        *accuracies, published = np.round(0.98 + 0.001 * rng.standard_normal(6), 4)
+        found = compare_runs(runs(LENET, accuracies))
+        reproduced += judge(Reproduces(LENET, float(published), source="a draw"), found).outcome == "supported"
+    assert reproduced / studies >= 0.93
+
+
+# Better, Ordered
+
+
+def test_better_is_supported_refuted_or_undecided():
+    assert outcome(Better(LENET, than=AVG, source="a paper")) == "supported"
+    assert outcome(Better(AVG, than=LENET, source="a paper")) == "refuted"
+    near = compare_runs(runs(LENET, GOOD) + runs(AVG, [x + 0.0001 for x in reversed(GOOD)]))
+    assert outcome(Better(LENET, than=AVG, source="a paper"), near) == "undecided"
+    assert outcome(Better(LENET, than=AVG, source="a paper"), compare_runs(runs(LENET, [0.98]) + runs(AVG, [0.9]))) == (
+        "undecided"
+    )
+
+
+def test_better_by_more_than_is_held_to_that():
+    # 1.0 points, 95 % interval 0.83 to 1.17
+    assert outcome(Better(LENET, than=AVG, by=0.008, source="uva")) == "supported"
+    assert outcome(Better(LENET, than=AVG, by=0.010, source="uva")) == "undecided"
+    assert outcome(Better(LENET, than=AVG, by=0.015, source="uva")) == "refuted"
+    assert judge(Better(LENET, than=AVG, by=0.01, source="uva"), BOTH).sentence.endswith("more than 1 point is claimed")
+
+
+def test_lower_losses_and_times_are_better():
+    assert outcome(Better(LENET, than=AVG, metric="test_loss", source="a paper")) == "supported"
+    assert outcome(Better(AVG, than=LENET, metric="test_loss", source="a paper")) == "refuted"
+    timed = compare_runs(
+        [
+            run(Recipe(model=m, dataset="mnist", seed=i), seconds=s + i)
+            for m, s in ((LENET, 10), (AVG, 20))
+            for i in range(3)
+        ]
+    )
+    assert outcome(Better(LENET, than=AVG, metric="train_seconds", source="uva"), timed) == "supported"
+    assert outcome(Better(LENET, than=AVG, metric="images_per_second", source="uva"), timed) == "supported"
+
+
+def test_sizes_and_orders_of_arrival_need_no_interval():
+    small = [run(Recipe(model=m, dataset="mnist"), parameters=p) for m, p in ((LENET, 10), (AVG, 20))]
+    assert outcome(Better(LENET, than=AVG, metric="parameters", source="a paper"), compare_runs(small)) == "supported"
+
+    def reaching(model, epochs):
+        return [
+            run(Recipe(model=model, dataset="mnist", seed=i, watch_test=True),
+                history=[epoch(k, test=0.99 if e and k >= e else 0.9) for k in range(1, 11)])
+            for i, e in enumerate(epochs)
+        ]  # fmt: skip
+
+    made = compare_runs(reaching(LENET, (2, 3, 2, 3, 4)) + reaching(AVG, (7, None, 8, None, 9)))
+    fast = "epochs_to(test_accuracy=0.98)"
+    assert outcome(Better(LENET, than=AVG, metric=fast, source="mnist-report"), made) == "supported"
+    assert outcome(Better(AVG, than=LENET, metric=fast, source="mnist-report"), made) == "refuted"
+    assert outcome(Better(LENET, than=AVG, metric=fast, source="mnist-report", by=3), made) == "undecided"
+
+
+def test_who_fails_more_often_does_not_win_by_the_runs_that_were_left_over():
+    luck = compare_runs(runs(LENET, [0.98, 0.981, 0.982, None, 0.5]) + runs(AVG, BAD))
+    verdict = judge(Better(LENET, than=AVG, source="a paper"), luck)
+    assert verdict.outcome == "undecided"
+    assert "2 of 5 runs of lenet failed" in verdict.sentence
+    assert verdict.sentence.endswith("but lenet failed more often")
+    assert outcome(Better(AVG, than=LENET, source="a paper"), luck) == "undecided"
+
+
+def test_an_order_stands_or_falls_with_each_pair():
+    made = compare_runs(runs(LENET, GOOD) + runs(AVG, BAD) + runs(TANH, [x - 0.01 for x in BAD]))
+    assert outcome(Ordered([LENET, AVG, TANH], source="a report"), made) == "supported"
+    assert outcome(Ordered([LENET, TANH, AVG], source="a report"), made) == "refuted"
+    close = compare_runs(runs(LENET, GOOD) + runs(AVG, BAD) + runs(TANH, [x + 0.0001 for x in reversed(BAD)]))
+    verdict = judge(Ordered([LENET, AVG, TANH], source="a report"), close)
+    assert verdict.outcome == "undecided"
+    assert verdict.sentence.count("seeds each") == 2
+    with pytest.raises(ConvariumError, match="at least two labels"):
+        judge(Ordered([LENET], source="a report"), made)
+
+
+def test_a_claim_is_judged_by_no_less_than_the_tables_family():
+    # 0.18 points ± t · 0.114 · √(2 / 5): 0.166 for one comparison, 0.197 for a family of two
+    higher = [x + 0.0018 for x in GOOD]
+    alone = compare_runs(runs(LENET, GOOD) + runs(AVG, higher))
+    among = compare_runs(runs(LENET, GOOD) + runs(AVG, higher) + runs(TANH, BAD))
+    assert outcome(Better(AVG, than=LENET, source="a paper"), alone) == "supported"
+    assert outcome(Better(AVG, than=LENET, source="a paper"), among) == "undecided"
+
+
+# Equivalent
+
+
+def test_equivalence_is_shown_contradicted_or_left_open():
+    close = [x + 0.0001 for x in reversed(GOOD)]
+    assert outcome(Equivalent(LENET, to=AVG, source="a blog"), compare_runs(runs(LENET, GOOD) + runs(AVG, close))) == (
+        "supported"
+    )
+    assert outcome(Equivalent(LENET, to=AVG, source="a blog")) == "refuted"
+    assert outcome(Equivalent(LENET, to=AVG, source="a blog", margin=0.02)) == "supported"
+    noisy = compare_runs(runs(LENET, NOISY) + runs(AVG, NOISY[::-1]))
+    assert outcome(Equivalent(LENET, to=AVG, source="a blog"), noisy) == "undecided"
+
+
+def test_no_difference_found_is_not_equivalence():
+    noisy = compare_runs(runs(LENET, NOISY) + runs(AVG, [x + 0.001 for x in NOISY[::-1]]))
+    verdict = judge(Equivalent(LENET, to=AVG, source="a blog"), noisy)
+    assert verdict.outcome == "undecided"
+    assert "the margin is 0.3 points" in verdict.sentence
+
+
+def test_a_real_difference_within_the_margin_is_still_equivalence():
+    made = compare_runs(runs(LENET, [0.98, 0.9801, 0.9802, 0.98]) + runs(AVG, [0.981, 0.9811, 0.9812, 0.981]))
+    assert outcome(Equivalent(LENET, to=AVG, source="a blog"), made) == "supported"
+    assert outcome(Better(AVG, than=LENET, source="a blog"), made) == "supported"
+
+
+def test_equivalence_in_losses_needs_a_margin():
+    with pytest.raises(ConvariumError, match=r"no margin of its own.*Equivalent\(…, margin=…\)"):
+        judge(Equivalent(LENET, to=AVG, metric="test_loss", source="a blog"), BOTH)
+    assert outcome(Equivalent(LENET, to=AVG, metric="test_loss", source="a blog", margin=0.02)) == "supported"
+
+
+# Fails
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "expected"),
+    [
+        ([None, None, 0.5, 0.5, None], "supported"),  # ½⁵ = 3.1 %
+        ([None, None, 0.5, 0.5], "undecided"),  # ½⁴ = 6.3 %
+        (GOOD, "refuted"),
+        ([*GOOD[:4], None], "undecided"),  # 6 · ½⁵ = 19 %
+    ],
+)
+def test_a_habit_of_failing_takes_five_of_five(accuracies, expected):
+    assert outcome(Fails(LENET, source="a blog"), compare_runs(runs(LENET, accuracies))) == expected
+
+
+def test_an_error_is_no_failure_to_train():
+    broken = [run(Recipe(model=LENET, dataset="mnist", seed=s), status="failed") for s in range(5)]
+    verdict = judge(Fails(LENET, source="a blog"), compare_runs(broken))
+    assert (verdict.outcome, verdict.n) == ("undecided", 0)
+
+
+# Words
+
+
+def test_claims_are_sentences_with_their_sources():
+    told = [
+        describe(Reproduces(LENET, 0.779, source="d2l", metric="last_epoch_test_accuracy")),
+        describe(Better(LENET, than=AVG, by=0.01, metric="validation_accuracy", source="uva")),
+        describe(Equivalent(LENET, to=AVG, source="memory-blog")),
+        describe(Ordered([LENET, AVG], metric="epochs_to(test_accuracy=0.98)", source="mnist-report")),
+        describe(Fails(LENET, source="residual-blog")),
+    ]
+    assert told == [
+        "lenet: test accuracy after the last epoch 77.9 % (d2l)",
+        "lenet is better than lenet(pool='avg') by more than 1 point in validation accuracy (uva)",
+        "lenet is on a par with lenet(pool='avg') in test accuracy (memory-blog)",
+        "epochs to test accuracy 98 %, from the best on: lenet, lenet(pool='avg') (mnist-report)",
+        "lenet fails to train (residual-blog)",
+    ]
+
+
+def test_a_claim_names_rows_that_exist():
+    with pytest.raises(SpecError, match="unknown row of the comparison 'vgg'"):
+        judge(Fails("vgg", source="a paper"), BOTH)
+    with pytest.raises(SpecError, match="unknown metric 'speed'"):
+        judge(Better(LENET, than=AVG, metric="speed", source="a paper"), BOTH)

@@ -1,0 +1,528 @@
+"""From stored runs to tables and verdicts: what is said, and what is not said, about runs made from numbers."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+
+from convarium.analysis.comparison import (
+    METRICS,
+    as_json,
+    best_epoch,
+    class_differences,
+    compare_runs,
+    first_to_reach,
+    metric_of,
+)
+from convarium.errors import ConvariumError, SpecError
+from convarium.recipes.recipe import Recipe
+from made_runs import HERE, epoch, run, runs, with_predictions
+
+LENET, AVG, TANH, ELU = "lenet", "lenet(pool='avg')", "lenet(activation='tanh')", "lenet(activation='elu')"
+GOOD = [0.980, 0.981, 0.982, 0.979, 0.980]
+BAD = [0.970, 0.971, 0.972, 0.969, 0.970]
+
+
+def verdict(comparison, label):
+    return comparison.row(label).verdict
+
+
+# Verdicts
+
+
+def test_a_clear_difference_is_told_with_its_interval_and_its_seeds():
+    found = compare_runs(runs(LENET, GOOD) + runs(AVG, BAD))
+    # both deviations are 0.00114: 1.00 points ± 2.306 · 0.114 · √(2 / 5) = 0.166
+    assert verdict(found, AVG) == (
+        "lenet(pool='avg') is worse than lenet by 1.0 points (95 % interval 0.8 to 1.2, 5 seeds each)"
+    )
+    assert found.row(AVG).decision == "worse"
+    assert (found.baseline, found.family, found.margin) == (LENET, 1, 0.003)
+    assert verdict(found, LENET) == "lenet: test accuracy 98.0 % (95 % interval 97.9 to 98.2, 5 seeds)"
+
+
+def test_the_baseline_can_be_any_row_in_any_spelling():
+    found = compare_runs(runs(LENET, GOOD) + runs(AVG, BAD), baseline="lenet( pool = 'avg', activation='relu' )")
+    assert found.baseline == AVG
+    assert verdict(found, "lenet(pool='max')").startswith("lenet is better than lenet(pool='avg') by 1.0 points")
+
+
+def test_what_is_undecided_says_where_the_difference_lies_and_what_would_resolve_the_margin():
+    found = compare_runs(runs(LENET, [0.95, 0.96, 0.97]) + runs(AVG, [0.95, 0.962, 0.97]))
+    assert re.fullmatch(
+        r"undecided: the difference of lenet\(pool='avg'\) to lenet lies between −2\.\d and 2\.\d points "
+        r"\(95 % interval, 3 seeds each\); \d+ to \d+ seeds each would resolve 0\.3 points",
+        verdict(found, AVG),
+    )
+
+
+def test_where_the_seeds_resolve_the_margin_half_of_it_is_named():
+    """Deviation 0.14 points: 5 seeds each resolve 0.3 points, but not the 0.17 that lie between these two."""
+    spread = [0.0018 * step for step in (-1, -0.5, 0, 0.5, 1)]
+    found = compare_runs(runs(LENET, [0.98 + x for x in spread]) + runs(AVG, [0.9817 + x for x in spread]))
+    assert found.row(AVG).decision == "undecided"
+    assert re.search(r"\d+ to \d+ seeds each would resolve 0\.15 points", verdict(found, AVG))
+
+
+def test_equivalence_is_told_with_the_interval_that_shows_it():
+    found = compare_runs(runs(LENET, GOOD) + runs(AVG, [x + 0.0001 for x in reversed(GOOD)]))
+    assert found.row(AVG).decision == "equivalent"
+    # 0.01 points ± t(0.95, 8) = 1.860 · 0.114 · √(2 / 5) = 0.134
+    assert verdict(found, AVG) == (
+        "lenet(pool='avg') is equivalent to lenet within 0.3 points (90 % interval −0.12 to 0.14, 5 seeds each)"
+    )
+
+
+def test_a_difference_can_be_real_and_too_small_to_matter():
+    close = [x + 0.0010 for x in GOOD]
+    found = compare_runs(
+        runs(LENET, GOOD, learning_rate=0.1) + runs(LENET, [close[0] + 0.0001, *close[1:]], learning_rate=0.2),
+        by="learning_rate",
+    )
+    assert "is better than learning_rate=0.1 by 0.102 points (95 % interval 0.096 to 0.108" in verdict(found, 0.2)
+    assert verdict(found, 0.2).endswith("but equivalent within 0.3 points")
+    assert found.row(0.2).decision == "equivalent"
+
+
+def test_failures_come_first():
+    found = compare_runs(runs(LENET, GOOD) + runs(AVG, [0.97, 0.971, 0.972, 0.5, None]))
+    row = found.row(AVG)
+    assert (len(row.runs), row.n, row.failed, row.diverged, row.at_chance) == (5, 3, 2, 1, 1)
+    assert row.measured.mean == pytest.approx(0.971)
+    assert row.verdict.startswith(
+        "2 of 5 runs of lenet(pool='avg') failed (1 diverged, 1 at chance); of the trained ones, "
+        "lenet(pool='avg') is worse than lenet by"
+    )
+    assert any("a run fails that diverges, ends at chance" in note for note in found.notes)
+
+
+def test_a_network_that_never_trains_is_told_so():
+    found = compare_runs(runs(LENET, GOOD) + runs(AVG, [0.5, 0.5, None]))
+    assert verdict(found, AVG) == (
+        "3 of 3 runs of lenet(pool='avg') failed (1 diverged, 2 at chance); "
+        "undecided: lenet(pool='avg') has no trained run to compare"
+    )
+    assert found.row(AVG).test is None
+    assert compare_runs(runs(AVG, [None, None])).rows[0].verdict == (
+        "2 of 2 runs of lenet(pool='avg') failed (2 diverged); lenet(pool='avg') has no trained run"
+    )
+
+
+def test_a_run_broken_off_by_an_error_is_no_result_but_is_told():
+    broken = run(Recipe(model=AVG, dataset="mnist", seed=9), status="failed")
+    found = compare_runs([*runs(LENET, GOOD), *runs(AVG, BAD), broken])
+    assert verdict(found, AVG).startswith("1 of 6 runs of lenet(pool='avg') failed (1 broken off by an error); of the")
+
+
+def test_one_seed_decides_nothing():
+    found = compare_runs(runs(LENET, [0.98]) + runs(AVG, [0.97]))
+    assert verdict(found, AVG) == (
+        "undecided: one seed decides nothing (lenet(pool='avg') (97.0 %) against lenet (98.0 %), 1 seed each)"
+    )
+    against_five = compare_runs(runs(LENET, GOOD) + runs(AVG, [0.97]))
+    assert "one seed decides nothing" in verdict(against_five, AVG)
+    assert "1 and 5 seeds" in verdict(against_five, AVG)
+
+
+def test_two_single_models_are_told_apart_by_mcnemar_on_the_same_images(tmp_path):
+    right = np.ones(100, dtype=bool)
+    one, other = runs(LENET, [0.95]) + runs(AVG, [0.99])
+    first = with_predictions(one, tmp_path / "a", right & (np.arange(100) >= 5))
+    second = with_predictions(other, tmp_path / "b", right & (np.arange(100) != 50))
+    # 5 images only one gets right, 1 the other: 2 · P(X ≤ 1), X ~ B(6, ½), = 14 / 64
+    assert (
+        "of 100 test images, 5 are right in the first of these two trained models only and 1 in the second only "
+        in (verdict(compare_runs([first, second]), AVG))
+    )
+    assert "(exact McNemar p = 0.219)" in verdict(compare_runs([first, second]), AVG)
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_results_without_spread_decide_nothing(n):
+    same = compare_runs(runs(LENET, [0.98] * n) + runs(AVG, [0.98] * n))
+    assert "gave the same test accuracy in every seed" in verdict(same, AVG)
+    apart = compare_runs(runs(LENET, [0.98] * n) + runs(AVG, [0.97] * n))
+    assert "all seeds of lenet(pool='avg') (97.0 %) gave the same, and all of lenet (98.0 %)" in verdict(apart, AVG)
+    assert {same.row(AVG).decision, apart.row(AVG).decision} == {"undecided"}
+    shifted = compare_runs(
+        runs(LENET, GOOD[:n], momentum=0.5) + runs(LENET, [x - 0.01 for x in GOOD[:n]], momentum=0.9), by="momentum"
+    )
+    assert "every seed puts 1 point between momentum=0.9 and momentum=0.5" in verdict(shifted, 0.9)
+
+
+def test_a_loss_that_is_not_finite_is_no_measurement():
+    made = runs(LENET, GOOD)
+    broken = dataclasses.replace(made[0].outcome.test, loss=float("inf"))
+    made[0] = dataclasses.replace(made[0], outcome=dataclasses.replace(made[0].outcome, test=broken))
+    row = compare_runs(made, metric="test_loss").rows[0]
+    assert (row.n, row.measured.n) == (5, 4)
+
+
+def test_the_same_question_has_the_same_answer_whatever_the_order_of_the_runs():
+    made = runs(LENET, GOOD) + runs(AVG, BAD)
+    again = [*made[:5][::-1], *made[5:][::-1], made[2]]
+    assert compare_runs(made) == compare_runs(again)
+
+
+# Pairs and families
+
+
+def test_other_settings_of_one_network_are_paired_and_other_networks_are_not():
+    by_rate = compare_runs(
+        runs(LENET, GOOD, learning_rate=0.1) + runs(LENET, BAD, learning_rate=0.2), by="learning_rate"
+    )
+    by_model = compare_runs(runs(LENET, GOOD) + runs(AVG, BAD))
+    assert by_model.row(AVG).difference.paired is False
+    assert by_rate.row(0.2).difference is not None
+    assert by_rate.row(0.2).difference.paired is True
+    assert any(n.startswith("Taken seed by seed") for n in by_rate.notes)
+    assert any(n.startswith("Taken by Welch's interval") for n in by_model.notes)
+
+
+def test_two_spellings_of_one_network_are_one_row():
+    found = compare_runs(
+        [*runs(LENET, GOOD[:2]), *runs("lenet(pool='max')", [None, None, *GOOD[2:]])[2:], *runs(AVG, BAD)]
+    )
+    assert [(row.label, row.n) for row in found.rows] == [(LENET, 5), (AVG, 5)]
+
+
+def test_another_size_of_images_is_another_set_of_weights():
+    found = compare_runs(runs(LENET, GOOD) + runs(LENET, BAD, resize=32), by="resize")
+    assert found.row(32).difference.paired is False
+
+
+def test_pairs_are_of_the_seeds_that_both_have():
+    second = runs(LENET, [None, *(x - 0.01 + 0.0001 * i for i, x in enumerate(GOOD[1:]))], learning_rate=0.2)
+    found = compare_runs(runs(LENET, GOOD, learning_rate=0.1) + second[:4], by="learning_rate")
+    difference = found.row(0.2).difference
+    assert (difference.n_first, difference.n_second) == (3, 3)
+    assert "3 seeds, paired" in verdict(found, 0.2)
+    assert "seeds that only one of them has are left out (0 and 4)" in verdict(found, 0.2)
+    assert "learning_rate=0.2 has no run of seed 4." in found.notes
+
+
+def test_pairs_without_a_common_seed_are_undecided():
+    other = [run(Recipe(model=LENET, dataset="mnist", seed=s, momentum=0.9), 0.98) for s in (7, 8)]
+    found = compare_runs(runs(LENET, GOOD[:2]) + other, by="momentum")
+    assert verdict(found, 0.9) == "undecided: momentum=0.9 and momentum=0.0 have no seed in common"
+
+
+def test_the_family_is_all_comparisons_with_the_baseline_failed_ones_included():
+    found = compare_runs(runs(LENET, GOOD) + runs(AVG, BAD) + runs(TANH, GOOD) + runs(ELU, [None, None]))
+    assert found.family == 3
+    assert found.row(AVG).difference.family == 3
+    alone = compare_runs(runs(LENET, GOOD) + runs(AVG, BAD))
+    assert found.row(AVG).difference.low < alone.row(AVG).difference.low
+    assert any("3 comparisons, whose 95 % intervals hold all at once (Bonferroni)" in note for note in found.notes)
+
+
+def test_equal_networks_are_called_different_in_at_most_a_twentieth_of_studies():
+    """Whole comparisons of four networks of equal truth, accuracies skewed and in steps of one image of 10,000."""
+    rng, models, studies = np.random.default_rng(0), (LENET, AVG, TANH, ELU), 300
+    made = [one for model in models for one in runs(model, GOOD)]
+    claimed = 0
+    for _ in range(studies):
+        own = 0.003 * (rng.gamma(8, size=(4, 5)) - 8) / np.sqrt(8)
+        drawn = np.round((0.97 - own + 0.001 * rng.standard_normal(5)) * 10_000) / 10_000
+        study = [with_accuracy(one, accuracy) for one, accuracy in zip(made, drawn.ravel(), strict=True)]
+        found = compare_runs(study)
+        claimed += any(" than lenet by " in row.verdict for row in found.rows)
+    assert claimed / studies <= 0.065
+
+
+def with_accuracy(one, accuracy):
+    test = dataclasses.replace(one.outcome.test, accuracy=float(accuracy))
+    return dataclasses.replace(one, outcome=dataclasses.replace(one.outcome, test=test))
+
+
+# What does not fit together
+
+
+def test_two_recipes_under_one_label_are_refused():
+    with pytest.raises(
+        ConvariumError, match=r"share the label 'lenet'.*learning_rate \(0.1 and 0.2\).*compare by learning"
+    ):
+        compare_runs(runs(LENET, GOOD, learning_rate=0.1) + runs(LENET, GOOD, learning_rate=0.2))
+
+
+def test_two_runs_of_one_seed_are_refused():
+    made = runs(LENET, GOOD)
+    with pytest.raises(ConvariumError, match="two runs share the label 'lenet' and the seed 0"):
+        compare_runs([*made, dataclasses.replace(made[0], key="other data")])
+
+
+def test_several_data_sets_are_an_axis_of_their_own():
+    made = runs(LENET, GOOD) + runs(LENET, BAD, dataset="fashion_mnist")
+    with pytest.raises(ConvariumError, match=r"several data sets: mnist and fashion_mnist.*by='dataset'"):
+        compare_runs(made)
+    found = compare_runs(made, by="dataset")
+    assert [row.label for row in found.rows] == ["mnist", "fashion_mnist"]
+    assert found.row("fashion_mnist").difference.paired is False
+    assert found.margin == 0.003  # the stricter one
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"by": "depth"}, "unknown axis to compare by 'depth'"),
+        ({"by": "seed"}, "unknown axis to compare by 'seed'"),
+        ({"metric": "accuracy"}, r"unknown metric 'accuracy'; did you mean '.*accuracy'"),
+        ({"metric": "epochs_to(accuracy=0.9)"}, "unknown column of the history 'accuracy'; did you mean"),
+        ({"baseline": "vgg"}, "unknown row of the comparison 'vgg'; choose one of lenet"),
+        ({"baseline": "("}, r"unknown row of the comparison '\('"),
+    ],
+)
+def test_unknown_names_are_answered_with_known_ones(asked, message):
+    with pytest.raises(SpecError, match=message):
+        compare_runs(runs(LENET, GOOD), **asked)
+
+
+@pytest.mark.parametrize("metric", ["epochs_to()", "epochs_to(test_accuracy=0.9, test_loss=1)", "epochs_to(0.9)"])
+def test_a_level_is_one_column_and_one_number(metric):
+    with pytest.raises(ConvariumError, match="expected one level"):
+        metric_of(metric)
+    with pytest.raises(ConvariumError, match="is not a number"):
+        metric_of("epochs_to(test_accuracy='high')")
+
+
+def test_nothing_to_compare_is_an_error_with_a_way_out():
+    with pytest.raises(ConvariumError, match="no runs to compare; train some first"):
+        compare_runs([])
+
+
+def test_other_settings_beside_the_axis_are_noted():
+    found = compare_runs(runs(LENET, GOOD, epochs=10) + runs(AVG, BAD, epochs=20))
+    assert "The rows differ in epochs too: 10 (lenet), 20 (lenet(pool='avg'))." in found.notes
+
+
+# Marks
+
+
+def test_what_was_watched_or_chosen_on_test_says_so_wherever_it_is_shown():
+    watched = runs(LENET, GOOD, watch_test=True)
+    chosen = runs(AVG, BAD, watch_test=True, select="best_test")
+    found = compare_runs(watched + chosen)
+    assert found.row(LENET).marks == ("test watched",)
+    assert found.row(AVG).marks == ("test watched", "selected on test")
+    assert verdict(found, AVG).endswith("[test watched, selected on test]")
+    assert verdict(found, LENET).endswith("[test watched]")
+    by_validation = compare_runs(watched + chosen, metric="validation_accuracy")
+    assert "[" not in verdict(by_validation, AVG)
+
+
+def test_the_highest_test_accuracy_of_any_epoch_is_selected_on_test_by_definition():
+    made = [
+        run(Recipe(model=LENET, dataset="mnist", watch_test=True), history=[epoch(1, test=0.9), epoch(2, test=0.8)])
+    ]
+    assert compare_runs(made, metric="best_epoch_test_accuracy").rows[0].marks == ("test watched", "selected on test")
+
+
+def test_a_test_split_read_once_is_noted():
+    assert any("read once, after training" in note for note in compare_runs(runs(LENET, GOOD)).notes)
+
+
+# Times
+
+
+def test_times_are_compared_within_one_environment_only():
+    elsewhere = dataclasses.replace(HERE, threads=8)
+    slow = [run(Recipe(model=AVG, dataset="mnist", seed=s), a, environment=elsewhere) for s, a in enumerate(GOOD)]
+    found = compare_runs(runs(LENET, GOOD) + slow, metric="train_seconds")
+    assert verdict(found, AVG) == "not compared: lenet(pool='avg') and lenet were timed in different environments"
+    assert found.row(AVG).environment == "Some CPU, cpu, 8 threads, torch 2.13.0"
+    assert found.row(AVG).difference is None
+    assert any(note.startswith("Times are not comparable") for note in found.notes)
+
+
+def test_a_row_from_several_environments_has_no_time():
+    other = run(Recipe(dataset="mnist", seed=9), environment=dataclasses.replace(HERE, torch="2.6.0"))
+    found = compare_runs([*runs(LENET, GOOD), other])
+    assert found.rows[0].train_seconds is None
+    assert found.rows[0].environment is None
+
+
+def test_times_in_one_environment_are_faster_or_slower():
+    def timed(model, seconds):
+        return [run(Recipe(model=model, dataset="mnist", seed=i), seconds=s) for i, s in enumerate(seconds)]
+
+    found = compare_runs(timed(LENET, [10, 11, 12]) + timed(AVG, [20, 21, 22]), metric="train_seconds")
+    # 10 s ± t(0.975, 4) = 2.776 · √(1 / 3 + 1 / 3)
+    assert verdict(found, AVG) == "lenet(pool='avg') is slower than lenet by 10 s (95 % interval 8 to 12, 3 seeds each)"
+    speed = compare_runs(timed(LENET, [10, 11, 12]) + timed(AVG, [20, 21, 22]), metric="images_per_second")
+    assert "slower than lenet by 44 images per second" in verdict(speed, AVG)  # 1000 images in each of these times
+
+
+def test_sizes_are_facts():
+    small = [run(Recipe(model=LENET, dataset="mnist"), parameters=61706)]
+    large = [run(Recipe(model=AVG, dataset="mnist"), parameters=70000, status="diverged")]
+    found = compare_runs(small + large, metric="parameters")
+    assert verdict(found, AVG).endswith("lenet(pool='avg') is larger than lenet: 70,000 parameters against 61,706")
+    assert verdict(found, LENET) == "lenet: 61,706 parameters"
+
+
+# Histories
+
+
+def with_history(model, reaching, *, epochs=10, seed=0):
+    """A run whose test accuracy passes 0.98 at the end of epoch `reaching` (None: never)."""
+    rows = [epoch(e, test=0.99 if reaching and e >= reaching else 0.9) for e in range(1, epochs + 1)]
+    return run(Recipe(model=model, dataset="mnist", seed=seed, epochs=epochs, watch_test=True), history=rows)
+
+
+def test_the_best_epoch_is_the_first_of_the_best():
+    one = run(Recipe(), history=[epoch(1, validation=0.8), epoch(2, validation=0.9), epoch(3, validation=0.9)])
+    assert best_epoch(one, "validation_accuracy").epoch == 2
+    assert best_epoch(one, "validation_loss").epoch == 2
+    assert best_epoch(one, "test_accuracy") is None
+
+
+def test_a_level_is_reached_by_accuracies_from_below_and_losses_from_above():
+    one = run(Recipe(), history=[epoch(1, validation=0.8), epoch(2, validation=0.9)])
+    assert first_to_reach(one, "validation_accuracy", 0.85).steps == 200
+    assert first_to_reach(one, "validation_loss", 0.2).epoch == 1
+    assert first_to_reach(one, "validation_accuracy", 0.95) is None
+    assert METRICS["last_epoch_test_accuracy"].of(one) is None
+
+
+def test_each_source_finds_the_epoch_that_it_reports():
+    rows = [
+        epoch(1, validation=0.8, test=0.81),
+        epoch(2, validation=0.9, test=0.88),
+        epoch(3, validation=0.85, test=0.89),
+    ]
+    one = run(Recipe(watch_test=True), 0.89, history=rows, selected_epoch=3)
+    found = {name: METRICS[name].of(one) for name in METRICS}
+    assert found["best_epoch_test_accuracy"] == 0.89
+    assert found["best_validation_epoch_test_accuracy"] == 0.88
+    assert found["last_epoch_test_accuracy"] == 0.89
+    assert found["last_epoch_test_loss"] == pytest.approx(0.11)
+    assert found["best_epoch_validation_accuracy"] == 0.9
+    unwatched = run(Recipe(), 0.87, history=[epoch(1, validation=0.9), epoch(2, validation=0.8)], selected_epoch=1)
+    assert METRICS["best_validation_epoch_test_accuracy"].of(unwatched) == 0.87
+    assert METRICS["last_epoch_test_accuracy"].of(unwatched) is None
+    last = run(Recipe(), 0.87, history=[epoch(1), epoch(2)], selected_epoch=2)
+    assert METRICS["last_epoch_test_accuracy"].of(last) == 0.87
+
+
+def test_epochs_to_a_level_are_compared_by_their_means_where_all_reached_it():
+    fast = [with_history(LENET, e, seed=i) for i, e in enumerate((2, 3, 2, 3))]
+    slow = [with_history(AVG, e, seed=i) for i, e in enumerate((7, 8, 7, 8))]
+    found = compare_runs(fast + slow, metric="epochs_to(test_accuracy=0.98)")
+    # 5 epochs ± t(0.975, 6) = 2.447 · 0.577 · √(2 / 4) = 1.0
+    assert verdict(found, AVG).startswith(
+        "lenet(pool='avg') is slower than lenet by 5.0 epochs (95 % interval 4.0 to 6.0"
+    )
+    steps = compare_runs(fast + slow, metric="steps_to(test_accuracy=0.98)")
+    assert steps.row(LENET).measured.mean == 250
+
+
+def test_runs_that_never_reach_a_level_have_no_mean_but_an_order():
+    fast = [with_history(LENET, e, seed=i) for i, e in enumerate((2, 3, 2, 3, 4))]
+    slow = [with_history(AVG, e, seed=i) for i, e in enumerate((7, None, None, 8, 9))]
+    found = compare_runs(fast + slow, metric="epochs_to(test_accuracy=0.98)")
+    assert found.row(AVG).measured is None
+    # all of one group before all of the other: p = 2 / 252
+    assert verdict(found, AVG).startswith(
+        "lenet(pool='avg') is slower than lenet: test accuracy 98 % was reached by 3 of 5 runs of lenet(pool='avg') "
+        "and by 5 of 5 runs of lenet (Mann–Whitney p = 0.008)"
+    )
+    swapped = compare_runs(slow + fast, metric="epochs_to(test_accuracy=0.98)")
+    assert "lenet is faster than lenet(pool='avg')" in verdict(swapped, LENET)
+    assert "epochs to test accuracy 98 %: reached by 3 of 5 runs" in verdict(swapped, AVG)
+
+
+def test_a_diverged_run_never_reaches_a_level_and_three_against_three_do_not_settle_an_order():
+    fast = [with_history(LENET, e, seed=i) for i, e in enumerate((2, 3, 2))]
+    slow = [with_history(AVG, 4, seed=i) for i in range(2)]
+    diverged = run(Recipe(model=AVG, dataset="mnist", seed=2, watch_test=True), None, status="diverged")
+    found = compare_runs([*fast, *slow, diverged], metric="epochs_to(test_accuracy=0.98)")
+    assert "reached by 2 of 3 runs of lenet(pool='avg')" in verdict(found, AVG)
+    assert found.row(AVG).decision == "undecided"
+
+
+def test_a_level_that_was_not_recorded_is_not_a_level_that_was_not_reached():
+    found = compare_runs(runs(LENET, GOOD) + runs(AVG, BAD), metric="epochs_to(test_accuracy=0.98)")
+    assert "recorded the epochs to test accuracy 98 %" in verdict(found, AVG)
+    assert "no mean of epochs to test accuracy 98 %" in verdict(found, LENET)
+
+
+def test_different_budgets_censor_differently():
+    made = [with_history(LENET, None, seed=0), with_history(AVG, None, epochs=20, seed=0)]
+    assert "had different budgets" in verdict(compare_runs(made, metric="epochs_to(test_accuracy=0.98)"), AVG)
+
+
+# Frames, tables, JSON
+
+
+def whole(tmp_path):
+    made = runs(LENET, GOOD[:3]) + runs(AVG, [0.97, 0.5, None])
+    made = [dataclasses.replace(r, outcome=dataclasses.replace(r.outcome, history=(epoch(1), epoch(2)))) for r in made]
+    right = np.arange(50) > 2
+    made = [with_predictions(r, tmp_path / str(i), right) for i, r in enumerate(made)]
+    np.savez(made[0].path / "steps.npz", loss=np.array([2.0, 1.0]), accuracy=np.array([0.1, 0.5]))
+    return compare_runs(made)
+
+
+def test_frames_are_tidy(tmp_path):
+    found = whole(tmp_path)
+    by_run = found.frame("runs")
+    assert len(by_run) == 6
+    assert by_run["status"].tolist() == ["trained"] * 3 + ["trained", "at chance", "diverged"]
+    assert {"label", "seed", "key", "test_accuracy", "learning_rate", "torch", "parameters"} <= set(by_run)
+    assert len(found.frame("epochs")) == 12
+    assert len(found.frame("rows")) == 2
+    assert found.frame("rows").loc[1, "verdict"] == verdict(found, AVG)
+    assert found.frame("classes").groupby("label").size().to_dict() == {LENET: 6, AVG: 4}
+    steps = found.frame("steps")
+    assert steps[["step", "train_loss"]].to_numpy().tolist() == [[1, 2], [2, 1]]
+    assert compare_runs(runs(LENET, GOOD)).frame("steps").columns.tolist() == ["label", "seed", "status"]
+    with pytest.raises(ConvariumError, match="there is no table 'seeds'"):
+        found.frame("seeds")
+
+
+def test_the_mean_of_the_trained_runs_carries_an_interval_over_images(tmp_path):
+    row = whole(tmp_path).row(LENET)
+    # 47 of 50 images are right: √(0.94 · 0.06 / 50) = 0.0336
+    assert 0.94 in row.images
+    assert row.images.high - row.images.low == pytest.approx(2 * 1.96 * 0.0336, abs=0.02)
+    assert compare_runs(runs(LENET, GOOD)).rows[0].images is None
+
+
+def test_json_holds_numbers_verdicts_and_the_runs_keys(tmp_path):
+    found = whole(tmp_path)
+    read = json.loads(json.dumps(as_json(found), allow_nan=False))
+    assert read["baseline"] == LENET
+    assert [row["verdict"] for row in read["rows"]] == [row.verdict for row in found.rows]
+    assert read["rows"][1]["runs"][2] == {
+        "key": found.rows[1].runs[2].key, "seed": 2, "status": "diverged", "test_accuracy": None,
+    }  # fmt: skip
+    assert read["rows"][0]["test"]["mean"] == pytest.approx(0.981)
+
+
+def test_an_accuracys_interval_is_not_told_beyond_100_percent():
+    found = compare_runs(runs(LENET, [0.97, 0.99]))
+    assert found.rows[0].measured.high > 1
+    assert found.rows[0].verdict == "lenet: test accuracy 98.0 % (95 % interval 85.3 to 100.0, 2 seeds)"
+
+
+def test_class_differences_hold_for_all_classes_at_once():
+    def made(model, shift):
+        return [run(Recipe(model=model, dataset="mnist", seed=i), a, per_class=(a + shift, a - shift))
+                for i, a in enumerate((0.90, 0.91, 0.92))]  # fmt: skip
+
+    found = class_differences(compare_runs(made(LENET, 0.0) + made(AVG, 0.05)), AVG, LENET)
+    assert found["class"].tolist() == ["zero", "one"]
+    assert found["difference"].tolist() == pytest.approx([0.05, -0.05])
+    # t at 97.5 % two-sided with 4 degrees of freedom is 3.495: ± 3.495 · 0.01 · √(2 / 3)
+    assert found["high"][0] - 0.05 == pytest.approx(3.4954 * 0.01 * (2 / 3) ** 0.5, rel=1e-3)
+
+
+def test_class_differences_want_scores_and_common_seeds():
+    found = compare_runs(runs(LENET, GOOD) + runs(AVG, [None]))
+    with pytest.raises(ConvariumError, match="has test scores"):
+        class_differences(found, LENET, AVG)
+    other = [run(Recipe(model=LENET, dataset="mnist", seed=9, momentum=0.9))]
+    with pytest.raises(ConvariumError, match="no seed in common"):
+        class_differences(compare_runs(runs(LENET, GOOD) + other, by="momentum"), 0.0, 0.9)

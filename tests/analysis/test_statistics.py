@@ -1,0 +1,400 @@
+"""Intervals and tests: by hand on small cases, by simulation on the promises that are made about many."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from convarium.analysis.statistics import (
+    MARGINS,
+    MOST_SEEDS,
+    Difference,
+    Estimate,
+    at_chance,
+    difference,
+    equivalence,
+    estimate,
+    image_interval,
+    margin_of,
+    mcnemar,
+    prediction_interval,
+    rank_test,
+    seeds_needed,
+    smallest_difference,
+)
+from convarium.errors import ConvariumError
+
+T_2, T_4, T_4_99 = 4.302653, 2.776445, 4.604095
+"""Printed t tables: two-sided 95 % with 2 and with 4 degrees of freedom, 99 % with 4."""
+
+
+def accuracies(rng, groups, n, *, images=10_000, spread=0.003, common=0.001, shape=8.0):
+    """Test accuracies of groups of equal truth: skewed to the left, in steps of one image, with noise in common."""
+    own = spread * (rng.gamma(shape, size=(groups, n)) - shape) / math.sqrt(shape)
+    return np.round((0.97 - own + common * rng.standard_normal(n)) * images) / images
+
+
+def excludes_zero(found):
+    return found.low is not None and (found.low > 0 or found.high < 0)
+
+
+# Means
+
+
+def test_the_mean_of_1_2_3_has_deviation_1_and_half_width_t_over_root_3():
+    found = estimate([1.0, 2.0, 3.0])
+    assert (found.mean, found.deviation, found.n) == (2.0, 1.0, 3)
+    assert found.high - found.mean == pytest.approx(T_2 / math.sqrt(3), rel=1e-6)
+    assert found.mean - found.low == pytest.approx(T_2 / math.sqrt(3), rel=1e-6)
+
+
+def test_one_value_has_neither_deviation_nor_interval():
+    assert estimate([0.98]) == Estimate(0.98, None, None, None, 1)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_values_without_spread_have_no_interval(n):
+    assert estimate([0.1] * n) == Estimate(0.1, None, None, 0.0, n)
+
+
+def test_two_values_are_enough_for_a_wide_interval():
+    found = estimate([0.97, 0.98])  # half width 12.706 · 0.00707 / √2 = 12.706 · 0.005
+    assert found.high - found.mean == pytest.approx(12.706205 * 0.005, rel=1e-6)
+
+
+@pytest.mark.parametrize("bad", [[0.9, math.nan], [math.inf], [-math.inf, 1.0]])
+def test_a_value_that_is_not_finite_is_refused(bad):
+    for ask in (estimate, prediction_interval, image_interval, lambda x: difference(x, [1.0], paired=False)):
+        with pytest.raises(ConvariumError, match=r"not finite.*leave out the runs that diverged"):
+            ask(bad)
+
+
+def test_no_values_are_refused():
+    with pytest.raises(ConvariumError, match="expected at least one number"):
+        estimate([])
+
+
+def test_a_95_percent_interval_covers_the_truth_in_95_percent_of_studies():
+    groups = 0.97 + 0.003 * np.random.default_rng(1).standard_normal((4000, 5))
+    covered = np.mean([found.low <= 0.97 <= found.high for found in map(estimate, groups)])
+    assert 0.93 <= covered <= 0.97
+
+
+# Differences
+
+
+def test_welch_with_equal_deviations_is_students_interval():
+    found = difference([1.0, 2.0, 3.0], [2.0, 3.0, 4.0], paired=False)
+    # variances 1 and 1: standard error √(1/3 + 1/3), 3 + 3 − 2 degrees of freedom
+    assert found.mean == -1
+    assert found.degrees == pytest.approx(4)
+    assert found.high + 1 == pytest.approx(T_4 * math.sqrt(2 / 3), rel=1e-6)
+    assert found.deviation == pytest.approx(1)
+
+
+def test_welch_degrees_of_freedom_by_hand():
+    found = difference([1.0, 2.0, 3.0], [4.0, 6.0, 8.0], paired=False)
+    # variances 1 and 4, n = 3: (5/3)² / ((1/3)²/2 + (4/3)²/2) = 2.7778 / 0.94444 = 2.941
+    assert found.degrees == pytest.approx(2.9412, abs=1e-4)
+    assert (found.low + found.high) / 2 == pytest.approx(-4)
+    assert found.high + 4 == pytest.approx(stats.t.ppf(0.975, 50 / 17) * math.sqrt(5 / 3), rel=1e-6)
+
+
+def test_welch_is_scipys():
+    rng = np.random.default_rng(2)
+    for n, m in ((3, 5), (2, 9), (5, 5)):
+        x, y = rng.standard_normal(n), 2 * rng.standard_normal(m) + 1
+        found = difference(x, y, paired=False, family=3)
+        theirs = stats.ttest_ind(x, y, equal_var=False).confidence_interval(1 - 0.05 / 3)
+        assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_a_family_of_five_at_95_percent_takes_99_percent_each():
+    found = difference([1.0, 2.0, 3.0], [2.0, 3.0, 4.0], paired=False, family=5)
+    assert found.high + 1 == pytest.approx(T_4_99 * math.sqrt(2 / 3), rel=1e-6)
+    assert (found.level, found.family) == (0.95, 5)
+
+
+def test_pairs_take_the_interval_of_their_differences():
+    found = difference([2.0, 4.0, 9.0], [1.0, 2.0, 6.0], paired=True)  # differences 1, 2, 3
+    assert (found.mean, found.deviation, found.degrees) == (2, 1, 2)
+    assert found.high - 2 == pytest.approx(T_2 / math.sqrt(3), rel=1e-6)
+
+
+def test_pairing_cancels_what_the_seeds_have_in_common():
+    seeds = np.array([0.0, 10.0, 20.0, 30.0])
+    x, y = seeds + np.array([1, 2, 1, 2]), seeds
+    assert excludes_zero(difference(x, y, paired=True))
+    assert not excludes_zero(difference(x, y, paired=False))
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_one_seed_bears_no_difference(paired):
+    assert difference([0.9], [0.8], paired=paired).low is None
+    assert not equivalence([0.9], [0.9], 0.01, paired=paired).equivalent
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize(("x", "y"), [(0.953, 0.952), (0.9, 0.9)])
+def test_without_spread_nothing_is_claimed(x, y, paired):
+    found = difference([x] * 4, [y] * 4, paired=paired)
+    assert (found.low, found.high, found.deviation) == (None, None, 0.0)
+    assert equivalence([x] * 4, [y] * 4, 0.01, paired=paired).p_value is None
+
+
+def test_pairs_that_all_differ_alike_have_no_spread_though_rounding_gives_them_one():
+    x = np.array([0.9521, 0.9533, 0.9547])
+    found = difference(x, x - 0.001, paired=True)
+    assert found.low is None
+    assert found.mean == pytest.approx(0.001)
+
+
+def test_spread_in_one_group_is_enough_for_welch():
+    found = difference([0.5, 0.5, 0.5], [1.0, 2.0, 3.0], paired=False)
+    assert found.degrees == pytest.approx(2)  # of the group that varies
+    assert found.high + 1.5 == pytest.approx(T_2 / math.sqrt(3), rel=1e-6)
+
+
+def test_pairs_must_match_and_families_count_from_one():
+    with pytest.raises(ConvariumError, match=r"no pairs.*\(2, 1\).*keep the seeds that both have"):
+        difference([1.0, 2.0], [1.0], paired=True)
+    with pytest.raises(ConvariumError, match="family is out of range"):
+        difference([1.0, 2.0], [1.0, 3.0], paired=True, family=0)
+
+
+@pytest.mark.parametrize(
+    ("n", "images", "spreads", "shape"),
+    [
+        (5, 10_000, (1, 1, 1, 1), 8.0),
+        (5, 10_000, (1, 1, 1, 1), 1.0),  # as skewed as an exponential
+        (5, 10_000, (1, 0.3, 2, 4), 8.0),
+        (3, 300, (1, 1, 1, 1), 8.0),  # steps as large as the deviation
+        (2, 300, (1, 1, 1, 1), 8.0),
+    ],
+)
+def test_networks_of_equal_truth_are_told_apart_in_few_studies(n, images, spreads, shape):
+    """Four networks, three of them against the first: a claim in either direction is false, and may be made in 5 %."""
+    rng, studies = np.random.default_rng(3), 2000
+    scale = np.array(spreads)[:, None]
+    claimed = 0
+    for _ in range(studies):
+        drawn = accuracies(rng, 4, n, images=images, shape=shape)
+        first, *others = np.round((0.97 + scale * (drawn - 0.97)) * images) / images
+        claimed += any(excludes_zero(difference(x, first, paired=False, family=3)) for x in others)
+    assert claimed / studies <= 0.065
+
+
+@pytest.mark.parametrize(("paired", "common"), [(True, 0.004), (False, 0.0)])
+def test_differences_cover_the_truth(paired, common):
+    rng = np.random.default_rng(4)
+    groups = (accuracies(rng, 2, 8, common=common) for _ in range(2000))
+    found = [difference(x + 0.004, y, paired=paired) for x, y in groups]
+    assert 0.93 <= np.mean([d.low <= 0.004 <= d.high for d in found]) <= 0.975
+
+
+# Equivalence
+
+
+def test_two_one_sided_tests_by_hand():
+    # differences −0.1, 0, 0.1: t = 0.2 / (0.1 / √3) = √12 either way, and with 2 degrees of freedom
+    # P(T > t) = ½ − t / (2 √(2 + t²))
+    by_hand = 0.5 - math.sqrt(12) / (2 * math.sqrt(14))
+    found = equivalence([0.9, 1.0, 1.1], [1.0, 1.0, 1.0], 0.2, paired=True)
+    assert found.p_value == pytest.approx(by_hand, rel=1e-6)
+    assert by_hand == pytest.approx(0.0371, abs=1e-4)
+    assert found.equivalent
+    assert not equivalence([0.9, 1.0, 1.1], [1.0, 1.0, 1.0], 0.2, paired=True, family=2).equivalent
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("family", [1, 3])
+def test_equivalence_means_that_its_interval_lies_within_the_margin(paired, family):
+    rng = np.random.default_rng(5)
+    seen = set()
+    for _ in range(100):
+        x, y = rng.standard_normal((2, 6))
+        found = equivalence(x, y, 1.5, paired=paired, family=family)
+        assert found.equivalent == (max(-found.low, found.high) < 1.5)
+        seen.add(found.equivalent)
+    assert seen == {True, False}
+
+
+def test_networks_that_differ_by_the_margin_are_seldom_called_equivalent():
+    rng = np.random.default_rng(6)
+    groups = 0.97 + 0.0015 * rng.standard_normal((2000, 2, 5))
+    called = [equivalence(x + 0.003, y, 0.003, paired=False).equivalent for x, y in groups]
+    assert np.mean(called) <= 0.065
+
+
+def test_margins_are_those_of_the_protocol():
+    assert dict(MARGINS) == {"mnist": 0.003, "fashion_mnist": 0.01, "cifar10": 0.005}
+    assert margin_of("digits") == margin_of("folder:/pictures") == 0.01
+
+
+def test_a_margin_must_be_above_zero():
+    with pytest.raises(ConvariumError, match="margin is out of range"):
+        equivalence([1.0, 2.0], [1.0, 3.0], 0.0, paired=False)
+
+
+# Further draws
+
+
+def test_the_prediction_interval_by_hand():
+    found = prediction_interval([1.0, 2.0, 3.0])
+    assert found.high - 2 == pytest.approx(T_2 * math.sqrt(1 + 1 / 3), rel=1e-6)
+    of_five = prediction_interval([1.0, 2.0, 3.0], runs=5)
+    assert of_five.high - 2 == pytest.approx(T_2 * math.sqrt(1 / 5 + 1 / 3), rel=1e-6)
+    assert 3.5 in of_five
+    assert 7.5 not in found
+
+
+def test_a_further_draw_lies_inside_in_95_percent_of_studies():
+    rng = np.random.default_rng(7)
+    groups = accuracies(rng, 3000, 6, common=0.0)
+    inside = np.mean([x[5] in prediction_interval(x[:5]) for x in groups])
+    assert 0.93 <= inside <= 0.97
+
+
+def test_without_spread_nothing_is_predicted():
+    assert prediction_interval([0.9]) is None
+    assert prediction_interval([0.9, 0.9]) is None
+    with pytest.raises(ConvariumError, match="runs is out of range"):
+        prediction_interval([0.9, 0.8], runs=0)
+
+
+# Order alone
+
+
+def test_five_before_five_is_one_order_of_252_on_either_side():
+    assert rank_test([1, 2, 3, 4, 5], [6, 7, 8, math.inf, math.inf]) == pytest.approx(2 / 252)
+
+
+def test_never_is_behind_every_number_and_ties_are_no_evidence():
+    assert rank_test([math.inf] * 5, [math.inf] * 5) == 1.0
+    assert rank_test([3] * 4, [3] * 4) == 1.0
+    assert rank_test([1, math.inf, 2, 3, 5], [2, 1, math.inf, 5, 3]) == pytest.approx(1.0)
+
+
+def test_large_groups_take_the_normal_law():
+    x, y = list(range(20)), [value + 5.5 for value in range(20)]
+    theirs = stats.mannwhitneyu(x, y, method="asymptotic").pvalue
+    assert rank_test(x, y) == pytest.approx(theirs)
+
+
+def test_nan_has_no_rank():
+    with pytest.raises(ConvariumError, match="cannot be ranked"):
+        rank_test([1.0, math.nan], [2.0])
+
+
+# Images
+
+
+def test_mcnemar_by_hand():
+    # one image only the first gets right, five only the second: 2 · P(X ≤ 1) with X ~ B(6, ½) = 2 · (1 + 6) / 64
+    labels = np.ones(10, dtype=int)
+    first = np.array([1, 0, 0, 0, 0, 0, 1, 1, 1, 0])
+    second = np.array([0, 1, 1, 1, 1, 1, 1, 1, 1, 0])
+    found = mcnemar(first, second, labels)
+    assert (found.only_first, found.only_second, found.n) == (1, 5, 10)
+    assert found.p_value == pytest.approx(14 / 64)
+
+
+def test_mcnemar_of_a_model_with_itself_is_certain_of_nothing():
+    labels = np.array([0, 1, 2])
+    assert mcnemar(labels, labels, labels).p_value == 1.0
+
+
+def test_mcnemar_wants_the_same_images():
+    with pytest.raises(ConvariumError, match="same images"):
+        mcnemar([1, 2], [1, 2, 3], [1, 2, 3])
+
+
+def test_ten_thousand_images_bear_half_a_point_at_93_percent():
+    """1.96 · √(0.93 · 0.07 / 10,000) = 0.0050"""
+    found = image_interval(np.arange(10_000) < 9300)
+    assert (found.high - found.low) / 2 == pytest.approx(0.005, abs=2e-4)
+
+
+def test_drawing_by_count_is_scipys_bootstrap():
+    values = np.random.default_rng(8).choice([-1.0, -0.2, 0.0, 0.0, 0.6, 1.0], size=500)
+    ours = image_interval(values, draws=20_000)
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, batch=500, method="percentile", random_state=np.random.default_rng(9)
+    ).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.004)
+
+
+def test_the_bootstrap_repeats_itself_and_says_nothing_of_a_constant():
+    values = np.arange(100) % 3 == 0
+    assert image_interval(values, seed=1) == image_interval(values, seed=1)
+    assert image_interval(values, seed=1, draws=99) != image_interval(values, seed=2, draws=99)
+    assert image_interval(np.ones(10)) is None
+
+
+def test_chance_ends_three_standard_errors_above_the_largest_class():
+    # √(0.1 · 0.9 / 10,000) = 0.003
+    assert at_chance(0.109, 10_000, 0.1)
+    assert not at_chance(0.1091, 10_000, 0.1)
+    assert at_chance(1.0, 50, 1.0)
+
+
+# Planning
+
+
+def deviating(deviation, degrees, *, paired=False, family=1):
+    n = int(degrees) + 1
+    return Difference(0.0, -1.0, 1.0, n, n, paired, 0.95, family, deviation, degrees)
+
+
+@pytest.mark.parametrize(
+    ("effect", "paired", "n"),
+    [
+        (0.2, False, 394), (0.5, False, 64), (0.8, False, 26),  # G*Power 3.1, two independent means, two-sided, 80 %
+        (0.2, True, 199), (0.5, True, 34), (0.8, True, 15),  # the same, matched pairs
+    ],
+)  # fmt: skip
+def test_seeds_needed_are_those_of_the_printed_tables(effect, paired, n):
+    assert seeds_needed(deviating(1.0, 8, paired=paired), effect).expected == n
+
+
+def test_the_range_of_seeds_follows_the_deviations_own_interval():
+    # 80 % interval of a deviation of 1 with 8 degrees of freedom: √(8 / 13.362) = 0.774 to √(8 / 3.490) = 1.514
+    found = seeds_needed(deviating(1.0, 8), 0.5)
+    assert found.low == seeds_needed(deviating(0.774, 8), 0.5).expected
+    assert found.high == seeds_needed(deviating(1.514, 8), 0.5).expected
+    assert found.low < found.expected < found.high
+
+
+def test_a_family_needs_more_seeds():
+    assert seeds_needed(deviating(1.0, 8, family=5), 0.5).expected > 64
+
+
+def test_seeds_needed_end_somewhere_and_begin_with_two():
+    assert seeds_needed(deviating(1.0, 8), 1e-6).expected == MOST_SEEDS
+    assert seeds_needed(deviating(1e-6, 8), 1.0).high == 2
+    assert seeds_needed(difference([1.0], [2.0], paired=False), 0.1) is None
+    assert seeds_needed(difference([1.0] * 3, [2.0] * 3, paired=False), 0.1) is None
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_smallest_difference_is_what_the_seeds_needed_resolve(paired):
+    n = 64 if not paired else 34
+    assert smallest_difference(n, paired=paired) <= 0.5 < smallest_difference(n - 1, paired=paired)
+    assert smallest_difference(5, 0.004) == pytest.approx(0.004 * smallest_difference(5))
+    assert smallest_difference(1) is None
+
+
+def test_the_smallest_difference_is_found_in_80_percent_of_studies():
+    rng, resolve = np.random.default_rng(10), smallest_difference(5)
+    studies = rng.standard_normal((2000, 2, 5))
+    found = np.mean([excludes_zero(difference(x + resolve, y, paired=False)) for x, y in studies])
+    assert found == pytest.approx(0.8, abs=0.04)
+
+
+@pytest.mark.parametrize("family", [1, 3, 100])
+def test_power_is_known_even_for_two_seeds_and_large_families(family):
+    """With one degree of freedom the deviation decides: P(|Z| < shift / threshold) = 80 % for a standard normal Z."""
+    threshold = stats.t.ppf(1 - 0.05 / family / 2, 1)
+    needed = smallest_difference(2, paired=True, family=family)
+    assert needed * math.sqrt(2) == pytest.approx(threshold * stats.norm.ppf(0.9), rel=0.01)

@@ -1,0 +1,339 @@
+import contextlib
+import copy
+import dataclasses
+import json
+import multiprocessing
+import os
+import re
+
+import pytest
+import torch
+
+import convarium.data
+from convarium.benchmark import (
+    JOBS,
+    Accuracies,
+    ColdStart,
+    as_json,
+    as_markdown,
+    bench,
+    equal_accuracy,
+    machine,
+    sides,
+    timing,
+    trainer,
+)
+from convarium.benchmark.cold import train_cold
+from convarium.benchmark.machine import Ceiling, ceiling, fastest
+from convarium.benchmark.racing import WARM_UP_SECONDS, alternate, racing, stopwatch
+from convarium.cli import bench_command
+from convarium.errors import ConvariumError, SpecError
+from convarium.recipes.presets import recipe_preset
+from convarium.recipes.recipe import Recipe
+from convarium.runs.environment import environment
+from convarium.training import fit
+from made_images import CPU, drawn, splits_of
+
+
+class EnoughError(Exception):
+    pass
+
+
+def ticks(side, n):
+    """The images of a side's first n steps."""
+    seen = []
+
+    def tick(images):
+        seen.append(images)
+        if len(seen) == n:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        side(tick)
+    return seen
+
+
+def test_both_sides_tell_the_images_of_every_step(monkeypatch):
+    job = dataclasses.replace(JOBS["memory_mlp"], batch_size=8)
+    splits = splits_of(drawn(20))  # batches of 8, 8 and 4: seven steps cross two ends of an epoch
+    recipe = dataclasses.replace(sides.recipe_of(job, "float32"), batch_size=8)
+    expected = [8, 8, 4, 8, 8, 4, 8]
+    assert ticks(sides.reference_side(job, splits.train, CPU), 7) == expected
+    assert ticks(sides.convarium_side(recipe, splits, CPU), 7) == expected
+    dropping = dataclasses.replace(recipe, drop_last=True)
+    assert ticks(sides.convarium_side(dropping, splits, CPU), 5) == [8] * 5
+    stacked = sides.convarium_side(recipe, splits, CPU, members=3)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # two members take turns as they come
+    assert set(ticks(stacked, 12)) == set(expected)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert ticks(stacked, 7) == expected
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning's advice
+def test_lightning_takes_the_steps_of_the_reference():
+    train = drawn(20)  # one batch, so that no shuffling matters
+    torch.manual_seed(0)
+    in_lightning = JOBS["lenet@d2l"].network()
+    alone = copy.deepcopy(in_lightning)
+    before = copy.deepcopy(in_lightning).state_dict()
+    for network, side in ((in_lightning, sides.lightning_side), (alone, sides.reference_side)):
+        job = dataclasses.replace(JOBS["lenet@d2l"], network=lambda network=network: network, workers=0)
+        assert ticks(side(job, train, CPU), 3) == [20, 20, 20]
+    for name, tensor in in_lightning.state_dict().items():
+        torch.testing.assert_close(tensor, alone.state_dict()[name], rtol=1e-4, atol=1e-6)
+        assert not torch.equal(tensor, before[name])
+
+
+def test_without_lightning_its_part_is_refused(monkeypatch):
+    monkeypatch.setattr(trainer, "find_spec", lambda name: None)
+    with pytest.raises(ConvariumError, match=r"Lightning is not installed; pip install 'convarium\[bench\]'"):
+        bench(["lenet@d2l"], lightning=True, device="cpu")
+
+
+def test_lightning_is_a_second_yardstick(raced):
+    (row,) = bench(["lenet@d2l"], pairs=1, precision="float32", lightning=True, device="cpu")
+    assert row.lightning == (400,)
+    assert row.lightning_ratios == (1,)
+    assert "| Lightning, img/s | ratio to Lightning |" in as_markdown([row])
+    assert "| 4.0 (4.0 to 4.0, 1 pair) | 400 | 1.0 (1.0 to 1.0, 1 pair) |" in as_markdown([row])
+
+
+def test_a_stack_is_of_seeds(monkeypatch):
+    trained = []
+    monkeypatch.setattr(sides, "fit_stack", lambda recipes, *_, **__: trained.extend(recipes))
+    recipe = sides.recipe_of(JOBS["memory_mlp"], "float32")
+    with pytest.raises(ConvariumError):
+        sides.convarium_side(recipe, splits_of(drawn(20)), CPU, members=8)(lambda images: None)
+    assert trained == [dataclasses.replace(recipe, seed=seed) for seed in range(8)]
+
+
+def diverging(members=1):
+    recipe = recipe_preset("residual-blog", "residual_cnn")
+    recipe = dataclasses.replace(recipe, learning_rate=1e30, momentum=0.0, batch_size=10, watch_test=False, epochs=100)
+    return sides.convarium_side(recipe, splits_of(drawn(20)), CPU, members=members)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_diverged_training_is_no_measure_of_speed(members):
+    with pytest.raises(ConvariumError, match="residual_cnn diverged before its timing ended; time it for fewer second"):
+        diverging(members)(lambda images: None)
+
+
+def test_a_turn_is_timed_after_its_warm_up_and_goes_on_where_the_last_one_rested():
+    waits, reports, now = iter([3.0, 0.0]), [], 0.0
+
+    def wait():
+        nonlocal now
+        now += 100.0  # resting is not timed
+        return next(waits)
+
+    watch = stopwatch(wait, reports.append, clock=lambda: now)
+    next(watch)
+    steps = 0
+    with contextlib.suppress(RuntimeError):  # the third wait finds no more turns
+        while True:
+            now += 0.5
+            steps += 1
+            watch.send(10)
+    # Ten images every half second. The first step is made before the first turn.
+    warm_up = WARM_UP_SECONDS / 0.5
+    assert steps == 1 + (warm_up + 3.0 / 0.5) + (warm_up + 1)
+    assert reports == [20.0, 20.0]
+
+
+def test_every_pair_begins_with_another_side():
+    calls = []
+
+    def turn(name, rate):
+        return lambda seconds: calls.append((name, seconds)) or rate
+
+    turns = {name: turn(name, rate) for rate, name in enumerate("rfb")}
+    assert alternate(turns, pairs=4, seconds=2.0) == {"r": (0,) * 4, "f": (1,) * 4, "b": (2,) * 4}
+    assert "".join(name for name, _ in calls) == "rfbfbrbrfrfb"
+    assert {seconds for _, seconds in calls} == {2.0}
+
+
+def refusing(tick):
+    spins = os.environ["GOMP_SPINCOUNT"]
+    raise ConvariumError(f"{torch.get_num_threads()} threads, {multiprocessing.get_start_method()}, spin {spins}")
+
+
+def test_a_side_that_ends_by_itself_ends_the_race():
+    # A side's process has the threads of this one, and starts a DataLoader's workers as this one would.
+    here = f"{torch.get_num_threads()} threads, {multiprocessing.get_start_method()}, spin "
+    tuned = os.environ["GOMP_SPINCOUNT"]
+    with pytest.raises(ConvariumError, match=here + tuned), racing({"ours": refusing}, CPU):
+        pass
+    # The yardstick's threads wait as they do where Convarium is not imported.
+    with pytest.raises(ConvariumError, match=here + "300000"), racing({"theirs": refusing}, CPU, untuned=["theirs"]):
+        pass
+    assert os.environ["GOMP_SPINCOUNT"] == tuned
+    with pytest.raises(ConvariumError, match="ended by itself; see its own message"), racing({"ours": print}, CPU):
+        pass
+
+
+@pytest.fixture
+def raced(monkeypatch):
+    """`bench` over sides with known rates: the reference 100, Convarium 400 images a second and more every turn."""
+    monkeypatch.setattr(timing, "ceiling", lambda device: Ceiling(1e12, 2e12, 1e10))
+    images = {"cifar10": (3, 32)}
+    monkeypatch.setattr(timing, "splits_of", lambda job, *_: splits_of(drawn(20, *images.get(job.dataset, (1, 28)))))
+
+    @contextlib.contextmanager
+    def race(sides, device, *, untuned):
+        assert set(untuned) >= {name for name in sides if isinstance(name, str)}
+        grown = {name: iter(range(400, 1000, 100)) for name in sides}
+        yield {name: lambda _, name=name: 100 if name == "reference" else next(grown[name]) for name in sides}
+
+    monkeypatch.setattr(timing, "racing", race)
+    monkeypatch.setattr(timing, "emulates_bfloat16", lambda device: False)
+
+
+def test_a_row_holds_what_was_measured(raced):
+    seen = []
+    rows = bench(["lenet@d2l"], pairs=3, seconds=5, device="cpu", progress=seen.append)
+    row, half = rows
+    assert seen == rows
+    assert (row.job, row.batch_size, row.seconds, row.members) == ("lenet@d2l", 256, 5, 1)
+    assert (row.precision, half.precision) == ("float32", "bfloat16")
+    assert row.reference == half.reference == (100, 100, 100)
+    assert row.convarium == (400, 500, 600)
+    assert row.ratios == (4, 5, 6)
+    # 2 · 416,520 multiply-adds forward (d2l's LeNet, by hand), three times that a step, 500 images/s, of 10¹² FLOP/s.
+    multiply_adds = 25 * 784 * 6 + 25 * 6 * 16 * 100 + 400 * 120 + 120 * 84 + 84 * 10
+    assert row.share == pytest.approx(500 * 3 * 2 * multiply_adds / 1e12)
+    assert half.share == pytest.approx(row.share / 2)
+    form, _ = json.loads(json.dumps(as_json(rows)))
+    assert form["ratios"] == [4, 5, 6]
+    assert form["environment"]["torch"] == torch.__version__
+    assert form["environment"]["threads"] == torch.get_num_threads()
+    assert form["ceiling"]["bandwidth"] == 1e10
+
+
+def test_emulated_bfloat16_is_timed_only_where_it_is_asked_for(raced, monkeypatch, capsys):
+    monkeypatch.setattr(timing, "emulates_bfloat16", lambda device: True)
+    assert [row.precision for row in bench(["lenet@d2l"], device="cpu")] == ["float32"]
+    assert [row.precision for row in bench(["lenet@d2l"], precision="bfloat16", device="cpu")] == ["bfloat16"]
+    bench_command.bench(("lenet@d2l",), device="cpu")
+    told = capsys.readouterr()
+    assert "no bfloat16 rows" in told.err
+    assert "| bfloat16 |" not in told.out
+
+
+def test_rows_become_a_table_under_their_machine(raced):
+    text = as_markdown(bench(["lenet@d2l"], pairs=3, seconds=5, device="cpu"))
+    machine_line, _, head, rule, row, half = text.splitlines()
+    assert re.search(r"\d+ threads?, torch", machine_line)
+    assert head.count("|") == rule.count("|") == row.count("|") == half.count("|")
+    assert "| lenet@d2l | float32 | 256 | 100 | 500 | 5.0 (4.0 to 6.0, 3 pairs) |" in row
+    assert "| lenet@d2l | bfloat16 | 256 | 100 | 500 | 5.0 (4.0 to 6.0, 3 pairs) |" in half
+    assert as_markdown([]) == ""
+
+
+def test_stacks_have_rows_of_their_own(raced):
+    rows = bench(["lenet@d2l", "residual_mlp"], pairs=1, precision="float32", stack=True, device="cpu")
+    assert [(row.job, row.members) for row in rows] == [("lenet@d2l", 1), ("lenet@d2l", 8), ("residual_mlp", 1)]
+    assert "| lenet@d2l, 8 seeds stacked, per seed | float32 |" in as_markdown(rows)
+    assert {(row.job, row.members) for row in bench(timing.STACKED_JOBS, stack=True, device="cpu")} == {
+        (job, members) for job in timing.STACKED_JOBS for members in (1, 8)
+    }
+
+
+def test_a_real_race_is_run_to_its_end(monkeypatch):
+    monkeypatch.setattr(machine, "SIZES", {"cpu": (64, 2**12)})
+    monkeypatch.setattr(timing, "splits_of", lambda job, recipe, data_dir: splits_of(drawn(200)))
+    (row,) = bench(["memory_mlp"], pairs=1, seconds=0.1, precision="float32", device="cpu")
+    assert row.ratios[0] == row.convarium[0] / row.reference[0] > 0
+    assert re.search(r"memory_mlp .* 1 pair\)", as_markdown([row]))
+
+
+def test_wrong_calls_are_told():
+    with pytest.raises(SpecError, match=r"unknown job 'lenet'; did you mean 'lenet@d2l'"):
+        bench(["lenet"])
+    with pytest.raises(ConvariumError, match="timing is out of range: expected pairs ≥ 1 and seconds > 0"):
+        bench(["lenet@d2l"], pairs=0)
+    with pytest.raises(ConvariumError, match="out of range"):
+        bench(["lenet@d2l"], seconds=0)
+    with pytest.raises(ConvariumError, match="comparison is out of range: expected seeds ≥ 1 and epochs ≥ 1"):
+        equal_accuracy("lenet@d2l", seeds=0)
+
+
+def test_the_least_time_counts(monkeypatch):
+    times = iter([0.0, 5.0, 10.0, 13.0, 20.0, 21.0, 30.0, 34.0, 40.0, 42.0])
+    assert fastest(lambda: None, CPU, 1.0, clock=lambda: next(times)) == 1.0
+    monkeypatch.setattr(machine, "SIZES", {"cpu": (64, 2**12)})
+    best = ceiling("cpu", seconds=0.001)
+    assert min(best.float32, best.bfloat16, best.bandwidth) > 0
+    assert Ceiling(1e12, 2e12, 1e9).share(5e11, "float32") == 0.5
+    assert Ceiling(1e12, 2e12, 1e9).share(5e11, "bfloat16") == 0.25
+
+
+def test_a_cold_training_is_timed_from_the_start_of_its_process():
+    recipe = Recipe(model="memory_mlp", dataset="digits", epochs=2, seed=1)
+    cold = train_cold(recipe, device="cpu")
+    assert (cold.model, cold.precision, cold.epochs, cold.images) == ("memory_mlp", "float32", 2, 1257)
+    assert 0 < cold.first_step < cold.total
+    assert 0 < cold.training < cold.total
+    splits = convarium.data.load_data("digits", validation=recipe.validation)
+    assert cold.accuracy == fit(recipe, splits, device="cpu").test.accuracy
+
+
+def test_a_cold_training_without_its_data_is_refused(tmp_path):
+    with pytest.raises(ConvariumError, match="nowhere"):
+        train_cold(Recipe(dataset=f"folder:{tmp_path}/nowhere"), device="cpu")
+
+
+@pytest.fixture
+def told(raced, monkeypatch, capsys):
+    """What the command prints of measurements that are known."""
+
+    def start(job, *, epochs, precision, **_):
+        where = dataclasses.replace(environment("cpu"), threads=2)
+        return ColdStart(JOBS[job].model, precision, epochs, 1000, 2.5, 10.0, 14.0, 0.9, where)
+
+    def judged(job, *, precisions, seeds, epochs, **_):
+        return [
+            Accuracies(job, p, epochs, 9, (0.9,) * seeds, (None,) * seeds, None, f"{job} in {p} is told")
+            for p in precisions
+        ]
+
+    monkeypatch.setattr(bench_command, "cold_start", start)
+    monkeypatch.setattr(bench_command, "equal_accuracy", judged)
+
+    def call(*jobs, **options):
+        bench_command.bench(jobs, pairs=3, device="cpu", **options)
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_the_command_prints_markdown(told):
+    text = told("lenet@d2l", cold=4, accuracy=True, stack=True)
+    rows = [line.split(" | ")[:3] for line in text.splitlines() if line.startswith("| lenet")]
+    stack = "| lenet@d2l, 8 seeds stacked, per seed"
+    assert [row[:2] for row in rows] == [
+        [job, p] for job in ("| lenet@d2l", stack, "| lenet@d2l") for p in ("float32", "bfloat16")
+    ]
+    # 4 epochs of 1,000 images at the reference's 100 a second.
+    assert "| lenet@d2l | bfloat16 | 4 | 2.5 | 10.0 | 14.0 | 40.0 | 90.00% |" in text
+    assert text.endswith("\n\n- lenet@d2l in float32 is told\n- lenet@d2l in bfloat16 is told\n")
+    assert told("lenet@d2l", markdown=True) == told("lenet@d2l")
+
+
+def test_the_command_prints_json(told):
+    single, half, stacked, _ = json.loads(told("lenet@d2l", cold=4, accuracy=True, seeds=3, stack=True, as_json=True))
+    assert single["ratios"] == [4, 5, 6]
+    assert (single["precision"], half["precision"]) == ("float32", "bfloat16")
+    assert half["cold"]["precision"] == half["accuracy"]["precision"] == "bfloat16"
+    assert half["accuracy"]["reference"] == [0.9] * 3
+    assert single["cold"]["first_step"] == 2.5
+    assert stacked["members"] == 8
+    assert not {"cold", "accuracy"} & stacked.keys()
+
+
+def test_the_command_refuses_before_it_measures(told):
+    with pytest.raises(ConvariumError, match="choose one of --markdown and --json"):
+        told(markdown=True, as_json=True)
+    for options in ({"cold": 0}, {"seeds": 0}, {"epochs": 0}):
+        with pytest.raises(ConvariumError, match="--seeds, --epochs or --cold is out of range: expected 1 or more"):
+            told("lenet@d2l", **options)

@@ -1,0 +1,65 @@
+"""The kernels are compiled once, are recorded, and give way to PyTorch's."""
+
+import logging
+import subprocess
+
+import numpy as np
+import pytest
+from torch import nn
+
+from convarium import kernels as native
+from convarium.kernels import compiling
+from convarium.recipes.recipe import Recipe
+from convarium.runs.environment import environment
+from convarium.training import fit
+from exact import exchanged
+from small_networks import few
+
+pytestmark = pytest.mark.usefixtures("compiled")
+
+
+def test_an_environment_names_its_kernels(monkeypatch):
+    assert environment("cpu").kernels == native.kernels() != "torch"
+    monkeypatch.setenv("CONVARIUM_KERNELS", "torch")
+    assert environment("cpu").kernels == "torch"
+
+
+def test_the_user_can_have_pytorchs_kernels(monkeypatch):
+    splits, recipe = few(64), Recipe(model="mnist_resnet", epochs=1, batch_size=16)
+    ours = fit(recipe, splits)
+    monkeypatch.setenv("CONVARIUM_KERNELS", "torch")
+    theirs = fit(recipe, splits)
+    assert (ours.environment.kernels, theirs.environment.kernels) != ("torch", "torch")
+    assert (ours.step_loss != theirs.step_loss).any()
+    # After two more steps PyTorch itself is 0.5 % away from PyTorch with another number of threads.
+    np.testing.assert_allclose(ours.step_loss[:2], theirs.step_loss[:2], rtol=1e-3)
+
+
+def test_they_are_compiled_once(tmp_path, monkeypatch):
+    compiler = compiling.shutil.which("gcc")
+    made = compiling._compiled(compiler, tmp_path)
+    monkeypatch.setattr(compiling.subprocess, "run", lambda *a, **b: pytest.fail("compiled again"))
+    assert compiling._compiled(compiler, tmp_path) == made
+    assert list(tmp_path.iterdir()) == [made]
+
+
+@pytest.mark.usefixtures("anew")
+def test_without_a_compiler_pytorch_computes(monkeypatch, caplog):
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+    with caplog.at_level(logging.INFO):
+        assert native.kernels() == "torch"
+    assert "no GNU C compiler" in caplog.text
+    assert exchanged(nn.Sequential(nn.Conv2d(16, 16, 3))) == []
+
+
+@pytest.mark.usefixtures("anew")
+def test_a_compiler_that_fails_is_told_once_and_pytorch_computes(monkeypatch, caplog, tmp_path):
+    def fails(*args, **kwargs):
+        raise subprocess.CalledProcessError(1, "gcc", stderr="unknown flag")
+
+    monkeypatch.setattr(compiling, "user_cache_path", lambda name: tmp_path)
+    monkeypatch.setattr(compiling.subprocess, "run", fails)
+    assert native.kernels() == native.kernels() == "torch"
+    assert [record.getMessage() for record in caplog.records] == [
+        "the kernels do not compile here, so training steps use PyTorch's: unknown flag"
+    ]

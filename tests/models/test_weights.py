@@ -1,0 +1,326 @@
+import builtins
+import os
+import pickle
+import subprocess
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+from tutorial5 import PRESETS, layout, save_checkpoint, tensors
+
+from convarium.errors import WeightsError
+from convarium.models.build import build_model
+from convarium.models.weights import load_weights, read_weights, save_weights, set_weights
+from convarium.records import ImageSpec
+
+CIFAR10 = ImageSpec(3, 32, 32, 10)
+DIGITS = ImageSpec(1, 28, 28, 10)
+
+
+def small_network(seed: int = 0) -> nn.Module:
+    return build_model("resnet(depth=8)", DIGITS, seed=seed)
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    own, other = a.state_dict(), b.state_dict()
+    return own.keys() == other.keys() and all(torch.equal(own[k], other[k]) for k in own)
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pt", ".pth", ".ckpt"])
+def test_weights_come_back_as_they_were(tmp_path, ending):
+    network = small_network(seed=1)
+    path = tmp_path / f"weights{ending}"
+    if ending == ".safetensors":
+        save_weights(path, network)
+    else:
+        torch.save(network.state_dict(), path)
+    assert same(load_weights(path, "resnet(depth=8)", DIGITS), network)
+
+
+def test_the_old_format_of_pytorch_is_read(tmp_path):
+    network = small_network(seed=1)
+    torch.save(network.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert same(load_weights(tmp_path / "old.pth", "resnet(depth=8)", DIGITS), network)
+
+
+def test_saving_takes_channels_last_and_shared_tensors_and_makes_folders(tmp_path):
+    network = small_network().to(memory_format=torch.channels_last)
+    network.head[2].bias = network.stem[1].bias = nn.Parameter(torch.ones(16)[:10])
+    path = tmp_path / "new" / "folder" / "w.safetensors"
+    save_weights(path, network)
+    assert torch.equal(read_weights(path)["head.2.bias"], torch.ones(10))
+    assert [p.name for p in path.parent.iterdir()] == ["w.safetensors"]
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, small_network(seed=1))
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WeightsError, match=r"cannot write .*No space left"):
+        save_weights(path, small_network(seed=2))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_saving_under_another_ending_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match=r"cannot save weights as 'w\.pt'.*safetensors"):
+        save_weights(tmp_path / "w.pt", small_network())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_published_checkpoints_fit_tensor_for_tensor(tmp_path, monkeypatch, name, zipped):
+    values = tensors(name)
+    save_checkpoint(tmp_path / "published.ckpt", values, monkeypatch, zipped=zipped)
+    network = load_weights(tmp_path / "published.ckpt", PRESETS[name], CIFAR10)
+    own = network.state_dict()
+    assert len(own) == len(values) == len(layout(name))
+    assert all(torch.equal(a, b) for a, b in zip(own.values(), _in_our_order(name, values, own), strict=True))
+
+
+def _in_our_order(name, values, own):
+    # PyTorch lists a block's tensors in the order in which its modules were assigned, which is the tutorial's too
+    assert [tuple(v.shape) for v in own.values()] == [tuple(v.shape) for v in values.values()]
+    return values.values()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "pytorch_lightning.utilities.parsing",
+        "lightning.pytorch.utilities.parsing",
+        "lightning_fabric.utilities.data",
+        "lightning.fabric.utilities.data",
+    ],
+)
+def test_lightning_of_any_age_is_read(tmp_path, monkeypatch, module):
+    values = tensors("ResNet")
+    save_checkpoint(tmp_path / "published.ckpt", values, monkeypatch, module=module)
+    assert len(read_weights(tmp_path / "published.ckpt")) == len(values)
+
+
+def test_reading_leaves_no_class_allowed_behind(tmp_path, monkeypatch):
+    before = set(torch.serialization.get_safe_globals())
+    save_checkpoint(tmp_path / "published.ckpt", tensors("ResNet"), monkeypatch)
+    read_weights(tmp_path / "published.ckpt")
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+@pytest.mark.parametrize("names", [("input_net", "output_net"), ("model", "blocks")])
+def test_a_users_network_keeps_names_that_are_anothers_convention(tmp_path, monkeypatch, names):
+    """Who has typed the tutorial's network reads the weights of that, plain, checkpointed, or out of Lightning."""
+    first, last = names
+    (tmp_path / f"typed_{first}.py").write_text(
+        f"""
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, spec):
+        super().__init__()
+        self.{first} = nn.Sequential(nn.Flatten(), nn.Linear(spec.height * spec.width, 4))
+        self.{last} = nn.Linear(4, spec.classes)
+
+    def forward(self, x):
+        return self.{last}(self.{first}(x))
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = f"typed_{first}:Net"
+    network = build_model(model, DIGITS, seed=1)
+    state = network.state_dict()
+    save_weights(tmp_path / "saved.safetensors", network)
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "checkpoint.pt")
+    torch.save({"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}}, tmp_path / "lightning.ckpt")
+    for file in ("saved.safetensors", "checkpoint.pt", "lightning.ckpt"):
+        assert same(load_weights(tmp_path / file, model, DIGITS), network)
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_the_tutorials_names_are_known_in_any_file(tmp_path, monkeypatch, prefix):
+    values = tensors("ResNet")
+    save_checkpoint(tmp_path / "published.ckpt", values, monkeypatch)
+    safetensors.torch.save_file({prefix + k: v for k, v in values.items()}, tmp_path / "converted.safetensors")
+    published, converted = (
+        load_weights(tmp_path / file, "resnet@uva", CIFAR10) for file in ("published.ckpt", "converted.safetensors")
+    )
+    assert same(published, converted)
+
+
+def test_two_tensors_that_would_get_one_name_are_refused(tmp_path):
+    torch.save({"state_dict": {"model.odd": torch.zeros(1), "odd": torch.zeros(1)}}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"w\.pt does not fit .*two of its tensors are the same one here"):
+        load_weights(tmp_path / "w.pt", "resnet(depth=8)", DIGITS)
+
+
+def test_whole_numbers_are_no_weights(tmp_path):
+    values = small_network().state_dict()
+    values["stem.0.weight"] = torch.zeros(values["stem.0.weight"].shape, dtype=torch.int8)
+    torch.save(values, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"1 of whole numbers \(stem\.0\.weight torch\.int8\)"):
+        load_weights(tmp_path / "w.pt", "resnet(depth=8)", DIGITS)
+
+
+def test_what_does_not_fit_is_named_in_one_error(tmp_path):
+    network = small_network()
+    values = network.state_dict()
+    for i in range(5):
+        values[f"odd.{i}"] = torch.zeros(1)
+    del values["stem.0.weight"]
+    values["head.2.weight"] = torch.zeros(3, 64)
+    torch.save(values, tmp_path / "w.pt")
+    with pytest.raises(WeightsError) as caught:
+        load_weights(tmp_path / "w.pt", "resnet(depth=8)", DIGITS)
+    message = str(caught.value)
+    assert "w.pt does not fit resnet(depth=8)" in message
+    assert "1 missing (stem.0.weight)" in message
+    assert "5 unknown (odd.0, odd.1, odd.2, …)" in message
+    assert "1 of another shape (head.2.weight (3, 64) for (10, 64))" in message
+
+
+def test_weights_that_do_not_fit_change_nothing():
+    network, other = small_network(seed=1), small_network(seed=2)
+    values = other.state_dict()
+    del values["head.2.bias"]
+    with pytest.raises(WeightsError, match="1 missing"):
+        set_weights(network, values)
+    assert same(network, small_network(seed=1))
+
+
+def test_one_networks_checkpoint_in_another_network(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path / "published.ckpt", tensors("ResNet"), monkeypatch)
+    with pytest.raises(WeightsError, match="does not fit densenet@uva"):
+        load_weights(tmp_path / "published.ckpt", "densenet@uva", CIFAR10)
+
+
+class Command:
+    """A pickle that calls `function(*arguments)` when it is loaded the ordinary way."""
+
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+def commands(marker: Path) -> list[Command]:
+    shell = f"touch {marker}"
+    return [
+        Command(os.system, shell),
+        Command(subprocess.check_call, ["touch", str(marker)]),
+        Command(builtins.eval, f"__import__('os').system({shell!r})"),
+        Command(builtins.exec, f"open({str(marker)!r}, 'w')"),
+        Command(builtins.open, str(marker), "w"),
+        Command(builtins.getattr, Command(__import__, "os"), "system"),
+    ]
+
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("where", ["alone", "among the weights", "in the hyper-parameters", "as a bare pickle"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_would_run_a_command_is_refused_unrun(tmp_path, number, where, zipped):
+    marker, path = tmp_path / "marker", tmp_path / "weights.pt"
+    command = commands(marker)[number]
+    weights = {"stem.0.weight": torch.zeros(16, 1, 3, 3)}
+    content = {
+        "alone": command,
+        "among the weights": {**weights, "x": command},
+        "in the hyper-parameters": {"state_dict": weights, "hyper_parameters": {"act_fn": command}},
+        "as a bare pickle": command,
+    }[where]
+    if where == "as a bare pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsError, match=r"which is code and not weights; nothing of it was run|damaged"):
+        read_weights(path)
+    assert not marker.exists()
+
+
+def test_a_refused_file_names_what_it_would_have_called(tmp_path):
+    torch.save(Command(os.system, "true"), tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=rf"names {os.system.__module__}\.system, which is code"):
+        read_weights(tmp_path / "w.pt")
+
+
+def test_a_whole_pickled_network_is_refused_with_the_way_out(tmp_path):
+    torch.save(small_network(), tmp_path / "network.pt")
+    with pytest.raises(WeightsError, match=r"names torch\.nn\..*save network\.state_dict\(\)"):
+        read_weights(tmp_path / "network.pt")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("kept", [0.01, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_refused(tmp_path, kept, zipped):
+    path = tmp_path / "w.pt"
+    torch.save(small_network().state_dict(), path, _use_new_zipfile_serialization=zipped)
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    with pytest.raises(WeightsError, match="is damaged or no PyTorch file; download or save it again"):
+        read_weights(path)
+
+
+def test_a_truncated_safetensors_file_is_refused(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, small_network())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="cannot be read as safetensors"):
+        read_weights(path)
+
+
+@given(content=st.binary(min_size=1, max_size=300), ending=st.sampled_from([".safetensors", ".pt", ".pth", ".ckpt"]))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_at_all_are_refused(tmp_path, content, ending):
+    path = tmp_path / f"w{ending}"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError):
+        read_weights(path)
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    (tmp_path / "folder.pt").mkdir()
+    (tmp_path / "empty.pt").touch()
+    (tmp_path / "w.h5").write_bytes(b"\x89HDF")
+    for name, complaint in {
+        "folder.pt": "a folder, not a file",
+        "empty.pt": "is empty",
+        "absent.pt": "is not there",
+        "w.h5": r"no known ending: expected \.safetensors, \.pt, \.pth, \.ckpt",
+    }.items():
+        with pytest.raises(WeightsError, match=complaint):
+            read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        [torch.zeros(1)],
+        {"epoch": 3},
+        {"state_dict": {"a": 1.0}},
+        {"state_dict": [torch.zeros(1)]},
+        {1: torch.zeros(1)},
+        {"a": torch.zeros(2, dtype=torch.complex64)},
+        {"a": torch.zeros(2, 2).to_sparse()},
+        {"a": torch.zeros(2, device="meta")},
+    ],
+)
+def test_a_file_without_a_state_dict_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="holds no state dict"):
+        read_weights(tmp_path / "w.pt")
+
+
+def test_half_precision_weights_are_read_into_full_precision(tmp_path):
+    values = {k: v.half() if v.is_floating_point() else v for k, v in small_network(seed=1).state_dict().items()}
+    safetensors.torch.save_file(values, tmp_path / "half.safetensors")
+    network = load_weights(tmp_path / "half.safetensors", "resnet(depth=8)", DIGITS)
+    assert {p.dtype for p in network.parameters()} == {torch.float32}

@@ -1,0 +1,573 @@
+"""What is drawn and written from a comparison: tables, curves, figures and the page."""
+
+import io
+import json
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from rich.console import Console
+
+from convarium.analysis.claims import Better, judge
+from convarium.analysis.comparison import Comparison, compare_runs
+from convarium.data.images import ImageData
+from convarium.errors import ConvariumError
+from convarium.models.describe import describe
+from convarium.pages import (
+    as_csv,
+    as_latex,
+    as_markdown,
+    as_rich,
+    plot_accuracy,
+    plot_agreement,
+    plot_calibration,
+    plot_classes,
+    plot_confusion,
+    plot_cost,
+    plot_curves,
+    save_figures,
+    write_report,
+)
+from convarium.pages.cells import answer, columns, short
+from convarium.pages.costs import cost_points
+from convarium.pages.curves import POINTS, curve_points, steps_a_point
+from convarium.pages.evidence import Evidence, Panel
+from convarium.pages.forest import WIDTH, forest
+from convarium.pages.glances import arrivals, hardest
+from convarium.pages.page import page
+from convarium.pages.predictions import agreement, calibration, contested, read_predictions
+from convarium.pages.style import colours, dashes
+from convarium.recipes.recipe import Recipe
+from convarium.records import ImageSpec
+from made_studies import DIGITS, HERE, made_run, made_study
+
+PLOTS = (plot_curves, plot_accuracy, plot_cost, plot_classes, plot_confusion, plot_calibration, plot_agreement)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Comparison:
+    """Three networks and one that always diverges; one run of the second diverges too."""
+    levels = {"lenet": 0.9, "memory_mlp": 0.85, "residual_cnn": 0.97, "googlenet": None}
+    return made_study(tmp_path_factory.mktemp("study"), levels, diverged=[("memory_mlp", 1)])
+
+
+@pytest.fixture(scope="module")
+def text(study) -> str:
+    return page(study)
+
+
+_VOID = {"meta", "input", "img", "br"}
+
+
+class Reader(HTMLParser):
+    """Tags, attributes and visible text of a page; fails where elements do not nest."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.open):
+            self.words.append(data)
+
+    @property
+    def visible(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def data_of(text: str) -> dict:
+    return json.loads(re.search(r'id="page-data">(.*?)</script>', text, re.S)[1])
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
+
+
+def test_answer_names_n_and_interval_and_tells_failures_first(study):
+    told = answer(study)
+    assert told.startswith("4 of 12 runs failed")
+    assert re.search(r"\(95 % interval [\d.]+ to [\d.]+, 3 seeds\)", told)
+    assert "residual_cnn" in told
+
+
+def test_answer_of_two_networks_is_the_verdict_itself(tmp_path):
+    pair = made_study(tmp_path, {"lenet": 0.9, "residual_cnn": 0.97})
+    assert answer(pair).rstrip(".") == pair.row("residual_cnn").verdict
+
+
+def test_columns_have_a_cell_for_every_row_and_unknown_numbers_sort_last(study):
+    for column in columns(study):
+        assert len(column.cells) == len(study.rows)
+    test = next(column for column in columns(study) if column.key == "test")
+    assert [cell.value is None for cell in test.cells] == [False, False, False, True]
+    assert test.cells[3].text == "–"
+    seeds = next(column for column in columns(study) if column.key == "seeds")
+    assert [cell.text for cell in seeds.cells] == ["3", "2 of 3", "3", "0 of 3"]
+
+
+def test_half_width_in_the_table_is_half_of_the_interval(study):
+    row = study.row("lenet")
+    shown = next(column for column in columns(study) if column.key == "test").cells[0].text
+    mean, half = map(float, shown.split(" ± "))
+    assert mean == pytest.approx(100 * row.test.mean, abs=0.06)
+    assert half == pytest.approx(100 * (row.test.high - row.test.low) / 2, abs=0.06)
+
+
+def test_times_of_several_environments_are_marked_as_not_comparable(tmp_path):
+    elsewhere = replace(HERE, processor="Another CPU")
+    runs = [
+        made_run(tmp_path, Recipe(model="lenet", epochs=2), 0.9),
+        made_run(tmp_path, Recipe(model="residual_cnn", epochs=2), 0.9, environment=elsewhere),
+    ]
+    study = compare_runs(runs)
+    cells = next(column for column in columns(study) if column.key == "train_seconds").cells
+    assert [cell.text.endswith("†") for cell in cells] == [False, True]
+    assert "not comparable" in as_markdown(study)
+    assert "train_seconds" not in set(cost_points(study)["cost"])
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [(0, "0"), (999, "999"), (1000, "1 k"), (999_999, "1 M"), (12_345_678, "12.3 M"), (2e12, "2 T")],
+)
+def test_short_numbers(number, written):
+    assert short(number) == written
+
+
+def drawn(study: Comparison, width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(as_rich(study))
+    return console.export_text()
+
+
+def test_rich_table_is_whole_in_100_columns_and_takes_names_as_text(tmp_path):
+    study = made_study(tmp_path, {"resnet(depth=20, shortcut='A')": 0.9, "densenet": 0.85, "lenet": None})
+    shown = drawn(study, 100)
+    assert max(map(len, shown.splitlines())) <= 100
+    assert "…" not in shown
+    for column in columns(study):
+        if column.key in ("parameters", "test", "validation", "train_seconds", "difference"):
+            assert all(cell.text in shown for cell in column.cells)
+    assert all(" ".join(row.verdict.split()) in " ".join(shown.split()) for row in study.rows)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_narrow_terminals_keep_names_accuracy_and_difference(study, width):
+    shown = drawn(study, width)
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    for column in columns(study):
+        if column.key in ("label", "test", "difference"):
+            assert all(cell.text in shown for cell in column.cells)
+
+
+def test_markdown_table_has_equal_rows_and_escapes_its_own_signs(tmp_path):
+    study = made_study(tmp_path, {"memory_mlp": 0.9, "lenet": 0.8}, question="a | b *or* <script>?")
+    written = as_markdown(study)
+    lines = [re.sub(r"\\\|", "", line) for line in written.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+    assert len(lines) == 2 + len(study.rows)
+    assert "memory\\_mlp" in written
+    assert "<script>" not in written
+    assert r"a \| b \*or\*" in written
+
+
+def test_csv_has_every_number_unrounded(study):
+    read = pd.read_csv(io.StringIO(as_csv(study)))
+    assert list(read["label"]) == [row.label for row in study.rows]
+    assert read["test_mean"][0] == study.rows[0].test.mean
+
+
+def test_latex_table_is_balanced_and_escapes_special_signs(study):
+    written = as_latex(study)
+    body = [line for line in written.splitlines() if line.endswith(r"\\")]
+    alignment = re.search(r"tabular}\{(\w+)\}", written)[1]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(alignment) - 1}
+    assert r"memory\_mlp" in written
+    assert not re.search(r"[±−–×]", "".join(body))
+
+
+def test_forest_keeps_the_order_of_the_numbers(study):
+    drawn = forest(study)
+    for mark, row in zip(drawn.marks, study.rows, strict=True):
+        assert (mark is None) == (row.difference is None)
+        if mark is not None:
+            assert 0 <= mark.low <= mark.mean <= mark.high <= WIDTH
+            assert (mark.mean > drawn.zero) == (row.difference.mean > 0)
+
+
+# ---- curves ----------------------------------------------------------------------------------------------------------
+
+
+def test_curves_are_means_over_trained_runs_between_lowest_and_highest_seed(study):
+    points = curve_points(study).query("label == 'lenet' and split == 'validation' and quantity == 'accuracy'")
+    runs = [[epoch.validation_accuracy for epoch in run.outcome.history] for run in study.row("lenet").trained]
+    np.testing.assert_allclose(points["mean"], np.mean(runs, 0))
+    np.testing.assert_allclose(points["low"], np.min(runs, 0))
+    np.testing.assert_allclose(points["high"], np.max(runs, 0))
+    assert set(points["n"]) == {3}
+
+
+def test_failed_runs_are_lines_of_their_own(study):
+    points = curve_points(study)
+    assert set(points.query("label == 'googlenet'")["run"]) == {f"seed {s}, diverged" for s in range(3)}
+    assert set(points.query("label == 'memory_mlp'")["run"]) == {"", "seed 1, diverged"}
+    assert set(points.query("label == 'memory_mlp' and run == ''")["n"]) == {2}
+
+
+def test_step_curves_keep_the_mean_of_all_steps(study):
+    run = study.row("residual_cnn").trained[0]
+    steps = len(run.steps()[0])
+    points = curve_points(study, "step").query("label == 'residual_cnn' and quantity == 'loss'")
+    expected = np.mean([run.steps()[0].astype(float) for run in study.row("residual_cnn").trained], 0)
+    assert len(points) == steps  # fewer than POINTS: nothing is thinned
+    np.testing.assert_allclose(points["mean"], expected, rtol=1e-6)
+    assert steps_a_point(curve_points(study, "step")) == 1
+
+
+@pytest.mark.parametrize("x", ["epoch", "step"])
+def test_long_curves_are_thinned_without_losing_their_extremes(tmp_path, x):
+    study = made_study(tmp_path, {"lenet": 0.9}, seeds=2, epochs=1000, steps_an_epoch=3)
+    points = curve_points(study, x).query("split == 'train' and quantity == 'accuracy'")
+    assert POINTS / 2 < len(points) <= POINTS
+    full = curve_values(study, x)
+    assert points["x"].is_monotonic_increasing
+    assert points["mean"].mean() == pytest.approx(full.mean(), rel=1e-3)
+    if x == "epoch":
+        assert points["low"].min() == full.min()
+        assert points["high"].max() == full.max()
+    else:
+        assert steps_a_point(points) == 3000 / POINTS
+
+
+def curve_values(study: Comparison, x: str) -> np.ndarray:
+    runs = study.rows[0].trained
+    if x == "step":
+        return np.array([run.steps()[1] for run in runs])
+    return np.array([[epoch.train_accuracy for epoch in run.outcome.history] for run in runs])
+
+
+def test_values_that_are_not_finite_are_left_out(tmp_path):
+    study = made_study(tmp_path, {"lenet": None}, seeds=1)
+    run = study.rows[0].runs[0]
+    broken = replace(run.outcome.history[-1], epoch=99, train_loss=math.nan, validation_loss=math.inf)
+    outcome = replace(run.outcome, history=(*run.outcome.history, broken))
+    points = curve_points(compare_runs([replace(run, outcome=outcome)]))
+    assert np.isfinite(points["mean"]).all()
+    assert 99 not in set(points.query("quantity == 'loss'")["x"])
+
+
+# ---- cost, predictions -----------------------------------------------------------------------------------------------
+
+
+def test_nobody_on_the_pareto_front_is_beaten_and_everyone_else_is(study):
+    for _, points in cost_points(study).groupby("cost"):
+        for _, point in points.iterrows():
+            cheaper = points[(points["value"] <= point["value"]) & (points["label"] != point["label"])]
+            beaten = (cheaper["mean"] >= point["mean"]).any()
+            assert point["front"] != beaten
+
+
+def test_agreement_is_symmetric_and_compares_a_network_with_itself_by_other_seeds(study):
+    found = agreement(read_predictions(study)).set_index(["first", "second"])
+    for (first, second), row in found.iterrows():
+        assert row["agreement"] == pytest.approx(found.loc[(second, first), "agreement"])
+    one, two = (run.predictions()[0].argmax(1) for run in study.row("memory_mlp").trained)
+    assert found.loc[("memory_mlp", "memory_mlp"), "agreement"] == pytest.approx((one == two).mean())
+
+
+def test_calibration_bins_give_back_the_accuracy_and_the_stored_error(study):
+    points = calibration(read_predictions(study))
+    for label, bins in points.groupby("label"):
+        assert bins["share"].sum() == pytest.approx(1)
+        assert (bins["share"] * bins["accuracy"]).sum() == pytest.approx(study.row(label).test.mean)
+
+
+def test_one_runs_calibration_bins_give_back_its_stored_error(tmp_path):
+    study = made_study(tmp_path, {"lenet": 0.9}, seeds=1)
+    bins = calibration(read_predictions(study))
+    error = (bins["share"] * (bins["accuracy"] - bins["confidence"]).abs()).sum()
+    assert error == pytest.approx(study.rows[0].runs[0].outcome.test.calibration_error, abs=1e-6)
+
+
+def test_contested_shares_add_up_to_the_accuracies(study):
+    for found in contested(read_predictions(study), "lenet"):
+        assert found.both + found.only_this + found.only_baseline + found.neither == pytest.approx(1)
+        assert found.both + found.only_this == pytest.approx(study.row(found.label).test.mean)
+        assert found.both + found.only_baseline == pytest.approx(study.row("lenet").test.mean)
+        assert not set(found.images[0]) & set(found.images[1])
+
+
+def test_thirty_networks_are_told_apart_by_colour_and_dashes():
+    names = [str(i) for i in range(30)]
+    assert len(set(zip(colours(names), map(tuple, dashes(names)), strict=True))) == 30
+
+
+# ---- charts and figures ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.__name__)
+def test_charts_are_valid_and_hold_their_own_data(plot, study):
+    spec = plot(study).to_dict()
+    assert "residual_cnn" in json.dumps(spec)
+    assert "http" not in json.dumps({k: v for k, v in spec.items() if k != "$schema"})
+
+
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.__name__)
+def test_charts_of_nothing_say_so(plot, tmp_path):
+    study = made_study(tmp_path, {"lenet": None}, seeds=1)
+    run = study.rows[0].runs[0]
+    empty = compare_runs([replace(run, outcome=replace(run.outcome, history=()))])
+    with pytest.raises(ConvariumError, match=r"no run has"):
+        plot(empty)
+
+
+def test_confusion_of_one_row(study):
+    spec = plot_confusion(study, "lenet").to_dict()
+    rows = next(iter(spec["datasets"].values()))
+    assert {row["label"] for row in rows} == {"lenet"}
+    images = study.rows[0].trained[0].outcome.test.n
+    assert sum(row["count"] for row in rows) == images * 3
+    with pytest.raises(ConvariumError, match="row of the comparison"):
+        plot_confusion(study, "vgg16")
+
+
+def test_figures_are_written_in_all_forms_with_their_data(tmp_path):
+    study = made_study(tmp_path, {"lenet": 0.9, "residual_cnn": 0.97}, seeds=2, epochs=3, images=100)
+    files = save_figures(study, tmp_path / "new" / "figures")
+    assert len({path.stem for path in files if path.suffix == ".pdf"}) == len(PLOTS)
+    for path in files:
+        start = path.read_bytes()[:8]
+        assert start.startswith({".svg": b"<svg", ".pdf": b"%PDF", ".png": b"\x89PNG", ".csv": b"label,"}[path.suffix])
+    assert pd.read_csv(tmp_path / "new" / "figures" / "epochs.csv").shape[0] == 12
+
+
+def test_figures_without_data_are_left_out(tmp_path):
+    files = save_figures(made_study(tmp_path, {"lenet": None}, seeds=1, epochs=2), tmp_path / "figures")
+    assert {path.stem for path in files if path.suffix == ".svg"} == {"curves"}
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------
+
+
+def test_page_has_question_answer_command_verdicts_and_failures(study, text):
+    shown = Reader(text).visible
+    assert study.question in shown
+    assert answer(study) in shown
+    assert study.command in shown
+    for row in study.rows:
+        assert row.verdict in shown
+    for note in study.notes:
+        assert note in shown
+    assert "memory_mlp, seed 1: diverged after 4 of 8 epochs: loss is nan at epoch 4" in shown
+    assert "Some CPU" in shown
+    assert "0123abc" in shown  # the commit
+    for run in study.rows[0].runs:
+        assert run.key[:8] in shown
+
+
+def test_page_asks_the_network_for_nothing(text):
+    tags = Reader(text).tags
+    loaded = [attributes.get(name) for _, attributes in tags for name in ("src", "href") if attributes.get(name)]
+    assert all(source.startswith("data:") for source in loaded)
+    policy = next(a["content"] for t, a in tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+    assert text.count("vegaEmbed=") <= 2  # one copy of the library
+
+
+def test_page_holds_what_its_buttons_copy(study, text):
+    copies = data_of(text)["copies"]
+    assert copies["markdown"] == as_markdown(study)
+    assert copies["csv"] == as_csv(study)
+    assert copies["latex"] == as_latex(study)
+
+
+def test_every_chart_of_the_page_has_a_specification_and_a_table(text):
+    data = data_of(text)
+    for tag, attributes in Reader(text).tags:
+        if tag == "figure" and "data-chart" in attributes:
+            assert attributes["data-chart"] in data["specs"]
+    for name, spec in data["specs"].items():
+        assert spec["usermeta"]["table"] in data["tables"], name
+
+
+def test_names_from_users_stay_text(tmp_path):
+    names = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "</script>", "猫", "{{ 7 * 7 }}")
+    question = "Is <b>this</b> & </title><script>alert(3)</script> safe?"
+    study = made_study(tmp_path, {"lenet": 0.9, "residual_cnn": 0.95}, names=names, question=question, images=200)
+    text = page(study)
+    reader = Reader(text)
+    scripts = [attributes for tag, attributes in reader.tags if tag == "script"]
+    assert len(scripts) == 3  # the library, the data, the page's own
+    assert not [attributes for _, attributes in reader.tags if "onerror" in attributes]
+    assert question in reader.visible
+    assert set(names) == set(data_of(text)["tables"]["classes"]["class"])
+
+
+def test_table_is_a_table_for_screen_readers(text):
+    tags = Reader(text).tags
+    results = next(i for i, (tag, attributes) in enumerate(tags) if attributes.get("id") == "results")
+    heads = [attributes for tag, attributes in tags[results:] if tag == "th"][:11]
+    assert all(attributes.get("scope") in ("col", "row") for attributes in heads)
+    regions = [attributes for _, attributes in tags if attributes.get("class") == "scroll"]
+    assert all("aria-label" in a or "aria-labelledby" in a for a in regions)
+    figures = [attributes for tag, attributes in tags if tag == "figure"]
+    assert all(attributes.get("aria-label") for attributes in figures)
+
+
+def test_page_lists_the_layers_of_every_network(text):
+    shown = Reader(text).visible
+    assert "Gradient-based learning applied to document recognition" in shown
+    assert "61,706 parameters" in shown  # LeNet-5 as d2l.ai counts it
+
+
+def test_images_that_divide_two_networks_are_shown_where_given(tmp_path):
+    study = made_study(tmp_path, {"lenet": 0.8, "residual_cnn": 0.95}, images=200)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (200, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    images = ImageData(pixels, torch.arange(200) % 10, DIGITS)
+    path = write_report(study, tmp_path / "deep" / "report.html", images=images)
+    tags = Reader(path.read_text("utf-8")).tags
+    pictures = [attributes for tag, attributes in tags if tag == "img"]
+    assert len(pictures) == 24  # twelve for either side
+    assert all(attributes["src"].startswith("data:image/png;base64,") and attributes["alt"] for attributes in pictures)
+    without = Reader(page(study))
+    assert not [tag for tag, _ in without.tags if tag == "img"]
+    assert re.search(r"image \d+", without.visible)
+
+
+def test_images_of_another_split_are_refused(tmp_path):
+    study = made_study(tmp_path, {"lenet": 0.8, "residual_cnn": 0.95}, images=200)
+    images = ImageData(torch.zeros((10, 1, 8, 8), dtype=torch.uint8), torch.arange(10), DIGITS)
+    with pytest.raises(ConvariumError, match="not the test images"):
+        write_report(study, tmp_path / "report.html", images=images)
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        pytest.param({"levels": {"lenet": 0.9}, "seeds": 1}, id="one run"),
+        pytest.param({"levels": {"lenet": 0.9, "residual_cnn": 0.95}, "seeds": 1}, id="one seed"),
+        pytest.param({"levels": {"lenet": None, "residual_cnn": None}}, id="all diverged"),
+        pytest.param({"levels": {"lenet": None}, "seeds": 1}, id="one run, diverged"),
+        pytest.param({"levels": {"lenet": 0.9, "residual_cnn": 0.95}, "epochs": 1}, id="one epoch"),
+        pytest.param({"levels": {"lenet": 0.9, "residual_cnn": 0.97}, "names": ("ants", "bees")}, id="two classes"),
+        pytest.param(
+            {
+                "levels": {"lenet": 0.9, "residual_cnn": 0.95},
+                "names": [f"class {i}" for i in range(200)],
+                "images": 2000,
+            },
+            id="200 classes",
+        ),
+        pytest.param(
+            {
+                "levels": {"lenet": 0.9, "residual_cnn": 0.95},
+                "names": list("零一二三四五六七八九"),
+                "question": "哪个更好？",
+            },
+            id="Chinese",
+        ),
+    ],
+)
+def test_odd_studies_make_sensible_pages(study, tmp_path):
+    made = made_study(tmp_path, **({"epochs": 3} | study))
+    text = page(made)
+    shown = Reader(text).visible
+    assert answer(made) in shown
+    assert "nan" not in shown.replace("loss is nan", "")
+    assert "None" not in shown
+    assert "inf" not in re.findall(r"\b\w+\b", shown)
+    data_of(text)
+
+
+def test_networks_of_a_users_folder_are_described_by_what_their_runs_recorded(tmp_path):
+    """Runs from before that was recorded still have a page, and need the images for this part of it."""
+    study = made_study(tmp_path, {"lenet": 0.9}, dataset="folder:/somewhere/pets", seeds=1)
+    assert "the size of the images is not known" in Reader(page(study)).visible
+    (row,) = study.rows
+    recorded = replace(row.runs[0], outcome=replace(row.runs[0].outcome, image=ImageSpec(3, 40, 30, 5)))
+    known = replace(study, rows=(replace(row, runs=(recorded,), trained=(recorded,)),))
+    assert f"{describe('lenet', ImageSpec(3, 40, 30, 5)).root.parameters:,} parameters" in Reader(page(known)).visible
+
+
+def test_comparison_by_another_axis(tmp_path):
+    runs = [
+        made_run(tmp_path, Recipe(model="lenet", epochs=3, learning_rate=rate, seed=seed), 0.8 + rate)
+        for rate in (0.01, 0.1)
+        for seed in range(2)
+    ]
+    shown = Reader(page(compare_runs(runs, by="learning_rate"))).visible
+    assert "learning_rate=0.1" in shown
+    assert "learning rate" in shown
+
+
+def test_a_studys_claims_and_tables_stand_on_its_page(tmp_path):
+    comparison = made_study(tmp_path, {"lenet": 0.8, "nin": 0.95}, seeds=5)
+    claims = {
+        "better": Better("nin", than="lenet", source="a blog, section 1"),
+        "worse": Better("lenet", than="nin", source="a blog, section 2"),
+    }
+    verdicts = {name: judge(claim, comparison) for name, claim in claims.items()}
+    assert [verdict.outcome for verdict in verdicts.values()] == ["supported", "refuted"]
+    panel = Panel("Of its <own>", ("run", "classes"), (("lenet, seed 0", "6 4"),))
+    text = page(comparison, evidence=Evidence(verdicts, {"worse": "It saw one <run>."}, (panel,)))
+    assert re.sub("<wbr>", "", text).count("nin is better than lenet in test accuracy (a blog, section 1)") == 2
+    assert '<span class="verdict supported">supported</span>' in text
+    assert "It saw one &lt;run&gt;." in text
+    assert "<summary>Of its &lt;own&gt;</summary>" in text
+    assert '<td class="number">6 4</td>' in text
+    assert "What the sources claim" not in page(comparison)
+
+
+def test_a_row_that_never_trained_has_failed_and_is_named_in_the_answer(tmp_path):
+    study = made_study(tmp_path, {"lenet": 0.9, "nin": 0.95, "vgg": None})
+    told = answer(study)
+    assert told.startswith("3 of 9 runs failed, all of vgg; of 1 other, 1 is better than lenet")
+    (verdict,) = [column for column in columns(study) if column.key == "verdict"]
+    assert [cell.text for cell in verdict.cells] == ["baseline", "better", "failed"]
+
+
+def test_one_seed_each_decides_nothing(tmp_path):
+    told = answer(made_study(tmp_path, {"lenet": 0.9, "nin": 0.95, "alexnet": 0.93}, seeds=1))
+    assert told.endswith("one seed each decides nothing between them.")
+
+
+def test_hardest_classes_are_those_with_the_smallest_means(study):
+    for found in hardest(study):
+        scored = [run.outcome.test.per_class for run in study.row(found.label).trained]
+        means = sorted((sum(of[name] for of in scored) / len(scored), name) for name in scored[0])
+        assert (found.accuracy, found.next_accuracy) == tuple(f"{100 * mean:.1f}" for mean, _ in means[:2])
+        assert found.name in [name for mean, name in means if mean == means[0][0]]
+
+
+def test_arrivals_take_the_highest_level_that_all_trained_networks_reach(tmp_path):
+    study = made_study(tmp_path, {"lenet": 0.86, "nin": 0.99}, epochs=8)
+    found = arrivals(study)
+    assert (found.split, found.level) == ("validation", "80 %")
+    assert [label for label, _ in found.epochs] == ["nin", "lenet"]
+    firsts = [
+        next(epoch.epoch for epoch in run.outcome.history if epoch.validation_accuracy >= 0.8)
+        for run in study.row("nin").runs
+    ]
+    assert found.epochs[0][1] == f"{sum(firsts) / len(firsts):.3g}"

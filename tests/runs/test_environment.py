@@ -1,0 +1,99 @@
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import torch
+
+from convarium.runs import environment
+
+
+def test_the_environment_says_where():
+    here = environment.environment("cpu", stack=("a", "b"))
+    assert here.convarium == metadata.version("convarium")
+    assert here.torch == torch.__version__
+    assert here.device == "cpu"
+    assert here.threads == torch.get_num_threads()
+    assert here.stack == ("a", "b")
+    assert here.processor
+    started = datetime.fromisoformat(here.started)
+    assert timedelta(0) <= datetime.now(UTC) - started < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_bfloat16_is_emulated_where_there_are_no_instructions_for_it(has, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has)
+    assert environment.emulates_bfloat16(torch.device("cpu")) is not has
+    assert not environment.emulates_bfloat16(torch.device("cuda"))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or not Path("/proc/cpuinfo").exists(), reason="reads x86's flags")
+def test_the_processors_instructions_decide_on_bfloat16():
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    assert environment.emulates_bfloat16(torch.device("cpu")) is not ({"avx512bw", "avx512vl", "avx512dq"} <= flags)
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, env=variables)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository in which a file stands for this package's source."""
+    source = tmp_path / "environment.py"
+    source.write_text("one\n")
+    git(tmp_path, "init", "-q")
+    monkeypatch.setattr(environment, "__file__", str(source))
+    environment.commit.cache_clear()
+    yield tmp_path
+    environment.commit.cache_clear()
+
+
+def test_the_commit_is_that_of_the_checkout(checkout):
+    assert environment.commit() is None  # a file inside a repository, but not of it: an installed package
+    git(checkout, "add", "environment.py")
+    git(checkout, "commit", "-qm", "one")
+    environment.commit.cache_clear()
+    clean = environment.commit()
+    assert clean is not None
+    assert len(clean) == 40
+    Path(checkout, "environment.py").write_text("two\n")
+    environment.commit.cache_clear()
+    assert environment.commit() == f"{clean}-dirty"
+
+
+def test_without_git_there_is_no_commit(checkout, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert environment.commit() is None
+
+
+def test_peak_memory_holds_what_was_allocated():
+    before = environment.peak_memory_bytes("cpu")
+    assert before > 50e6  # an interpreter with PyTorch in it
+    block = torch.ones(64 * 2**20, dtype=torch.uint8)
+    grown = environment.peak_memory_bytes("cpu")
+    assert grown >= before
+    assert grown >= block.nbytes
+    del block
+    assert environment.peak_memory_bytes("cpu") >= grown * 0.99  # a peak, not the present
+
+
+def test_peak_memory_without_proc_is_of_the_same_size(monkeypatch):
+    from_proc = environment.peak_memory_bytes("cpu")
+    monkeypatch.setattr(environment, "_proc_field", lambda file, name: None)
+    assert environment.peak_memory_bytes("cpu") == pytest.approx(from_proc, rel=0.5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_peak_memory_of_a_cuda_device_starts_anew():
+    block = torch.ones(64 * 2**20, dtype=torch.uint8, device="cuda")
+    assert environment.peak_memory_bytes("cuda") >= block.nbytes
+    del block
+    environment.reset_peak_memory("cuda")
+    assert environment.peak_memory_bytes("cuda") < 64 * 2**20
+    assert environment.environment("cuda").device.startswith("cuda: ")

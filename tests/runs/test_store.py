@@ -1,0 +1,186 @@
+"""The store: written whole or not at all, read back equal, and every damage named."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from convarium.errors import StoreError
+from convarium.recipes.recipe import Recipe
+from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Scores
+from convarium.runs.files import read_run, write_json
+from convarium.runs.store import Store, StudyRecord
+
+RECIPE = Recipe(model="lenet@d2l", epochs=1)
+KEY = RECIPE.key()
+ENVIRONMENT = Environment("0.1.0", "3.11", "2.13", "Linux", "a processor", "cpu", 2, ("a", "b"), "abc", "2026-01-01")
+SCORES = Scores(0.5, 1.25, {"a": 0.5, "<script>": None}, ((1, 1), (0, 0)), 0.125, 2)
+ROW = Epoch(1, 3, 0.1, 2.0, 0.5, 1.0, 0.75, None, None, 0.25)
+OUTCOME = Outcome(
+    status="finished",
+    history=(ROW,),
+    environment=ENVIRONMENT,
+    cost=Cost(10, 20, 1.0, 2.0, 3.0, 4),
+    selected_epoch=1,
+    validation=SCORES,
+    test=SCORES,
+    image=ImageSpec(1, 8, 8, 2),
+    step_loss=np.array([1, 2, 3], np.float32),
+    step_accuracy=np.array([0, 0.5, 1], np.float32),
+    logits=np.array([[1, 2], [3, 4]], np.float32),
+    labels=np.array([0, 1]),
+    weights={"w": torch.arange(6.0).reshape(2, 3).T},
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+@pytest.fixture
+def run(store):
+    path = store.begin(RECIPE, KEY)
+    (path / "last.ckpt").write_bytes(b"unfinished")
+    return store.finish(path, OUTCOME)
+
+
+def test_what_is_read_is_what_was_written(store, run):
+    found = store.find(RECIPE, KEY)
+    assert found.recipe == RECIPE
+    assert found.key == KEY
+    arrays = dict.fromkeys(("step_loss", "step_accuracy", "logits", "labels", "weights"))
+    assert found.outcome == dataclasses.replace(OUTCOME, **arrays)
+    assert np.array_equal(found.predictions()[0], OUTCOME.logits)
+    assert np.array_equal(found.predictions()[1], OUTCOME.labels)
+    assert np.array_equal(found.steps()[1], OUTCOME.step_accuracy)
+    assert torch.equal(found.weights()["w"], OUTCOME.weights["w"])
+
+
+def test_a_run_from_before_its_images_were_recorded_reads_as_ever(run):
+    seal = json.loads((run.path / "outcome.json").read_text())
+    del seal["image"]
+    write_json(run.path / "outcome.json", seal)
+    assert read_run(run.path).outcome == dataclasses.replace(run.outcome, image=None)
+
+
+def test_a_finished_folder_has_the_documented_files_and_nothing_else(run):
+    assert sorted(p.name for p in run.path.iterdir()) == [
+        "history.jsonl", "outcome.json", "predictions.npz", "recipe.json", "steps.npz", "weights.safetensors",
+    ]  # fmt: skip
+    assert run.path.name == f"digits-lenet-d2l-s0-{KEY[:8]}"
+
+
+def test_history_has_the_documented_columns(run):
+    row = json.loads((run.path / "history.jsonl").read_text())
+    assert list(row) == [
+        "epoch", "steps", "learning_rate", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
+        "test_loss", "test_accuracy", "seconds",
+    ]  # fmt: skip
+    assert row["test_loss"] is None
+
+
+def test_a_diverged_run_is_kept_as_legal_json(store):
+    diverged = dataclasses.replace(OUTCOME, status="diverged", history=(dataclasses.replace(ROW, train_loss=math.nan),))
+    run = store.finish(store.begin(RECIPE, KEY), dataclasses.replace(diverged, test=None, logits=None))
+    assert "NaN" not in (run.path / "history.jsonl").read_text()
+    assert math.isnan(run.outcome.history[0].train_loss)
+    assert run.outcome.test is None
+
+
+def test_an_unfinished_run_is_not_found(store):
+    store.begin(RECIPE, KEY)
+    assert store.find(RECIPE, KEY) is None
+    assert store.runs() == []
+
+
+@pytest.mark.parametrize(
+    "name", ["predictions.npz", "steps.npz", "weights.safetensors", "history.jsonl", "recipe.json"]
+)
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_every_damaged_file_is_named(store, run, name, damage):
+    path = run.path / name
+    path.unlink() if damage == "gone" else path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StoreError, match=name):
+        store.find(RECIPE, KEY)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"files": {}}'])
+def test_a_damaged_seal_is_named(store, run, text):
+    (run.path / "outcome.json").write_text(text)
+    with pytest.raises(StoreError, match=r"outcome.json is missing or damaged; delete the folder"):
+        read_run(run.path)
+
+
+def test_a_recipe_of_a_newer_version_is_told(store, run):
+    values = json.loads((run.path / "recipe.json").read_text()) | {"speed": "warp"}
+    write_json(run.path / "recipe.json", values)
+    seal = json.loads((run.path / "outcome.json").read_text())
+    del seal["files"]["recipe.json"]
+    write_json(run.path / "outcome.json", seal)
+    with pytest.raises(StoreError, match="unknown recipe field 'speed'"):
+        read_run(run.path)
+
+
+def test_what_is_set_aside_is_kept_and_no_longer_found(store, run):
+    aside = store.set_aside(run.path)
+    assert (aside / "weights.safetensors").exists()
+    assert store.find(RECIPE, KEY) is None
+    assert store.runs() == []
+    again = store.finish(store.begin(RECIPE, KEY), OUTCOME)
+    assert store.set_aside(again.path).name.endswith(".damaged-2")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"new": math.nan})
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_run_is_found_by_folder_path_name_and_key(store, run):
+    for name in (str(run.path), run.path.name, KEY[:8], KEY[:4], KEY):
+        assert store.run(name).key == KEY
+    with pytest.raises(StoreError, match="no finished run 'nothing'"):
+        store.run("nothing")
+    other = dataclasses.replace(RECIPE, seed=1)
+    twin = KEY[:4] + "0000" + KEY[8:]
+    store.finish(store.begin(other, twin), OUTCOME)
+    with pytest.raises(StoreError, match="2 runs match"):
+        store.run(KEY[:4])
+
+
+def test_one_process_at_a_time_trains_a_run(store, run):
+    other = Store(store.root)
+    with store.lock(run.path), pytest.raises(StoreError, match="trained by another process"), other.lock(run.path):
+        pass
+    with store.lock(run.path):
+        pass
+
+
+STUDY = StudyRecord("s", "Why?", "model", "lenet", {"epochs": 1}, (KEY, "f" * 64), 2, "convarium compare lenet")
+
+
+def test_studies_are_read_as_written_and_know_their_runs(store, run):
+    store.save_study(STUDY)
+    assert store.study("s") == STUDY
+    assert [r.key for r in store.runs_of(STUDY)] == [KEY]
+    with pytest.raises(StoreError, match=r"no study 't' .* there are: s"):
+        store.study("t")
+
+
+def test_a_damaged_study_is_named(store):
+    path = store.save_study(STUDY)
+    (path / "study.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"study.json is damaged; delete it"):
+        store.study("s")
+
+
+def test_no_study_at_all(store):
+    with pytest.raises(StoreError, match="make one with convarium compare"):
+        store.study("s")

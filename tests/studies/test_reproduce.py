@@ -1,0 +1,353 @@
+"""The catalogue of published claims: what it lists, what it runs, what is kept, and the page that is made of it."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from convarium.analysis.claims import (
+    Better,
+    Collapses,
+    Equivalent,
+    Fails,
+    Ordered,
+    Reproduces,
+    ReproducesClasses,
+    measured,
+    published,
+)
+from convarium.cli import main
+from convarium.errors import SpecError, StoreError
+from convarium.recipes.recipe import Recipe
+from convarium.records import Cost, Outcome
+from convarium.runs.store import Store, StudyRecord
+from convarium.studies.builtin import EXPERIMENTS
+from convarium.studies.catalogue import (
+    as_json,
+    catalogue,
+    copy_record,
+    export_study,
+    findings,
+    needed,
+    select,
+    stored_comparison,
+)
+from convarium.studies.plan import reduced
+from convarium.studies.reasons import REASONS
+from convarium.studies.reproductions_page import SOURCES, escape, page, spans
+from convarium.studies.study import Study, grid
+from made_runs import HERE, epoch, scores
+
+ROOT = Path(__file__).parents[2]
+NAME = "memory_vs_residual"
+
+
+def fill(store, study, level, *, seeds=5, only=None, environment=HERE):
+    """Made-up finished runs of a study, about `level(recipe)` accurate, with the record of the study itself."""
+    rng = np.random.default_rng(0)
+    keys = []
+    for recipe in study.recipes:
+        keys.append(recipe.key())
+        if recipe.seed >= seeds or (only and getattr(recipe, study.compare) not in only):
+            continue
+        accuracy = float(level(recipe) + rng.normal(0, 0.0005))
+        outcome = Outcome(
+            "finished",
+            (epoch(1, test=accuracy if recipe.watch_test else None),),
+            dataclasses.replace(environment, commit="0123abcdef" * 4, started=f"2026-01-0{recipe.seed % 9 + 1}T10:00"),
+            Cost(1000, 2000, 90.0, 100.0, 500.0, 10**8),
+            selected_epoch=1,
+            test=scores(accuracy),
+            logits=np.zeros((4, 2), np.float32),
+            labels=np.zeros(4, np.int64),
+            weights={"w": torch.ones(3)},
+        )
+        store.finish(store.begin(recipe, recipe.key()), outcome)
+    store.save_study(
+        StudyRecord(
+            study.name, study.question, study.compare, study.values[0], study.base, tuple(keys), len(keys), "command",
+            study.metric,
+        )
+    )  # fmt: skip
+    return store
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    return fill(Store(tmp_path_factory.mktemp("filled")), EXPERIMENTS[NAME], lambda recipe: 0.982)
+
+
+def test_the_catalogue_has_every_claim_under_a_name_of_its_own():
+    entries = catalogue()
+    assert len(entries) == sum(len(study.claims) for study in EXPERIMENTS.values())
+    study = EXPERIMENTS[NAME]
+    with pytest.raises(SpecError, match="two claims are called 'memory-on-par'; rename the one of other"):
+        catalogue([study, dataclasses.replace(study, name="other")])
+
+
+def test_every_row_of_what_the_five_sources_state_is_in_the_catalogue():
+    rows = {
+        "memory-blog": ["memory-on-par"],
+        "residual-blog": ["residual-cnn-best", "deep-plain-fails", "deep-residual-trains"],
+        "d2l": ["larger-is-better", "larger-is-slower", "nin-below-vgg", "nin-is-smaller"],
+        "mnist-report": [
+            *(f"{name}-{split}-{what}" for name in ("relu", "sigmoid", "tanh", "rate-0.001", "rate-0.1")
+              for split in ("train", "test") for what in ("loss", "accuracy")),
+            "relu-then-tanh-then-sigmoid", "rate-1-fails", "rate-1-one-digit", "rate-1-digit-changes",
+            "shortcut-changes-little",
+        ],
+        "uva": [
+            *(f"{name}-uva-{split}" for name in ("googlenet", "resnet", "preact-resnet", "densenet")
+              for split in ("validation", "test")),
+            "activation-place-does-not-matter", "resnet-over-googlenet", "resnet-over-densenet", "sgd-suits-resnet",
+            "sgd-starts-worse", "resnet-faster-than-googlenet", "resnet-faster-than-densenet",
+        ],
+    }  # fmt: skip
+    entries = catalogue()
+    for source, names in rows.items():
+        assert set(names) <= {entry.name for entry in select([source], entries)}, source
+
+
+def test_sources_and_reasons_belong_to_claims_that_exist():
+    entries = catalogue()
+    assert {entry.claim.source.partition(",")[0] for entry in entries.values()} == set(SOURCES)
+    assert set(REASONS) <= set(entries)
+
+
+def test_claims_are_chosen_by_name_study_source_or_all():
+    entries = catalogue()
+    assert [e.name for e in select(["memory-on-par"], entries)] == ["memory-on-par"]
+    assert {e.study.name for e in select(["tutorial5"], entries)} == {"tutorial5"}
+    assert {e.study.name for e in select(["uva"], entries)} == {"tutorial5", "optimizers"}
+    assert len(select(["all"], entries)) == len(select(["all", "uva"], entries)) == len(entries)
+    with pytest.raises(SpecError, match="unknown claim 'memory-on-pa'; did you mean 'memory-on-par'"):
+        select(["memory-on-pa"], entries)
+
+
+def test_a_claim_needs_its_own_rows_and_no_others():
+    ((study, values),) = needed(select(["lenet-d2l", "lenet-d2l-train"], catalogue()))
+    assert (study.name, values) == ("classics_originals", ("lenet@d2l",))
+    assert len(needed(select(["all"], catalogue()))) == len({e.study.name for e in catalogue().values()})
+
+
+def test_what_is_measured_is_found_and_what_is_not_is_said(filled):
+    entry, other = select(["memory-on-par", "residual-cnn-best"], catalogue())
+    found, waiting = findings([entry, other], [Store(filled.root / "none"), filled])
+    assert found.verdict.outcome == "supported"
+    assert (found.verdict.n, len(found.runs), found.planned, found.seconds) == (5, 10, 20, 900)
+    assert re.fullmatch(r"98\.\d+ \(98\.\d+ to 98\.\d+\) %", measured(found.verdict))
+    assert (waiting.verdict, waiting.runs, waiting.planned) == (None, (), 5)
+    assert measured(waiting.verdict) == "–"
+    told = as_json(found)
+    assert json.loads(json.dumps(told)) == told | {"claim": told["claim"]}
+    assert (told["verdict"], as_json(waiting)["verdict"]) == ("supported", "not run yet")
+
+
+def test_a_study_of_which_only_one_row_is_there_judges_the_claims_about_that_row(tmp_path):
+    study = EXPERIMENTS["classics_originals"]
+    store = fill(Store(tmp_path), study, lambda recipe: 0.779, only=["lenet@d2l"])
+    entries = {entry.name: entry for entry in select(["classics_originals"], catalogue())}
+    found = {f.entry.name: f.verdict and f.verdict.outcome for f in findings(entries.values(), [store])}
+    assert found.pop("lenet-d2l") == "supported"
+    assert found.pop("lenet-d2l-train") == "undecided"  # the made-up runs all have one training accuracy
+    assert set(found.values()) == {None}
+
+
+def test_of_two_stores_the_one_with_more_runs_speaks(filled, tmp_path):
+    small = fill(Store(tmp_path), EXPERIMENTS[NAME], lambda recipe: 0.5 + 0.3 * recipe.seed, seeds=2)
+    for stores in ([small, filled], [filled, small]):
+        assert len(stored_comparison(NAME, stores).rows[0].runs) == 5
+    assert stored_comparison("none", [filled]) is None
+
+
+def test_the_records_of_a_study_are_enough_for_its_verdict_and_hold_no_weights(filled, tmp_path):
+    target = Store(tmp_path / "results")
+    assert export_study(NAME, filled, target) == 10
+    assert export_study(NAME, filled, target) == 10
+    names = {path.name for path in target.root.rglob("*") if path.is_file()}
+    assert names == {"study.json", "recipe.json", "history.jsonl", "outcome.json"}
+    (entry,) = select(["memory-on-par"], catalogue())
+    (one,), (other,) = findings([entry], [filled]), findings([entry], [target])
+    assert one.verdict == other.verdict
+    assert target.runs()[0].predictions() is None
+
+
+def test_exporting_adds_to_what_is_there_and_a_missing_or_damaged_run_is_named(filled, tmp_path):
+    target = Store(tmp_path / "results")
+    half = dataclasses.replace(filled.study(NAME), keys=filled.study(NAME).keys[:4])
+    target.save_study(half)
+    export_study(NAME, filled, target)
+    assert target.study(NAME).keys == filled.study(NAME).keys
+    with pytest.raises(StoreError, match="no study 'none'"):
+        export_study("none", filled, target)
+    gone = filled.runs()[0]
+    with pytest.raises(StoreError, match=r"cannot be copied: .*; run its study again"):
+        copy_record(dataclasses.replace(gone, path=tmp_path / "gone"), target)
+
+
+@pytest.mark.parametrize(
+    ("claim", "told"),
+    [
+        (Reproduces("a", 0.9925, source="s"), "99.25 %"),
+        (Reproduces("a", 0.0431, metric="test_loss", source="s"), "0.0431 nats"),
+        (ReproducesClasses("a", {"0": 0.998, "1": 0.9703}, source="s"), "97.03 to 99.8 %"),
+        (Better("a", than="b", source="s"), "better"),
+        (Better("a", than="b", by=0.01, source="s"), "better by over 1 point"),
+        (Better("a", than="b", metric="images_per_second", source="s"), "faster"),
+        (Equivalent("a", to="b", source="s"), "on a par"),
+        (Ordered(["a", "b"], source="s"), "this order"),
+        (Fails("a", source="s"), "fails"),
+        (Collapses("a", source="s"), "one class"),
+        (Collapses("a", wandering=True, source="s"), "one class, changing"),
+    ],
+)
+def test_what_a_source_states_in_a_cell(claim, told):
+    assert published(claim) == told
+
+
+def test_the_page_tells_verdicts_cost_machine_seeds_commit_and_date(filled):
+    text = page(filled)
+    (row,) = [line for line in text.splitlines() if line.startswith("| `memory-on-par`")]
+    assert "| on a par |" in row
+    assert row.endswith("| 5 | **supported** | 10 of 20 runs, 15 min |")
+    assert "- `memory-on-par` supported: memory\\_mlp@memory-blog is equivalent to" in text
+    assert "| `memory_vs_residual` | 10 | 0–4 | Some CPU, cpu, 2 threads, torch 2.13.0 | 0123abcdef |" in text
+    assert "| 2026-01-01 to 2026-01-05 |" in text
+    assert (
+        f"{len(catalogue())} claims: 1 supported, 0 refuted, 0 undecided, {len(catalogue()) - 1} not run yet." in text
+    )
+
+
+def test_a_refuted_claim_says_why_that_may_be(tmp_path):
+    text = page(fill(Store(tmp_path), EXPERIMENTS[NAME], lambda r: 0.98 if r.model.startswith("memory") else 0.95))
+    assert "**refuted**" in text
+    assert "Why it may be: The source compares single runs by eye" in text
+
+
+def test_the_page_in_the_repository_is_the_one_that_its_records_make():
+    """`convarium reproduce --page` writes it; nothing in it is typed."""
+    assert (ROOT / "docs" / "reproductions.md").read_text("utf-8") == page(Store(ROOT / "results"))
+
+
+def test_every_refuted_claim_of_the_repository_has_a_reason():
+    found = findings(catalogue().values(), [Store(ROOT / "results")])
+    refuted = [f.entry.name for f in found if f.verdict and f.verdict.outcome == "refuted"]
+    assert set(refuted) <= set(REASONS)
+
+
+def test_the_records_of_the_repository_are_small_and_hold_no_weights():
+    files = [path for path in (ROOT / "results").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 20e6
+    assert {path.suffix for path in files} <= {".json", ".jsonl", ".md"}
+
+
+def test_numbers_as_ranges_and_text_that_markdown_leaves_alone():
+    assert spans([4, 0, 1, 2, 7]) == "0–2, 4, 7"
+    assert escape("a|b `c_d|e` <i> f_g [h") == "a\\|b `c_d|e` &lt;i> f\\_g \\[h"
+
+
+@pytest.fixture
+def call(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*argv):
+        code = main(["reproduce", *map(str, argv)])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+def test_the_command_lists_the_catalogue(call, filled, tmp_path):
+    (tmp_path / "results").mkdir()  # else the checkout's own records speak, where they are more
+    code, out, err = call("--store", filled.root)
+    assert (code, err) == (0, "")
+    assert all(name in out for name in catalogue())
+    (row,) = [line for line in out.splitlines() if " memory-on-par " in line]
+    assert re.search(
+        r"memory-blog +on a par +98\.\d+ \(98\.\d+ to 98\.\d+\) % +5 +supported +10 of 20 runs, 15 min", row
+    )
+    code, out, _ = call("--store", filled.root, "--json")
+    assert [row["name"] for row in json.loads(out)] == list(catalogue())
+
+
+TINY = Study(
+    name="tiny",
+    question="Does it fail?",
+    recipes=grid(Recipe(epochs=1, batch_size=256), seed=range(2), model=["lenet", "lenet(pool='avg')"]),
+    claims={
+        "tiny-fails": Fails("lenet", source="uva, nowhere"),
+        "tiny-reproduces": Reproduces("lenet(pool='avg')", 0.99, source="uva, nowhere"),
+    },
+    command="convarium run tiny",
+)
+
+
+@pytest.fixture
+def only_tiny(monkeypatch):
+    monkeypatch.setattr("convarium.studies.catalogue.catalogue.__defaults__", ((TINY,),))
+    monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
+
+
+def test_the_command_runs_a_claim_goes_on_where_it_stopped_and_keeps_records(call, only_tiny, tmp_path):
+    (tmp_path / "results").mkdir()
+    code, out, err = call("tiny-fails", "--device", "cpu")
+    assert code == 0, err
+    assert out.startswith("tiny-fails: ")
+    assert "of 2 runs of lenet failed" in out
+    assert "tiny: 2 runs; 2 seeds each resolve" in err
+    assert len(list(tmp_path.glob("runs/*/outcome.json"))) == 2
+    code, out, err = call("all", "--device", "cpu", "--json")
+    told = json.loads(out)
+    assert [row["name"] for row in told] == ["tiny-fails", "tiny-reproduces"]
+    assert "run 2 of 4: " in err
+    assert "run 1 of 4: " not in err
+    assert len(list(tmp_path.glob("runs/*/outcome.json"))) == 4
+    code, out, _ = call("--record", "--page")
+    assert code == 0
+    assert "tiny: 4 runs in results" in out
+    assert "`tiny-fails`: lenet fails to train" in (tmp_path / "docs" / "reproductions.md").read_text("utf-8")
+    assert not list(tmp_path.glob("results/runs/*/weights.safetensors"))
+
+
+def test_reduced_the_command_says_so_on_every_line(call, only_tiny):
+    code, out, err = call("tiny-reproduces", "--quick", "--device", "cpu")
+    assert code == 0, err
+    assert out
+    assert all(line.startswith("[reduced] ") for line in [*out.splitlines(), *err.splitlines()])
+    assert "digits instead of the study's own images" in err
+    assert reduced(TINY).name == "tiny-quick"
+
+
+def test_what_cannot_be_run_does_not_keep_back_the_rest(call, only_tiny, monkeypatch):
+    broken = dataclasses.replace(
+        TINY,
+        name="broken",
+        recipes=grid(Recipe(dataset="folder:none"), seed=[0]),
+        claims={"b": TINY.claims["tiny-fails"]},
+    )
+    monkeypatch.setattr("convarium.studies.catalogue.catalogue.__defaults__", ((broken, TINY),))
+    code, out, err = call("all", "--device", "cpu")
+    assert code == 2
+    assert "b: not run yet" in out
+    assert "tiny-fails: " in out
+    assert "broken: " in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["memory-on-pr"], "did you mean 'memory-on-par'"),
+        (["memory-on-par", "--page"], "--record and --page take no CLAIM"),
+        (["--record"], "holds none of the built-in studies; name their --store"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence_with_a_way_out(call, argv, message):
+    code, out, err = call(*argv)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1

@@ -1,0 +1,229 @@
+"""A study trains only what is missing, extends, and loses nothing that is finished."""
+
+import dataclasses
+import subprocess
+import sys
+import time
+
+import pytest
+
+from convarium.errors import DataError, RecipeError, StoreError
+from convarium.recipes.recipe import Recipe
+from convarium.records import ImageSpec
+from convarium.runs.files import read_history
+from convarium.runs.store import Store
+from convarium.studies import run as running
+from convarium.studies.run import run, train_one
+from convarium.studies.study import Study, compare_study, grid
+
+BASE = Recipe(model="lenet", epochs=1, batch_size=128)
+TWO = ["lenet", "lenet(pool='avg')"]
+
+
+def study(models=TWO, seeds=2, base=BASE, **fields):
+    recipes = grid(base, seed=range(seeds), model=models)
+    return Study(**({"name": "pools", "question": "Does the pool matter?", "recipes": recipes} | fields))
+
+
+def trained(a_study, store, **options):
+    """The names of the runs that `run` trained, not merely found."""
+    names = []
+
+    def listen(progress):
+        if progress.finished and progress.trained_now:
+            names.append(progress.finished.path.name)
+
+    return run(a_study, store, device="cpu", progress=listen, **options), names
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("store"))
+    comparison, names = trained(study(), store)
+    return store, comparison, names
+
+
+def test_a_study_trains_every_recipe_and_compares(done):
+    store, comparison, names = done
+    assert len(names) == 4
+    assert [row.label for row in comparison.rows] == TWO
+    assert [len(row.runs) for row in comparison.rows] == [2, 2]
+    assert comparison.baseline == "lenet"
+    assert comparison.rows[1].verdict
+    assert store.study("pools").planned == 4
+
+
+def test_every_run_records_the_images_that_its_network_took_however_it_ended(tmp_path):
+    both = study(["lenet"], base=dataclasses.replace(BASE, resize=32, learning_rate=1e9))
+    comparison, _ = trained(both, Store(tmp_path), stack=True)
+    runs = comparison.rows[0].runs
+    assert [run.outcome.status for run in runs] == ["diverged"] * 2
+    assert [run.outcome.image for run in runs] == [ImageSpec(1, 32, 32, 10)] * 2
+
+
+def test_started_again_it_trains_nothing(done):
+    store, comparison, _ = done
+    again, names = trained(study(), store)
+    assert names == []
+    assert again.rows == comparison.rows
+
+
+def test_more_seeds_and_networks_extend_it_and_only_they_are_trained(done):
+    store, _, _ = done
+    comparison, names = trained(study([*TWO, "lenet(activation='tanh')"], seeds=3), store)
+    assert len(names) == 5
+    assert [len(row.runs) for row in comparison.rows] == [3, 3, 3]
+    assert "The study was planned with 4 runs; 5 were added afterwards." in comparison.notes
+
+
+def test_runs_are_shared_between_studies(done):
+    store, _, _ = done
+    _, names = trained(study(["lenet"], name="alone"), store)
+    assert names == []
+
+
+def test_another_base_recipe_under_the_same_name_is_refused_and_nothing_is_lost(done):
+    store, _, _ = done
+    before = store.study("pools")
+    with pytest.raises(StoreError, match=r"another base recipe: epochs was 1 and is now 2; choose another --name"):
+        run(study(base=dataclasses.replace(BASE, epochs=2)), store)
+    assert store.study("pools") == before
+    seeds = Study(
+        name="pools", question="?", recipes=grid(BASE, seed=[0], learning_rate=[0.1]), compare="learning_rate"
+    )
+    with pytest.raises(StoreError, match="compare was 'model' and is now 'learning_rate'"):
+        run(seeds, store)
+
+
+def test_a_damaged_run_is_named_set_aside_and_trained_again(done):
+    store, _, _ = done
+    victim = store.runs_of(store.study("pools"))[0]
+    (victim.path / "weights.safetensors").write_bytes(b"")
+    notices = []
+
+    def listen(progress):
+        notices.extend([progress.notice] if progress.notice else [])
+
+    run(study(), store, device="cpu", progress=listen)
+    assert len(notices) == 1
+    assert "weights.safetensors is damaged" in notices[0]
+    assert f"set aside as {victim.path.name}.damaged-1" in notices[0]
+    assert store.find(victim.recipe, victim.key).outcome.test == victim.outcome.test
+
+
+def test_history_is_on_disk_while_a_run_is_training_and_what_is_finished_is_kept(tmp_path):
+    store, seen = Store(tmp_path), []
+
+    def interrupt(progress):
+        if progress.number == 2 and progress.training and progress.training.history:
+            seen.append(read_history(store.folder(progress.recipe, progress.recipe.key())))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(study(), store, device="cpu", progress=interrupt)
+    assert len(seen[0]) == 1
+    assert len(store.runs()) == 1
+    comparison = compare_study(store.study("pools"), store)
+    assert "1 of the 4 planned runs are finished." in comparison.notes
+    assert len(trained(study(), store)[1]) == 3
+
+
+def test_a_processor_without_bfloat16_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "emulates_bfloat16", lambda device: True)
+    notices = []
+    for precision in ("float32", "bfloat16"):
+        recipe = dataclasses.replace(BASE, precision=precision)
+        train_one(recipe, Store(tmp_path), progress=lambda p: notices.append(p.notice) if p.notice else None)
+    (told,) = notices
+    assert told.startswith("this processor has no instructions for bfloat16")
+
+
+def test_a_run_that_fails_is_told_kept_as_failed_and_tried_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fragile.py").write_text(
+        "from torch import nn\n"
+        "class Fragile(nn.Module):\n"
+        "    def __init__(self, spec):\n"
+        "        super().__init__()\n"
+        "        self.head = nn.Linear(spec.height * spec.width, spec.classes)\n"
+        "    def forward(self, x):\n"
+        "        if self.training:\n"
+        "            raise RuntimeError('out of\\nluck')\n"
+        "        return self.head(x.flatten(1))\n"
+        "def fragile(spec, activation):\n"
+        "    return Fragile(spec)\n"
+    )
+    store, notices = Store(tmp_path), []
+    recipe = dataclasses.replace(BASE, model="fragile:fragile")
+    for _ in range(2):
+        kept = train_one(recipe, store, progress=lambda p: notices.append(p.notice) if p.notice else None)
+        assert (kept.outcome.status, kept.outcome.message) == ("failed", "RuntimeError: out of luck")
+    assert notices == ["the run failed: RuntimeError: out of luck"] * 2
+    wrong = (tmp_path / "fragile.py").read_text().replace("RuntimeError('out of\\nluck')", "TypeError('a slip')")
+    (tmp_path / "slips.py").write_text(wrong)
+    kept = train_one(dataclasses.replace(BASE, model="slips:fragile"), store)
+    assert (kept.outcome.status, kept.outcome.message) == ("failed", "TypeError: a slip")
+
+
+def test_nothing_is_written_when_a_recipe_cannot_be_trained(tmp_path):
+    for wrong, error in (
+        ({"batch_size": 5000}, RecipeError),
+        ({"dataset": f"folder:{tmp_path / 'none'}"}, DataError),
+    ):
+        with pytest.raises(error):
+            run(study(base=dataclasses.replace(BASE, **wrong)), Store(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_study_refuses():
+    with pytest.raises(RecipeError, match="at least one recipe"):
+        Study(name="s", question="?", recipes=())
+    with pytest.raises(RecipeError, match="not a recipe field"):
+        study(compare="modell")
+    with pytest.raises(RecipeError, match="cannot name a study"):
+        study(name="../s")
+    with pytest.raises(RecipeError, match="baseline 'vgg' is not compared"):
+        study(baseline="vgg")
+    with pytest.raises(RecipeError, match="two different recipes of the study share model='lenet' and seed 0"):
+        study(recipes=(BASE, dataclasses.replace(BASE, epochs=2)))
+    with pytest.raises(RecipeError, match="axis 'sed' is not a recipe field"):
+        grid(BASE, sed=[1])
+    with pytest.raises(RecipeError, match="axis 'seed' has no value"):
+        grid(BASE, seed=[])
+
+
+def test_networks_may_be_trained_each_in_its_own_way():
+    each = (BASE, dataclasses.replace(BASE, model="residual_cnn", learning_rate=0.1))
+    assert "learning_rate" not in study(recipes=each).base
+    assert study(recipes=each).base["epochs"] == 1
+
+
+def test_killed_in_the_middle_and_started_again_it_gives_the_same_bits(tmp_path):
+    """The process is killed with SIGKILL between two checkpoints; a second one goes on from the first's."""
+    code = (
+        "import sys; from convarium.training import loop; loop.CHECKPOINT_SECONDS = 0.0\n"
+        "from convarium import Recipe, Store\nfrom convarium.studies.run import train_one\n"
+        "train_one(Recipe(model='lenet', epochs=12, batch_size=128, momentum=0.9), Store(sys.argv[1]), device='cpu')\n"
+    )
+
+    def start(folder):
+        return subprocess.Popen([sys.executable, "-c", code, str(folder)])
+
+    killed = start(tmp_path / "killed")
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed").glob("runs/*/last.ckpt")):
+        assert time.monotonic() < deadline, "no checkpoint within two minutes"
+        assert killed.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    assert not list((tmp_path / "killed").glob("runs/*/outcome.json"))
+    assert start(tmp_path / "killed").wait() == 0
+    assert start(tmp_path / "whole").wait() == 0
+    for name in ("predictions.npz", "weights.safetensors", "steps.npz"):
+        (one,), (other,) = (list((tmp_path / which).glob(f"runs/*/{name}")) for which in ("killed", "whole"))
+        assert one.read_bytes() == other.read_bytes(), name
+    (one,), (other,) = (Store(tmp_path / which).runs() for which in ("killed", "whole"))
+    assert [dataclasses.replace(r, seconds=0) for r in one.outcome.history] == [
+        dataclasses.replace(r, seconds=0) for r in other.outcome.history
+    ]
