@@ -8,7 +8,7 @@ CPU = torch.device("cpu")
 
 
 def drawn(n, channels=1, side=28, seed=0):
-    """N images of noise, labelled 0 to 9 in turn."""
+    """N images of noise, labeled 0 to 9 in turn."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(256, (n, channels, side, side), generator=generator, dtype=torch.uint8)
     return ImageData(images, torch.arange(n) % 10, tuple("0123456789"))

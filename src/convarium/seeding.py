@@ -3,7 +3,7 @@
 import hashlib
 
 
-def stream(seed: int, name: str, index: int = 0) -> int:
+def derive_seed(seed: int, name: str, index: int = 0) -> int:
     """A 63-bit seed that depends on its three arguments alone: on every machine, in every version of Python.
 
     Args:

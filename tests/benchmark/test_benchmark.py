@@ -117,7 +117,7 @@ def test_images_are_enlarged_alike():
     job = dataclasses.replace(JOBS["alexnet@d2l"], workers=0)
     ((theirs, _),) = reference.loader(job, *sides.arrays_of(data), device="cpu", training=False)
     ((ours, _),) = Batches(data, batch_size=5, resize=224).epoch(0)
-    # Pillow rounds to whole grey levels after each of its two passes.
+    # Pillow rounds to whole gray levels after each of its two passes.
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1.5 / 255)
 
 
@@ -137,7 +137,7 @@ def test_boxes_are_cut_out_and_enlarged_alike():
     top, left, height, width = box
     image = Image.fromarray(smooth[0].permute(1, 2, 0).numpy())
     theirs = image.crop((left, top, left + width, top + height)).resize((32, 32), Image.Resampling.BILINEAR)
-    assert (ours - torch.from_numpy(np.array(theirs)).permute(2, 0, 1)).abs().max() < 2.5  # grey levels, of 255
+    assert (ours - torch.from_numpy(np.array(theirs)).permute(2, 0, 1)).abs().max() < 2.5  # gray levels, of 255
 
 
 def test_half_of_the_images_are_mirrored():

@@ -191,7 +191,7 @@ def raced(monkeypatch):
 
 def test_a_row_holds_what_was_measured(raced):
     seen = []
-    rows = bench(["lenet@d2l"], pairs=3, seconds=5, device="cpu", progress=seen.append)
+    rows = bench(["lenet@d2l"], pairs=3, seconds=5, device="cpu", on_event=seen.append)
     row, half = rows
     assert seen == rows
     assert (row.job, row.batch_size, row.seconds, row.members) == ("lenet@d2l", 256, 5, 1)

@@ -7,12 +7,12 @@ from PIL import Image, ImageOps
 from scipy.stats import binomtest, chisquare, ks_2samp
 
 from convarium.data import batches as batches_module
-from convarium.data.batches import Batches, normalisation, parse_augment, parse_normalize
+from convarium.data.batches import Batches, normalization, parse_augment, parse_normalize
 from convarium.data.images import ImageData, Splits
 from convarium.data.transforms import Flip, PadCrop, ResizedCrop
 from convarium.errors import DataError, SpecError
 from convarium.records import ImageSpec
-from convarium.seeding import stream
+from convarium.seeding import derive_seed
 
 EVERYTHING = "flip, pad_crop(2), resized_crop(scale=(0.5, 1.0), ratio=(0.9, 1.1))"
 
@@ -38,7 +38,7 @@ def test_an_epoch_is_a_permutation_in_slices(drop_last, sizes):
     assert len(set(torch.cat(labels).tolist())) == sum(sizes)
 
 
-def test_images_keep_their_labels_and_are_normalised_by_channel():
+def test_images_keep_their_labels_and_are_normalized_by_channel():
     data, mean, std = noise(), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
     images, labels = epoch(Batches(data, batch_size=16, shuffle_seed=3, mean=mean, std=std))
     expected = (data.images[labels] / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
@@ -141,7 +141,7 @@ def test_an_empty_split_has_no_batches():
 
 @pytest.mark.parametrize("side", [7, 25, 96])
 def test_images_are_resized_as_pillow_does(side):
-    """Pillow rounds to whole grey levels, after each direction."""
+    """Pillow rounds to whole gray levels, after each direction."""
     data = noise(n=8)
     resized = ImageData(data.images, data.labels, data.class_names, resize=side)
     assert resized.spec == ImageSpec(3, side, side, 8)
@@ -159,7 +159,7 @@ def test_augmentation_comes_after_resizing():
     assert (images == 0).all(dim=1).flatten(1).all(dim=1).any()  # 30 pixels of border can hide 24 pixels of image
 
 
-def test_what_a_padded_crop_adds_is_black_before_normalising():
+def test_what_a_padded_crop_adds_is_black_before_normalizing():
     white = ImageData(torch.full((64, 1, 4, 4), 255, dtype=torch.uint8), torch.zeros(64, dtype=torch.int64), ("a",))
     images, _ = epoch(Batches(white, batch_size=64, augment="pad_crop(4)", mean=(0.25,), std=(0.5,)))
     assert images.unique().tolist() == pytest.approx([-0.5, 1.5])
@@ -317,7 +317,7 @@ def test_a_value_given_twice_is_refused():
         ("mean=(0.1, 0.2, 0.3), std=(1, 2, 3)", ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))),
     ],
 )
-def test_normalisations_are_read(text, expected):
+def test_normalizations_are_read(text, expected):
     assert parse_normalize(text) == expected
 
 
@@ -335,23 +335,25 @@ def test_normalisations_are_read(text, expected):
         "mean='a', std=1",
     ],
 )
-def test_what_is_no_normalisation_is_refused(text):
+def test_what_is_no_normalization_is_refused(text):
     with pytest.raises(SpecError, match="normalize="):
         parse_normalize(text)
 
 
-def test_normalisation_fits_the_images():
-    grey = noise(channels=1)
-    splits = Splits("d", grey, grey, grey, "0" * 64, mean=(0.5,), std=(0.0,))
-    assert normalisation("dataset", splits) == ((0.5,), (1.0,))  # images without contrast are only centred
-    assert normalisation("mean=0.1, std=0.2", splits) == ((0.1,), (0.2,))
+def test_normalization_fits_the_images():
+    gray = noise(channels=1)
+    splits = Splits("d", gray, gray, gray, "0" * 64, mean=(0.5,), std=(0.0,))
+    assert normalization("dataset", splits) == ((0.5,), (1.0,))  # images without contrast are only centered
+    assert normalization("mean=0.1, std=0.2", splits) == ((0.1,), (0.2,))
     with pytest.raises(SpecError, match="has 3 channels: expected one for all"):
-        normalisation("mean=(0.1, 0.2, 0.3), std=(1, 1, 1)", splits)
+        normalization("mean=(0.1, 0.2, 0.3), std=(1, 1, 1)", splits)
 
 
 def test_streams_depend_on_every_argument_and_on_nothing_else():
-    seeds = {stream(seed, name, index) for seed in (0, 1) for name in ("shuffle", "augment") for index in (0, 1, 11)}
+    seeds = {
+        derive_seed(seed, name, index) for seed in (0, 1) for name in ("shuffle", "augment") for index in (0, 1, 11)
+    }
     assert len(seeds) == 12
     assert all(0 <= seed < 2**63 for seed in seeds)
-    assert stream(1, "1", 1) != stream(11, "", 1)
-    assert stream(0, "shuffle") == 5846905486456240468  # written down when it was made: stored runs rest on it
+    assert derive_seed(1, "1", 1) != derive_seed(11, "", 1)
+    assert derive_seed(0, "shuffle") == 5846905486456240468  # written down when it was made: stored runs rest on it

@@ -100,7 +100,7 @@ def assert_arrived(folder):
 def test_a_file_arrives_whole_from_the_first_mirror_that_has_it(manners, mirror, tmp_path):
     told = []
     folder = tmp_path / "new" / "folder"
-    download_files([offered(mirror, *manners)], folder, progress=lambda *values: told.append(values), timeout=0.5)
+    download_files([offered(mirror, *manners)], folder, on_event=lambda *values: told.append(values), timeout=0.5)
     assert_arrived(folder)
     assert told[-1] == ("images.gz", len(CONTENT), len(CONTENT))
     assert all(0 < done <= total for _, done, total in told)

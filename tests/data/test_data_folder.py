@@ -62,7 +62,7 @@ def test_pixels_and_labels_are_those_of_the_files(undivided):
             assert by_pixels[image.permute(1, 2, 0).contiguous().numpy().tobytes()] == part.class_names[label]
 
 
-def test_a_divided_folder_keeps_its_division_and_its_grey(divided):
+def test_a_divided_folder_keeps_its_division_and_its_gray(divided):
     splits = load(divided)
     assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [27, 3, 9]
     assert splits.train.spec == ImageSpec(1, 10, 12, 3)
@@ -98,8 +98,8 @@ def test_images_of_all_sizes_are_brought_to_the_median_one_or_to_the_asked_one(u
     assert asked.images.shape[-2:] == (17, 17)
 
 
-def test_one_coloured_image_makes_the_data_set_coloured(divided):
-    picture(divided / "train" / NAMES[0] / "colour.png")
+def test_one_colored_image_makes_the_data_set_colored(divided):
+    picture(divided / "train" / NAMES[0] / "color.png")
     assert load(divided).train.spec.channels == 3
 
 
@@ -118,7 +118,7 @@ def test_formats_orientations_and_depths_are_read_as_they_are_looked_at(tmp_path
         Image.fromarray(pixels).save(folder / "4.webp", lossless=True)
     splits = load(tmp_path, validation=0)
     images = torch.cat([splits.train.images, splits.test.images])
-    assert images.shape[1:] in ((1, 4, 6), (3, 4, 6))  # WebP knows no grey
+    assert images.shape[1:] in ((1, 4, 6), (3, 4, 6))  # WebP knows no gray
     assert (images == torch.from_numpy(pixels)).all()
 
 

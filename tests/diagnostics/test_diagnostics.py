@@ -18,7 +18,7 @@ from convarium.diagnostics import (
     diagnose,
     diagnose_run,
     feature_maps,
-    filter_normalised,
+    filter_normalized,
     first_filters,
     gradient_norms,
     loss_surface,
@@ -31,7 +31,7 @@ from convarium.models.zoo.layers import ACTIVATIONS, IDENTITY
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec
 from convarium.runs.store import Store
-from convarium.seeding import stream
+from convarium.seeding import derive_seed
 from convarium.studies.run import train_one
 from made_studies import made_study
 
@@ -138,13 +138,13 @@ def test_each_filter_of_a_direction_is_as_long_as_the_filter_of_the_weights():
     weights = dict(network.named_parameters())
     with torch.no_grad():
         weights["stem.0.weight"][3] = 0.0  # a filter that is not there does not move
-    direction = filter_normalised(weights, seed=1)
+    direction = filter_normalized(weights, seed=1)
     assert set(direction) == {name for name, weight in weights.items() if weight.ndim > 1}
     for name, moved in direction.items():
         expected = weights[name].detach().flatten(1).norm(dim=1)
         torch.testing.assert_close(moved.flatten(1).norm(dim=1), expected, atol=1e-7, rtol=1e-5)
         assert not torch.equal(moved, weights[name])
-    again, other = filter_normalised(weights, seed=1), filter_normalised(weights, seed=2)
+    again, other = filter_normalized(weights, seed=1), filter_normalized(weights, seed=2)
     assert torch.equal(direction["stem.0.weight"], again["stem.0.weight"])
     assert not torch.equal(direction["stem.0.weight"], other["stem.0.weight"])
 
@@ -156,9 +156,9 @@ def test_the_surface_of_a_linear_network_is_the_loss_at_the_moved_weights():
     surface = loss_surface(network, images, labels, size=5, reach=0.5, seed=7)
     assert surface.offsets.tolist() == [-0.5, -0.25, 0, 0.25, 0.5]
     assert surface.losses.shape == (5, 5)
-    assert surface.centre == float(F.cross_entropy(network(images), labels))
+    assert surface.center == float(F.cross_entropy(network(images), labels))
     weights = {"weight": network.weight}
-    first, second = (filter_normalised(weights, seed=stream(7, "surface", i))["weight"] for i in range(2))
+    first, second = (filter_normalized(weights, seed=derive_seed(7, "surface", i))["weight"] for i in range(2))
     moved = images @ (weights["weight"] - 0.5 * first + 0.25 * second).T + network.bias
     assert surface.losses[0, 3] == pytest.approx(float(F.cross_entropy(moved, labels)), rel=1e-6)
 
@@ -170,7 +170,7 @@ def test_the_centre_of_a_surface_is_the_stored_loss_and_the_network_is_left_alon
     network.load_state_dict(run.weights())
     batches = Batches(digits.test, batch_size=len(digits.test), mean=digits.mean, std=digits.std)
     surface = loss_surface(network, *next(iter(batches.epoch(0))), size=3)
-    assert surface.centre == pytest.approx(run.outcome.test.loss, rel=1e-5)
+    assert surface.center == pytest.approx(run.outcome.test.loss, rel=1e-5)
     assert surface.images == len(digits.test)
     assert all(torch.equal(weight, run.weights()[name]) for name, weight in network.state_dict().items())
 

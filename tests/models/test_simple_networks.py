@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from convarium.errors import SpecError
 from convarium.models.build import build_model, resolve, smallest_size
 from convarium.models.describe import describe
-from convarium.models.zoo.layers import IDENTITY, RELU, TANH, AvgPool2d, conv_norm, initialise, output_shape
+from convarium.models.zoo.layers import IDENTITY, RELU, TANH, AvgPool2d, conv_norm, initialize, output_shape
 from convarium.models.zoo.mlp import MemoryBlock
 from convarium.models.zoo.residual_cnn import ResidualBlock
 from convarium.records import ImageSpec
@@ -41,7 +41,7 @@ def same_function(network: nn.Module, reference: nn.Module, names: dict[str, str
 
 
 class BlogMemory(nn.Module):
-    """MemoryBlock of the memory blog, without its initialisation."""
+    """MemoryBlock of the memory blog, without its initialization."""
 
     def __init__(self):
         super().__init__()
@@ -354,7 +354,7 @@ def test_kaiming_scales_by_the_fan_and_spares_the_last_linear_layer(init, conv_f
     torch.manual_seed(0)
     network = layers_for_init()
     last = network[3].weight.clone()
-    initialise(network, f"kaiming_normal_{init}", TANH)
+    initialize(network, f"kaiming_normal_{init}", TANH)
     assert network[0].weight.std().item() == pytest.approx(TANH.gain / math.sqrt(conv_fan), rel=0.02)
     assert network[2].weight.std().item() == pytest.approx(TANH.gain / math.sqrt(linear_fan), rel=0.02)
     assert torch.equal(network[3].weight, last)
@@ -363,7 +363,7 @@ def test_kaiming_scales_by_the_fan_and_spares_the_last_linear_layer(init, conv_f
 def test_torch_init_changes_nothing():
     network = layers_for_init()
     before = [p.clone() for p in network.parameters()]
-    initialise(network, "torch", RELU)
+    initialize(network, "torch", RELU)
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), before, strict=True))
 
 
@@ -373,7 +373,7 @@ def test_the_gain_carries_the_signal_through_a_deep_network_without_norms():
     network = nn.Sequential(*(m for _ in range(30) for m in (nn.Linear(512, 512, bias=False), nn.ReLU())))
     moments = {}
     for gain_of in (RELU, IDENTITY):
-        initialise(nn.Sequential(network, nn.Linear(512, 10)), "kaiming_normal_fan_in", gain_of)
+        initialize(nn.Sequential(network, nn.Linear(512, 10)), "kaiming_normal_fan_in", gain_of)
         moments[gain_of.name] = network(some(64, 512)).square().mean().item()
     assert 1 / 3 < moments["relu"] < 3
     assert moments["identity"] < 2**-28

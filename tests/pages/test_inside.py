@@ -155,7 +155,7 @@ def test_lines_and_points_are_the_diagnoses(diagnoses):
     assert (lenet.layers, deep.layers) == (5, 60)
     assert lenet.reach == {"initial": pytest.approx(1e-4), "final": 1.0}
     assert (lenet.idle, lenet.units) == (3, 10)
-    assert (lenet.centre, lenet.highest) == (pytest.approx(0.1), pytest.approx(50.1))
+    assert (lenet.center, lenet.highest) == (pytest.approx(0.1), pytest.approx(50.1))
     points = gradient_points(diagnoses)
     assert len(points) == 2 * (5 + 60)
     for _, layers in points.groupby(["label", "moment"]):

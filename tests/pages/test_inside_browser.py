@@ -37,7 +37,7 @@ def test_all_of_it_is_drawn_and_the_legend_hides_a_network_there_too(browser, re
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [380, 1280])
-def test_it_fits_any_width_and_takes_the_colours_of_the_scheme(browser, report, width, scheme):
+def test_it_fits_any_width_and_takes_the_colors_of_the_scheme(browser, report, width, scheme):
     with opened(browser, report, width, scheme) as page:
         page.evaluate("document.querySelectorAll('#inside details').forEach(one => one.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -41,7 +41,7 @@ from convarium.pages.forest import WIDTH, forest
 from convarium.pages.glances import arrivals, hardest
 from convarium.pages.page import page
 from convarium.pages.predictions import agreement, calibration, contested, read_predictions
-from convarium.pages.style import colours, dashes
+from convarium.pages.style import colors, dashes
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec
 from made_studies import DIGITS, HERE, made_run, made_study
@@ -317,9 +317,9 @@ def test_contested_shares_add_up_to_the_accuracies(study):
         assert not set(found.images[0]) & set(found.images[1])
 
 
-def test_thirty_networks_are_told_apart_by_colour_and_dashes():
+def test_thirty_networks_are_told_apart_by_color_and_dashes():
     names = [str(i) for i in range(30)]
-    assert len(set(zip(colours(names), map(tuple, dashes(names)), strict=True))) == 30
+    assert len(set(zip(colors(names), map(tuple, dashes(names)), strict=True))) == 30
 
 
 # ---- charts and figures ----------------------------------------------------------------------------------------------
@@ -429,7 +429,7 @@ def test_table_is_a_table_for_screen_readers(text):
     heads = [attributes for tag, attributes in tags[results:] if tag == "th"][:11]
     assert all(attributes.get("scope") in ("col", "row") for attributes in heads)
     regions = [attributes for _, attributes in tags if attributes.get("class") == "scroll"]
-    assert all("aria-label" in a or "aria-labelledby" in a for a in regions)
+    assert all("aria-label" in a or "aria-labeledby" in a for a in regions)
     figures = [attributes for tag, attributes in tags if tag == "figure"]
     assert all(attributes.get("aria-label") for attributes in figures)
 

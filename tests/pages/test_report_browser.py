@@ -77,7 +77,7 @@ class opened:  # noqa: N801  used like a function
 
 
 def lines(page: "Page", chart: int = 0) -> int:
-    """Coloured lines of a learning-curve panel that have any length."""
+    """Colored lines of a learning-curve panel that have any length."""
     paths = page.locator("figure.curve").nth(chart).locator("g.mark-line path")
     return sum(len(path.get_attribute("d") or "") > 10 for path in paths.all())
 
@@ -169,14 +169,14 @@ def test_no_horizontal_scroll_in_any_width(browser, report, width, scheme):
             assert box["x"] + box["width"] <= width
 
 
-def test_text_takes_the_colour_of_the_scheme(browser, report):
-    colours = {}
+def test_text_takes_the_color_of_the_scheme(browser, report):
+    colors = {}
     for scheme in ("light", "dark"):
         with opened(browser, report, 1280, scheme) as page:
             label = page.locator("figure.curve g.role-axis-label text").first
-            colours[scheme] = label.evaluate("text => getComputedStyle(text).fill")
-            assert colours[scheme] == page.evaluate("getComputedStyle(document.body).color")
-    assert colours["light"] != colours["dark"]
+            colors[scheme] = label.evaluate("text => getComputedStyle(text).fill")
+            assert colors[scheme] == page.evaluate("getComputedStyle(document.body).color")
+    assert colors["light"] != colors["dark"]
 
 
 def test_pointer_and_arrow_keys_read_the_curves(page):

@@ -133,7 +133,7 @@ def test_every_preset_is_a_legal_recipe(tag, network, variant):
     assert recipe.model == model
 
 
-# The table 'Training settings of the sources' of the design's reference: batch, optimiser, rate, epochs, data.
+# The table 'Training settings of the sources' of the design's reference: batch, optimizer, rate, epochs, data.
 STATED = [
     ("memory-blog", "memory_mlp", {"batch_size": 64, "optimizer": "adam", "learning_rate": 3e-4, "epochs": 10}),
     ("memory-blog", "residual_mlp", {"dataset": "mnist", "normalize": "mean=0.1307, std=0.3081", "watch_test": False}),

@@ -23,9 +23,9 @@ from convarium.runs.store import Store
 from convarium.studies import live
 from convarium.studies import run as running
 from convarium.studies.live import live_report
-from convarium.studies.run import StudyProgress, run
+from convarium.studies.run import StudyEvent, run
 from convarium.studies.study import Study, compare_finished, grid
-from convarium.training import Progress
+from convarium.training import TrainingEvent
 from made_studies import made_run, made_study
 
 EPOCHS = 2
@@ -160,13 +160,13 @@ class Clock:
 def test_pages_wait_for_one_another_and_cost_a_small_share_of_the_time(tmp_path, monkeypatch):
     clock = Clock(monkeypatch, cost=1.0)
     with live_report(saved(tmp_path), Store(tmp_path)) as heard:
-        at = StudyProgress(1, 4, RECIPES[0])
+        at = StudyEvent(1, 4, RECIPES[0])
         heard(replace(at, begins=RECIPES[:1]))
         began = clock.now
         for n in range(2000):
             clock.now += 0.5
-            heard(replace(at, training=Progress(n, 2000, 1, 10)))  # a step: never a page
-            heard(replace(at, training=Progress(n, 2000, 0, 10, (epoch(1),))))
+            heard(replace(at, training=TrainingEvent(n, 2000, 1, 10)))  # a step: never a page
+            heard(replace(at, training=TrainingEvent(n, 2000, 0, 10, (epoch(1),))))
     pages = clock.pages[1:-1]  # the first begins the study, and the last ends it
     assert len(pages) > 10
     assert min(b - a for a, b in pairwise(pages)) >= live.PAUSE
@@ -177,16 +177,16 @@ def test_the_end_of_a_run_is_written_when_the_next_one_begins(tmp_path, monkeypa
     clock = Clock(monkeypatch, cost=0.01)
     done = made_run(tmp_path, RECIPES[0], 0.9)
     with live_report(saved(tmp_path), Store(tmp_path)) as heard:
-        at = StudyProgress(1, 4, RECIPES[0])
+        at = StudyEvent(1, 4, RECIPES[0])
         heard(replace(at, begins=RECIPES[:1]))
         clock.now += 100
-        heard(replace(at, training=Progress(1, 2, 0, 10, (epoch(1),))))
+        heard(replace(at, training=TrainingEvent(1, 2, 0, 10, (epoch(1),))))
         clock.now += 0.5
-        heard(replace(at, training=Progress(2, 2, 0, 10, (epoch(1), epoch(2)))))
+        heard(replace(at, training=TrainingEvent(2, 2, 0, 10, (epoch(1), epoch(2)))))
         assert len(clock.pages) == 2
         heard(replace(at, finished=done))
         assert len(clock.pages) == 2
-        heard(StudyProgress(2, 4, RECIPES[1], begins=RECIPES[1:2]))
+        heard(StudyEvent(2, 4, RECIPES[1], begins=RECIPES[1:2]))
         assert len(clock.pages) == 3
 
 
@@ -194,7 +194,7 @@ def test_the_end_of_a_run_is_written_when_the_next_one_begins(tmp_path, monkeypa
 def test_a_study_is_followed_from_its_first_run_to_its_last(tmp_path, written):
     store, told_of = Store(tmp_path), []
     with live_report(STUDY.name, store, begun=told_of.append) as progress:
-        comparison = run(STUDY, store, device="cpu", progress=progress)
+        comparison = run(STUDY, store, device="cpu", on_event=progress)
     assert told_of == [tmp_path / "studies" / "small" / "report.html"]
     standings = [standing for _, standing in written]
     assert (standings[0].finished, standings[0].planned) == (0, 4)
@@ -209,7 +209,7 @@ def test_a_study_is_followed_from_its_first_run_to_its_last(tmp_path, written):
     assert [row.measured for row in written[-1][0].rows] == [row.measured for row in comparison.rows]
     written.clear()
     with live_report(STUDY.name, store, begun=told_of.append) as progress:
-        run(STUDY, store, device="cpu", progress=progress)
+        run(STUDY, store, device="cpu", on_event=progress)
     assert not written  # nothing is trained: nothing to follow
     assert len(told_of) == 1
 
@@ -218,7 +218,7 @@ def test_a_study_is_followed_from_its_first_run_to_its_last(tmp_path, written):
 def test_all_runs_of_a_stack_are_under_way_at_once(tmp_path, written):
     store = Store(tmp_path)
     with live_report(STUDY.name, store) as progress:
-        run(STUDY, store, stack=True, device="cpu", progress=progress)
+        run(STUDY, store, stack=True, device="cpu", on_event=progress)
     assert all({run.recipe.seed for run in standing.underway} == {0, 1} for _, standing in written[:-1])
     assert {len({run.recipe.model for run in standing.underway}) for _, standing in written[:-1]} == {1}
 
@@ -239,7 +239,7 @@ def test_a_study_that_is_stopped_leaves_a_page_at_rest(tmp_path, monkeypatch, st
         pytest.raises(stopped_by if isinstance(stopped_by, type) else ConvariumError),
         live_report(STUDY.name, store) as write,
     ):
-        run(STUDY, store, device="cpu", progress=stop)
+        run(STUDY, store, device="cpu", on_event=stop)
     text = path.read_text("utf-8")
     assert not follows(text)
     assert "1 of 4 runs finished; the same command goes on from here." in Reader(text).visible
@@ -255,7 +255,7 @@ def test_a_page_that_cannot_be_written_stops_no_training(tmp_path, monkeypatch):
     monkeypatch.setattr(live, "write_report", full)
     store = Store(tmp_path)
     with live_report(STUDY.name, store) as progress:
-        comparison = run(STUDY, store, only=["memory_mlp"], device="cpu", progress=progress)
+        comparison = run(STUDY, store, only=["memory_mlp"], device="cpu", on_event=progress)
     assert [len(row.runs) for row in comparison.rows] == [2]
 
 
@@ -291,5 +291,5 @@ def test_the_clock_of_training_does_not_run_while_a_page_is_written(tmp_path, mo
     monkeypatch.setattr(live, "PAUSE", 0.0)
     one, store = replace(STUDY, recipes=RECIPES[:1]), Store(tmp_path)
     with live_report(STUDY.name, store) as progress:
-        comparison = run(one, store, device="cpu", progress=progress)
+        comparison = run(one, store, device="cpu", on_event=progress)
     assert comparison.rows[0].runs[0].outcome.cost.train_seconds < 1.5

@@ -33,7 +33,7 @@ def trained(a_study, store, **options):
         if progress.finished and progress.trained_now:
             names.append(progress.finished.path.name)
 
-    return run(a_study, store, device="cpu", progress=listen, **options), names
+    return run(a_study, store, device="cpu", on_event=listen, **options), names
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_damaged_run_is_named_set_aside_and_trained_again(done):
     def listen(progress):
         notices.extend([progress.notice] if progress.notice else [])
 
-    run(study(), store, device="cpu", progress=listen)
+    run(study(), store, device="cpu", on_event=listen)
     assert len(notices) == 1
     assert "weights.safetensors is damaged" in notices[0]
     assert f"set aside as {victim.path.name}.damaged-1" in notices[0]
@@ -120,7 +120,7 @@ def test_history_is_on_disk_while_a_run_is_training_and_what_is_finished_is_kept
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(study(), store, device="cpu", progress=interrupt)
+        run(study(), store, device="cpu", on_event=interrupt)
     assert len(seen[0]) == 1
     assert len(store.runs()) == 1
     comparison = compare_study(store.study("pools"), store)
@@ -133,7 +133,7 @@ def test_a_processor_without_bfloat16_is_told_of(tmp_path, monkeypatch):
     notices = []
     for precision in ("float32", "bfloat16"):
         recipe = dataclasses.replace(BASE, precision=precision)
-        train_one(recipe, Store(tmp_path), progress=lambda p: notices.append(p.notice) if p.notice else None)
+        train_one(recipe, Store(tmp_path), on_event=lambda p: notices.append(p.notice) if p.notice else None)
     (told,) = notices
     assert told.startswith("this processor has no instructions for bfloat16")
 
@@ -156,7 +156,7 @@ def test_a_run_that_fails_is_told_kept_as_failed_and_tried_again(tmp_path, monke
     store, notices = Store(tmp_path), []
     recipe = dataclasses.replace(BASE, model="fragile:fragile")
     for _ in range(2):
-        kept = train_one(recipe, store, progress=lambda p: notices.append(p.notice) if p.notice else None)
+        kept = train_one(recipe, store, on_event=lambda p: notices.append(p.notice) if p.notice else None)
         assert (kept.outcome.status, kept.outcome.message) == ("failed", "RuntimeError: out of luck")
     assert notices == ["the run failed: RuntimeError: out of luck"] * 2
     wrong = (tmp_path / "fragile.py").read_text().replace("RuntimeError('out of\\nluck')", "TypeError('a slip')")

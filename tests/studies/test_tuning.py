@@ -64,7 +64,7 @@ def test_what_is_finished_is_not_trained_again(done):
     def listen(progress):
         trained.extend([progress] if progress.finished and progress.trained_now else [])
 
-    assert tune(before, store, seeds=[7], factors=[1.0, 3.0], device="cpu", progress=listen) == (tuned, found)
+    assert tune(before, store, seeds=[7], factors=[1.0, 3.0], device="cpu", on_event=listen) == (tuned, found)
     assert trained == []
 
 

@@ -147,7 +147,7 @@ def test_a_captured_run_cut_off_and_resumed_has_the_same_bits(changes, splits, o
             raise Killed
 
     with pytest.raises(Killed):
-        fit(recipe, splits, device="cpu", folder=tmp_path, progress=kill)
+        fit(recipe, splits, device="cpu", folder=tmp_path, on_event=kill)
     same(fit(recipe, splits, device="cpu", folder=tmp_path), alone)
     assert [tape.replays for tape in Tape.made] == [8, 3]
 

@@ -61,7 +61,7 @@ def study_of(runs, stack, folder):
             seen.append((peak_memory_bytes("cpu"), alive()))
 
     study = Study(name="many", question="How much?", recipes=grid(recipe, seed=range(runs)))
-    running.run(study, Store(folder), stack=stack, device="cpu", progress=tell)
+    running.run(study, Store(folder), stack=stack, device="cpu", on_event=tell)
     return [*seen, (peak_memory_bytes("cpu"), alive())]
 
 
@@ -95,7 +95,7 @@ def epochs_of(epochs, folder):
         if progress.history and len(progress.history) % 300 == 100:
             seen.append((resident(), alive()))
 
-    fit(recipe, few(20, resize=16), device="cpu", folder=folder, progress=tell)
+    fit(recipe, few(20, resize=16), device="cpu", folder=folder, on_event=tell)
     return seen
 
 

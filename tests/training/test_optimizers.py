@@ -1,4 +1,4 @@
-"""The optimisers' kernels, called without their optimisers, do the same to the bit."""
+"""The optimizers' kernels, called without their optimizers, do the same to the bit."""
 
 import dataclasses
 

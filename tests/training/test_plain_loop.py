@@ -12,7 +12,7 @@ from convarium.models.build import build_model
 from convarium.models.zoo import resnet_imagenet
 from convarium.models.zoo.layers import stages
 from convarium.recipes.recipe import Recipe
-from convarium.seeding import stream
+from convarium.seeding import derive_seed
 from convarium.training import fit
 from convarium.training.loop import training_batches
 from convarium.training.step import is_channels_last
@@ -50,9 +50,9 @@ class SharedDropout(nn.Module):
 
 def plain_losses(recipe, splits):
     """The recipe's losses by a loop without anything that is there for speed: default memory layout, `backward`, and
-    an optimiser that goes through the parameters one by one.
+    an optimizer that goes through the parameters one by one.
     """
-    network = build_model(recipe.model, splits.train.spec, seed=stream(recipe.seed, "init"))
+    network = build_model(recipe.model, splits.train.spec, seed=derive_seed(recipe.seed, "init"))
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.Dropout):
             network.set_submodule(name, SharedDropout(module.p))
@@ -65,7 +65,7 @@ def plain_losses(recipe, splits):
     assert not batches.channels_last
     losses = []
     for epoch in range(recipe.epochs):
-        torch.manual_seed(stream(recipe.seed, "dropout", epoch))
+        torch.manual_seed(derive_seed(recipe.seed, "dropout", epoch))
         for images, labels in batches.epoch(epoch):
             optimizer.zero_grad()
             loss = F.cross_entropy(network(images), labels, label_smoothing=recipe.label_smoothing)

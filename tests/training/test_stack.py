@@ -174,7 +174,7 @@ def same(a, b):
 def test_a_member_that_diverges_ends_and_leaves_the_others_as_they_are(splits):
     tame, wild = (dataclasses.replace(SMALL, epochs=3, learning_rate=rate) for rate in (0.02, 1e6))
     told = []
-    stacked = fit_stack([wild, tame], splits, device="cpu", progress=lambda m, p: told.append((m, p.history is None)))
+    stacked = fit_stack([wild, tame], splits, device="cpu", on_event=lambda m, p: told.append((m, p.history is None)))
     diverged, finished = stacked
     assert diverged.status == "diverged"
     assert diverged.test is diverged.logits is diverged.selected_epoch is None
@@ -237,10 +237,10 @@ def test_a_stack_cut_off_and_resumed_gives_the_same_bits(splits, tmp_path, monke
             raise Killed
 
     with pytest.raises(Killed):
-        fit_stack(recipes, splits, device="cpu", folders=folders, progress=kill)
+        fit_stack(recipes, splits, device="cpu", folders=folders, on_event=kill)
     began = []
     resumed = fit_stack(
-        recipes, splits, device="cpu", folders=folders, progress=lambda m, p: began.append((m, p.epoch))
+        recipes, splits, device="cpu", folders=folders, on_event=lambda m, p: began.append((m, p.epoch))
     )
     assert next(epoch for member, epoch in began if member == killed[0]) == 3
     for a, b in zip(resumed, fit_stack(recipes, splits, device="cpu"), strict=True):
@@ -310,7 +310,7 @@ def test_all_members_stop_when_one_is_stopped(how, splits, two_threads):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_stack(grid(dataclasses.replace(MLP, epochs=10**6), seed=range(4)), splits, device="cpu", progress=stop)
+        fit_stack(grid(dataclasses.replace(MLP, epochs=10**6), seed=range(4)), splits, device="cpu", on_event=stop)
     assert set(told) <= {0, 1}
     assert how == "Ctrl-C" or len(told) == 3
     assert torch.get_num_threads() == 2
@@ -338,7 +338,7 @@ def test_nothing_is_told_after_an_error(splits, two_threads, monkeypatch):
 
     monkeypatch.setattr(side_by_side, "Lock", Lingering)
     with pytest.raises(ValueError, match="full disk"):
-        fit_stack(grid(MLP, seed=range(2)), splits, device="cpu", progress=fail)
+        fit_stack(grid(MLP, seed=range(2)), splits, device="cpu", on_event=fail)
     assert len(told) == 1
 
 
@@ -403,7 +403,7 @@ def study(seeds=4, **fields):
 
 def trained(a_study, store, **options):
     told = []
-    comparison = run(a_study, store, device="cpu", progress=told.append, **options)
+    comparison = run(a_study, store, device="cpu", on_event=told.append, **options)
     names = [p.finished.path.name for p in told if p.finished and p.trained_now]
     return comparison, names, [p.notice for p in told if p.notice]
 

@@ -15,7 +15,7 @@ from convarium.data.images import ImageData
 from convarium.errors import ImageSizeError, RecipeError
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
-from convarium.seeding import stream
+from convarium.seeding import derive_seed
 from convarium.training import evaluate, fit, recording
 from convarium.training import loop as training_loop
 from convarium.training.checkpoint import load_checkpoint, save_checkpoint
@@ -86,10 +86,10 @@ def test_a_run_cut_off_and_resumed_gives_the_same_bits_as_one_never_cut(splits, 
             raise Killed
 
     with pytest.raises(Killed):
-        fit(recipe, splits, device="cpu", folder=tmp_path, progress=kill)
+        fit(recipe, splits, device="cpu", folder=tmp_path, on_event=kill)
     assert (tmp_path / "last.ckpt").exists()
     resumed_from = []
-    resumed = fit(recipe, splits, device="cpu", folder=tmp_path, progress=lambda p: resumed_from.append(p.epoch))
+    resumed = fit(recipe, splits, device="cpu", folder=tmp_path, on_event=lambda p: resumed_from.append(p.epoch))
     assert resumed_from[0] == recipe.epochs - 1
     same(resumed, fit(recipe, splits, device="cpu"))
 
@@ -103,14 +103,14 @@ def test_a_checkpoint_of_another_network_is_not_used(splits, tmp_path):
     network = build_model("lenet(pool='avg')", splits.train.spec)
     optimizer = make_optimizer(network, SMALL)
     assert load_checkpoint(tmp_path / "none.ckpt", network, optimizer) is None
-    state = training_loop.Progressed(step_loss=torch.zeros(1), step_accuracy=torch.zeros(1))
+    state = training_loop.TrainingState(step_loss=torch.zeros(1), step_accuracy=torch.zeros(1))
     save_checkpoint(tmp_path / "last.ckpt", network, optimizer, state)
     other = build_model("residual_cnn", splits.train.spec)
     assert load_checkpoint(tmp_path / "last.ckpt", other, make_optimizer(other, SMALL)) is None
 
 
 DAMAGE = {
-    "another optimiser's state": {"optimizer.0.momentum_buffer": torch.zeros(3)},
+    "another optimizer's state": {"optimizer.0.momentum_buffer": torch.zeros(3)},
     "state of a parameter that is not there": {"optimizer.99.momentum_buffer": torch.zeros(3)},
     "selected weights of another network": {"selected.w": torch.zeros(3)},
     "one weight of another shape": {"network.0.weight": torch.zeros(3)},
@@ -125,7 +125,7 @@ def test_a_checkpoint_that_is_only_partly_right_changes_nothing(splits, tmp_path
     optimizer = make_optimizer(trained, SMALL)
     trained(torch.zeros(2, 1, 28, 28)).sum().backward()
     optimizer.step()
-    state = training_loop.Progressed(step_loss=torch.zeros(1), step_accuracy=torch.zeros(1))
+    state = training_loop.TrainingState(step_loss=torch.zeros(1), step_accuracy=torch.zeros(1))
     save_checkpoint(path, trained, optimizer, state)
     with safe_open(path, "pt") as file:
         facts, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -147,11 +147,11 @@ def test_the_loop_is_plain_sgd_written_out(splits):
     """Three epochs of `fit` against the same arithmetic in a few lines of PyTorch."""
     recipe = dataclasses.replace(SMALL, momentum=0.0, weight_decay=1e-3, label_smoothing=0.1)
     outcome = fit(recipe, splits, device="cpu")
-    network = build_model("lenet", splits.train.spec, seed=stream(0, "init"))
+    network = build_model("lenet", splits.train.spec, seed=derive_seed(0, "init"))
     optimizer = torch.optim.SGD(network.parameters(), 0.02, weight_decay=1e-3)
     images = (splits.train.images / 255 - splits.mean[0]) / splits.std[0]
     for epoch in range(3):
-        seed = stream(stream(0, "shuffle"), "shuffle", epoch)
+        seed = derive_seed(derive_seed(0, "shuffle"), "shuffle", epoch)
         order = torch.randperm(160, generator=torch.Generator().manual_seed(seed))
         for batch in order.split(32):
             loss = F.cross_entropy(network(images[batch]), splits.train.labels[batch], label_smoothing=0.1)

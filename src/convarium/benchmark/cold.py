@@ -18,7 +18,7 @@ from convarium.recipes.presets import recipe_preset
 from convarium.recipes.recipe import Recipe
 from convarium.records import Environment
 from convarium.runs.environment import environment
-from convarium.training import Progress, fit
+from convarium.training import TrainingEvent, fit
 from convarium.training.scoring import pick_device
 
 
@@ -101,14 +101,14 @@ def _train(
 ) -> None:
     torch.set_num_threads(threads)
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: TrainingEvent) -> None:
         if (progress.epoch, progress.step) == (0, 1):
             synchronize(device)
             connection.send("stepped")
 
     try:
         splits = load_data(recipe.dataset, data_dir=data_dir, validation=recipe.validation, resize=recipe.resize)
-        outcome = fit(recipe, splits, device=device, progress=watch)
+        outcome = fit(recipe, splits, device=device, on_event=watch)
     except ConvariumError as error:
         connection.send(ConvariumError(str(error)))
         return

@@ -191,7 +191,7 @@ def _more_workers_than_cores() -> Iterator[None]:
 
 
 def optimizer_of(job: Job, network: nn.Module) -> torch.optim.Optimizer:
-    """The source's optimiser, as PyTorch makes it when nothing else is asked for."""
+    """The source's optimizer, as PyTorch makes it when nothing else is asked for."""
     if job.optimizer == "sgd":
         return torch.optim.SGD(network.parameters(), job.learning_rate, job.momentum, weight_decay=job.weight_decay)
     kind = torch.optim.Adam if job.optimizer == "adam" else torch.optim.AdamW

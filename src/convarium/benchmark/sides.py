@@ -20,7 +20,7 @@ from convarium.errors import ConvariumError
 from convarium.recipes.presets import recipe_preset
 from convarium.recipes.recipe import Recipe
 from convarium.spec import unknown
-from convarium.training import Progress, fit, fit_stack
+from convarium.training import TrainingEvent, fit, fit_stack
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -85,13 +85,13 @@ def _reference(job: Job, arrays: tuple[np.ndarray, np.ndarray], device: str, tic
 def _convarium(recipes: Sequence[Recipe], splits: Splits, device: torch.device, tick: Tick) -> None:
     first, n = recipes[0], len(splits.train)
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: TrainingEvent) -> None:
         if progress.history is None:
             last = progress.step == math.ceil(n / first.batch_size)
             tick(n - (progress.step - 1) * first.batch_size if last else first.batch_size)
 
     if len(recipes) == 1:
-        fit(first, splits, device=device, progress=watch)
+        fit(first, splits, device=device, on_event=watch)
     else:
-        fit_stack(recipes, splits, device=device, progress=lambda _, progress: watch(progress))
+        fit_stack(recipes, splits, device=device, on_event=lambda _, progress: watch(progress))
     raise ConvariumError(f"{first.model} diverged before its timing ended", hint="time it for fewer seconds")

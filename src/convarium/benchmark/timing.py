@@ -82,7 +82,7 @@ def bench(
     lightning: bool = False,
     data_dir: Path | str | None = None,
     device: torch.device | str | None = None,
-    progress: Callable[[BenchRow], None] | None = None,
+    on_event: Callable[[BenchRow], None] | None = None,
 ) -> list[BenchRow]:
     """Times jobs against their reference loops.
 
@@ -97,7 +97,7 @@ def bench(
         lightning: also the second yardstick.
         data_dir: see `load_data`.
         device: None: CUDA if there is a device, else the CPU.
-        progress: called with every finished row.
+        on_event: called with every finished row.
 
     Raises:
         SpecError: no such job.
@@ -143,8 +143,8 @@ def bench(
                 environment=environment(chosen),
             )
             rows.append(row)
-            if progress:
-                progress(row)
+            if on_event:
+                on_event(row)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The second yardstick: the same network, DataLoader and optimiser through Lightning's Trainer, as source 004 has it.
+"""The second yardstick: the same network, DataLoader and optimizer through Lightning's Trainer, as source 004 has it.
 
 As there, a progress bar runs (here into nothing), TensorBoard logs (here into a folder that goes away), loss and
 accuracy are logged in every step, the learning rate at every epoch. What source 004 does once an epoch with other
@@ -39,7 +39,7 @@ def train_in_lightning(job: Job, arrays: tuple[np.ndarray, np.ndarray], device: 
     """Trains without end.
 
     Args:
-        job: whose network, optimiser and batches are trained.
+        job: whose network, optimizer and batches are trained.
         arrays: (n, h, w) or (n, h, w, 3) uint8, and labels.
         device: "cpu", "cuda" or "cuda:1".
         tick: called after every step with its images.

@@ -67,7 +67,7 @@ def bench(
         lightning=lightning,
         data_dir=data_dir,
         device=device,
-        progress=tell,
+        on_event=tell,
     )
     precisions = tuple(dict.fromkeys(row.precision for row in rows))
     if precision == "both" and len(precisions) == 1:

@@ -67,13 +67,13 @@ def run(
     kept, rates = Store(store), dict[str, float]()
     with study_progress(mark) as progress:
         if tune:
-            study, tuned = tune_study(study, kept, device=device, data_dir=data_dir, progress=progress)
+            study, tuned = tune_study(study, kept, device=device, data_dir=data_dir, on_event=progress)
             rates = {str(found.value): found.learning_rate for found in tuned}
             for name, rate in rates.items():
                 note(f"{mark}{name}: learning rate {rate:g}, by validation")
         note(mark + tell_plan(plan_study(study, kept, device=device, data_dir=data_dir)))
         with followed(study.name, kept, progress, live=live) as listen:
-            comparison = run_study(study, kept, stack=stack, device=device, data_dir=data_dir, progress=listen)
+            comparison = run_study(study, kept, stack=stack, device=device, data_dir=data_dir, on_event=listen)
     found = evidence(study, comparison, panels(study, comparison, data_dir=data_dir))
     page = write_page(comparison, study.name, kept, data_dir=data_dir, evidence=found)
     if as_json:
@@ -165,7 +165,7 @@ def _run_all(
             plan = plan_study(study, kept, only=values, device=device, data_dir=data_dir)
             note(f"{mark}{study.name}: {tell_plan(plan)}")
             with study_progress(mark) as progress:
-                run_study(study, kept, only=values, stack=stack, device=device, data_dir=data_dir, progress=progress)
+                run_study(study, kept, only=values, stack=stack, device=device, data_dir=data_dir, on_event=progress)
         except ConvariumError as error:
             note(f"{mark}{study.name}: {error}")
             failures.append(error)

@@ -89,7 +89,7 @@ def data(
     for name, dataset in known.items():
         if action == "fetch":
             with download_progress() as progress:
-                place = fetch(name, data_dir=data_dir, progress=progress)
+                place = fetch(name, data_dir=data_dir, on_event=progress)
         else:
             found = find(dataset, data_dir)
             place = check(name, data_dir=data_dir) if found and action == "check" else found and found[1]

@@ -19,7 +19,7 @@ from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.live import live_report
 from convarium.studies.panels import evidence as evidence_of
 from convarium.studies.panels import recorded_panels
-from convarium.studies.run import StudyProgress
+from convarium.studies.run import StudyEvent
 
 
 def write_page(
@@ -70,8 +70,8 @@ def look_inside(comparison: Comparison, data_dir: Path | None = None) -> Diagnos
 
 @contextmanager
 def followed(
-    study: str, store: Store, listen: Callable[[StudyProgress], None], *, live: bool
-) -> Iterator[Callable[[StudyProgress], None]]:
+    study: str, store: Store, listen: Callable[[StudyEvent], None], *, live: bool
+) -> Iterator[Callable[[StudyEvent], None]]:
     """The listener; with `live` it also keeps the study's page up to date, and tells once where that is."""
     if not live:
         yield listen
@@ -80,7 +80,7 @@ def followed(
     def begun(page: Path) -> None:
         note(f"live report: {page}")
 
-    def heard(progress: StudyProgress) -> None:
+    def heard(progress: StudyEvent) -> None:
         listen(progress)
         write(progress)
 

@@ -51,7 +51,7 @@ def train(
     """
     planned = planned_recipe(model, preset, given_fields(recipe, argv))
     with study_progress() as progress:
-        done = train_one(planned, Store(store), device=device, data_dir=data_dir, progress=progress)
+        done = train_one(planned, Store(store), device=device, data_dir=data_dir, on_event=progress)
     outcome = done.outcome
     if as_json:
         found = {split: getattr(outcome, split) for split in ("train", "validation", "test")}

@@ -77,7 +77,7 @@ def compare(
     kept = Store(store)
     plan = tell_plan(plan_study(study, kept, device=device, data_dir=data_dir))
     with study_progress() as bars, followed(study.name, kept, after_note(plan, bars), live=live) as progress:
-        comparison = run(study, kept, stack=stack, device=device, data_dir=data_dir, progress=progress)
+        comparison = run(study, kept, stack=stack, device=device, data_dir=data_dir, on_event=progress)
     page = write_page(comparison, study.name, kept, data_dir=data_dir)
     if as_json:
         say_json(comparison_as_json(comparison) | {"study": study.name, "report": str(page)})

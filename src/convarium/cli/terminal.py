@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from convarium.recipes.recipe import Recipe
-from convarium.studies.run import StudyProgress
+from convarium.studies.run import StudyEvent
 
 OUT = Console(highlight=False, soft_wrap=False)
 ERR = Console(stderr=True, highlight=False)
@@ -54,11 +54,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
     return drawn
 
 
-def after_note(text: str, listen: Callable[[StudyProgress], None]) -> Callable[[StudyProgress], None]:
+def after_note(text: str, listen: Callable[[StudyEvent], None]) -> Callable[[StudyEvent], None]:
     """The listener, with a note before the first thing that it hears: a call that is refused is refused in one line."""
     waiting = [text]
 
-    def heard(progress: StudyProgress) -> None:
+    def heard(progress: StudyEvent) -> None:
         while waiting:
             note(waiting.pop())
         listen(progress)
@@ -86,7 +86,7 @@ def study_progress(mark: str = "") -> Iterator[Any]:
         kept = 0
         steps_done: dict[Recipe, int] = {}  # of the run, or the stack of runs, that is training
 
-        def listen(progress: StudyProgress) -> None:
+        def listen(progress: StudyEvent) -> None:
             nonlocal kept
             name = escape(f"{mark}{progress.recipe.model} seed {progress.recipe.seed}")
             if progress.notice:
@@ -134,7 +134,7 @@ def download_progress() -> Iterator[Callable[[str, int, int], None]]:
         yield listen
 
 
-def _line(progress: StudyProgress) -> str:
+def _line(progress: StudyEvent) -> str:
     assert progress.finished is not None
     outcome = progress.finished.outcome
     ended = f"test accuracy {outcome.test.accuracy:.2%}" if outcome.test else outcome.status

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from convarium.data.download import Progress, download_files, unpack
+from convarium.data.download import DownloadListener, download_files, unpack
 from convarium.data.folder import load_folder
 from convarium.data.images import ImageData, Splits, check_images, content_digest, divide, statistics
 from convarium.data.published import CIFAR10, CIFAR100, DIGITS, FASHION_MNIST, KMNIST, MNIST
@@ -30,7 +30,7 @@ def load_data(
     validation: int | None = None,
     resize: int | None = None,
     download: bool = True,
-    progress: Progress | None = None,
+    on_event: DownloadListener | None = None,
 ) -> Splits:
     """Finds, verifies, reads and divides a data set; everything stays uint8.
 
@@ -43,7 +43,7 @@ def load_data(
         resize: side in pixels that batches bring the images to, see `ImageData.resize`; images of a folder are read
             in that size.
         download: whether missing files may be downloaded.
-        progress: told of a download's, see `Progress`.
+        on_event: told of a download's, see `DownloadListener`.
 
     Raises:
         SpecError: no such data set.
@@ -56,7 +56,7 @@ def load_data(
     known = lookup(dataset)
     found = find(known, data_dir)
     if found is None and download:
-        fetch(dataset, data_dir=data_dir, progress=progress)
+        fetch(dataset, data_dir=data_dir, on_event=on_event)
         found = find(known, data_dir)
     if found is None:
         raise _missing(dataset, data_dir)
@@ -79,13 +79,13 @@ def lookup(dataset: str) -> Dataset:
     return DATASETS[dataset]
 
 
-def fetch(dataset: str, *, data_dir: Path | str | None = None, progress: Progress | None = None) -> Path | None:
+def fetch(dataset: str, *, data_dir: Path | str | None = None, on_event: DownloadListener | None = None) -> Path | None:
     """Downloads a data set unless it is there already, verifies it, and says in which folder it is.
 
     Args:
         dataset: a name of DATASETS.
         data_dir: where it is looked for first, and downloaded to; None: $CONVARIUM_DATA or the user's cache folder.
-        progress: told of every chunk.
+        on_event: told of every chunk.
 
     Returns:
         The folder of its files; None where the data come with a library.
@@ -99,7 +99,7 @@ def fetch(dataset: str, *, data_dir: Path | str | None = None, progress: Progres
         names = {file.name for file in known.files}
         root = download_folder(data_dir)
         home = root / next(layout.folders[0] for layout in known.layouts if set(layout.files) == names)
-        download_files(known.files, home, progress=progress)
+        download_files(known.files, home, on_event=on_event)
         for name in names:
             if name.endswith(".tar.gz"):
                 unpack(home / name, root / known.layouts[0].folders[0])

@@ -7,18 +7,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convarium.data.images import ImageData
-from convarium.data.transforms import normalisation, parse_augment, parse_normalize
+from convarium.data.transforms import normalization, parse_augment, parse_normalize
 from convarium.errors import DataError
-from convarium.seeding import stream
+from convarium.seeding import derive_seed
 
-__all__ = ["Batches", "normalisation", "parse_augment", "parse_normalize"]
+__all__ = ["Batches", "normalization", "parse_augment", "parse_normalize"]
 
 _AT_ONCE = 2**18
 """Numbers: a megabyte in float32."""
 
 
 class Batches:
-    """Seeded batches of normalised images.
+    """Seeded batches of normalized images.
 
     Epoch e draws its order and its augmentations from generators that are seeded by (seed, purpose, e) alone, on the
     CPU: every network sees the same ones, on every device, and a run taken up at epoch e goes on with the same bits.
@@ -27,7 +27,7 @@ class Batches:
         data: the images; moved to `device` whole.
         batch_size: images a batch.
         drop_last: leave out the last batch where it is smaller.
-        augment: see `transforms.parse_augment`; done after resizing and before normalising.
+        augment: see `transforms.parse_augment`; done after resizing and before normalizing.
         mean, std: by channel, in units of 1 = white, or one for all.
         resize: side in pixels; None: what `data` says.
         shuffle_seed: of the order of the images; None: as they lie.
@@ -93,7 +93,7 @@ class Batches:
             for augmentation, values in zip(self.augmentations, drawn, strict=True):
                 images = augmentation.apply(images, values[here])
             # Not as views of one tensor, which a network that trains may not change in place.
-            made, theirs = torch.unsafe_split(self._normalised(images), size), torch.split(labels, size)
+            made, theirs = torch.unsafe_split(self._normalized(images), size), torch.split(labels, size)
             yield from zip(made, theirs, strict=True)
 
     def _together(self) -> int:
@@ -105,7 +105,7 @@ class Batches:
     def _order(self, number: int) -> Tensor | None:
         if self.shuffle_seed is None:
             return None
-        generator = torch.Generator().manual_seed(stream(self.shuffle_seed, "shuffle", number))
+        generator = torch.Generator().manual_seed(derive_seed(self.shuffle_seed, "shuffle", number))
         return torch.randperm(len(self.labels), generator=generator).to(self.images.device, non_blocking=True)
 
     def _drawn(self, number: int) -> list[Tensor]:
@@ -113,7 +113,7 @@ class Batches:
         height, width = (self.resize, self.resize) if self.resize else self.images.shape[-2:]
         drawn = []
         for place, augmentation in enumerate(self.augmentations):
-            generator = torch.Generator().manual_seed(stream(self.augment_seed, f"augment/{place}", number))
+            generator = torch.Generator().manual_seed(derive_seed(self.augment_seed, f"augment/{place}", number))
             values = augmentation.draw(len(self.labels), height, width, generator)
             drawn.append(values.to(self.images.device, non_blocking=True))
         return drawn
@@ -124,7 +124,7 @@ class Batches:
         pixels = images.to(self.scale.dtype)
         return F.interpolate(pixels, (self.resize, self.resize), mode="bilinear", antialias=True)
 
-    def _normalised(self, images: Tensor) -> Tensor:
+    def _normalized(self, images: Tensor) -> Tensor:
         batch = images.to(self.scale.dtype).mul_(self.scale).add_(self.shift).to(self.dtype)
         if not self.channels_last:
             return batch.contiguous()

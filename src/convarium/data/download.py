@@ -15,7 +15,7 @@ from typing import IO
 from convarium.data.sources import RemoteFile
 from convarium.errors import DataError
 
-Progress = Callable[[str, int, int], None]
+DownloadListener = Callable[[str, int, int], None]
 """Is told a file's name, the bytes that have come so far, and its size."""
 
 CHUNK = 1 << 18
@@ -24,7 +24,7 @@ CUTS = 5
 
 
 def download_files(
-    files: Sequence[RemoteFile], folder: Path, *, progress: Progress | None = None, timeout: float = 20.0
+    files: Sequence[RemoteFile], folder: Path, *, on_event: DownloadListener | None = None, timeout: float = 20.0
 ) -> None:
     """Puts the files that are not there yet into `folder`, each verified and then renamed in one step.
 
@@ -34,7 +34,7 @@ def download_files(
     Args:
         files: what to get.
         folder: made if it does not exist.
-        progress: called after every chunk.
+        on_event: called after every chunk.
         timeout: seconds without a byte after which a mirror is given up.
 
     Raises:
@@ -43,7 +43,7 @@ def download_files(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:
-            failures = _get(file, folder, progress or (lambda *_: None), timeout)
+            failures = _get(file, folder, on_event or (lambda *_: None), timeout)
             if failures:
                 missing = [f"{f.name} (MD5 {f.md5})" for f in files if not (folder / f.name).exists()]
                 raise DataError(
@@ -56,7 +56,7 @@ def download_files(
         ) from error
 
 
-def _get(file: RemoteFile, folder: Path, progress: Progress, timeout: float) -> list[str]:
+def _get(file: RemoteFile, folder: Path, on_event: DownloadListener, timeout: float) -> list[str]:
     """Asks one mirror after the other; says what went wrong with each if none had the file."""
     if (folder / file.name).exists():
         return []
@@ -67,7 +67,7 @@ def _get(file: RemoteFile, folder: Path, progress: Progress, timeout: float) -> 
     failures = []
     try:
         for url in file.urls:
-            failure = _from_mirror(url, file, own, progress, timeout)
+            failure = _from_mirror(url, file, own, on_event, timeout)
             if failure is None:
                 own.replace(folder / file.name)
                 return []
@@ -78,14 +78,14 @@ def _get(file: RemoteFile, folder: Path, progress: Progress, timeout: float) -> 
     return failures
 
 
-def _from_mirror(url: str, file: RemoteFile, part: Path, progress: Progress, timeout: float) -> str | None:
+def _from_mirror(url: str, file: RemoteFile, part: Path, on_event: DownloadListener, timeout: float) -> str | None:
     """Brings `part` to its full length from one mirror and verifies it; says what went wrong, if anything did."""
     failure = ""
     for _ in range(CUTS):
         have = part.stat().st_size if part.exists() else 0
         if have < file.size:
             try:
-                _append(url, file, part, have, progress, timeout)
+                _append(url, file, part, have, on_event, timeout)
             except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
                 failure = str(getattr(error, "reason", None) or error) or type(error).__name__
             came = part.stat().st_size if part.exists() else 0
@@ -101,7 +101,7 @@ def _from_mirror(url: str, file: RemoteFile, part: Path, progress: Progress, tim
     return failure or f"broke off {CUTS} times"
 
 
-def _append(url: str, file: RemoteFile, part: Path, have: int, progress: Progress, timeout: float) -> None:
+def _append(url: str, file: RemoteFile, part: Path, have: int, on_event: DownloadListener, timeout: float) -> None:
     """Fetches what is missing after the first `have` bytes; a server that knows no ranges sends the whole again."""
     headers = {"User-Agent": "convarium", "Accept-Encoding": "identity"}
     if have:
@@ -110,10 +110,12 @@ def _append(url: str, file: RemoteFile, part: Path, have: int, progress: Progres
     with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
         goes_on = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         with part.open("ab" if goes_on else "wb") as out:
-            _copy(response, out, file, have if goes_on else 0, progress)
+            _copy(response, out, file, have if goes_on else 0, on_event)
 
 
-def _copy(response: http.client.HTTPResponse, out: IO[bytes], file: RemoteFile, done: int, progress: Progress) -> None:
+def _copy(
+    response: http.client.HTTPResponse, out: IO[bytes], file: RemoteFile, done: int, on_event: DownloadListener
+) -> None:
     while done <= file.size:  # one byte more than promised is enough to know that it is another file
         try:
             chunk = response.read1(CHUNK)
@@ -123,7 +125,7 @@ def _copy(response: http.client.HTTPResponse, out: IO[bytes], file: RemoteFile, 
             return
         out.write(chunk)
         done += len(chunk)
-        progress(file.name, min(done, file.size), file.size)
+        on_event(file.name, min(done, file.size), file.size)
 
 
 def unpack(archive: Path, folder: Path) -> None:

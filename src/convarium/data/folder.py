@@ -29,7 +29,7 @@ def load_folder(path: Path, *, side: int | None = None) -> tuple[ImageData, Imag
     """Reads a folder of images into train, validation (None: to be held out of train) and test.
 
     All images are brought to one size, bilinearly: `side`×`side`, or else the median height and width of the training
-    images. They are grey if all training images are, else RGB. A turned camera is turned back.
+    images. They are gray if all training images are, else RGB. A turned camera is turned back.
 
     Raises:
         DataError: there are no classes, a class is empty or only in one of the splits, or an image cannot be read.
@@ -48,12 +48,12 @@ def load_folder(path: Path, *, side: int | None = None) -> tuple[ImageData, Imag
         validation = None
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(_header, [file for file, _ in train]))
-        grey = all(mode in ("1", "L", "LA") or mode.startswith("I") for mode, _, _ in headers)
+        gray = all(mode in ("1", "L", "LA") or mode.startswith("I") for mode, _, _ in headers)
         height, width = (side, side) if side else tuple(int(np.median([h[k] for h in headers])) for k in (1, 2))
-        decode = partial(_pixels, grey=grey, height=height, width=width)
+        decode = partial(_pixels, gray=gray, height=height, width=width)
 
         def read(listed: Listed) -> ImageData:
-            images = torch.empty(len(listed), 1 if grey else 3, height, width, dtype=torch.uint8)
+            images = torch.empty(len(listed), 1 if gray else 3, height, width, dtype=torch.uint8)
             for image, pixels in zip(images, pool.map(decode, [file for file, _ in listed]), strict=True):
                 image.copy_(pixels)
             return ImageData(images, torch.tensor([label for _, label in listed]), tuple(names))
@@ -132,14 +132,14 @@ def _header(file: Path) -> tuple[str, int, int]:
         raise _broken(file, error) from error
 
 
-def _pixels(file: Path, *, grey: bool, height: int, width: int) -> torch.Tensor:
+def _pixels(file: Path, *, gray: bool, height: int, width: int) -> torch.Tensor:
     """(c, height, width) uint8"""
     try:
         with Image.open(file) as opened:
             image = ImageOps.exif_transpose(opened)
             if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            image = image.convert("L" if grey else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+            image = image.convert("L" if gray else "RGB").resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _broken(file, error) from error
     return torch.from_numpy(np.array(image)).reshape(height, width, -1).permute(2, 0, 1)

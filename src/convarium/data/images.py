@@ -16,7 +16,7 @@ DIVISION_SEED = 42
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """Labelled images.
+    """Labeled images.
 
     Attributes:
         images: (n, c, h, w) uint8.

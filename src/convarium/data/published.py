@@ -195,7 +195,7 @@ _CIFAR10_RECORDS = {
     "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
 CIFAR10 = Dataset(
-    title="CIFAR-10, small colour photographs",
+    title="CIFAR-10, small color photographs",
     source="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
     licence="not stated by the publisher",
     class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
@@ -228,7 +228,7 @@ sunflower sweet_pepper table tank telephone television tiger tractor train trout
 willow_tree wolf woman worm
 """
 CIFAR100 = Dataset(
-    title="CIFAR-100, small colour photographs, fine labels",
+    title="CIFAR-100, small color photographs, fine labels",
     source="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
     licence="not stated by the publisher",
     class_names=tuple(_CIFAR100_NAMES.split()),

@@ -94,7 +94,7 @@ def read_archive(files: Sequence[bytes], *, members: Sequence[str], read: Callab
 
 
 def read_digits(_: Sequence[bytes] = ()) -> Parts:
-    """The 1,797 digits of 8×8 pixels and 17 grey levels inside scikit-learn, enlarged to 28×28.
+    """The 1,797 digits of 8×8 pixels and 17 gray levels inside scikit-learn, enlarged to 28×28.
 
     Enlarged bilinearly, with pixel centres at (i + ½) · 8 / 28, in whole numbers, so that every machine gets the same
     bytes. The last 360 of a fixed permutation are the test split.

@@ -1,7 +1,7 @@
 """What is done to whole batches at once: flips and crops by torchvision's laws, and the reading of their specs.
 
 Every augmentation draws its random numbers for a whole epoch on the CPU and then works on batches (b, c, h, w) of
-pixels from 0 to 255, wherever they lie, before they are normalised: what a padded crop adds is black.
+pixels from 0 to 255, wherever they lie, before they are normalized: what a padded crop adds is black.
 """
 
 import math
@@ -108,8 +108,8 @@ def _sampled(start: Tensor, size: Tensor, side: int, dtype: torch.dtype) -> Tens
     """(n, side): where the pixels of the enlarged boxes lie, in grid_sample's units; never nearer to a pixel outside
     the box than to its outermost one, as if the box had been cut out first.
     """
-    centre = (torch.arange(side, device=start.device, dtype=dtype) + 0.5) * (size / side) - 0.5
-    inside = torch.minimum(centre.clamp(min=0), size - 1) + start
+    center = (torch.arange(side, device=start.device, dtype=dtype) + 0.5) * (size / side) - 0.5
+    inside = torch.minimum(center.clamp(min=0), size - 1) + start
     return (2 * inside + 1) / side - 1
 
 
@@ -146,11 +146,11 @@ def _augmentation(spec: Spec) -> Augmentation:
     return made
 
 
-Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation by channel, in units of 1 = white."""
 
 
-def parse_normalize(text: str) -> Normalisation | None:
+def parse_normalize(text: str) -> Normalization | None:
     """Reads "none" (pixels from 0 to 1), "mean=0.1307, std=0.3081" or "mean=(…, …, …), std=(…, …, …)"; None stands for
     "dataset", the statistics of the training split.
 
@@ -172,8 +172,8 @@ def parse_normalize(text: str) -> Normalisation | None:
     return tuple(map(float, mean)), tuple(map(float, std))
 
 
-def normalisation(text: str, splits: Splits) -> Normalisation:
-    """What `text` (see `parse_normalize`) means for these images; a channel without any contrast is only centred.
+def normalization(text: str, splits: Splits) -> Normalization:
+    """What `text` (see `parse_normalize`) means for these images; a channel without any contrast is only centered.
 
     Raises:
         SpecError: the text is wrong, or names three channels where the images have one.

@@ -6,7 +6,7 @@ from convarium.diagnostics.features import FeatureMaps, Filters, feature_maps, f
 from convarium.diagnostics.gradients import LayerGradient, gradient_norms, initial_gradients
 from convarium.diagnostics.runs import Diagnosis, Undiagnosed, diagnose, diagnose_run
 from convarium.diagnostics.sample import training_sample
-from convarium.diagnostics.surface import LossSurface, filter_normalised, loss_surface
+from convarium.diagnostics.surface import LossSurface, filter_normalized, loss_surface
 
 __all__ = [
     "Augmented",
@@ -21,7 +21,7 @@ __all__ = [
     "diagnose",
     "diagnose_run",
     "feature_maps",
-    "filter_normalised",
+    "filter_normalized",
     "first_filters",
     "gradient_norms",
     "initial_gradients",

@@ -8,7 +8,7 @@ from torch import Tensor
 from convarium.data.batches import Batches
 from convarium.data.images import ImageData, Splits
 from convarium.recipes.recipe import Recipe
-from convarium.seeding import stream
+from convarium.seeding import derive_seed
 
 IMAGES, TIMES = 5, 7
 
@@ -34,12 +34,12 @@ def augmented_samples(recipe: Recipe, splits: Splits, *, images: int = IMAGES, t
         return None
     spread = torch.linspace(0, len(splits.train) - 1, min(images, len(splits.train))).long()
     data = splits.train.take(spread)
-    seed = stream(recipe.seed, "augment")
+    seed = derive_seed(recipe.seed, "augment")
     changed = [_epoch(data, number, augment=recipe.augment, seed=seed) for number in range(times)]
     return Augmented(recipe.augment, _epoch(data, 0), torch.stack(changed, dim=1))
 
 
 def _epoch(data: ImageData, number: int, *, augment: str = "none", seed: int = 0) -> Tensor:
-    """All images in one batch, resized but not normalised: (n, c, h, w) uint8."""
+    """All images in one batch, resized but not normalized: (n, c, h, w) uint8."""
     (batch,) = Batches(data, batch_size=len(data), augment=augment, augment_seed=seed).epoch(number)
     return (255 * batch[0]).round().clamp(0, 255).to(torch.uint8)

@@ -11,7 +11,7 @@ from convarium.data.images import Splits
 from convarium.diagnostics.sample import training_sample
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
-from convarium.seeding import stream
+from convarium.seeding import derive_seed
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def gradient_norms(
 
 def initial_gradients(recipe: Recipe, splits: Splits) -> tuple[LayerGradient, ...]:
     """The gradients at the weights that the recipe's seed starts from, on the seed's `training_sample`."""
-    network = build_model(recipe.model, splits.train.spec, seed=stream(recipe.seed, "init"))
+    network = build_model(recipe.model, splits.train.spec, seed=derive_seed(recipe.seed, "init"))
     images, labels = training_sample(recipe, splits)
-    return gradient_norms(network, images, labels, dropout_seed=stream(recipe.seed, "dropout"))
+    return gradient_norms(network, images, labels, dropout_seed=derive_seed(recipe.seed, "dropout"))
 
 
 def _weights(module: nn.Module) -> list[nn.Parameter]:

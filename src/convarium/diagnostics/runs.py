@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from convarium.data import load_data
 from convarium.data.images import Splits
-from convarium.data.transforms import normalisation
+from convarium.data.transforms import normalization
 from convarium.diagnostics.activity import UnitActivity, unit_activity
 from convarium.diagnostics.augmented import Augmented, augmented_samples
 from convarium.diagnostics.features import FeatureMaps, Filters, feature_maps, first_filters
@@ -25,7 +25,7 @@ from convarium.errors import ConvariumError
 from convarium.models.build import build_model
 from convarium.models.weights import set_weights
 from convarium.runs.files import StoredRun, write_tensors
-from convarium.seeding import stream
+from convarium.seeding import derive_seed
 
 SURFACE = "surface.safetensors"
 """Where a run keeps its loss surface, which takes longer than all else together."""
@@ -141,12 +141,12 @@ def diagnose_run(
     set_weights(network, weights)
     network.to(device)
     images, labels = (part.to(device) for part in training_sample(recipe, splits))
-    mean, std = (torch.tensor(v).reshape(-1, 1, 1) for v in normalisation(recipe.normalize, splits))
+    mean, std = (torch.tensor(v).reshape(-1, 1, 1) for v in normalization(recipe.normalize, splits))
     return Diagnosis(
         label=label,
         seed=recipe.seed,
         initial=initial_gradients(recipe, splits),
-        final=gradient_norms(network, images, labels, dropout_seed=stream(recipe.seed, "dropout")),
+        final=gradient_norms(network, images, labels, dropout_seed=derive_seed(recipe.seed, "dropout")),
         activity=unit_activity(network, images),
         surface=_surface(run.path, network, images[:surface_images], labels[:surface_images], size),
         filters=first_filters(network, splits.train.spec),

@@ -8,10 +8,10 @@ from torch.utils.hooks import RemovableHandle
 
 from convarium.data.batches import Batches
 from convarium.data.images import Splits
-from convarium.data.transforms import normalisation
+from convarium.data.transforms import normalization
 from convarium.metrics import evaluating
 from convarium.recipes.recipe import Recipe
-from convarium.seeding import stream
+from convarium.seeding import derive_seed
 
 IMAGES, FEWEST = 256, 16
 _PIXELS = 2**18
@@ -26,9 +26,14 @@ def training_sample(recipe: Recipe, splits: Splits) -> tuple[Tensor, Tensor]:
     """
     image = splits.train.spec
     size = min(IMAGES, len(splits.train), max(FEWEST, _PIXELS // (image.height * image.width)))
-    mean, std = normalisation(recipe.normalize, splits)
+    mean, std = normalization(recipe.normalize, splits)
     batches = Batches(
-        splits.train, batch_size=size, mean=mean, std=std, shuffle_seed=stream(recipe.seed, "shuffle"), device="cpu"
+        splits.train,
+        batch_size=size,
+        mean=mean,
+        std=std,
+        shuffle_seed=derive_seed(recipe.seed, "shuffle"),
+        device="cpu",
     )
     return next(iter(batches.epoch(0)))
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from convarium.errors import ConvariumError
 from convarium.metrics import evaluating
-from convarium.seeding import stream
+from convarium.seeding import derive_seed
 
 SIZE = 15
 
@@ -37,7 +37,7 @@ class LossSurface:
     images: int
 
     @property
-    def centre(self) -> float:
+    def center(self) -> float:
         """The loss of the weights themselves."""
         middle = len(self.offsets) // 2
         return float(self.losses[middle, middle])
@@ -63,7 +63,7 @@ def loss_surface(
     """
     check_size(size)
     weights = {name: parameter.detach() for name, parameter in network.named_parameters()}
-    first, second = (filter_normalised(weights, seed=stream(seed, "surface", i)) for i in range(2))
+    first, second = (filter_normalized(weights, seed=derive_seed(seed, "surface", i)) for i in range(2))
     offsets = np.linspace(-reach, reach, size)
     offsets[size // 2] = 0.0
     losses = np.empty((size, size))
@@ -86,7 +86,7 @@ def check_size(size: int) -> None:
         raise ConvariumError(f"size={size} of a loss surface", expected="an odd number from 3", hint=f"use size={SIZE}")
 
 
-def filter_normalised(weights: Mapping[str, Tensor], *, seed: int) -> dict[str, Tensor]:
+def filter_normalized(weights: Mapping[str, Tensor], *, seed: int) -> dict[str, Tensor]:
     """A random direction, each of whose filters has the norm of the filter of `weights` in the same place.
 
     A filter is what makes one output channel: the slices along the first dimension, rows of a linear layer included.

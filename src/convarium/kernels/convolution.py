@@ -139,7 +139,7 @@ def _by_weight(how: _Filter, x: Tensor, dy: Tensor, weight: Tensor, padding: int
         parts, tiles, address(scratch), threads,
     )  # fmt: skip
     gradient = (transform.t() @ sums).view(kernel, kernel, c, k).permute(3, 2, 0, 1)
-    # Laid out as the weights are, which a fused optimiser takes for granted.
+    # Laid out as the weights are, which a fused optimizer takes for granted.
     return torch.empty_like(weight).copy_(gradient)
 
 

@@ -131,7 +131,7 @@ def _by_weights(way: str, x: Tensor, dy: Tensor, weight: Tensor, layer: tuple[in
     sums, (scratch, threads) = _like(weight.shape, weight, torch.float32), _scratch(way, layer)
     compute = getattr(compiled(), f"{way}_by_weights")
     compute(address(x), address(dy), address(sums), *layer, address(scratch), threads)
-    # Laid out as the weights are, which a fused optimiser takes for granted.
+    # Laid out as the weights are, which a fused optimizer takes for granted.
     return sums if sums.stride() == weight.stride() else torch.empty_like(weight, dtype=torch.float32).copy_(sums)
 
 

@@ -162,7 +162,7 @@ def plot_units(diagnoses: inside.Diagnoses) -> Chart:
 
 
 def plot_surface(diagnoses: inside.Diagnoses) -> Chart:
-    """The loss around every network's solution, in the same colours, and along the first direction.
+    """The loss around every network's solution, in the same colors, and along the first direction.
 
     Args:
         diagnoses: of `convarium.diagnostics.diagnose`.
@@ -180,7 +180,7 @@ def plot_surface(diagnoses: inside.Diagnoses) -> Chart:
     scale: Any = inside_panels.loss_scale(inline(inside.scale_points(points)), points)
     along = points[points["second"] == 0]
     lines: Any = inside_panels.slice_panel(inline(along), points, labels, legend=True)
-    whole = alt.vconcat(alt.concat(*drawn, columns=3), scale, lines)  # colours mean losses above, networks below
+    whole = alt.vconcat(alt.concat(*drawn, columns=3), scale, lines)  # colors mean losses above, networks below
     return _whole(whole.resolve_scale(color="independent", strokeDash="independent"))
 
 

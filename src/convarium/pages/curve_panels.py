@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from convarium.pages.curves import SPLITS, XAxis
-from convarium.pages.drawing import HEIGHT, SHOWN, WIDTH, Chart, label_colour, label_dash, room
+from convarium.pages.drawing import HEIGHT, SHOWN, WIDTH, Chart, label_color, label_dash, room
 
 _EACH_NUMBERED = 8
 """Epochs up to which each has its own tick; left to itself, Vega would put ticks between them."""
@@ -32,7 +32,7 @@ def curve_panel(
     Args:
         data: what is drawn; other splits and quantities in it are left out.
         points: of `curve_points`.
-        labels: of all networks, in the order of their colours.
+        labels: of all networks, in the order of their colors.
         quantity: "loss" or "accuracy".
         split: "train", "validation" or "test".
         x: what runs along the axis.
@@ -60,7 +60,7 @@ def curve_panel(
     base = (
         alt.Chart(data)
         .transform_filter(f"datum.split === '{split}' && datum.quantity === '{quantity}' && {SHOWN}")
-        .encode(x=along, color=label_colour(labels, has_legend), detail="run:N")
+        .encode(x=along, color=label_color(labels, has_legend), detail="run:N")
     )
     trained, failed = base.transform_filter("datum.run === ''"), base.transform_filter("datum.run !== ''")
     middle = alt.Y("mean:Q", scale=y_scale, axis=y_axis)

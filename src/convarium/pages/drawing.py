@@ -1,4 +1,4 @@
-"""What all charts share: data as Vega takes it, the colours of the networks, the filter of the page's legend."""
+"""What all charts share: data as Vega takes it, the colors of the networks, the filter of the page's legend."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,9 +32,9 @@ def none_hidden() -> alt.Parameter:
     return alt.param(name="hidden", value=[])
 
 
-def label_colour(labels: Sequence[str], legend: bool) -> alt.Color:
-    """The same colour for a network in every chart."""
-    scale = alt.Scale(domain=list(labels), range=style.colours(labels))
+def label_color(labels: Sequence[str], legend: bool) -> alt.Color:
+    """The same color for a network in every chart."""
+    scale = alt.Scale(domain=list(labels), range=style.colors(labels))
     return alt.Color("label:N", title=None, scale=scale, legend=_LEGEND if legend else None)
 
 

@@ -27,7 +27,7 @@ class InsideLine:
             one is 0.
         idle, units: how many are dead or saturated, and how many there are.
         kinds: "dead", "saturated", or both.
-        centre: the loss of the stored weights on the images of the surface, nats; None where it is not finite.
+        center: the loss of the stored weights on the images of the surface, nats; None where it is not finite.
         highest: the highest finite loss on the surface, nats.
     """
 
@@ -38,7 +38,7 @@ class InsideLine:
     idle: int
     units: int
     kinds: str
-    centre: float | None
+    center: float | None
     highest: float | None
 
 
@@ -111,7 +111,7 @@ def inside_lines(diagnoses: Diagnoses) -> tuple[InsideLine, ...]:
             idle=sum(layer.idle for layer in one.activity),
             units=sum(layer.units for layer in one.activity),
             kinds=" or ".join(sorted({layer.kind for layer in one.activity})),
-            centre=_finite(one.surface.centre),
+            center=_finite(one.surface.center),
             highest=_finite(one.surface.losses[np.isfinite(one.surface.losses)].max(initial=-math.inf)),
         )
         for one in known(diagnoses)

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from convarium.pages.drawing import HEIGHT, SHOWN, WIDTH, Chart, columnar, label_colour, label_dash
+from convarium.pages.drawing import HEIGHT, SHOWN, WIDTH, Chart, columnar, label_color, label_dash
 from convarium.pages.inside import MOMENTS, SHARES, loss_bounds
 
 _POWER = "datum.value === 1 ? '1' : format(datum.value, '.0e')"
@@ -26,7 +26,7 @@ def gradient_panel(
     Args:
         data: what is drawn; other moments in it are left out.
         points: of `gradient_points`, of all moments, which share the scale.
-        labels: of all networks, in the order of their colours.
+        labels: of all networks, in the order of their colors.
         moment: of MOMENTS.
         legend: whether the panel names its lines itself.
     """
@@ -52,7 +52,7 @@ def units_panel(
     Args:
         data: what is drawn.
         points: of `unit_points`.
-        labels: of all networks, in the order of their colours.
+        labels: of all networks, in the order of their colors.
         share: of SHARES.
         legend: whether the panel names its lines itself.
     """
@@ -68,7 +68,7 @@ def _by_depth(base: Any, labels: Sequence[str], counted: str, tips: Sequence[Any
     places = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=_PLACES, labelAngle=0, grid=False)
     base = base.encode(
         x=alt.X("place:Q", title=counted, axis=places, scale=alt.Scale(domain=[0, 1], nice=False)),
-        color=label_colour(labels, legend),
+        color=label_color(labels, legend),
     )
     named = ["label:N", alt.Tooltip("layer:N", title=counted), alt.Tooltip("depth:Q", title="number")]
     size = alt.condition(f"datum.layers <= {_DOTTED}", alt.value(1), alt.value(0))
@@ -88,9 +88,9 @@ def surface_panel(data: alt.Data, points: pd.DataFrame, number: int, *, side: in
     across = alt.X("first:O", axis=ends, scale=alt.Scale(domain=offsets, paddingInner=0, paddingOuter=0))
     up = alt.Y("second:O", axis=ends, scale=alt.Scale(domain=offsets[::-1], paddingInner=0, paddingOuter=0))
     base = alt.Chart(data).transform_filter(f"datum.network === {number}").encode(x=across, y=up)
-    cells = base.mark_rect(strokeWidth=1).encode(  # a stroke of its own colour closes the seams between cells
-        color=_loss_colour(points),
-        stroke=_loss_colour(points, alt.Stroke),
+    cells = base.mark_rect(strokeWidth=1).encode(  # a stroke of its own color closes the seams between cells
+        color=_loss_color(points),
+        stroke=_loss_color(points, alt.Stroke),
         tooltip=[alt.Tooltip(f"{name}:Q", format=".3~r") for name in ("first", "second", "loss")],
     )
     cross = base.transform_filter("datum.first === 0 && datum.second === 0").mark_point(
@@ -100,16 +100,16 @@ def surface_panel(data: alt.Data, points: pd.DataFrame, number: int, *, side: in
 
 
 def loss_scale(data: alt.Data, points: pd.DataFrame) -> Chart:
-    """Which colour stands for which loss; `data` are the `scale_points`, `points` those of all surfaces."""
+    """Which color stands for which loss; `data` are the `scale_points`, `points` those of all surfaces."""
     bounds = loss_bounds(points)
     axis = alt.Axis(
-        title="loss, nats: the same colours for all", format="~g", values=_decades(*bounds), grid=False, domain=False
+        title="loss, nats: the same colors for all", format="~g", values=_decades(*bounds), grid=False, domain=False
     )
     x = alt.X("from:Q", scale=alt.Scale(type="log", domain=list(bounds), nice=False), axis=axis)
     drawn: Chart = (
         alt.Chart(data)
         .mark_rect(strokeWidth=0.7)
-        .encode(x=x, x2="to:Q", color=_loss_colour(points), stroke=_loss_colour(points, alt.Stroke))
+        .encode(x=x, x2="to:Q", color=_loss_color(points), stroke=_loss_color(points, alt.Stroke))
         .properties(width=WIDTH, height=10)
     )
     return drawn
@@ -127,7 +127,7 @@ def slice_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], *, 
         .encode(
             x=alt.X("first:Q", title="along the first direction", axis=alt.Axis(grid=False, tickCount=5, format="~r")),
             y=alt.Y("loss:Q", title="loss, nats", scale=scale, axis=alt.Axis(format="~g", values=_decades(*bounds))),
-            color=label_colour(labels, legend),
+            color=label_color(labels, legend),
         )
     )
     tips = ["label:N", alt.Tooltip("first:Q", format=".2f"), alt.Tooltip("loss:Q", format=".3~r")]
@@ -145,6 +145,6 @@ def _decades(low: float, high: float) -> Any:
     return powers if len(powers) > 1 else alt.Undefined
 
 
-def _loss_colour(points: pd.DataFrame, channel: Any = alt.Color) -> Any:
+def _loss_color(points: pd.DataFrame, channel: Any = alt.Color) -> Any:
     scale = alt.Scale(type="log", domain=list(loss_bounds(points)), scheme="viridis", clamp=True)
     return channel("loss:Q", scale=scale, legend=None)

@@ -1,4 +1,4 @@
-// The page's behaviour: charts, legend, switches, sorting, copying. No library but Vega-Embed.
+// The page's behavior: charts, legend, switches, sorting, copying. No library but Vega-Embed.
 const page = JSON.parse(document.getElementById("page-data").textContent);
 const tables = Object.fromEntries(Object.entries(page.tables).map(([name, columns]) => [name, rowsOf(columns)]));
 const hidden = new Set([...document.querySelectorAll('.legend button[aria-pressed="false"]')].map((b) => b.dataset.label));
@@ -41,7 +41,7 @@ async function draw(figure) {
 const drawAll = async (figures) => { for (const figure of figures) await draw(figure); };
 const curves = () => document.querySelectorAll("figure.curve");
 
-// A centred moving average over each line; the band moves with it.
+// A centered moving average over each line; the band moves with it.
 function smoothed(name, window) {
   if (window === 1) return tables[name];
   const reach = (window - 1) / 2;

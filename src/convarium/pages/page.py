@@ -78,7 +78,7 @@ def page(
 ) -> str:
     """The page's HTML; see `write_report`."""
     environment = Environment(
-        loader=PackageLoader("convarium", "report"),
+        loader=PackageLoader("convarium", "pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -109,8 +109,8 @@ def page(
         caption=caption(comparison),
         forest=forest(comparison),
         swatches=[
-            Swatch(label, colour, " ".join(map(str, dash)))
-            for label, colour, dash in zip(labels, style.colours(labels), style.dashes(labels), strict=True)
+            Swatch(label, color, " ".join(map(str, dash)))
+            for label, color, dash in zip(labels, style.colors(labels), style.dashes(labels), strict=True)
         ],
         charts=charts,
         cost_titles=COSTS,
@@ -141,7 +141,7 @@ class Swatch:
     """How a network is drawn in every chart."""
 
     label: str
-    colour: str
+    color: str
     dash: str
 
 

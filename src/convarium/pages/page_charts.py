@@ -63,7 +63,7 @@ def page_charts(
     Args:
         comparison: of the finished runs.
         predictions: theirs.
-        labels: of all networks, in the order of their colours.
+        labels: of all networks, in the order of their colors.
         underway: runs that are training.
         diagnoses: what the networks look like from inside, where that was asked for.
     """
@@ -169,7 +169,7 @@ def _named(made: PageCharts, name: str, points: pd.DataFrame) -> alt.NamedData:
 def _for_page(
     chart: Any, table: str, *, height: int | None = None, wide: bool = True, moving: str | None = None
 ) -> dict[str, Any]:
-    """In the page's own colours and without a legend; `wide`: as wide as the page gives it room."""
+    """In the page's own colors and without a legend; `wide`: as wide as the page gives it room."""
     params = [none_hidden()] + ([alt.param(name=moving, value=None)] if moving else [])
     spec: dict[str, Any] = chart.add_params(*params).to_dict(validate=False)  # its parts were when they were made
     del spec["$schema"]

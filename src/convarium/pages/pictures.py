@@ -17,16 +17,16 @@ _VIRIDIS = np.array(
     [(68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99),
      (170, 220, 50), (253, 231, 37)], dtype=float
 )  # fmt: skip
-"""S. van der Walt and N. Smith's viridis at even steps: equal steps look equal, to the colour-blind too."""
+"""S. van der Walt and N. Smith's viridis at even steps: equal steps look equal, to the color-blind too."""
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """A (c, h, w) uint8 image, c = 1 grey or 3 RGB, as a PNG."""
+    """A (c, h, w) uint8 image, c = 1 gray or 3 RGB, as a PNG."""
     return _uri(_picture(pixels))
 
 
 def filters_sheet(filters: Filters) -> str:
-    """Filters side by side: zero is grey, positive weights are brighter; each filter by its own largest weight."""
+    """Filters side by side: zero is gray, positive weights are brighter; each filter by its own largest weight."""
     weights = filters.weights.numpy()
     largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
     pixels = np.rint(127.5 + 127.5 * weights / np.where(largest > 0, largest, 1)).astype(np.uint8)
@@ -38,8 +38,8 @@ def maps_sheet(maps: FeatureMaps) -> str:
     values = maps.maps.numpy().astype(float)
     low, high = values.min(), values.max()
     shade = (values - low) / ((high - low) or 1.0) * (len(_VIRIDIS) - 1)
-    coloured = [np.interp(shade, np.arange(len(_VIRIDIS)), _VIRIDIS[:, channel]) for channel in range(3)]
-    pixels = np.rint(np.stack(coloured, axis=1)).astype(np.uint8)
+    colored = [np.interp(shade, np.arange(len(_VIRIDIS)), _VIRIDIS[:, channel]) for channel in range(3)]
+    pixels = np.rint(np.stack(colored, axis=1)).astype(np.uint8)
     return _sheet([_picture(tile) for tile in pixels], _COLUMNS, _LARGE)
 
 

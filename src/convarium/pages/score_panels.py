@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 
 from convarium.pages.costs import COSTS
-from convarium.pages.drawing import HEIGHT, SHOWN, WIDTH, Chart, label_colour, room
+from convarium.pages.drawing import HEIGHT, SHOWN, WIDTH, Chart, label_color, room
 
 _RIGHT, _WRONG, _GREY = "#0072B2", "#D55E00", "#8A8A8A"
 _NAMED = 8
@@ -34,7 +34,7 @@ def seeds_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str]) -> 
         .transform_filter(SHOWN)
         .encode(
             y=alt.Y("label:N", title=None, sort=list(labels), axis=alt.Axis(ticks=False, domain=False)),
-            color=label_colour(labels, legend=False),
+            color=label_color(labels, legend=False),
         )
     )
     mean = base.transform_aggregate(mean="mean(mean)", low="min(low)", high="max(high)", groupby=["label"])
@@ -69,7 +69,7 @@ def cost_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], cost
     y_axis = alt.Axis(title="test accuracy", format="~%", tickCount=5)
     mean = alt.Y("mean:Q", scale=y_scale, axis=y_axis)
     base = alt.Chart(data).transform_filter(f"datum.cost === '{cost}' && {SHOWN}").encode(x=x)
-    coloured = base.encode(color=label_colour(labels, legend=False))
+    colored = base.encode(color=label_color(labels, legend=False))
     tips = ["label:N", alt.Tooltip("value:Q", title=COSTS[cost], format=",.3~f"), alt.Tooltip("n:Q", title="seeds")]
     tips += [alt.Tooltip(f"{part}:Q", format=".2%") for part in ("mean", "low", "high")]
     named = base.transform_filter("datum.front") if len(of_cost) > _NAMED else base
@@ -78,8 +78,8 @@ def cost_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], cost
         base.transform_filter("datum.front")
         .mark_line(interpolate="step-after", strokeWidth=1, strokeDash=[3, 3], color=_GREY)
         .encode(y=mean),
-        coloured.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=y_scale, axis=y_axis), y2="high:Q"),
-        coloured.mark_point(filled=True, size=60, opacity=1).encode(y=mean, tooltip=tips),
+        colored.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=y_scale, axis=y_axis), y2="high:Q"),
+        colored.mark_point(filled=True, size=60, opacity=1).encode(y=mean, tooltip=tips),
     ]
     if few:
         middle = math.sqrt(float(value.min()) * float(value.max()))
@@ -105,7 +105,7 @@ def classes_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str]) -
         .transform_filter(SHOWN)
         .encode(
             y=alt.Y("class:N", title=None, sort=classes, axis=alt.Axis(grid=True, ticks=False, domain=False)),
-            color=label_colour(labels, legend=False),
+            color=label_color(labels, legend=False),
         )
     )
     if apart:
@@ -177,7 +177,7 @@ def calibration_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str
     x = alt.X("confidence:Q", scale=scale, axis=alt.Axis(format="~%", tickCount=5, grid=False), title="confidence")
     y = alt.Y("accuracy:Q", scale=scale, axis=alt.Axis(format="~%", tickCount=5), title="accuracy")
     diagonal = alt.Chart(alt.InlineData(values=[{"confidence": v, "accuracy": v} for v in (low, 1.0)]))
-    base = alt.Chart(data).transform_filter(SHOWN).encode(x=x, y=y, color=label_colour(labels, legend))
+    base = alt.Chart(data).transform_filter(SHOWN).encode(x=x, y=y, color=label_color(labels, legend))
     tips = ["label:N", *(alt.Tooltip(f"{part}:Q", format=".1%") for part in ("confidence", "accuracy", "share"))]
     return alt.layer(
         diagonal.mark_line(strokeDash=[2, 3], strokeWidth=1, color=_GREY).encode(x=x, y=y),

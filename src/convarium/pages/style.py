@@ -1,24 +1,24 @@
-"""Colours, type and sizes of all charts: readable at column width, in print, and without telling red from green."""
+"""Colors, type and sizes of all charts: readable at column width, in print, and without telling red from green."""
 
 from collections.abc import Sequence
 from typing import Any
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A8A")
-"""After Okabe and Ito 2008, without the yellow that white paper swallows; grey for the black that a dark page does."""
+"""After Okabe and Ito 2008, without the yellow that white paper swallows; gray for the black that a dark page does."""
 
 DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4))
-"""Told apart by these where there are more networks than colours."""
+"""Told apart by these where there are more networks than colors."""
 
 _FONT = "Helvetica, Arial, 'Liberation Sans', 'Noto Sans CJK SC', sans-serif"
 
 
-def colours(labels: Sequence[str]) -> list[str]:
-    """One colour a label, repeated after the last."""
+def colors(labels: Sequence[str]) -> list[str]:
+    """One color a label, repeated after the last."""
     return [COLOURS[i % len(COLOURS)] for i in range(len(labels))]
 
 
 def dashes(labels: Sequence[str]) -> list[list[int]]:
-    """One dash pattern a label: the next one each time the colours begin anew."""
+    """One dash pattern a label: the next one each time the colors begin anew."""
     return [list(DASHES[i // len(COLOURS) % len(DASHES)]) for i in range(len(labels))]
 
 

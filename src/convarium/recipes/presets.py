@@ -17,7 +17,7 @@ _MEMORY = _MNIST | {"optimizer": "adam", "learning_rate": 3e-4, "epochs": 10}
 
 _RESIDUAL = _MNIST | {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.5, "epochs": 20, "watch_test": True}
 
-# The report states neither its optimiser nor its epochs: both candidates are kept, 10 epochs are assumed.
+# The report states neither its optimizer nor its epochs: both candidates are kept, 10 epochs are assumed.
 _REPORT = _MNIST | {"learning_rate": 0.001, "epochs": 10, "watch_test": True}
 _REPORT_VARIANTS = {
     "adam": _REPORT | {"optimizer": "adam"},

@@ -15,7 +15,7 @@ from convarium.pages import write_report
 from convarium.pages.standing import Standing, Underway, at_rest
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
-from convarium.studies.run import StudyProgress
+from convarium.studies.run import StudyEvent
 from convarium.studies.study import compare_finished
 
 SHARE = 0.03
@@ -29,11 +29,11 @@ RELOAD = 15.0
 @contextlib.contextmanager
 def live_report(
     name: str, store: Store, *, begun: Callable[[Path], None] | None = None
-) -> Iterator[Callable[[StudyProgress], None]]:
+) -> Iterator[Callable[[StudyEvent], None]]:
     """A listener for `run` that keeps the study's page up to date.
 
         with live_report(study.name, store) as progress:
-            run(study, store, progress=progress)
+            run(study, store, on_event=progress)
 
     The page is `report.html` in the study's folder. It is first written when the first run begins, so not at all where
     the store has every run. While the study goes on, an open page looks for news by itself; afterwards, however it
@@ -62,7 +62,7 @@ class _Page:
         self.started = self.last = self.spent = 0.0
         self.has_ended = False
 
-    def heard(self, progress: StudyProgress) -> None:
+    def heard(self, progress: StudyEvent) -> None:
         if progress.finished:  # written when the next one begins, which is at once
             self.finished[progress.finished.key] = progress.finished
             self.underway.pop(progress.recipe, None)

@@ -22,7 +22,7 @@ from convarium.runs.environment import environment
 from convarium.runs.store import Store, StoredRun
 from convarium.studies.run import check_recipe
 from convarium.studies.study import Study, with_seeds
-from convarium.training import Progress, fit
+from convarium.training import TrainingEvent, fit
 from convarium.training.scoring import pick_device
 
 TIMED_SECONDS = 2.0
@@ -144,7 +144,7 @@ def _first_steps(recipe: Recipe, splits: Splits, device: torch.device) -> tuple[
     """Seconds a step, the first one left out where there are others, and steps an epoch."""
     ends, steps = [time.perf_counter()], 1
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: TrainingEvent) -> None:
         nonlocal steps
         if progress.history:
             raise _EnoughError
@@ -156,7 +156,7 @@ def _first_steps(recipe: Recipe, splits: Splits, device: torch.device) -> tuple[
             raise _EnoughError
 
     with contextlib.suppress(_EnoughError):
-        fit(dataclasses.replace(recipe, watch_test=False, select="last"), splits, device=device, progress=watch)
+        fit(dataclasses.replace(recipe, watch_test=False, select="last"), splits, device=device, on_event=watch)
     first = 1 if len(ends) > 2 else 0
     return (ends[-1] - ends[first]) / (len(ends) - 1 - first), steps
 

@@ -1,6 +1,6 @@
 """Where a verdict contradicts a source: why that may be. One sentence a claim; `convarium reproduce` shows it then."""
 
-_UNSTATED = "The report states neither its optimiser nor its number of epochs; those used here are candidates."
+_UNSTATED = "The report states neither its optimizer nor its number of epochs; those used here are candidates."
 _TWICE = "The report ran this recipe twice, as ReLU and as a rate of 0.001, and its two runs lie as far apart."
 _SWINGS = "With sigmoid the test accuracy swings by points between epochs, as the report says too; it ends on one draw."
 _LUCK = "The source prints the last epoch of a single run, and this network's last epochs scatter."

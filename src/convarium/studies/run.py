@@ -23,13 +23,13 @@ from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.runs.tensorboard import event_log
 from convarium.studies.stacking import Planned, stack_notice, stacks_of, units_of, worth_stacking
 from convarium.studies.study import Study, compare_study
-from convarium.training import Progress, fit, fit_stack
+from convarium.training import TrainingEvent, fit, fit_stack
 from convarium.training.loop import check_batches
 from convarium.training.scoring import pick_device
 
 
 @dataclass(frozen=True)
-class StudyProgress:
+class StudyEvent:
     """What a running study tells: which run it is at, and what `fit` says of it, or a notice for people.
 
     Before a run begins, or a stack of them, `begins` has the recipes.
@@ -38,7 +38,7 @@ class StudyProgress:
     number: int
     total: int
     recipe: Recipe
-    training: Progress | None = None
+    training: TrainingEvent | None = None
     finished: StoredRun | None = None
     trained_now: bool = True
     notice: str | None = None
@@ -53,7 +53,7 @@ def run(
     stack: bool = False,
     device: torch.device | str | None = None,
     data_dir: Path | None = None,
-    progress: Callable[[StudyProgress], None] | None = None,
+    on_event: Callable[[StudyEvent], None] | None = None,
 ) -> Comparison:
     """Trains what is missing of a study, one run after another in this process, and compares.
 
@@ -68,13 +68,13 @@ def run(
             of which runs are missing is trained whole again, for the same bits.
         device: as for `fit`.
         data_dir: where to look for data sets first.
-        progress: called often; whatever it raises, KeyboardInterrupt above all, ends the study with what is finished
+        on_event: called often; whatever it raises, KeyboardInterrupt above all, ends the study with what is finished
             kept.
 
     Raises:
         ConvariumError: a recipe that does not fit its data, or a study of this name with another base recipe.
     """
-    tell, device = progress or (lambda _: None), pick_device(device)
+    tell, device = on_event or (lambda _: None), pick_device(device)
     load = cache(partial(load_data, data_dir=data_dir))
     of = [load(recipe.dataset, validation=recipe.validation, resize=recipe.resize) for recipe in study.recipes]
     for recipe, splits in zip(study.recipes, of, strict=True):
@@ -83,7 +83,7 @@ def run(
     record = _record(study, [planned.key for planned in plan], store)
     wanted = [planned for planned in plan if only is None or getattr(planned.recipe, study.compare) in only]
     if stack:
-        at = [StudyProgress(1, len(wanted), planned.recipe) for planned in wanted]
+        at = [StudyEvent(1, len(wanted), planned.recipe) for planned in wanted]
         done = [_finished(store, p.recipe, p.key, here, tell) for p, here in zip(wanted, at, strict=True)]
         missing = [p.key for p, run_before in zip(wanted, done, strict=True) if run_before is None]
         record = dataclasses.replace(record, stacks=stacks_of(wanted, missing, record))
@@ -92,7 +92,7 @@ def run(
     graphs: set[str] = set()
     number = 1
     for unit in units_of(wanted, record if stack else None):
-        at = [StudyProgress(n, len(wanted), planned.recipe) for n, planned in enumerate(unit, start=number)]
+        at = [StudyEvent(n, len(wanted), planned.recipe) for n, planned in enumerate(unit, start=number)]
         number += len(unit)
         done = [_finished(store, p.recipe, p.key, here, tell) for p, here in zip(unit, at, strict=True)]
         now: Sequence[StoredRun | None] = done
@@ -115,17 +115,17 @@ def train_one(
     *,
     device: torch.device | str | None = None,
     data_dir: Path | None = None,
-    progress: Callable[[StudyProgress], None] | None = None,
+    on_event: Callable[[StudyEvent], None] | None = None,
 ) -> StoredRun:
     """One run into the store; if the store has it already, nothing is trained.
 
     Raises:
         ConvariumError: the recipe does not fit its data.
     """
-    tell, device = progress or (lambda _: None), pick_device(device)
+    tell, device = on_event or (lambda _: None), pick_device(device)
     splits = load_data(recipe.dataset, data_dir=data_dir, validation=recipe.validation, resize=recipe.resize)
     check_recipe(recipe, splits)
-    key, at = recipe.key(splits.digest), StudyProgress(1, 1, recipe)
+    key, at = recipe.key(splits.digest), StudyEvent(1, 1, recipe)
     done = _finished(store, recipe, key, at, tell)
     if done is not None:
         tell(dataclasses.replace(at, finished=done, trained_now=False))
@@ -171,7 +171,7 @@ def _record(study: Study, keys: Sequence[str], store: Store) -> StudyRecord:
 
 
 def _finished(
-    store: Store, recipe: Recipe, key: str, at: StudyProgress, tell: Callable[[StudyProgress], None]
+    store: Store, recipe: Recipe, key: str, at: StudyEvent, tell: Callable[[StudyEvent], None]
 ) -> StoredRun | None:
     """The run if it is there and whole. A damaged one is set aside; a failed one is tried again."""
     try:
@@ -188,8 +188,8 @@ def _train(
     done: Sequence[StoredRun | None],
     store: Store,
     device: torch.device,
-    at: Sequence[StudyProgress],
-    tell: Callable[[StudyProgress], None],
+    at: Sequence[StudyEvent],
+    tell: Callable[[StudyEvent], None],
     *,
     with_graph: bool,
 ) -> list[StoredRun]:
@@ -210,7 +210,7 @@ def _train(
             if with_graph:
                 events[missing[0]].graph(build_model(unit[0].recipe.model, splits.train.spec), splits.train.spec)
 
-            def listen(member: int, training: Progress) -> None:
+            def listen(member: int, training: TrainingEvent) -> None:
                 if member in events and training.history and training.step_loss is not None:
                     assert training.step_accuracy is not None
                     histories[member] = training.history
@@ -225,10 +225,10 @@ def _train(
             folders = [paths[m] if m in missing else None for m in range(len(unit))]
             try:
                 if len(unit) == 1:
-                    outcomes = [fit(recipes[0], splits, device=device, folder=folders[0], progress=partial(listen, 0))]
+                    outcomes = [fit(recipes[0], splits, device=device, folder=folders[0], on_event=partial(listen, 0))]
                 else:
                     tell(dataclasses.replace(at[0], notice=stack_notice(unit, device)))
-                    outcomes = fit_stack(recipes, splits, device=device, folders=folders, progress=listen)
+                    outcomes = fit_stack(recipes, splits, device=device, folders=folders, on_event=listen)
             except Exception as error:
                 # A full memory, or whatever a user's own network raises; what else our own code raises is a bug to see.
                 ours = not any(resolve(recipe.model).is_users for recipe in recipes)

@@ -17,7 +17,7 @@ from convarium.analysis.comparison import METRICS
 from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
-from convarium.studies.run import StudyProgress, run
+from convarium.studies.run import StudyEvent, run
 from convarium.studies.study import Study, grid
 
 TUNING_SEEDS = (1_000_000, 1_000_001)
@@ -50,7 +50,7 @@ def tune(
     factors: Sequence[float] = FACTORS,
     device: torch.device | str | None = None,
     data_dir: Path | None = None,
-    progress: Callable[[StudyProgress], None] | None = None,
+    on_event: Callable[[StudyEvent], None] | None = None,
 ) -> tuple[Study, tuple[Tuned, ...]]:
     """The study with each network's own best learning rate, and what was tried.
 
@@ -81,7 +81,7 @@ def tune(
         base, rates = _for_tuning(bases[value]), list(factors)
         while True:
             name = f"{study.name}-tuning-{re.sub(r'[^A-Za-z0-9_.]+', '-', str(value)).strip('-')}"
-            tried = _try(name, study, base, rates, seeds, store, device, data_dir, progress)
+            tried = _try(name, study, base, rates, seeds, store, device, data_dir, on_event)
             best = max(tried, key=tried.__getitem__)
             wider = _beyond(best, base, rates)
             if wider is None:
@@ -111,7 +111,7 @@ def _try(
     store: Store,
     device: torch.device | str | None,
     data_dir: Path | None,
-    progress: Callable[[StudyProgress], None] | None,
+    on_event: Callable[[StudyEvent], None] | None,
 ) -> dict[float, float]:
     rates = [_rate(base, factor) for factor in factors]
     trial = Study(
@@ -121,7 +121,7 @@ def _try(
         compare="learning_rate",
         metric="validation_accuracy",
     )
-    comparison = run(trial, store, device=device, data_dir=data_dir, progress=progress)
+    comparison = run(trial, store, device=device, data_dir=data_dir, on_event=on_event)
     measure = METRICS["validation_accuracy"]
     return {rate: fmean(measure.of(done) or 0.0 for done in comparison.row(rate).runs) for rate in rates}
 

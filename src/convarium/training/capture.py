@@ -162,7 +162,7 @@ class _CapturedStep:
 def _unchanged(
     tensors: Sequence[Tensor], optimizers: Sequence[torch.optim.Optimizer], generators: Sequence[torch.Generator]
 ) -> Iterator[Callable[[], bool]]:
-    """Puts tensors, optimiser states and random streams back in place; what an optimiser's state did not have is
+    """Puts tensors, optimizer states and random streams back in place; what an optimizer's state did not have is
     zero, from which all of ours begin. Gives a function that tells whether Python's own random streams have moved.
     """
     kept = [(tensor, tensor.detach().clone()) for tensor in (*tensors, *_states(optimizers))]

@@ -1,7 +1,7 @@
 """`last.ckpt`: an unfinished run's state at the end of an epoch, as safetensors, so that loading it runs no code.
 
 Shuffling, augmentation and dropout are seeded by epoch, and the learning rate is a function of the step; so weights,
-optimiser state and what was recorded are all there is to keep.
+optimizer state and what was recorded are all there is to keep.
 """
 
 import json
@@ -25,8 +25,8 @@ Load = Callable[[], object]
 
 
 @dataclass
-class Progressed:
-    """What a run has come to: the mutable state of `fit` beside network and optimiser.
+class TrainingState:
+    """What a run has come to: the mutable state of `fit` beside network and optimizer.
 
     Attributes:
         step_loss, step_accuracy: (steps,): one tensor of all epochs, so that memory grows by these numbers alone.
@@ -40,21 +40,21 @@ class Progressed:
     selected: dict[str, Tensor] = field(default_factory=dict)
 
 
-def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, state: Progressed) -> None:
+def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
     """Writes `path` whole or not at all."""
     tensors, facts = _content(network, state)
     tensors |= {f"optimizer.{k}": v for k, v in _optimizer_content(optimizer).items()}
     write_tensors(path, _on_cpu(tensors), facts)
 
 
-def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progressed | None:
-    """Puts network and optimiser back to where `save_checkpoint` met them; None where there is no usable file.
+def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState | None:
+    """Puts network and optimizer back to where `save_checkpoint` met them; None where there is no usable file.
 
     A damaged file costs the epochs it held and nothing else, so it is not an error: all of it is read and checked
     before anything is loaded.
     """
 
-    def checked(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> tuple[Progressed, list[Load]]:
+    def checked(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> tuple[TrainingState, list[Load]]:
         state, load = _checked(tensors, facts, network)
         return state, [load, _checked_optimizer(optimizer, _under(tensors, "optimizer."))]
 
@@ -66,7 +66,7 @@ def save_stack(
     names: Sequence[str],
     networks: Sequence[nn.Module],
     optimizers: Sequence[torch.optim.Optimizer],
-    states: Sequence[Progressed],
+    states: Sequence[TrainingState],
 ) -> None:
     """`save_checkpoint` for runs that train together: one file, so that all are always at the same epoch.
 
@@ -91,10 +91,10 @@ def load_stack(
     names: Sequence[str],
     networks: Sequence[nn.Module],
     optimizers: Sequence[torch.optim.Optimizer],
-) -> list[Progressed] | None:
+) -> list[TrainingState] | None:
     """`load_checkpoint` for runs that train together; a file of other members, or of one run alone, is no use."""
 
-    def checked(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> tuple[list[Progressed], list[Load]]:
+    def checked(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> tuple[list[TrainingState], list[Load]]:
         if json.loads(facts["members"]) != list(names):
             raise ValueError("other members")
         found = [
@@ -109,7 +109,7 @@ def load_stack(
     return _read(path, checked)
 
 
-def _content(network: nn.Module, state: Progressed) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _content(network: nn.Module, state: TrainingState) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"selected.{k}": v for k, v in state.selected.items()}
     tensors |= {"step_loss": _padded(state.step_loss), "step_accuracy": _padded(state.step_accuracy)}
@@ -135,7 +135,7 @@ def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
 
 
-def _checked(tensors: Mapping[str, Tensor], facts: Mapping[str, str], network: nn.Module) -> tuple[Progressed, Load]:
+def _checked(tensors: Mapping[str, Tensor], facts: Mapping[str, str], network: nn.Module) -> tuple[TrainingState, Load]:
     """What a run had come to, and what puts its weights into the network."""
     weights, selected = _under(tensors, "network."), _under(tensors, "selected.")
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
@@ -143,7 +143,7 @@ def _checked(tensors: Mapping[str, Tensor], facts: Mapping[str, str], network: n
         if {name: tensor.shape for name, tensor in held.items()} != shapes:
             raise ValueError("weights of another network")
     history = [Epoch(**row) for row in json.loads(facts["history"])]
-    state = Progressed(
+    state = TrainingState(
         history=history,
         step_loss=tensors["step_loss"][: history[-1].steps],
         step_accuracy=tensors["step_accuracy"][: history[-1].steps],
@@ -177,7 +177,7 @@ def _checked_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
     for name, tensor in tensors.items():
         number, key = name.split(".", 1)
         if tensor.shape not in (parameters[int(number)].shape, torch.Size([])):  # a step is a number
-            raise ValueError("state of another optimiser")
+            raise ValueError("state of another optimizer")
         whole["state"].setdefault(int(number), {})[key] = tensor
     return partial(_load_optimizer, optimizer, whole)
 

@@ -9,19 +9,19 @@ from torch import nn
 
 from convarium.data.batches import Batches
 from convarium.data.images import Splits
-from convarium.data.transforms import normalisation
+from convarium.data.transforms import normalization
 from convarium.errors import RecipeError
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
 from convarium.recipes.schedules import parse_schedule, rate_factor
 from convarium.records import Outcome
-from convarium.seeding import stream
-from convarium.training.checkpoint import Progressed, load_checkpoint, save_checkpoint
+from convarium.seeding import derive_seed
+from convarium.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from convarium.training.dropout import own_dropout
 from convarium.training.kernels import own_kernels, prepare_kernels
 from convarium.training.memory import keep_freed_memory
 from convarium.training.optimizers import make_optimizer, set_learning_rate
-from convarium.training.recording import Progress, diverged, outcome_of, record_epoch
+from convarium.training.recording import TrainingEvent, diverged, outcome_of, record_epoch
 from convarium.training.scoring import pick_device
 from convarium.training.step import (
     exact_arithmetic,
@@ -40,7 +40,7 @@ def fit(
     *,
     device: torch.device | str | None = None,
     folder: Path | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    on_event: Callable[[TrainingEvent], None] | None = None,
 ) -> Outcome:
     """Trains one recipe and scores it. The test split is read once, at the end, unless the recipe watches it.
 
@@ -50,14 +50,14 @@ def fit(
         device: where; None: CUDA if there is a device, else the CPU.
         folder: where `last.ckpt` is kept while the run is unfinished; a run that was killed goes on from it and comes
             to the same bits as one that never was. None: nothing is kept.
-        progress: called after every step and every epoch; whatever it raises ends the run.
+        on_event: called after every step and every epoch; whatever it raises ends the run.
 
     Raises:
         RecipeError, ImageSizeError: the recipe does not fit the data.
     """
     began = time.perf_counter()
     training = Training(recipe, splits, pick_device(device))
-    training.train(folder, progress)
+    training.train(folder, on_event)
     return training.outcome(total_seconds=time.perf_counter() - began)
 
 
@@ -78,16 +78,16 @@ class Training:
         keep_freed_memory(device)
         prepare_kernels(device)
         self.recipe, self.splits, self.device, self.beside = recipe, splits, device, beside
-        self.network = build_model(recipe.model, splits.train.spec, seed=stream(recipe.seed, "init")).to(device)
+        self.network = build_model(recipe.model, splits.train.spec, seed=derive_seed(recipe.seed, "init")).to(device)
         lay_out(self.network, recipe, device)
         self.dropout = own_dropout(self.network, device)
         with merged_memory(self.network, recipe):
             self.optimizer = make_optimizer(self.network, recipe)
         self.step = make_step(self.network, self.optimizer, recipe, device, self.dropout)
         self.batches = training_batches(recipe, splits, self.network, device)
-        self.state = Progressed()
+        self.state = TrainingState()
 
-    def train(self, folder: Path | None = None, progress: Callable[[Progress], None] | None = None) -> None:
+    def train(self, folder: Path | None = None, on_event: Callable[[TrainingEvent], None] | None = None) -> None:
         """Trains to the end of the last epoch, or of that in which the run diverges; arguments as for `fit`."""
         recipe, state, batches, steps_per_epoch = self.recipe, self.state, self.batches, len(self.batches)
         schedule = parse_schedule(recipe.schedule)
@@ -102,7 +102,7 @@ class Training:
                     break
                 epoch_began = time.perf_counter()
                 self.network.train()
-                self._seed(stream(recipe.seed, "dropout", epoch))
+                self._seed(derive_seed(recipe.seed, "dropout", epoch))
                 losses, right, sizes = [], [], []
                 with merged_memory(self.network, recipe), own_kernels(self.network, recipe, self.device):
                     for number, (images, labels) in enumerate(batches.epoch(epoch)):
@@ -114,8 +114,8 @@ class Training:
                         losses.append(loss)
                         right.append(correct)
                         sizes.append(len(labels))
-                        if progress:
-                            progress(Progress(epoch, recipe.epochs, number + 1, steps_per_epoch))
+                        if on_event:
+                            on_event(TrainingEvent(epoch, recipe.epochs, number + 1, steps_per_epoch))
                 told = record_epoch(
                     state,
                     recipe,
@@ -128,8 +128,8 @@ class Training:
                     learning_rate=rate,
                     seconds=(time.perf_counter() - epoch_began) / self.beside,
                 )
-                if progress:
-                    progress(told)
+                if on_event:
+                    on_event(told)
                 if checkpoint and time.perf_counter() - saved > CHECKPOINT_SECONDS and epoch + 1 < recipe.epochs:
                     save_checkpoint(checkpoint, self.network, self.optimizer, state)
                     saved = time.perf_counter()
@@ -158,9 +158,9 @@ def check_batches(recipe: Recipe, splits: Splits) -> None:
 
     Raises:
         RecipeError: a batch larger than the training split, or a selection without validation images.
-        SpecError: a normalisation of three channels for images with one.
+        SpecError: a normalization of three channels for images with one.
     """
-    normalisation(recipe.normalize, splits)
+    normalization(recipe.normalize, splits)
     if recipe.batch_size > len(splits.train):
         raise RecipeError(
             f"batch_size {recipe.batch_size} exceeds the {len(splits.train)} training images of {recipe.dataset}",
@@ -180,7 +180,7 @@ def check_batches(recipe: Recipe, splits: Splits) -> None:
 
 def training_batches(recipe: Recipe, splits: Splits, network: nn.Module, device: torch.device) -> Batches:
     """The recipe's own batches, in the type and layout of the network that is to take them."""
-    mean, std = normalisation(recipe.normalize, splits)
+    mean, std = normalization(recipe.normalize, splits)
     return Batches(
         splits.train,
         batch_size=recipe.batch_size,
@@ -188,8 +188,8 @@ def training_batches(recipe: Recipe, splits: Splits, network: nn.Module, device:
         augment=recipe.augment,
         mean=mean,
         std=std,
-        shuffle_seed=stream(recipe.seed, "shuffle"),
-        augment_seed=stream(recipe.seed, "augment"),
+        shuffle_seed=derive_seed(recipe.seed, "shuffle"),
+        augment_seed=derive_seed(recipe.seed, "augment"),
         device=device,
         channels_last=is_channels_last(network),
         dtype=next(network.parameters()).dtype,

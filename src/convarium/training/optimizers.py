@@ -1,4 +1,4 @@
-"""The recipe's optimiser over a network's parameters, and its steps."""
+"""The recipe's optimizer over a network's parameters, and its steps."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,7 +15,7 @@ _RATES = "rates"
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over the network's parameters, in PyTorch's fused form: one kernel for all of them.
+    """The recipe's optimizer over the network's parameters, in PyTorch's fused form: one kernel for all of them.
 
     Memory blocks that are merged now are to be so in every step, and their matrices move twice as far.
     """
@@ -62,9 +62,9 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def make_update(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    """A step of one of our optimisers along its parameters' gradients, which are dropped.
+    """A step of one of our optimizers along its parameters' gradients, which are dropped.
 
-    On a CPU its kernels are called as the optimiser itself calls them, once it has set up its state: what it does
+    On a CPU its kernels are called as the optimizer itself calls them, once it has set up its state: what it does
     around them takes longer than a small network's kernels.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -15,13 +15,13 @@ from convarium.models.cost import measure_cost
 from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch, Outcome, Scores
 from convarium.runs.environment import environment, peak_memory_bytes
-from convarium.training.checkpoint import Progressed
+from convarium.training.checkpoint import TrainingState
 from convarium.training.scoring import logits_of
 from convarium.training.step import lay_out
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingEvent:
     """What `fit` tells while it trains: after every step, and after every epoch with the history and its own steps.
 
     `test_predicted` counts the test images that the epoch's weights take for each class, where the recipe watches them.
@@ -38,7 +38,7 @@ class Progress:
 
 
 def record_epoch(
-    state: Progressed,
+    state: TrainingState,
     recipe: Recipe,
     splits: Splits,
     network: nn.Module,
@@ -49,7 +49,7 @@ def record_epoch(
     *,
     learning_rate: float,
     seconds: float,
-) -> Progress:
+) -> TrainingEvent:
     """Writes an epoch down: its own steps, what the weights are worth at its end, and the weights if it is selected.
 
     Args:
@@ -81,10 +81,10 @@ def record_epoch(
     state.train_seconds += seconds
     _select(recipe, state, network)
     told = tuple(state.history), losses, accuracies, test[2]
-    return Progress(row.epoch, recipe.epochs, 0, len(losses), *told)
+    return TrainingEvent(row.epoch, recipe.epochs, 0, len(losses), *told)
 
 
-def diverged(state: Progressed) -> bool:
+def diverged(state: TrainingState) -> bool:
     """Whether the last epoch had a loss that is not finite, with which a run ends."""
     return bool(state.history) and not math.isfinite(state.history[-1].train_loss)
 
@@ -99,7 +99,7 @@ def _look(
     return float(F.cross_entropy(logits, labels)), float((predicted == labels).double().mean()), tuple(counts)
 
 
-def _select(recipe: Recipe, state: Progressed, network: nn.Module) -> None:
+def _select(recipe: Recipe, state: TrainingState, network: nn.Module) -> None:
     """Keeps the weights of the epoch that the recipe selects, of equally good ones the first; or the last ones of a run
     that has diverged.
     """
@@ -118,7 +118,7 @@ def outcome_of(
     recipe: Recipe,
     splits: Splits,
     network: nn.Module,
-    state: Progressed,
+    state: TrainingState,
     device: torch.device,
     *,
     total_seconds: float,

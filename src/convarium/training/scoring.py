@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from convarium.data.batches import Batches
 from convarium.data.images import ImageData, Splits
-from convarium.data.transforms import normalisation
+from convarium.data.transforms import normalization
 from convarium.errors import RecipeError
 from convarium.metrics import predict_logits, scores
 from convarium.recipes.recipe import Recipe
@@ -22,7 +22,7 @@ def logits_of(
     network: nn.Module, data: ImageData, recipe: Recipe, splits: Splits, device: torch.device | str = "cpu"
 ) -> Tensor:
     """Logits (n, classes) of a split in its own order, preprocessed as the recipe says and not augmented."""
-    mean, std = normalisation(recipe.normalize, splits)
+    mean, std = normalization(recipe.normalize, splits)
     batches = Batches(
         data,
         batch_size=EVALUATION_BATCH,

@@ -22,7 +22,7 @@ from convarium.data.images import Splits
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec, Outcome
 from convarium.training.loop import Training
-from convarium.training.recording import Progress
+from convarium.training.recording import TrainingEvent
 
 
 def fit_side_by_side(
@@ -30,7 +30,7 @@ def fit_side_by_side(
     splits: Splits,
     device: torch.device,
     folders: Sequence[Path | None],
-    progress: Callable[[int, Progress], None] | None = None,
+    on_event: Callable[[int, TrainingEvent], None] | None = None,
 ) -> list[Outcome]:
     """What `fit_stack` does on the CPU: as many members train at once as there are threads, each as `fit` trains it.
 
@@ -49,13 +49,13 @@ def fit_side_by_side(
         trainings = [Training(recipe, splits, device) for recipe in recipes]
     stop, turn = Event(), Lock()
 
-    def tell(member: int, told: Progress) -> None:
+    def tell(member: int, told: TrainingEvent) -> None:
         with turn:
             if stop.is_set():
                 raise _StoppedError
             try:
-                if progress:
-                    progress(member, told)
+                if on_event:
+                    on_event(member, told)
             except BaseException:
                 stop.set()  # before another member has its turn
                 raise

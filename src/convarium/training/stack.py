@@ -19,7 +19,7 @@ from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
 from convarium.training.loop import check_batches
-from convarium.training.recording import Progress
+from convarium.training.recording import TrainingEvent
 from convarium.training.scoring import pick_device
 from convarium.training.side_by_side import fit_side_by_side
 from convarium.training.stacked_loop import fit_as_one
@@ -35,7 +35,7 @@ def fit_stack(
     *,
     device: torch.device | str | None = None,
     folders: Sequence[Path | None] | None = None,
-    progress: Callable[[int, Progress], None] | None = None,
+    on_event: Callable[[int, TrainingEvent], None] | None = None,
 ) -> list[Outcome]:
     """Trains recipes that differ in the VARIED fields alone, all at once, and scores each; their outcomes in order.
 
@@ -48,7 +48,7 @@ def fit_stack(
         device: as for `fit`.
         folders: one a member, where checkpoints are kept as by `fit`: on the CPU each member's own; on CUDA the whole
             stack's, in the first there is. None: nothing is kept.
-        progress: called after every step and every epoch of each member, with the member's number, never twice at
+        on_event: called after every step and every epoch of each member, with the member's number, never twice at
             once; whatever it raises ends the runs.
 
     Raises:
@@ -56,7 +56,7 @@ def fit_stack(
     """
     device = pick_device(device)
     check_batches(_common(recipes), splits)
-    return _way(device)(recipes, splits, device, folders or [None] * len(recipes), progress)
+    return _way(device)(recipes, splits, device, folders or [None] * len(recipes), on_event)
 
 
 def plan_stacks(recipes: Sequence[Recipe]) -> list[list[Recipe]]:

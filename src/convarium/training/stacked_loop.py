@@ -12,12 +12,12 @@ from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
 from convarium.recipes.schedules import parse_schedule, rate_factor
 from convarium.records import Outcome
-from convarium.seeding import stream
+from convarium.seeding import derive_seed
 from convarium.training import loop
-from convarium.training.checkpoint import Progressed, load_stack, save_stack
+from convarium.training.checkpoint import TrainingState, load_stack, save_stack
 from convarium.training.loop import training_batches
 from convarium.training.optimizers import set_learning_rate
-from convarium.training.recording import Progress, diverged, outcome_of, record_epoch
+from convarium.training.recording import TrainingEvent, diverged, outcome_of, record_epoch
 from convarium.training.stacked_step import make_optimizers, make_stacked_step, separate, share_memory
 from convarium.training.step import exact_arithmetic
 
@@ -27,12 +27,12 @@ def fit_as_one(
     splits: Splits,
     device: torch.device,
     folders: Sequence[Path | None],
-    progress: Callable[[int, Progress], None] | None = None,
+    on_event: Callable[[int, TrainingEvent], None] | None = None,
 ) -> list[Outcome]:
     """What `fit_stack` does on CUDA: a step of all members is one step of a model with a dimension more."""
     began, first = time.perf_counter(), recipes[0]
     keys = tuple(recipe.key(splits.digest)[:8] for recipe in recipes)
-    networks = [build_model(r.model, splits.train.spec, seed=stream(r.seed, "init")).to(device) for r in recipes]
+    networks = [build_model(r.model, splits.train.spec, seed=derive_seed(r.seed, "init")).to(device) for r in recipes]
     parameters, buffers = share_memory(networks)
     optimizers = make_optimizers(parameters, recipes)
     dropout = [torch.Generator(device) for _ in recipes]
@@ -44,7 +44,7 @@ def fit_as_one(
     folder = next((folder for folder in folders if folder), None)
     checkpoint = folder / "last.ckpt" if folder else None
     kept = keys, networks, [optimizer for _, _, optimizer in optimizers]
-    states = (checkpoint and load_stack(checkpoint, *kept)) or [Progressed() for _ in recipes]
+    states = (checkpoint and load_stack(checkpoint, *kept)) or [TrainingState() for _ in recipes]
     saved = time.perf_counter()
 
     with exact_arithmetic(device):
@@ -53,9 +53,9 @@ def fit_as_one(
             if not training:
                 break
             epoch_began = time.perf_counter()
-            torch.manual_seed(stream(first.seed, "dropout", epoch))
+            torch.manual_seed(derive_seed(first.seed, "dropout", epoch))
             for recipe, generator in zip(recipes, dropout, strict=True):
-                generator.manual_seed(stream(recipe.seed, "dropout", epoch))
+                generator.manual_seed(derive_seed(recipe.seed, "dropout", epoch))
             losses, right, sizes = [], [], []
             for number, of_members in enumerate(zip(*(b.epoch(epoch) for b in batches), strict=True)):
                 total = epoch * steps_per_epoch + number
@@ -67,9 +67,9 @@ def fit_as_one(
                 losses.append(loss)
                 right.append(correct)
                 sizes.append(labels.shape[1])
-                if progress:
+                if on_event:
                     for m in training:
-                        progress(m, Progress(epoch, first.epochs, number + 1, steps_per_epoch))
+                        on_event(m, TrainingEvent(epoch, first.epochs, number + 1, steps_per_epoch))
             loss_of, right_of, n = torch.stack(losses, 1).cpu(), torch.stack(right, 1).cpu(), torch.tensor(sizes)
             share = (time.perf_counter() - epoch_began) / len(recipes)
             for m in training:
@@ -85,8 +85,8 @@ def fit_as_one(
                     learning_rate=recipes[m].learning_rate * factor,
                     seconds=share,
                 )
-                if progress:
-                    progress(m, told)
+                if on_event:
+                    on_event(m, told)
             if checkpoint and time.perf_counter() - saved > loop.CHECKPOINT_SECONDS and epoch + 1 < first.epochs:
                 save_stack(checkpoint, *kept, states)
                 saved = time.perf_counter()

@@ -38,7 +38,7 @@ def separate(networks: Sequence[nn.Module]) -> None:
 
 
 def make_optimizers(parameters: Mapping[str, Tensor], recipes: Sequence[Recipe]) -> list[MembersOptimizer]:
-    """An optimiser for each run of neighbours that have equal settings: with eight seeds of one setting it is one.
+    """An optimizer for each run of neighbours that have equal settings: with eight seeds of one setting it is one.
 
     Its parameters are parts of the stacked ones, so that it computes for every number what it would for a member alone.
     """

@@ -55,7 +55,7 @@ def make_step(
 ) -> Step:
     """A training step that never waits for the device: what it returns is read once an epoch.
 
-    It takes images (n, c, h, w) and labels (n,) int64. On CUDA it is captured when it is first called; the optimiser's
+    It takes images (n, c, h, w) and labels (n,) int64. On CUDA it is captured when it is first called; the optimizer's
     state is to be loaded before. `generators` are those that the network draws from beside the device's own.
     """
     half = recipe.precision == "bfloat16"

@@ -83,7 +83,7 @@ def metric_of(name: str) -> Metric:
 
 
 def class_accuracy(name: str) -> Metric:
-    """The test accuracy of one class: the share of its images that are recognised."""
+    """The test accuracy of one class: the share of its images that are recognized."""
 
     def recall(run: StoredRun) -> float | None:
         return None if run.outcome.test is None else run.outcome.test.per_class.get(name)

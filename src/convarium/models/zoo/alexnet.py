@@ -19,7 +19,7 @@ from convarium.models.zoo.layers import (
     Init,
     conv_act,
     hidden_head,
-    initialise,
+    initialize,
     narrowed,
     output_shape,
 )
@@ -71,7 +71,7 @@ def alexnet(
         layers.append(nn.AdaptiveAvgPool2d((height, width)))
     head = hidden_head(e * height * width, hidden, spec.classes, activation, dropout)
     network = nn.Sequential(*layers, nn.Flatten(), *head)
-    initialise(network, init, activation)
+    initialize(network, init, activation)
     return network
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from convarium.errors import SpecError
-from convarium.models.zoo.layers import RELU, Activation, Init, assemble, classifier, conv_norm, initialise, repeats
+from convarium.models.zoo.layers import RELU, Activation, Init, assemble, classifier, conv_norm, initialize, repeats
 from convarium.records import ImageSpec, Preset
 
 Order = Literal["input_first", "new_first"]
@@ -108,7 +108,7 @@ def densenet(
         channels += count * growth
     head = [nn.BatchNorm2d(channels), activation(), *classifier(channels, spec.classes)]
     network = assemble(first, blocks, head)
-    initialise(network, init, activation)
+    initialize(network, init, activation)
     return network
 
 

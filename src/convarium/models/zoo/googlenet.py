@@ -11,7 +11,7 @@
             mean ─ classes                                                                  as d2l.ai has it
 
 Every convolution is followed by its norm (the paper has none) and an activation. Left out of the paper's network, as in
-both sources: local response normalisation, the two auxiliary classifiers, dropout 0.4 and rounding up when pooling.
+both sources: local response normalization, the two auxiliary classifiers, dropout 0.4 and rounding up when pooling.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from convarium.models.zoo.layers import RELU, Activation, Init, assemble, classifier, initialise
+from convarium.models.zoo.layers import RELU, Activation, Init, assemble, classifier, initialize
 from convarium.records import ImageSpec, Preset
 
 Unit = Callable[[int, int, int], list[nn.Module]]
@@ -99,7 +99,7 @@ def googlenet(
             blocks.append(block)
             channels = block.channels
     network = assemble(stem, blocks, classifier(channels, spec.classes))
-    initialise(network, init, activation)
+    initialize(network, init, activation)
     return network
 
 

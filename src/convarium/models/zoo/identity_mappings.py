@@ -37,7 +37,7 @@ from convarium.models.zoo.layers import (
     assemble,
     classifier,
     conv_norm,
-    initialise,
+    initialize,
     repeats,
     stages,
 )
@@ -145,5 +145,5 @@ def residual_variant(
         units.append(ResidualUnit(f, add, _sequence(after, c_out, c_out, 1, activation)))
     head = [*_sequence(end, 64, 64, 1, activation), *classifier(64, spec.classes)]
     network = assemble([*conv_norm(spec.channels, 16), activation()], units, head)
-    initialise(network, init, activation)
+    initialize(network, init, activation)
     return network

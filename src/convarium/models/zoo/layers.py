@@ -1,4 +1,4 @@
-"""What the architectures share: activations with their gains, conv–norm pairs, initialisation, and shapes."""
+"""What the architectures share: activations with their gains, conv–norm pairs, initialization, and shapes."""
 
 import math
 from collections import OrderedDict
@@ -16,7 +16,7 @@ from convarium.records import ImageSpec
 
 @dataclass(frozen=True)
 class Activation:
-    """A factory of activation modules that knows the gain its layers want at initialisation.
+    """A factory of activation modules that knows the gain its layers want at initialization.
 
     `gain` is √(1 / E[f(z)²]) for standard normal z: the factor that keeps the second moment of a layer's output where
     it was (He et al. 2015, arXiv 1502.01852, for ReLU). Tanh and sigmoid have instead the values in common use, those
@@ -54,7 +54,7 @@ ACTIVATIONS = {a.name: a for a in (RELU, LEAKY_RELU, PRELU, ELU, GELU, SILU, TAN
 Init = Literal["kaiming_normal_fan_in", "kaiming_normal_fan_out", "xavier_uniform", "torch"]
 
 
-def initialise(network: nn.Module, init: Init, activation: Activation) -> None:
+def initialize(network: nn.Module, init: Init, activation: Activation) -> None:
     """Draws the weights of the convolutions and linear layers, in place; biases keep PyTorch's own law.
 
     "kaiming_normal_*": normal with standard deviation gain / √fan; the last linear layer, which no activation follows,

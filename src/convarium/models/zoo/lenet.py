@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import nn
 
-from convarium.models.zoo.layers import RELU, Activation, AvgPool2d, Init, initialise, output_shape
+from convarium.models.zoo.layers import RELU, Activation, AvgPool2d, Init, initialize, output_shape
 from convarium.records import ImageSpec, Preset
 
 
@@ -43,7 +43,7 @@ def lenet(
     network = nn.Sequential(
         *features, nn.Linear(flat, 120), activation(), nn.Linear(120, 84), activation(), nn.Linear(84, spec.classes)
     )
-    initialise(network, init, activation)
+    initialize(network, init, activation)
     return network
 
 

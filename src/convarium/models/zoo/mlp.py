@@ -43,7 +43,7 @@ class MemoryBlock(nn.Module):
     def merge(self) -> None:
         """Holds W + M as one matrix, for training without weight decay: W and M get equal gradients, so their
         difference stays as it is and their sum moves like either, at twice the learning rate. That saves adding them in
-        every step and half of the optimiser's work.
+        every step and half of the optimizer's work.
         """
         assert self.memory is not None
         self._turn(self.weight + self.memory, self.weight - self.memory)

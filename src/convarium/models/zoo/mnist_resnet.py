@@ -1,4 +1,4 @@
-"""The three-block residual network of a course report on recognising MNIST digits with ResNet modules.
+"""The three-block residual network of a course report on recognizing MNIST digits with ResNet modules.
 
     image ─ block(16) ─ block(32, stride 2) ─ block(64, stride 2) ─ linear ─ classes
 
@@ -13,7 +13,7 @@ import math
 
 from torch import Tensor, nn
 
-from convarium.models.zoo.layers import RELU, Activation, Init, conv_norm, initialise, output_shape
+from convarium.models.zoo.layers import RELU, Activation, Init, conv_norm, initialize, output_shape
 from convarium.records import ImageSpec, Preset
 
 
@@ -51,7 +51,7 @@ def mnist_resnet(
     features = nn.Sequential(*blocks, nn.Flatten())
     flat = math.prod(output_shape(features, spec, name="mnist_resnet"))
     network = nn.Sequential(*features, nn.Linear(flat, spec.classes))
-    initialise(network, init, activation)
+    initialize(network, init, activation)
     return network
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from torch import nn
 
-from convarium.models.zoo.layers import RELU, Activation, Init, conv_act, initialise, narrowed
+from convarium.models.zoo.layers import RELU, Activation, Init, conv_act, initialize, narrowed
 from convarium.records import ImageSpec, Preset
 
 WIDTHS = (96, 256, 384)
@@ -76,7 +76,7 @@ def nin(
         class_maps(c, spec.classes, activation, norm=norm, final_relu=final_relu),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(),
     )  # fmt: skip
-    initialise(network, init, activation)
+    initialize(network, init, activation)
     return network
 
 

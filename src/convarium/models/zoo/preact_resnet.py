@@ -23,7 +23,7 @@ from convarium.models.zoo.layers import (
     PaddedIdentity,
     assemble,
     classifier,
-    initialise,
+    initialize,
     repeats,
     stages,
 )
@@ -117,7 +117,7 @@ def preact_resnet(
         stem += [nn.BatchNorm2d(16), activation()]
         head = [nn.BatchNorm2d(widths[-1]), activation(), *head]
     network = assemble(stem, blocks, head)
-    initialise(network, init, activation)
+    initialize(network, init, activation)
     return network
 
 

@@ -9,7 +9,7 @@ import math
 
 from torch import Tensor, nn
 
-from convarium.models.zoo.layers import RELU, Activation, Init, initialise, output_shape
+from convarium.models.zoo.layers import RELU, Activation, Init, initialize, output_shape
 from convarium.records import ImageSpec, Preset
 
 
@@ -53,7 +53,7 @@ def residual_cnn(
     )  # fmt: skip
     flat = math.prod(output_shape(features, spec, name="residual_cnn"))
     network = nn.Sequential(*features, nn.Linear(flat, spec.classes))
-    initialise(network, init, activation)
+    initialize(network, init, activation)
     return network
 
 

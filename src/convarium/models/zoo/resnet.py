@@ -23,7 +23,7 @@ from convarium.models.zoo.layers import (
     assemble,
     classifier,
     conv_norm,
-    initialise,
+    initialize,
     repeats,
     stages,
 )
@@ -103,7 +103,7 @@ def _network(spec: ImageSpec, activation: Activation, n: int, shortcut: Shortcut
     stem = [*conv_norm(spec.channels, 16), activation()]
     blocks = [ResidualBlock(*shape, activation, shortcut) for shape in stages((16, 32, 64), (n, n, n), c_in=16)]
     network = assemble(stem, blocks, classifier(64, spec.classes))
-    initialise(network, init, activation)
+    initialize(network, init, activation)
     return network
 
 

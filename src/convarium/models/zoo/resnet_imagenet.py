@@ -17,7 +17,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from convarium.models.zoo.layers import RELU, Activation, Init, assemble, classifier, conv_norm, initialise, stages
+from convarium.models.zoo.layers import RELU, Activation, Init, assemble, classifier, conv_norm, initialize, stages
 from convarium.records import ImageSpec, Preset
 
 Stem = Literal["3x3", "7x7"]
@@ -113,7 +113,7 @@ def _network(
     else:
         first = [*conv_norm(spec.channels, 64, 7, 2, bias=conv_bias), activation(), nn.MaxPool2d(3, 2, padding=1)]
     network = assemble(first, blocks, classifier(widths[-1], spec.classes))
-    initialise(network, init, activation)
+    initialize(network, init, activation)
     return network
 
 

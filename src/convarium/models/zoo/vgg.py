@@ -19,7 +19,7 @@ from convarium.models.zoo.layers import (
     Init,
     conv_act,
     hidden_head,
-    initialise,
+    initialize,
     narrowed,
     output_shape,
 )
@@ -76,7 +76,7 @@ def vgg(
         flat = math.prod(output_shape(nn.Sequential(*blocks), spec, name="vgg"))
         head = [nn.Flatten(), *hidden_head(flat, hidden, spec.classes, activation, dropout)]
     network = nn.Sequential(*blocks, *head)
-    initialise(network, init, activation)
+    initialize(network, init, activation)
     return network
 
 

@@ -5,7 +5,7 @@
     measured    2026-11-23, 5 seeds: 99.1, 88.7 (73 to 99) and 98.1 %; 98 % first after epoch 1–2, 3–10, 2–3
 
 The course report gives the last epoch's loss and accuracy on both splits, and finds ReLU to converge fastest, then
-tanh, then sigmoid: here, steps to 98 % on test, looked at after every epoch. Its optimiser is not stated; the
+tanh, then sigmoid: here, steps to 98 % on test, looked at after every epoch. Its optimizer is not stated; the
 candidate is in `course_report`.
 """
 

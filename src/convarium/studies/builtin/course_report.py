@@ -1,6 +1,6 @@
 """How the course report of source mnist-report trains, as far as it says, and what it reports.
 
-It states neither its optimiser nor its epochs. Both candidates have a recipe preset, "mnist-report/adam" and
+It states neither its optimizer nor its epochs. Both candidates have a recipe preset, "mnist-report/adam" and
 "mnist-report/sgd" (momentum 0.9), of 10 epochs each. CANDIDATE is the one that the studies use; the other keeps the
 one run a learning rate of `learning_rates_pilot`, and is not told from it by that (docs/log.md).
 """

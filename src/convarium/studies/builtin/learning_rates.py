@@ -1,7 +1,7 @@
 """Learning rates of 0.001, 0.1 and 1 for a small residual network on MNIST: which train, and how does the last fail?
 
     convarium run learning_rates            5 seeds, 15 runs of 10 epochs
-    convarium run learning_rates_pilot      1 seed, 3 runs, the optimiser that was not chosen
+    convarium run learning_rates_pilot      1 seed, 3 runs, the optimizer that was not chosen
     cost        2 h 16 min, a third of it shared with `activations` (9 min a run, on one core of an AMD EPYC that had
                 other work too); the pilot 26 min
     measured    2026-11-23, 5 seeds: 99.1 and 97.9 %; at a rate of 1 chance five times, one digit for all images, a
