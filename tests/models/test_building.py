@@ -388,7 +388,7 @@ def test_the_guide_sends_nobody_to_what_is_not_there():
     root = Path(__file__).parents[2]
     for path in re.findall(r"`((?:src|tests)/[\w/.]+\.py)`", GUIDE):
         assert (root / path).is_file() or path.endswith("squeezenet.py")
-    models = (root / "src/convarium/models/__init__.py").read_text(encoding="utf-8")
+    models = (root / "src/convarium/models/zoo/__init__.py").read_text(encoding="utf-8")
     for line in ('"lenet": lenet,', "**_lenet.PRESETS"):
         assert line.replace("lenet", "squeezenet") in GUIDE
         assert line in models
