@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from convarium.analysis.comparison import METRICS
-from convarium.analysis.comparison.words import amounts, quantity
+from convarium.analysis.comparison.formatting import amounts, quantity
 from convarium.analysis.statistics import LEVEL, Equivalence, at_chance, equivalence, margin_of
 from convarium.benchmark import reference
 from convarium.benchmark.losses import FirstLosses, first_losses

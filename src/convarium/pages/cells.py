@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from convarium.analysis.comparison import Comparison, words
+from convarium.analysis.comparison import Comparison, formatting
 from convarium.analysis.comparison.metrics import METRICS, Metric, metric_of
 from convarium.analysis.comparison.rows import Row
 from convarium.analysis.statistics import Estimate
@@ -147,19 +147,21 @@ def answer(comparison: Comparison) -> str:
         if counts[decision]
     ]
     told += [f"{undecided} {'is' if undecided == 1 else 'are'} undecided"] if undecided else []
-    text = f"of {words.count(len(others), 'other')}, {words.listed(told)}"
+    text = f"of {formatting.count(len(others), 'other')}, {formatting.listed(told)}"
     if undecided and undecided == len(others) and all(row.n <= 1 for row in comparison.rows):
         text = "one seed each decides nothing between them"
     failed, runs = sum(row.failed for row in comparison.rows), sum(len(row.runs) for row in comparison.rows)
-    every = f", all of {words.listed(lost)}" if lost else ""
-    parts = ([f"{failed} of {words.count(runs, 'run')} failed{every}"] if failed else []) + ([text] if others else [])
+    every = f", all of {formatting.listed(lost)}" if lost else ""
+    parts = ([f"{failed} of {formatting.count(runs, 'run')} failed{every}"] if failed else []) + (
+        [text] if others else []
+    )
     text = "; ".join(parts)
     measured = [row for row in comparison.rows if row.measured is not None]
     if not measured:
         return _sentence(text)
     sign = 1 if metric.higher_is_better else -1
     best = max(measured, key=lambda row: sign * row.measured.mean if row.measured else 0.0)
-    best_mean = words.mean(metric, best.measured) if best.measured else ""
+    best_mean = formatting.mean(metric, best.measured) if best.measured else ""
     superlative = "highest" if metric.higher_is_better else "lowest"
     first = f"the {superlative} mean {metric.title} is that of {best.label}, {best_mean}"
     return _sentence(f"{text}; {first}" if failed else f"{first}; {text}")
@@ -198,9 +200,9 @@ def _estimate(metric: Metric, found: Estimate | None) -> Cell:
     if found is None:
         return Cell(NOTHING, None)
     if found.low is None or found.high is None:
-        return Cell(words.amounts(metric, [found.mean])[0], found.mean)
+        return Cell(formatting.amounts(metric, [found.mean])[0], found.mean)
     half = (found.high - found.low) / 2
-    mean, width = words.amounts(metric, [found.mean, half], half)
+    mean, width = formatting.amounts(metric, [found.mean, half], half)
     return Cell(f"{mean} ± {width}", found.mean)
 
 
@@ -217,8 +219,8 @@ def _difference(metric: Metric, row: Row) -> Cell:
     if found is None:
         return Cell(NOTHING, None)
     if found.low is None or found.high is None:
-        return Cell(_signed(words.amounts(metric, [found.mean])[0]), found.mean)
-    mean, low, high = words.amounts(metric, [found.mean, found.low, found.high], (found.high - found.low) / 2)
+        return Cell(_signed(formatting.amounts(metric, [found.mean])[0]), found.mean)
+    mean, low, high = formatting.amounts(metric, [found.mean, found.low, found.high], (found.high - found.low) / 2)
     return Cell(f"{_signed(mean)} ({low} to {high})", found.mean)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from convarium.analysis.comparison import words
+from convarium.analysis.comparison import formatting
 from convarium.diagnostics import Diagnosis, Undiagnosed
 from convarium.pages.inside import Diagnoses, InsideLine, inside_lines, known
 from convarium.pages.pictures import augmented_sheet, data_uri, filters_sheet, maps_sheet
@@ -85,8 +85,8 @@ def _first(shown: int, of: int, what: str) -> str:
 def _told(found: list[Diagnosis]) -> str:
     seeds = sorted({one.seed for one in found})
     images = sorted({one.images for one in found})
-    which = f"seed {words.listed([str(seed) for seed in seeds])}" if seeds else ""
-    numbers = words.listed([f"{n:,}" for n in images])
+    which = f"seed {formatting.listed([str(seed) for seed in seeds])}" if seeds else ""
+    numbers = formatting.listed([f"{n:,}" for n in images])
     return (
         f"One run stands for each network: the first that finished with its weights stored ({which}). "
         f"It was looked at on {numbers} training images, not augmented; nothing was trained for it."
@@ -98,6 +98,6 @@ def _told(found: list[Diagnosis]) -> str:
 def _surface(found: list[Diagnosis]) -> str:
     if not found:
         return ""
-    images = words.listed([f"{n:,}" for n in sorted({one.surface.images for one in found})])
+    images = formatting.listed([f"{n:,}" for n in sorted({one.surface.images for one in found})])
     size = len(found[0].surface.offsets)
     return f"{size}×{size} points, each the mean loss over {images} training images"

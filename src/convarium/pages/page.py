@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from convarium.analysis.claims import describe, measured, published
-from convarium.analysis.comparison import Comparison, words
+from convarium.analysis.comparison import Comparison, formatting
 from convarium.data.images import ImageData
 from convarium.pages import style
 from convarium.pages.cells import answer, caption, columns, short, verdict_word
@@ -150,7 +150,7 @@ def _title(comparison: Comparison, labels: list[str]) -> str:
         return f"{labels[0] if labels else comparison.by} on {comparison.dataset}"
     if len(labels) > 4:
         labels = [*labels[:3], f"{len(labels) - 3} more"]
-    return f"How do {words.listed(labels)} compare on {comparison.dataset}?"
+    return f"How do {formatting.listed(labels)} compare on {comparison.dataset}?"
 
 
 @cache

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from convarium.analysis.comparison import Comparison, words
+from convarium.analysis.comparison import Comparison, formatting
 from convarium.analysis.comparison.rows import label
 from convarium.errors import SpecError
 from convarium.recipes.recipe import Recipe
@@ -48,7 +48,7 @@ def at_rest(comparison: Comparison, planned: int) -> Standing | None:
 
 def told(standing: Standing, comparison: Comparison) -> str:
     """The standing in a sentence: "3 of 10 runs finished; lenet, seed 3: epoch 4 of 20."."""
-    text = f"{standing.finished} of {words.count(standing.planned, 'run')} finished"
+    text = f"{standing.finished} of {formatting.count(standing.planned, 'run')} finished"
     if standing.reload is None:
         return f"{text}; the same command goes on from here."
     return "; ".join([text, *_training(standing.underway, comparison)]) + "."
@@ -76,7 +76,7 @@ def _training(underway: Sequence[Underway], comparison: Comparison) -> list[str]
         at = label_of(run, comparison), len(run.history), run.recipe.epochs
         seeds.setdefault(at, []).append(run.recipe.seed)
     return [
-        f"{name}, seed{'s' * (len(of) > 1)} {words.listed(sorted(of))}: "
+        f"{name}, seed{'s' * (len(of) > 1)} {formatting.listed(sorted(of))}: "
         + (f"epoch {done} of {epochs}" if done else "beginning")
         for (name, done, epochs), of in seeds.items()
     ]

@@ -9,7 +9,7 @@ from statistics import fmean
 from scipy import stats
 
 from convarium.analysis.claims.judging import leading_classes
-from convarium.analysis.comparison import Comparison, Row, class_differences, metric_of, status, words
+from convarium.analysis.comparison import Comparison, Row, class_differences, formatting, metric_of, status
 from convarium.analysis.statistics import LEVEL
 from convarium.data import load_data
 from convarium.diagnostics import initial_gradients
@@ -80,8 +80,8 @@ def _fixed(comparison: Comparison) -> Iterator[Panel]:
                 told, interval = "undecided", "–"
             else:
                 told = "better" if low > 0 else "worse" if high < 0 else "undecided"
-                interval = words.minus(f"{100 * low:.2f}") + " to " + words.minus(f"{100 * high:.2f}")
-            lines.append((str(record["class"]), words.minus(f"{100 * record['difference']:.2f}"), interval, told))
+                interval = formatting.minus(f"{100 * low:.2f}") + " to " + formatting.minus(f"{100 * high:.2f}")
+            lines.append((str(record["class"]), formatting.minus(f"{100 * record['difference']:.2f}"), interval, told))
         title = f"{row.label} minus {against.label} class by class, points of test accuracy"
         yield Panel(title, ("class", "difference", "interval for all classes", ""), tuple(lines))
 
@@ -94,8 +94,8 @@ def _spread(comparison: Comparison) -> Panel:
         if len(values) < 2 or row.measured is None or row.measured.deviation is None:
             continue
         apart = math.sqrt(2) * float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * row.measured.deviation
-        lowest, highest = words.amounts(metric, [min(values), max(values)], row.measured.deviation or None)
-        rows.append((row.label, str(len(values)), lowest, highest, words.quantity(metric, apart)))
+        lowest, highest = formatting.amounts(metric, [min(values), max(values)], row.measured.deviation or None)
+        rows.append((row.label, str(len(values)), lowest, highest, formatting.quantity(metric, apart)))
     columns = ("network", "n", "lowest", "highest", "95 % of pairs of runs lie closer than")
     return Panel(f"How far single runs lie apart in {metric.title}", columns, tuple(rows))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from convarium.analysis.comparison.rows import place
+from convarium.analysis.comparison.rows import hardware_label
 from convarium.analysis.statistics import smallest_difference
 from convarium.data import load_data
 from convarium.data.images import Splits
@@ -123,7 +123,11 @@ def run_seconds(recipe: Recipe, splits: Splits, device: torch.device, *, like: S
 
     None where the network fails in training.
     """
-    if like is not None and like.outcome.cost and place(like.outcome.environment) == place(environment(device)):
+    if (
+        like is not None
+        and like.outcome.cost
+        and hardware_label(like.outcome.environment) == hardware_label(environment(device))
+    ):
         return max(like.outcome.cost.total_seconds, like.outcome.cost.train_seconds)
     try:
         step, steps = _first_steps(recipe, splits, device)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from convarium.analysis.claims import describe, measured, published
-from convarium.analysis.comparison.rows import place
+from convarium.analysis.comparison.rows import hardware_label
 from convarium.runs.store import Store, StoredRun
 from convarium.studies.catalogue import Finding, catalogue, findings, tag
 from convarium.studies.plan import duration
@@ -94,7 +94,7 @@ def _studies(found: Iterable[Finding]) -> list[str]:
                 f"`{name}`",
                 str(len(runs)),
                 spans(run.recipe.seed for run in runs.values()),
-                "; ".join(dict.fromkeys(map(place, places))),
+                "; ".join(dict.fromkeys(map(hardware_label, places))),
                 ", ".join(commits),
                 " to ".join(dict.fromkeys([*dates[:1], *dates[-1:]])),
             ]

@@ -11,20 +11,20 @@ from convarium.analysis.claims.kinds import (
     ReproducesClasses,
 )
 from convarium.analysis.claims.verdict import Verdict
-from convarium.analysis.comparison import metric_of, words
+from convarium.analysis.comparison import formatting, metric_of
 
 
 def published(claim: Claim) -> str:
     """What the source states, in a cell of a table."""
     match claim:
         case Reproduces():
-            return words.exact(metric_of(claim.metric), claim.value)
+            return formatting.exact(metric_of(claim.metric), claim.value)
         case ReproducesClasses():
             least, most = min(claim.values.values()), max(claim.values.values())
             return f"{100 * least:.6g} to {100 * most:.6g} %"
         case Better():
             metric = metric_of(claim.metric)
-            return metric.better + (f" by over {words.quantity(metric, claim.by)}" if claim.by else "")
+            return metric.better + (f" by over {formatting.quantity(metric, claim.by)}" if claim.by else "")
         case Equivalent():
             return "on a par"
         case Ordered():
@@ -42,6 +42,6 @@ def measured(verdict: Verdict | None) -> str:
     claim = verdict.claim
     metric, found = metric_of(claim.metric), verdict.measured
     if found.low is None or found.high is None:
-        return words.level(metric, found.mean)
-    middle, low, high = words.interval(metric, found.mean, found.low, found.high)
+        return formatting.level(metric, found.mean)
+    middle, low, high = formatting.interval(metric, found.mean, found.low, found.high)
     return f"{middle} ({low} to {high}){' %' if metric.kind == 'accuracy' else ' ' + metric.unit}"

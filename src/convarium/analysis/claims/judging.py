@@ -21,7 +21,7 @@ from convarium.analysis.claims.kinds import (
 )
 from convarium.analysis.claims.reproducing import reproduces, reproduces_classes
 from convarium.analysis.claims.verdict import Judgement, Verdict, margin_in, verdict_of
-from convarium.analysis.comparison import Comparison, Contrast, Metric, Row, contrast, metric_of, words
+from convarium.analysis.comparison import Comparison, Contrast, Metric, Row, contrast, formatting, metric_of
 from convarium.analysis.statistics import LEVEL
 from convarium.errors import ConvariumError
 from convarium.runs.store import StoredRun
@@ -59,7 +59,7 @@ def _better(claim: Better, comparison: Comparison) -> Verdict:
     metric, rows = metric_of(claim.metric), [comparison.row(claim.label), comparison.row(claim.than)]
     outcome, text = _stands(comparison, metric, rows[0], rows[1], claim.by, comparison.family)
     if claim.by:
-        text += f"; more than {words.quantity(metric, claim.by)} is claimed"
+        text += f"; more than {formatting.quantity(metric, claim.by)} is claimed"
     return verdict_of(claim, metric, rows, outcome, text)
 
 
@@ -78,7 +78,7 @@ def _equivalent(claim: Equivalent, comparison: Comparison) -> Verdict:
         outcome = "refuted"
     text = found.sentence
     if outcome != "supported":
-        text += f"; the margin is {words.quantity(metric, margin)}"
+        text += f"; the margin is {formatting.quantity(metric, margin)}"
     if outcome == "undecided" and (interval := found.interval) is not None:
         crossed = any(interval.low <= edge <= interval.high for edge in (-margin, margin))
         text += ", and the interval lies across it" if crossed else ""
@@ -99,7 +99,7 @@ def _ordered(claim: Ordered, comparison: Comparison) -> Verdict:
 def _fails(claim: Fails, comparison: Comparison) -> Verdict:
     row = comparison.row(claim.label)
     failed, n = row.diverged + row.at_chance, row.n + row.diverged + row.at_chance
-    runs = words.count(n, "run")
+    runs = formatting.count(n, "run")
     text = f"{failed} of {runs} of {row.label} failed ({row.diverged} diverged, {row.at_chance} at chance)"
     return _more_than_half(claim, row, failed, n, text)
 
@@ -110,7 +110,7 @@ def _collapses(claim: Collapses, comparison: Comparison) -> Verdict:
     ends = [one_class(run) for run in scored]
     paths = [leading_classes(run) for run in scored]
     changed = [end is not None and len(set(path)) > 1 for end, path in zip(ends, paths, strict=True)]
-    said = words.count(len(scored), "run")
+    said = formatting.count(len(scored), "run")
     named = [end for end in ends if end is not None]
     text = f"{len(named)} of {said} of {row.label} took at least {ONE_CLASS * 100:g} % of the images for one class"
     text += f" ({', '.join(named)})" if named else ""

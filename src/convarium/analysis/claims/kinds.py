@@ -7,7 +7,7 @@ find it.
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 
-from convarium.analysis.comparison import metric_of, words
+from convarium.analysis.comparison import formatting, metric_of
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,11 @@ def describe(claim: Claim) -> str:
     metric = metric_of(claim.metric)
     match claim:
         case Reproduces() if metric.kind == "size":
-            told = f"{claim.label}: {words.exact(metric, claim.value)}"
+            told = f"{claim.label}: {formatting.exact(metric, claim.value)}"
         case Reproduces():
-            told = f"{claim.label}: {metric.title} {words.exact(metric, claim.value)}"
+            told = f"{claim.label}: {metric.title} {formatting.exact(metric, claim.value)}"
         case Better():
-            by = f" by more than {words.quantity(metric, claim.by)}" if claim.by else ""
+            by = f" by more than {formatting.quantity(metric, claim.by)}" if claim.by else ""
             told = f"{claim.label} is {metric.better} than {claim.than}{by} in {metric.title}"
         case Equivalent():
             told = f"{claim.label} is on a par with {claim.to} in {metric.title}"

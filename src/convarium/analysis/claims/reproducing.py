@@ -5,7 +5,7 @@ from statistics import fmean
 
 from convarium.analysis.claims.kinds import Reproduces, ReproducesClasses
 from convarium.analysis.claims.verdict import Judgement, Verdict, margin_in, verdict_of
-from convarium.analysis.comparison import Comparison, Metric, Row, class_accuracy, mean_of, metric_of, tell, words
+from convarium.analysis.comparison import Comparison, Metric, Row, class_accuracy, formatting, mean_of, metric_of, tell
 from convarium.analysis.statistics import LEVEL, Estimate, prediction_interval
 from convarium.errors import ConvariumError, SpecError
 
@@ -24,7 +24,7 @@ def reproduces(claim: Reproduces, comparison: Comparison) -> Verdict:
         )
     values = list(row.values(metric).values())
     measured = mean_of(values)
-    published = f"the published {words.exact(metric, claim.value)} ({claim.source})"
+    published = f"the published {formatting.exact(metric, claim.value)} ({claim.source})"
     outcome: Judgement = "undecided"
     if metric.kind == "time":
         text = f"{published} was timed elsewhere, and times hold within one environment only"
@@ -32,10 +32,10 @@ def reproduces(claim: Reproduces, comparison: Comparison) -> Verdict:
         text = f"{row.label} has no mean of {metric.title} to hold against {published}"
     elif metric.kind == "size":
         outcome = "supported" if measured.mean == claim.value else "refuted"
-        text = f"{row.label} has {words.level(metric, measured.mean)}, against {published}"
+        text = f"{row.label} has {formatting.level(metric, measured.mean)}, against {published}"
     elif measured.n < FEWEST_RUNS:
         text = (
-            f"{row.label} gave {words.mean(metric, measured)} in {metric.title}; {published} is judged by "
+            f"{row.label} gave {formatting.mean(metric, measured)} in {metric.title}; {published} is judged by "
             f"{FEWEST_RUNS} trained runs or more"
         )
     else:
@@ -55,20 +55,20 @@ def _one_more_draw(
 ) -> tuple[Judgement, str]:
     predicted = prediction_interval(values, runs=claim.runs)
     if predicted is None:
-        text = f"{row.label} gave {words.mean(metric, measured)}; without any spread {published} cannot be judged"
+        text = f"{row.label} gave {formatting.mean(metric, measured)}; without any spread {published} cannot be judged"
         return "undecided", text
-    middle, low, high = words.interval(metric, measured.mean, predicted.low, predicted.high)
+    middle, low, high = formatting.interval(metric, measured.mean, predicted.low, predicted.high)
     off = abs(measured.mean - claim.value)
     inside, near = claim.value in predicted, margin is None or off <= margin
     more = "one more run" if claim.runs == 1 else f"the mean of {claim.runs} more runs"
     unit = "%" if metric.kind == "accuracy" else metric.unit
     text = (
         f"{row.label} gave {middle} {unit} in {metric.title}, {more} would lie between {low} and {high} "
-        f"(95 % prediction interval, {words.count(measured.n, 'seed')}), and {published} lies "
-        f"{'inside' if inside else 'outside'}, {words.quantity(metric, off)} from the mean"
+        f"(95 % prediction interval, {formatting.count(measured.n, 'seed')}), and {published} lies "
+        f"{'inside' if inside else 'outside'}, {formatting.quantity(metric, off)} from the mean"
     )
     if margin is not None:
-        text += f" ({'within' if near else 'beyond'} the margin of {words.quantity(metric, margin)})"
+        text += f" ({'within' if near else 'beyond'} the margin of {formatting.quantity(metric, margin)})"
     if inside and metric.kind == "loss" and predicted.low <= 0:
         return "undecided", f"{text}; but the runs scatter so widely that every smaller one would lie inside too"
     if inside and near:
@@ -107,8 +107,9 @@ def reproduces_classes(claim: ReproducesClasses, comparison: Comparison) -> Verd
     worst = max(off, key=lambda name: abs(off[name]))
     text = (
         f"of {published}, {len(inside)} lie where one more run of {row.label} would (95 % prediction intervals of all "
-        f"{k} together, {words.count(fewest, 'seed')}) and {len(near)} within the margin of "
-        f"{words.quantity(whole, margin)} a class; farthest off is {worst}, published "
-        f"{words.exact(whole, claim.values[worst])}, measured {words.level(whole, claim.values[worst] + off[worst])}"
+        f"{k} together, {formatting.count(fewest, 'seed')}) and {len(near)} within the margin of "
+        f"{formatting.quantity(whole, margin)} a class; farthest off is {worst}, published "
+        f"{formatting.exact(whole, claim.values[worst])}, measured "
+        f"{formatting.level(whole, claim.values[worst] + off[worst])}"
     )
     return verdict_of(claim, whole, [row], outcome, tell((row,), whole, text))

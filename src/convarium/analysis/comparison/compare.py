@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from convarium.analysis.comparison import frames, words
+from convarium.analysis.comparison import formatting, frames
 from convarium.analysis.comparison.metrics import Metric, metric_of
 from convarium.analysis.comparison.notes import notes_on
-from convarium.analysis.comparison.rows import Row, gather, label, network
+from convarium.analysis.comparison.rows import Row, canonical_spec, gather, label
 from convarium.analysis.comparison.verdicts import contrast, tell
 from convarium.analysis.statistics import margin_of
 from convarium.errors import ConvariumError
@@ -96,7 +96,7 @@ def compare_runs(
     datasets = list(dict.fromkeys(run.recipe.dataset for run in runs))
     if len(datasets) > 1 and by != "dataset":
         raise ConvariumError(
-            f"the runs are of several data sets: {words.listed(datasets)}",
+            f"the runs are of several data sets: {formatting.listed(datasets)}",
             hint="compare them one data set at a time, or by='dataset'",
         )
     measure = metric_of(metric)
@@ -134,7 +134,7 @@ def find_row(rows: Sequence[Row], by: str, name: object) -> Row:
     if str(name) in names:
         return names[str(name)]
     if by == "model":
-        same = [row for row in rows if network(row.runs[0].recipe.model) == network(str(name))]
+        same = [row for row in rows if canonical_spec(row.runs[0].recipe.model) == canonical_spec(str(name))]
     else:
         same = [row for row in rows if row.label == label(name, by)]
     if not same:
@@ -150,11 +150,11 @@ def _judged(row: Row, against: Row, metric: Metric, family: int, margin: float |
 def _summary(row: Row, metric: Metric) -> str:
     values = row.values(metric).values()
     if metric.kind == "size" and row.measured is not None:
-        text = f"{row.label}: {words.level(metric, row.measured.mean)}"
+        text = f"{row.label}: {formatting.level(metric, row.measured.mean)}"
     elif metric.kind == "reach" and row.measured is None and values:
-        text = f"{row.label}: {metric.title}: {words.reached(values)}"
+        text = f"{row.label}: {metric.title}: {formatting.reached(values)}"
     elif row.measured is not None:
-        text = f"{row.label}: {metric.title} {words.mean(metric, row.measured)}"
+        text = f"{row.label}: {metric.title} {formatting.mean(metric, row.measured)}"
     elif not row.n:
         text = f"{row.label} has no trained run"
     else:

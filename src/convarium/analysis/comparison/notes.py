@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from convarium.analysis.comparison import words
+from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Row, settings, share_weights
 
@@ -16,7 +16,9 @@ def notes_on(
     if others:
         found += [_intervals(against, family), *_pairing(others, against)]
     if others and margin is not None:
-        found.append(f"A difference below {words.quantity(metric, margin)} is too small to matter here (the margin).")
+        found.append(
+            f"A difference below {formatting.quantity(metric, margin)} is too small to matter here (the margin)."
+        )
     return (*found, *_failed(rows), *_seeds(rows), *_settings(rows, by), *_environments(rows))
 
 
@@ -45,9 +47,10 @@ def _pairing(others: list[Row], against: Row) -> Iterator[str]:
     paired = [row.label for row in others if share_weights(row, against)]
     welch = [row.label for row in others if not share_weights(row, against)]
     if paired:
-        yield f"Taken seed by seed, since equal seeds start from equal weights: {words.listed(paired)}."
+        yield f"Taken seed by seed, since equal seeds start from equal weights: {formatting.listed(paired)}."
     if welch:
-        yield f"Taken by Welch's interval, since the networks start from weights of their own: {words.listed(welch)}."
+        named = formatting.listed(welch)
+        yield f"Taken by Welch's interval, since the networks start from weights of their own: {named}."
 
 
 def _failed(rows: tuple[Row, ...]) -> Iterator[str]:
@@ -60,7 +63,7 @@ def _seeds(rows: tuple[Row, ...]) -> Iterator[str]:
     for row in rows:
         missing = sorted(everywhere - {run.recipe.seed for run in row.runs})
         if missing:
-            yield f"{row.label} has no run of seed{'s' * (len(missing) > 1)} {words.listed(missing)}."
+            yield f"{row.label} has no run of seed{'s' * (len(missing) > 1)} {formatting.listed(missing)}."
 
 
 def _settings(rows: tuple[Row, ...], by: str) -> Iterator[str]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any, Literal
 
+from convarium.analysis.comparison.formatting import count
 from convarium.analysis.comparison.metrics import METRICS, Metric
-from convarium.analysis.comparison.words import count
 from convarium.analysis.statistics import Difference, Estimate, Interval, at_chance, estimate, image_interval
 from convarium.errors import ConvariumError, SpecError
 from convarium.models.build import resolve
@@ -83,7 +83,7 @@ def gather(runs: Sequence[StoredRun], by: str, metric: Metric) -> tuple[Row, ...
     grouped: dict[Any, list[StoredRun]] = {}
     for run in {run.key: run for run in runs}.values():
         value = getattr(run.recipe, by)
-        grouped.setdefault(network(value) if by == "model" else value, []).append(run)
+        grouped.setdefault(canonical_spec(value) if by == "model" else value, []).append(run)
     return tuple(_row(label(getattr(group[0].recipe, by), by), group, by, metric) for group in grouped.values())
 
 
@@ -93,7 +93,7 @@ def label(value: Any, by: str) -> str:
 
 
 @cache
-def network(model: str) -> str:
+def canonical_spec(model: str) -> str:
     """The plain spec of a network with every option written out; a factory that cannot be imported stays as it is."""
     try:
         return resolve(model).canonical
@@ -104,16 +104,16 @@ def network(model: str) -> str:
 def share_weights(first: Row, second: Row) -> bool:
     """Whether equal seeds start from equal weights: the same network for the same images, under other settings."""
     a, b = first.runs[0].recipe, second.runs[0].recipe
-    return (network(a.model), a.dataset, a.resize) == (network(b.model), b.dataset, b.resize)
+    return (canonical_spec(a.model), a.dataset, a.resize) == (canonical_spec(b.model), b.dataset, b.resize)
 
 
 def settings(recipe: Recipe, by: str) -> dict[str, Any]:
     """Everything of a recipe but its seed and the axis of the comparison."""
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe) if field.name not in ("seed", by)}
-    return values | ({"model": network(recipe.model)} if by != "model" else {})
+    return values | ({"model": canonical_spec(recipe.model)} if by != "model" else {})
 
 
-def place(environment: Environment) -> str:
+def hardware_label(environment: Environment) -> str:
     """The part of an environment that decides speed, in words."""
     stack = f", {len(environment.stack)} runs stacked" if environment.stack else ""
     device = f"{environment.device}, {count(environment.threads, 'thread')}"
@@ -145,7 +145,7 @@ def _row(name: str, group: list[StoredRun], by: str, metric: Metric) -> Row:
     _check(name, group, by)
     runs = tuple(sorted(group, key=lambda run: run.recipe.seed))
     trained = tuple(run for run in runs if status(run) == "trained")
-    places = {place(run.outcome.environment) for run in runs}
+    places = {hardware_label(run.outcome.environment) for run in runs}
     costs = [run.outcome.cost for run in runs if run.outcome.cost is not None]
     row = Row(
         label=name,

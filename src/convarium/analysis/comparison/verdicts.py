@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from convarium.analysis.comparison import words
+from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Decision, Row, marks_of, share_weights
 from convarium.analysis.statistics import (
@@ -63,7 +63,7 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
     ) -> Contrast:
         apart = sorted(set(a) ^ set(b)) if found is not None and paired else []
         if apart:
-            text += f"; seeds that only one of them has are left out ({words.listed(apart)})"
+            text += f"; seeds that only one of them has are left out ({formatting.listed(apart)})"
         return Contrast(first.label, second.label, decision, found, same, tell((first, second), metric, text))
 
     if not a or not b:
@@ -97,7 +97,7 @@ def failures(row: Row) -> str | None:
     errors = row.failed - row.diverged - row.at_chance
     kinds = [(row.diverged, "diverged"), (row.at_chance, "at chance"), (errors, "broken off by an error")]
     told = ", ".join(f"{n} {kind}" for n, kind in kinds if n)
-    return f"{row.failed} of {words.count(len(row.runs), 'run')} of {row.label} failed ({told})"
+    return f"{row.failed} of {formatting.count(len(row.runs), 'run')} of {row.label} failed ({told})"
 
 
 def tell(rows: tuple[Row, ...], metric: Metric, text: str, *, of_all: bool = False) -> str:
@@ -128,13 +128,13 @@ def _decide(
     first: Row, second: Row, metric: Metric, found: Difference, low: float, high: float, same: Equivalence | None
 ) -> tuple[Decision, str]:
     of = f" of {metric.title}" if metric.kind in ("accuracy", "loss") and metric.name != "test_accuracy" else ""
-    width, n = (high - low) / 2, words.seeds(found)
+    width, n = (high - low) / 2, formatting.seeds(found)
     equivalent = same is not None and same.equivalent
-    within = f"within {words.quantity(metric, same.margin)}" if same is not None else ""
+    within = f"within {formatting.quantity(metric, same.margin)}" if same is not None else ""
     if low > 0 or high < 0:
         better = (low > 0) == metric.higher_is_better
         sizes = sorted(abs(end) for end in (low, high))
-        middle, near, far = words.amounts(metric, [abs(found.mean), *sizes], width)
+        middle, near, far = formatting.amounts(metric, [abs(found.mean), *sizes], width)
         told = metric.better if better else metric.worse
         text = (
             f"{first.label} is {told} than {second.label} by {middle} {metric.unit}{of} "
@@ -144,11 +144,11 @@ def _decide(
             return "equivalent", f"{text}, but equivalent {within}"
         return ("better" if better else "worse"), text
     if same is not None and equivalent:
-        inner = words.amounts(metric, [same.low or 0.0, same.high or 0.0], min(width, same.margin / 10))
+        inner = formatting.amounts(metric, [same.low or 0.0, same.high or 0.0], min(width, same.margin / 10))
         return "equivalent", (
             f"{first.label} is equivalent to {second.label} {within}{of} (90 % interval {inner[0]} to {inner[1]}, {n})"
         )
-    below, above = words.amounts(metric, [low, high], width)
+    below, above = formatting.amounts(metric, [low, high], width)
     text = (
         f"undecided: the difference of {first.label} to {second.label} lies between {below} and {above} "
         f"{metric.unit}{of} (95 % interval, {n})"
@@ -166,19 +166,21 @@ def _to_resolve(metric: Metric, found: Difference, margin: float) -> str:
         needed = seeds_needed(found, resolve)
     if needed is None:
         return ""
-    return f"; {words.more_seeds(needed, found.paired)} would resolve {words.quantity(metric, resolve)}"
+    return f"; {formatting.more_seeds(needed, found.paired)} would resolve {formatting.quantity(metric, resolve)}"
 
 
 def _no_interval(first: Row, second: Row, metric: Metric, found: Difference, x: list[float], y: list[float]) -> str:
-    one, other = (f"{row.label} ({words.level(metric, sum(v) / len(v))})" for row, v in ((first, x), (second, y)))
-    n = words.seeds(found)
+    one, other = (f"{row.label} ({formatting.level(metric, sum(v) / len(v))})" for row, v in ((first, x), (second, y)))
+    n = formatting.seeds(found)
     if min(found.n_first, found.n_second) < 2:
         text = f"undecided: one seed decides nothing ({one} against {other}, {n})"
         return text + (_single_models(first, second) if metric.name == "test_accuracy" else "")
     if not found.mean:
         text = f"{first.label} and {second.label} gave the same {metric.title} in every seed"
     elif found.paired:
-        text = f"every seed puts {words.quantity(metric, abs(found.mean))} between {first.label} and {second.label}"
+        text = (
+            f"every seed puts {formatting.quantity(metric, abs(found.mean))} between {first.label} and {second.label}"
+        )
     else:
         text = f"all seeds of {one} gave the same, and all of {other}"
     return f"undecided: {text} ({n}), which leaves no spread to judge by"
@@ -205,7 +207,7 @@ def _censored(
     """Where some runs never reached a level only the order of the runs is known: Mann–Whitney, by permutation."""
     budgets = {run.recipe.epochs for row in (first, second) for run in row.runs}
     level = metric.title.removeprefix(f"{metric.unit} to ")
-    one, other = (words.reached(list(values.values())) for values in (a, b))
+    one, other = (formatting.reached(list(values.values())) for values in (a, b))
     text = f"{level} was {one} of {first.label} and {other.removeprefix('reached ')} of {second.label}"
     if len(budgets) > 1:
         return "undecided", f"undecided: {text}, which had different budgets"
