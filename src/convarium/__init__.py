@@ -18,9 +18,23 @@ if TYPE_CHECKING:
     from convarium.recipes.recipe import Recipe
     from convarium.records import ImageSpec, Outcome, Scores
     from convarium.runs.store import Store
-    from convarium.studies.run import run
     from convarium.studies.study import Study, grid
     from convarium.training import fit
+    from convarium.workspace import (
+        ReportFiles,
+        StudyResult,
+        Workspace,
+        compare,
+        describe,
+        evaluate,
+        load_run,
+        plan,
+        report,
+        reproduce,
+        results,
+        run,
+        train,
+    )
 
 __all__ = [
     "Comparison",
@@ -28,16 +42,28 @@ __all__ = [
     "ImageSpec",
     "Outcome",
     "Recipe",
+    "ReportFiles",
     "Scores",
     "Store",
     "Study",
+    "StudyResult",
+    "Workspace",
     "build_model",
+    "compare",
     "compare_runs",
+    "describe",
+    "evaluate",
     "fit",
     "grid",
     "load_data",
+    "load_run",
+    "plan",
     "recipe_preset",
+    "report",
+    "reproduce",
+    "results",
     "run",
+    "train",
 ]
 
 _HOMES = {
@@ -49,9 +75,23 @@ _HOMES = {
     "recipes.recipe": ("Recipe",),
     "records": ("ImageSpec", "Outcome", "Scores"),
     "runs.store": ("Store",),
-    "studies.run": ("run",),
     "studies.study": ("Study", "grid"),
     "training": ("fit",),
+    "workspace": (
+        "ReportFiles",
+        "StudyResult",
+        "Workspace",
+        "compare",
+        "describe",
+        "evaluate",
+        "load_run",
+        "plan",
+        "report",
+        "reproduce",
+        "results",
+        "run",
+        "train",
+    ),
 }
 
 

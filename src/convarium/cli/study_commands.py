@@ -28,9 +28,9 @@ from convarium.pages import as_csv, as_latex, as_markdown, as_rich, save_figures
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
 from convarium.spec import parse
-from convarium.studies.plan import check_seeds, plan_study, tell_plan
+from convarium.studies.plan import plan_study, tell_plan
 from convarium.studies.run import run
-from convarium.studies.study import Study, compare_study, grid
+from convarium.studies.study import Study, check_seeds, compare_study, grid
 
 CompareFlags = recipe_flags(without=["model", "seed"])
 

@@ -1,22 +1,28 @@
 """The catalogue: every published claim that a built-in study judges, and what stored records say about it."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convarium.analysis.claims import Claim, Verdict, labels_of, published
 from convarium.analysis.comparison import Comparison
-from convarium.errors import SpecError, StoreError
+from convarium.errors import ConvariumError, SpecError, StoreError
 from convarium.runs.files import PREDICTED, SEAL, write_json
 from convarium.runs.store import Store, StoredRun
 from convarium.spec import unknown
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.reasons import REASONS
 from convarium.studies.study import Study, compare_study, judge_study
+
+if TYPE_CHECKING:
+    from convarium.studies.resources import Resources
+    from convarium.studies.run import StudyEvent
 
 RECORDS = ("recipe.json", "history.jsonl", PREDICTED)
 """What is kept of a run beside its seal where only records are kept: no weights, no predictions."""
@@ -41,6 +47,7 @@ class Finding:
         runs: those of the claim's rows.
         planned: how many the study plans for these rows.
         seconds: that the runs took in training, all together.
+        error: why the claim's study could not be run.
     """
 
     entry: Entry
@@ -48,6 +55,7 @@ class Finding:
     runs: tuple[StoredRun, ...]
     planned: int
     seconds: float
+    error: ConvariumError | None = None
 
 
 def catalogue(studies: Iterable[Study] = tuple(EXPERIMENTS.values())) -> dict[str, Entry]:
@@ -93,6 +101,42 @@ def needed(entries: Sequence[Entry]) -> tuple[tuple[Study, tuple[Any, ...]], ...
         _, values = found.setdefault(entry.study.name, (entry.study, {}))
         values.update(dict.fromkeys(entry.study.values_of(entry.claim)))
     return tuple((study, tuple(values)) for study, values in found.values())
+
+
+def run_needed(
+    entries: Sequence[Entry],
+    resources: Resources,
+    *,
+    stack: bool = False,
+    on_event: Callable[[StudyEvent], None] | None = None,
+) -> dict[str, ConvariumError]:
+    """Runs the rows that the claims speak of, study by study.
+
+    Args:
+        entries: the claims.
+        resources: the store, the data sets and the device.
+        stack: train each network's seeds at the same time.
+        on_event: called as the studies go on, with a message before each: its plan, or why it cannot be run.
+
+    Returns:
+        Why a study could not be run, by its name; the others run nevertheless.
+    """
+    from convarium.studies.plan import plan_study, tell_plan
+    from convarium.studies.run import StudyEvent, run
+
+    listen = on_event or (lambda _: None)
+    store, device, data_dir = resources.store, resources.device, resources.data_dir
+    errors: dict[str, ConvariumError] = {}
+    for study, values in needed(entries):
+        head = StudyEvent(0, len(study.recipes), study.recipes[0])
+        try:
+            plan = plan_study(study, store, only=values, device=device, data_dir=data_dir)
+            listen(dataclasses.replace(head, message=f"{study.name}: {tell_plan(plan)}"))
+            run(study, store, only=values, stack=stack, device=device, data_dir=data_dir, on_event=on_event)
+        except ConvariumError as error:
+            listen(dataclasses.replace(head, message=f"{study.name}: {error}"))
+            errors[study.name] = error
+    return errors
 
 
 def findings(entries: Iterable[Entry], stores: Sequence[Store]) -> tuple[Finding, ...]:

@@ -4,6 +4,7 @@ The page is written where nothing is timed, between epochs and between runs, and
 """
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -50,6 +51,35 @@ def live_report(
     finally:
         if page.record:
             page.write(under_way=False)
+
+
+@contextlib.contextmanager
+def followed(
+    name: str, store: Store, on_event: Callable[[StudyEvent], None], *, live: bool
+) -> Iterator[Callable[[StudyEvent], None]]:
+    """The listener; if `live`, it also keeps the study's page up to date, and says once where that is.
+
+    Args:
+        name: of the study.
+        store: where it is carried out.
+        on_event: called with every event first.
+        live: whether the page follows the training.
+    """
+    if not live:
+        yield on_event
+        return
+    last: list[StudyEvent] = []
+
+    def begun(page: Path) -> None:
+        on_event(dataclasses.replace(last[0], begins=(), training=None, message=f"live report: {page}"))
+
+    def heard(event: StudyEvent) -> None:
+        last[:] = [event]
+        on_event(event)
+        write(event)
+
+    with live_report(name, store, begun=begun) as write:
+        yield heard
 
 
 class _Page:

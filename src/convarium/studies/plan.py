@@ -15,19 +15,18 @@ from convarium.analysis.comparison.rows import hardware_label
 from convarium.analysis.statistics import smallest_difference
 from convarium.data import load_data
 from convarium.data.images import Splits
-from convarium.errors import RecipeError, StoreError
+from convarium.errors import StoreError
 from convarium.models.build import resolve
 from convarium.recipes.recipe import Recipe
 from convarium.runs.environment import environment
 from convarium.runs.store import Store, StoredRun
 from convarium.studies.run import check_recipe
-from convarium.studies.study import Study, with_seeds
+from convarium.studies.study import Study, check_seeds, with_seeds
 from convarium.training import TrainingEvent, fit
 from convarium.training.scoring import pick_device
 
 TIMED_SECONDS = 2.0
 """How long the first epoch of each network is timed at most."""
-MOST_SEEDS = 10_000
 REDUCED_EPOCHS, REDUCED_SEEDS, REDUCED_SIDE = 2, 2, 96
 
 
@@ -174,21 +173,6 @@ def reseeded(study: Study, seeds: int) -> Study:
     check_seeds(seeds)
     bases = dict.fromkeys(dataclasses.replace(recipe, seed=0) for recipe in study.recipes)
     return dataclasses.replace(study, recipes=with_seeds(bases, range(seeds)))
-
-
-def check_seeds(seeds: int) -> None:
-    """Refuses a number of seeds that tells nothing, or would fill the memory with plans.
-
-    Raises:
-        RecipeError: it is out of range.
-    """
-    if not 1 <= seeds <= MOST_SEEDS:
-        raise RecipeError(
-            "seeds is out of range",
-            expected=f"1 to {MOST_SEEDS:,}",
-            received=seeds,
-            hint="5 or more tell something",
-        )
 
 
 def reduced(study: Study) -> Study:

@@ -32,7 +32,8 @@ from convarium.training.scoring import pick_device
 class StudyEvent:
     """What a running study tells: which run it is at, and what `fit` says of it, or a notice for people.
 
-    Before a run begins, or a stack of them, `begins` has the recipes.
+    Before a run begins, or a stack of them, `begins` has the recipes. A `message` is a line on what comes next: the
+    plan, a learning rate that was chosen, where the page is that follows the training.
     """
 
     number: int
@@ -43,6 +44,7 @@ class StudyEvent:
     trained_now: bool = True
     notice: str | None = None
     begins: tuple[Recipe, ...] = ()
+    message: str | None = None
 
 
 def run(

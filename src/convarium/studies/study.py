@@ -1,21 +1,27 @@
 """A study: a question, the recipes that answer it, and how their stored runs are compared and judged."""
 
 import dataclasses
+import hashlib
 import itertools
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from convarium.analysis.claims import Claim, Verdict, judge, labels_of
 from convarium.analysis.comparison import Comparison, compare_runs, metric_of
 from convarium.analysis.comparison.rows import label
+from convarium.analysis.comparison.words import listed
 from convarium.errors import RecipeError, SpecError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
-from convarium.spec import unknown
+from convarium.spec import parse, unknown
 
 LONGEST_NAME = 200
 """Bytes that a folder's name may have on every file system, with room for what is added to it."""
+MOST_SEEDS = 10_000
 
 Panel = Literal["classes", "spread", "predicted", "gradients"]
 
@@ -123,6 +129,58 @@ def with_seeds(bases: Iterable[Recipe], seeds: Iterable[int]) -> tuple[Recipe, .
     """Every base with every seed; all bases of one seed come first, so that a study broken off is balanced."""
     each = tuple(bases)
     return tuple(dataclasses.replace(base, seed=seed) for seed in seeds for base in each)
+
+
+def study_of_networks(
+    bases: Sequence[Recipe], *, seeds: int, baseline: str | None = None, name: str | None = None, command: str | None
+) -> Study:
+    """The study that compares networks: every base with seeds 0, 1, …
+
+    Args:
+        bases: a recipe for each network.
+        seeds: runs of each network.
+        baseline: the network that the others are compared with; None: the first.
+        name: of the study; None: one made from the networks and a digest of their other settings.
+        command: the command line that asks the same.
+
+    Raises:
+        ConvariumError: no network, a number of seeds that is out of range, or a baseline that is not compared.
+    """
+    check_seeds(seeds)
+    if not bases:
+        raise SpecError("compare needs at least one network", hint="try: convarium compare lenet residual_cnn")
+    each = list(dict.fromkeys(bases))
+    names = [base.model for base in each]
+    return Study(
+        name=_name_of(each) if name is None else name,
+        question=f"How do {listed(names)} compare on {each[0].dataset}?",
+        recipes=with_seeds(each, range(seeds)),
+        baseline=names[0] if baseline is None else str(parse(baseline)),
+        command=command,
+    )
+
+
+def _name_of(bases: Sequence[Recipe]) -> str:
+    """A name for people, with a digest of the settings, so that other settings make another study."""
+    settings = [{k: v for k, v in base.to_json().items() if k not in ("model", "seed")} for base in bases]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
+    words = "-".join(re.sub(r"[^\w]+", "-", base.model).strip("-") for base in bases)[:60].rstrip("-")
+    return f"{Path(bases[0].dataset).name}-{words}-{digest}"
+
+
+def check_seeds(seeds: int) -> None:
+    """Checks a number of seeds: none decides nothing, and too many fill the memory with plans.
+
+    Raises:
+        RecipeError: it is out of range.
+    """
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise RecipeError(
+            "seeds is out of range",
+            expected=f"1 to {MOST_SEEDS:,}",
+            received=seeds,
+            hint="5 or more tell something",
+        )
 
 
 def judge_study(study: Study, comparison: Comparison) -> dict[str, Verdict]:

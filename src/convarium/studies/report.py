@@ -1,0 +1,85 @@
+"""The page of a study: its comparison, its claims, its tables and, where the data set is at hand, its test images."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from convarium.analysis.comparison import Comparison
+from convarium.data.images import ImageData
+from convarium.diagnostics import Undiagnosed, diagnose
+from convarium.errors import ConvariumError
+from convarium.pages import write_report
+from convarium.pages.evidence import Evidence
+from convarium.pages.inside import Diagnoses
+from convarium.pages.standing import at_rest
+from convarium.studies.builtin import EXPERIMENTS
+from convarium.studies.panels import evidence as evidence_of
+from convarium.studies.panels import recorded_panels
+from convarium.studies.resources import Resources
+
+
+def write_study_report(
+    comparison: Comparison,
+    name: str,
+    resources: Resources,
+    *,
+    out: Path | None = None,
+    diagnoses: Diagnoses = (),
+    evidence: Evidence | None = None,
+) -> Path:
+    """Writes a study's page. It shows the images on which networks differ if the data set lies on this machine.
+
+    Args:
+        comparison: of the study's finished runs.
+        name: of the study.
+        resources: the store that holds the study, and the data sets.
+        out: the file; None: report.html in the study's folder.
+        diagnoses: of `diagnose_rows`; without them the page has no such section.
+        evidence: the study's verdicts and tables; None: those of the built-in study of that name, from its records.
+
+    Returns:
+        The page's path.
+    """
+    store = resources.store
+    return write_report(
+        comparison,
+        out or store.root / "studies" / name / "report.html",
+        images=_test_images(comparison, resources),
+        standing=at_rest(comparison, len(store.study(name).keys)),
+        diagnoses=diagnoses,
+        evidence=_built_in(comparison, name) if evidence is None else evidence,
+    )
+
+
+def diagnose_rows(
+    comparison: Comparison, resources: Resources, *, on_event: Callable[[str], None] | None = None
+) -> Diagnoses:
+    """The diagnostics of every network of a comparison.
+
+    Args:
+        comparison: of runs that have their weights.
+        resources: the data sets.
+        on_event: called with a sentence before each network, and for each that cannot be diagnosed.
+    """
+    say = on_event or (lambda _: None)
+    runs = {row.label: row.runs for row in comparison.rows}
+    found = diagnose(runs, data_dir=resources.data_dir, tell=lambda label: say(f"looking inside {label}"))
+    for one in found:
+        if isinstance(one, Undiagnosed):
+            say(f"{one.label} cannot be looked into: {one.reason}")
+    return found
+
+
+def _built_in(comparison: Comparison, name: str) -> Evidence | None:
+    study = EXPERIMENTS.get(name)
+    return evidence_of(study, comparison, recorded_panels(study, comparison)) if study else None
+
+
+def _test_images(comparison: Comparison, resources: Resources) -> ImageData | None:
+    """The images that the runs were scored on; None where they differ between runs or are not on this machine."""
+    recipes = [run.recipe for row in comparison.rows for run in row.runs]
+    if len({(recipe.dataset, recipe.resize) for recipe in recipes}) != 1:
+        return None
+    try:
+        return resources.splits(recipes[0], download=False).test
+    except ConvariumError:  # a page is drawn from records alone; the images are an addition
+        return None

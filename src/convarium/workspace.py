@@ -1,0 +1,638 @@
+"""One front door: everything that the command line does, for notebooks and scripts, with one call a task.
+
+    import convarium
+
+    result = convarium.compare(["lenet", "residual_cnn"], dataset="digits", seeds=5)
+    result.comparison.frame("rows")     # the table, as pandas has it
+    result.report                       # the page
+
+Each function of this module is a method of `Workspace` with `store=`, `data_dir=` and `device=` beside it. Use a
+`Workspace` of your own for several calls: it loads each data set once and reads each run once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from convarium.errors import ConvariumError, SpecError
+from convarium.records import ImageSpec
+from convarium.runs.store import Store, StoredRun
+from convarium.spec import parse, unknown
+
+if TYPE_CHECKING:
+    from convarium.analysis.comparison import Comparison
+    from convarium.data.images import Splits
+    from convarium.models.describe import Description
+    from convarium.pages.evidence import Evidence
+    from convarium.recipes.recipe import Recipe
+    from convarium.records import Scores
+    from convarium.studies.catalogue import Finding
+    from convarium.studies.plan import Plan
+    from convarium.studies.resources import Resources
+    from convarium.studies.run import StudyEvent
+    from convarium.studies.study import Study
+    from convarium.studies.tuning import Tuned
+
+    OnEvent = Callable[[StudyEvent], None]
+
+Split = Literal["test", "validation", "train"]
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a finished study leaves.
+
+    Attributes:
+        study: as it was carried out, with its name in the store.
+        comparison: of its runs: table, intervals, differences, verdicts.
+        evidence: the verdicts on its claims, and its tables.
+        report: the page.
+        tuned: the learning rates that were chosen, where they were tuned.
+    """
+
+    study: Study
+    comparison: Comparison
+    evidence: Evidence
+    report: Path
+    tuned: tuple[Tuned, ...] = ()
+
+    @property
+    def runs(self) -> tuple[StoredRun, ...]:
+        """Every finished run, row by row."""
+        return tuple(run for row in self.comparison.rows for run in row.runs)
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """The files that a report is made of.
+
+    Attributes:
+        report: the page.
+        figures: every chart as SVG, PDF and PNG, and the data behind them; empty unless a folder was given.
+    """
+
+    report: Path
+    figures: tuple[Path, ...] = ()
+
+
+class Workspace:
+    """A store, the data sets and a device, and everything that can be done with them.
+
+    Args:
+        store: the folder that holds runs/ and studies/, or will.
+        data_dir: a data folder that is searched before all others.
+        device: on which networks train: "cpu", "cuda" or "cuda:1"; None: CUDA if there is a device, else the CPU.
+    """
+
+    def __init__(self, store: Path | str = ".", data_dir: Path | str | None = None, device: str | None = None) -> None:
+        self.store = Store(store)
+        self.data_dir = None if data_dir is None else Path(data_dir)
+        self.device = device
+
+    @cached_property
+    def _resources(self) -> Resources:
+        from convarium.studies.resources import Resources
+
+        return Resources(self.store, self.data_dir, self.device)
+
+    def splits(self, recipe: Recipe) -> Splits:
+        """The data set of a recipe, divided as the recipe says; loaded once.
+
+        Raises:
+            DataError: the data are missing or damaged.
+        """
+        return self._resources.splits(recipe)
+
+    def train(
+        self,
+        model: str | Recipe,
+        *,
+        preset: str | None = None,
+        on_event: OnEvent | None = None,
+        **fields: Any,
+    ) -> StoredRun:
+        """Trains one network once; a run that the store already has is reused.
+
+        Args:
+            model: a network's spec, or a whole recipe.
+            preset: train as a source does: memory-blog, d2l, uva, …
+            on_event: called as the run goes on.
+            fields: fields of the recipe by name, see `Recipe`; they win over the preset.
+
+        Raises:
+            ConvariumError: a recipe that does not exist or does not fit its data.
+        """
+        from convarium.studies.run import train_one
+
+        recipe = _recipe(model, preset, fields)
+        return train_one(recipe, self.store, device=self.device, data_dir=self.data_dir, on_event=on_event)
+
+    def compare(
+        self,
+        models: Sequence[str],
+        *,
+        seeds: int = 5,
+        preset: str | None = None,
+        baseline: str | None = None,
+        name: str | None = None,
+        stack: bool = False,
+        live: bool = False,
+        command: str | None = None,
+        on_event: OnEvent | None = None,
+        **fields: Any,
+    ) -> StudyResult:
+        """Compares networks on equal terms: networks × seeds, then table, verdicts and report.
+
+        Args:
+            models: the networks' specs.
+            seeds: runs of each network, with seeds 0, 1, 2, …
+            preset: train as a source does: memory-blog, d2l, uva, …
+            baseline: the network that the others are compared with; None: the first.
+            name: of the study; a study of this name is extended by more seeds or networks. None: made from the
+                networks and the recipe.
+            stack: train each network's seeds at the same time.
+            live: write the report when training begins, and again as it goes on.
+            command: the command line that does the same, which the report shows; None: it is put together.
+            on_event: called as the study goes on.
+            fields: fields of the recipe by name, such as dataset="mnist" and epochs=5; they win over the preset.
+
+        Raises:
+            ConvariumError: a recipe that does not fit its data, or a study of this name with other settings.
+        """
+        from convarium.studies.study import study_of_networks
+
+        bases = [_recipe(model, preset, fields) for model in ([models] if isinstance(models, str) else models)]
+        if command is None:
+            command = _compare_command(models, seeds=seeds, preset=preset, baseline=baseline, name=name, fields=fields)
+        study = study_of_networks(bases, seeds=seeds, baseline=baseline, name=name, command=command)
+        return self._carry_out(study, stack=stack, live=live, on_event=on_event)
+
+    def run(
+        self,
+        study: Study | Path | str,
+        *,
+        seeds: int | None = None,
+        tune: bool = False,
+        quick: bool = False,
+        stack: bool = False,
+        live: bool = False,
+        on_event: OnEvent | None = None,
+    ) -> StudyResult:
+        """Carries out a study: plan, runs, table, verdicts, report.
+
+        Args:
+            study: a study, the name of a built-in one, or the path of a Python file that defines `study`.
+            seeds: runs of each row; None: as the study says.
+            tune: first choose each network's learning rate on validation, with other seeds.
+            quick: a reduced version that ends within minutes: it shows how the study works and answers nothing.
+            stack: train each network's seeds at the same time.
+            live: write the report when training begins, and again as it goes on.
+            on_event: called as the study goes on.
+
+        Raises:
+            ConvariumError: no such study, a recipe that does not fit its data, or a study of this name with other
+                settings.
+        """
+        from convarium.studies.tuning import tune as tune_study
+
+        chosen, listen = _study(study, seeds=seeds, quick=quick), on_event or (lambda _: None)
+        if quick:
+            from convarium.studies.plan import tell_reduction
+
+            listen(_message(chosen, tell_reduction(chosen)))
+        tuned: tuple[Tuned, ...] = ()
+        if tune:
+            chosen, tuned = tune_study(
+                chosen, self.store, device=self.device, data_dir=self.data_dir, on_event=on_event
+            )
+            for found in tuned:
+                listen(_message(chosen, f"{found.value}: learning rate {found.learning_rate:g}, by validation"))
+        return self._carry_out(chosen, stack=stack, live=live, on_event=on_event, tuned=tuned)
+
+    def plan(self, study: Study | Path | str, *, seeds: int | None = None, quick: bool = False) -> Plan:
+        """What a study will cost: runs, time, and the smallest difference that its seeds resolve. Trains nothing.
+
+        Args:
+            study, seeds, quick: as for `run`.
+
+        Raises:
+            ConvariumError: no such study, or a recipe that does not fit its data.
+        """
+        from convarium.studies.plan import plan_study
+
+        chosen = _study(study, seeds=seeds, quick=quick)
+        return plan_study(chosen, self.store, device=self.device, data_dir=self.data_dir)
+
+    def results(self, study: str) -> Comparison:
+        """The comparison of a stored study's finished runs.
+
+        Raises:
+            StoreError: no such study, or none of its runs is finished.
+        """
+        from convarium.studies.study import compare_study
+
+        return compare_study(self.store.study(study), self.store)
+
+    def report(
+        self,
+        study: str,
+        *,
+        out: Path | str | None = None,
+        figures: Path | str | None = None,
+        diagnostics: bool = False,
+        on_event: Callable[[str], None] | None = None,
+    ) -> ReportFiles:
+        """Writes a stored study's page: one HTML file that opens offline.
+
+        Args:
+            study: its name.
+            out: the file to write; None: report.html in the study's folder.
+            figures: a folder for every chart as SVG, PDF and PNG, with the data behind them as CSV.
+            diagnostics: also look inside the networks, from their stored weights; takes minutes.
+            on_event: called with a sentence about each network that is looked into.
+
+        Raises:
+            StoreError: no such study, or none of its runs is finished.
+        """
+        from convarium.pages import save_figures
+        from convarium.studies.report import diagnose_rows, write_study_report
+
+        comparison = self.results(study)
+        diagnoses = diagnose_rows(comparison, self._resources, on_event=on_event) if diagnostics else ()
+        page = write_study_report(
+            comparison, study, self._resources, out=None if out is None else Path(out), diagnoses=diagnoses
+        )
+        drawn = save_figures(comparison, Path(figures), diagnoses=diagnoses) if figures is not None else ()
+        return ReportFiles(page, tuple(drawn))
+
+    def evaluate(
+        self,
+        run: str | None = None,
+        *,
+        weights: Path | str | None = None,
+        model: str | None = None,
+        dataset: str | None = None,
+        split: Split = "test",
+    ) -> Scores:
+        """Scores of a stored run, or of a file of weights.
+
+        Args:
+            run: a folder's name in runs/, its path, or the beginning of its key.
+            weights: a file: .safetensors, a PyTorch state_dict, or a checkpoint published with a source.
+            model: the network that the weights belong to; a preset brings its source's preprocessing and division.
+            dataset: the images.
+            split: which images of it.
+
+        Raises:
+            ConvariumError: neither a run nor weights, weights that do not fit the network, or no such run.
+        """
+        from convarium.models.weights import load_weights
+        from convarium.training import evaluate as evaluate_network
+
+        if (run is None) == (weights is None):
+            raise ConvariumError("evaluate takes a RUN, or --weights FILE --model M --dataset D")
+        if run is not None:
+            stored = self.load_run(run)
+            recipe, path = stored.recipe, stored.path / "weights.safetensors"
+            if not path.exists():
+                raise ConvariumError(f"{stored.path} holds no weights", hint="it may be a record without weights")
+        else:
+            if model is None or dataset is None or weights is None:
+                raise ConvariumError(
+                    "--weights needs --model and --dataset", hint="name the network the weights belong to"
+                )
+            recipe, path = _source_recipe(model, dataset), Path(weights)
+        splits = self.splits(recipe)
+        network = load_weights(path, recipe.model, splits.train.spec)
+        return evaluate_network(network, recipe, splits, split=split, device=self.device)
+
+    def reproduce(
+        self, *claims: str, quick: bool = False, stack: bool = False, on_event: OnEvent | None = None
+    ) -> tuple[Finding, ...]:
+        """Runs what published claims speak of, and judges them; without a claim, the whole catalogue as measured.
+
+        Args:
+            claims: names of claims, studies or sources, or "all"; without any, nothing is trained, and the measured
+                records that come with Convarium count too.
+            quick: a reduced version that ends within minutes: it shows how a study works and answers nothing.
+            stack: train each network's seeds at the same time.
+            on_event: called as the studies go on.
+
+        Returns:
+            One a claim. Where its study could not be run, its `error` says why, and the other studies ran nevertheless.
+
+        Raises:
+            SpecError: no such claim.
+        """
+        from convarium.studies.catalogue import catalogue, findings, results_folder, select
+
+        chosen = select(claims or ("all",), catalogue())
+        if not claims and not quick:
+            return findings(chosen, [self.store, Store(results_folder())])
+        if quick:
+            from convarium.studies.plan import reduced, tell_reduction
+
+            chosen = tuple(dataclasses.replace(entry, study=reduced(entry.study)) for entry in chosen)
+            if on_event:
+                on_event(_message(chosen[0].study, tell_reduction(chosen[0].study)))
+        from convarium.studies.catalogue import run_needed
+
+        errors = run_needed(chosen, self._resources, stack=stack, on_event=on_event)
+        return tuple(
+            dataclasses.replace(finding, error=errors.get(finding.entry.study.name))
+            for finding in findings(chosen, [self.store])
+        )
+
+    def load_run(self, name: str) -> StoredRun:
+        """A stored run by its folder's name or path, or by the beginning of its key.
+
+        Raises:
+            StoreError: none or several such runs, or a damaged one.
+        """
+        return self.store.run(name)
+
+    def describe(self, model: str, *, dataset: str | None = None, resize: int | None = None) -> Description:
+        """A network layer by layer: name, type, output shape, parameters, FLOPs; totals and citation.
+
+        Args:
+            model: a network's spec.
+            dataset: whose images it takes; None: those that the network was made for.
+            resize: pixels to which the images are enlarged or reduced; None: as they are.
+
+        Raises:
+            SpecError: no such network, or a size that is out of range.
+        """
+        from convarium.models.describe import describe
+
+        return describe(model, image_of(model, dataset=dataset, resize=resize))
+
+    def _carry_out(
+        self,
+        study: Study,
+        *,
+        stack: bool,
+        live: bool,
+        on_event: OnEvent | None,
+        tuned: tuple[Tuned, ...] = (),
+    ) -> StudyResult:
+        from convarium.studies.live import followed
+        from convarium.studies.panels import evidence, panels
+        from convarium.studies.plan import plan_study, tell_plan
+        from convarium.studies.report import write_study_report
+        from convarium.studies.run import run
+
+        listen, resources = on_event or (lambda _: None), self._resources
+        plan = plan_study(study, self.store, device=self.device, data_dir=self.data_dir)
+        begun = False
+
+        def announce(event: StudyEvent) -> None:  # a study that is refused is refused in one line, without its plan
+            nonlocal begun
+            if not begun:
+                begun = True
+                listen(_message(study, tell_plan(plan)))
+            listen(event)
+
+        with followed(study.name, self.store, announce, live=live) as heard:
+            comparison = run(study, self.store, stack=stack, device=self.device, data_dir=self.data_dir, on_event=heard)
+        found = evidence(study, comparison, panels(study, comparison, data_dir=self.data_dir))
+        page = write_study_report(comparison, study.name, resources, evidence=found)
+        return StudyResult(study, comparison, found, page, tuned)
+
+
+def train(
+    model: str | Recipe,
+    *,
+    preset: str | None = None,
+    on_event: OnEvent | None = None,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+    **fields: Any,
+) -> StoredRun:
+    """See `Workspace.train`."""
+    return Workspace(store, data_dir, device).train(model, preset=preset, on_event=on_event, **fields)
+
+
+def compare(
+    models: Sequence[str],
+    *,
+    seeds: int = 5,
+    preset: str | None = None,
+    baseline: str | None = None,
+    name: str | None = None,
+    stack: bool = False,
+    live: bool = False,
+    on_event: OnEvent | None = None,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+    **fields: Any,
+) -> StudyResult:
+    """See `Workspace.compare`."""
+    return Workspace(store, data_dir, device).compare(
+        models,
+        seeds=seeds,
+        preset=preset,
+        baseline=baseline,
+        name=name,
+        stack=stack,
+        live=live,
+        on_event=on_event,
+        **fields,
+    )
+
+
+def run(
+    study: Study | Path | str,
+    *,
+    seeds: int | None = None,
+    tune: bool = False,
+    quick: bool = False,
+    stack: bool = False,
+    live: bool = False,
+    on_event: OnEvent | None = None,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+) -> StudyResult:
+    """See `Workspace.run`."""
+    return Workspace(store, data_dir, device).run(
+        study, seeds=seeds, tune=tune, quick=quick, stack=stack, live=live, on_event=on_event
+    )
+
+
+def plan(
+    study: Study | Path | str,
+    *,
+    seeds: int | None = None,
+    quick: bool = False,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+) -> Plan:
+    """See `Workspace.plan`."""
+    return Workspace(store, data_dir, device).plan(study, seeds=seeds, quick=quick)
+
+
+def results(study: str, *, store: Path | str = ".") -> Comparison:
+    """See `Workspace.results`."""
+    return Workspace(store).results(study)
+
+
+def report(
+    study: str,
+    *,
+    out: Path | str | None = None,
+    figures: Path | str | None = None,
+    diagnostics: bool = False,
+    on_event: Callable[[str], None] | None = None,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+) -> ReportFiles:
+    """See `Workspace.report`."""
+    return Workspace(store, data_dir).report(
+        study, out=out, figures=figures, diagnostics=diagnostics, on_event=on_event
+    )
+
+
+def evaluate(
+    run: str | None = None,
+    *,
+    weights: Path | str | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
+    split: Split = "test",
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+) -> Scores:
+    """See `Workspace.evaluate`."""
+    return Workspace(store, data_dir, device).evaluate(run, weights=weights, model=model, dataset=dataset, split=split)
+
+
+def reproduce(
+    *claims: str,
+    quick: bool = False,
+    stack: bool = False,
+    on_event: OnEvent | None = None,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+) -> tuple[Finding, ...]:
+    """See `Workspace.reproduce`."""
+    return Workspace(store, data_dir, device).reproduce(*claims, quick=quick, stack=stack, on_event=on_event)
+
+
+def load_run(name: str, *, store: Path | str = ".") -> StoredRun:
+    """See `Workspace.load_run`."""
+    return Workspace(store).load_run(name)
+
+
+def describe(model: str, *, dataset: str | None = None, resize: int | None = None) -> Description:
+    """See `Workspace.describe`."""
+    return Workspace().describe(model, dataset=dataset, resize=resize)
+
+
+def image_of(model: str, *, dataset: str | None = None, resize: int | None = None) -> ImageSpec:
+    """The images that a network is described on: those of a data set, or those that the network was made for.
+
+    Raises:
+        SpecError: no such network, or a size that is out of range.
+        DataError: a folder of images that cannot be read.
+    """
+    image = _native_image(model) if dataset is None else _image_of_dataset(dataset)
+    if resize is None:
+        return image
+    if not 1 <= resize <= 1024:
+        raise SpecError(f"--resize {resize} is out of range", expected="1 to 1024 pixels")
+    return dataclasses.replace(image, height=resize, width=resize)
+
+
+def _image_of_dataset(dataset: str) -> ImageSpec:
+    from convarium.data import DATASETS, load_data
+
+    return DATASETS[dataset].spec if dataset in DATASETS else load_data(dataset).train.spec
+
+
+def _native_image(model: str) -> ImageSpec:
+    from convarium.models.build import resolve
+    from convarium.models.zoo import MODELS, PRESETS
+
+    preset = resolve(model).preset
+    if preset is not None:
+        return preset.image
+    # The networks that a source shows on digits or clothes of 28 pixels, and users' own; the others are CIFAR's.
+    small = {resolve(p.model).name for p in PRESETS.values() if p.image.height == 28}
+    name = resolve(model).name
+    return ImageSpec(1, 28, 28, 10) if name in small or name not in MODELS else ImageSpec(3, 32, 32, 10)
+
+
+def _recipe(model: str | Recipe, preset: str | None, fields: Mapping[str, Any]) -> Recipe:
+    from convarium.recipes.presets import recipe_preset
+    from convarium.recipes.recipe import Recipe
+
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    for name in fields:
+        if name not in names:
+            raise unknown("recipe field", name, names)
+    if isinstance(model, Recipe):
+        known = model.to_json()
+    else:
+        known = recipe_preset(preset, model).to_json() if preset is not None else {"model": model}
+    return Recipe(**(known | dict(fields)))
+
+
+def _source_recipe(model: str, dataset: str) -> Recipe:
+    """The recipe of the source that a preset network comes from, if it is of this data set; else the defaults."""
+    from convarium.recipes.presets import RECIPES, recipe_preset
+    from convarium.recipes.recipe import Recipe
+
+    tag = parse(model).tag
+    if tag in RECIPES:
+        recipe = recipe_preset(tag, model)
+        if recipe.dataset == dataset:
+            return recipe
+    return Recipe(model=model, dataset=dataset)
+
+
+def _study(study: Study | Path | str, *, seeds: int | None, quick: bool) -> Study:
+    """A study by its name, its file or itself, reduced if it is to be quick, and with other seeds if they are given."""
+    from convarium.studies.finding import find_study
+    from convarium.studies.plan import reduced, reseeded
+
+    if isinstance(study, (str, Path)):
+        chosen = find_study(str(study))
+        command = chosen.command or f"convarium run {shlex.quote(str(study))}"
+        chosen = dataclasses.replace(chosen, command=command)
+    else:
+        chosen = study
+    if seeds is not None and chosen.command is not None:
+        chosen = dataclasses.replace(chosen, command=f"{chosen.command} --seeds {seeds}")
+    chosen = reduced(chosen) if quick else chosen
+    return chosen if seeds is None else reseeded(chosen, seeds)
+
+
+def _compare_command(
+    models: Sequence[str], *, seeds: int, preset: str | None, baseline: str | None, name: str | None, fields: Any
+) -> str:
+    """The command line that makes the same comparison."""
+    words = ["convarium", "compare", *models, "--seeds", str(seeds)]
+    for flag, value in {"preset": preset, "baseline": baseline, "name": name, **fields}.items():
+        flag = flag.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value is not None:
+            words += [f"--{flag}", str(value)]
+    return shlex.join(words)
+
+
+def _message(study: Study, text: str) -> StudyEvent:
+    from convarium.studies.run import StudyEvent
+
+    return StudyEvent(0, len(study.recipes), study.recipes[0], message=text)
