@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from convarium.analysis.claims import Claim, Verdict, judge, labels_of
 from convarium.analysis.comparison import Comparison, compare_runs, metric_of
-from convarium.analysis.comparison.rows import label
 from convarium.analysis.comparison.formatting import listed
+from convarium.analysis.comparison.rows import label
 from convarium.errors import RecipeError, SpecError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
