@@ -55,7 +55,7 @@ def test_a_loss_that_scatters_down_to_zero_reproduces_nothing():
     verdict = judge(Reproduces(LENET, 0.04, metric="test_loss", source="a report"), wide)
     assert verdict.outcome == "undecided"
     assert "gave 0.20 nats in test loss, one more run would lie between 0.00 and 0.78" in verdict.sentence
-    assert verdict.sentence.endswith("; but the runs scatter so widely that every smaller one would lie inside too")
+    assert verdict.sentence.endswith("; but the runs scatter so widely that every smaller value would lie inside too")
     assert judge(Reproduces(LENET, 1.2, metric="test_loss", source="a report"), wide).outcome == "refuted"
 
 
@@ -94,7 +94,7 @@ def test_the_verdict_on_classes_names_the_one_that_is_farthest_off():
 
 def test_classes_need_five_trained_runs_and_a_spread_and_names_that_exist():
     claim = ReproducesClasses(LENET, {"zero": 0.98, "one": 0.97}, source="a report")
-    assert "judged by 5 trained runs or more of lenet, not 4" in judge(claim, by_class(GOOD[:4], BAD[:4])).sentence
+    assert "takes 5 trained runs or more of lenet, not 4" in judge(claim, by_class(GOOD[:4], BAD[:4])).sentence
     assert outcome(claim, compare_runs(runs(LENET, [None] * 5))) == "undecided"
     assert outcome(claim, by_class([0.98] * 5)) == "undecided"
     with pytest.raises(SpecError, match="no run of lenet has a class 'two'"):
@@ -135,7 +135,7 @@ def test_fewer_than_five_trained_runs_reproduce_nothing():
     verdict = judge(Reproduces(LENET, 0.9804, source="a paper"), four)
     assert (verdict.outcome, verdict.n) == ("undecided", 4)
     assert verdict.sentence.startswith("undecided: 1 of 5 runs of lenet failed (1 diverged); of the trained ones,")
-    assert verdict.sentence.endswith("is judged by 5 trained runs or more")
+    assert verdict.sentence.endswith("judging the published 98.04 % (a paper) takes 5 trained runs or more")
 
 
 def test_no_run_and_no_spread_reproduce_nothing():
@@ -352,7 +352,7 @@ def test_claims_are_sentences_with_their_sources():
         "lenet: test accuracy after the last epoch 77.9 % (d2l)",
         "lenet is better than lenet(pool='avg') by more than 1 point in validation accuracy (uva)",
         "lenet is on a par with lenet(pool='avg') in test accuracy (memory-blog)",
-        "epochs to test accuracy 98 %, from the best on: lenet, lenet(pool='avg') (mnist-report)",
+        "epochs to test accuracy 98 %, from best to worst: lenet, lenet(pool='avg') (mnist-report)",
         "lenet fails to train (residual-blog)",
     ]
 

@@ -16,6 +16,7 @@ from convarium.analysis.comparison import (
     first_to_reach,
     metric_of,
 )
+from convarium.analysis.comparison.formatting import escape_markdown
 from convarium.errors import ConvariumError, SpecError
 from convarium.recipes.recipe import Recipe
 from made_runs import HERE, epoch, run, runs, with_predictions
@@ -95,7 +96,7 @@ def test_failures_come_first():
         "2 of 5 runs of lenet(pool='avg') failed (1 diverged, 1 at chance); of the trained ones, "
         "lenet(pool='avg') is worse than lenet by"
     )
-    assert any("a run fails that diverges, ends at chance" in note for note in found.notes)
+    assert any("a run counts as failed if it diverges, ends at chance or stops" in note for note in found.notes)
 
 
 def test_a_network_that_never_trains_is_told_so():
@@ -113,16 +114,16 @@ def test_a_network_that_never_trains_is_told_so():
 def test_a_run_broken_off_by_an_error_is_no_result_but_is_told():
     broken = run(Recipe(model=AVG, dataset="mnist", seed=9), status="failed")
     found = compare_runs([*runs(LENET, GOOD), *runs(AVG, BAD), broken])
-    assert verdict(found, AVG).startswith("1 of 6 runs of lenet(pool='avg') failed (1 broken off by an error); of the")
+    assert verdict(found, AVG).startswith("1 of 6 runs of lenet(pool='avg') failed (1 stopped by an error); of the")
 
 
 def test_one_seed_decides_nothing():
     found = compare_runs(runs(LENET, [0.98]) + runs(AVG, [0.97]))
     assert verdict(found, AVG) == (
-        "undecided: one seed decides nothing (lenet(pool='avg') (97.0 %) against lenet (98.0 %), 1 seed each)"
+        "undecided: one seed cannot decide (lenet(pool='avg') (97.0 %) against lenet (98.0 %), 1 seed each)"
     )
     against_five = compare_runs(runs(LENET, GOOD) + runs(AVG, [0.97]))
-    assert "one seed decides nothing" in verdict(against_five, AVG)
+    assert "one seed cannot decide" in verdict(against_five, AVG)
     assert "1 and 5 seeds" in verdict(against_five, AVG)
 
 
@@ -142,14 +143,17 @@ def test_two_single_models_are_told_apart_by_mcnemar_on_the_same_images(tmp_path
 @pytest.mark.parametrize("n", [2, 5])
 def test_results_without_spread_decide_nothing(n):
     same = compare_runs(runs(LENET, [0.98] * n) + runs(AVG, [0.98] * n))
-    assert "gave the same test accuracy in every seed" in verdict(same, AVG)
+    assert "have the same test accuracy in every seed" in verdict(same, AVG)
     apart = compare_runs(runs(LENET, [0.98] * n) + runs(AVG, [0.97] * n))
-    assert "all seeds of lenet(pool='avg') (97.0 %) gave the same, and all of lenet (98.0 %)" in verdict(apart, AVG)
+    assert (
+        "all seeds of lenet(pool='avg') (97.0 %) have the same value, and so have all seeds of lenet (98.0 %)"
+        in verdict(apart, AVG)
+    )
     assert {same.row(AVG).decision, apart.row(AVG).decision} == {"undecided"}
     shifted = compare_runs(
         runs(LENET, GOOD[:n], momentum=0.5) + runs(LENET, [x - 0.01 for x in GOOD[:n]], momentum=0.9), by="momentum"
     )
-    assert "every seed puts 1 point between momentum=0.9 and momentum=0.5" in verdict(shifted, 0.9)
+    assert "momentum=0.9 and momentum=0.5 differ by the same 1 point in every seed" in verdict(shifted, 0.9)
 
 
 def test_a_loss_that_is_not_finite_is_no_measurement():
@@ -177,8 +181,8 @@ def test_other_settings_of_one_network_are_paired_and_other_networks_are_not():
     assert by_model.row(AVG).difference.paired is False
     assert by_rate.row(0.2).difference is not None
     assert by_rate.row(0.2).difference.paired is True
-    assert any(n.startswith("Taken seed by seed") for n in by_rate.notes)
-    assert any(n.startswith("Taken by Welch's interval") for n in by_model.notes)
+    assert any(n.startswith("Paired by seed") for n in by_rate.notes)
+    assert any(n.startswith("Welch's interval") for n in by_model.notes)
 
 
 def test_two_spellings_of_one_network_are_one_row():
@@ -200,7 +204,7 @@ def test_pairs_are_of_the_seeds_that_both_have():
     assert (difference.n_first, difference.n_second) == (3, 3)
     assert "3 seeds, paired" in verdict(found, 0.2)
     assert "seeds that only one of them has are left out (0 and 4)" in verdict(found, 0.2)
-    assert "learning_rate=0.2 has no run of seed 4." in found.notes
+    assert "learning_rate=0.2 has no run with seed 4." in found.notes
 
 
 def test_pairs_without_a_common_seed_are_undecided():
@@ -215,7 +219,7 @@ def test_the_family_is_all_comparisons_with_the_baseline_failed_ones_included():
     assert found.row(AVG).difference.family == 3
     alone = compare_runs(runs(LENET, GOOD) + runs(AVG, BAD))
     assert found.row(AVG).difference.low < alone.row(AVG).difference.low
-    assert any("3 comparisons, whose 95 % intervals hold all at once (Bonferroni)" in note for note in found.notes)
+    assert any("3 differences to lenet have simultaneous 95 % intervals (Bonferroni)" in note for note in found.notes)
 
 
 def test_equal_networks_are_called_different_in_at_most_a_twentieth_of_studies():
@@ -295,6 +299,14 @@ def test_nothing_to_compare_is_an_error_with_a_way_out():
 def test_other_settings_beside_the_axis_are_noted():
     found = compare_runs(runs(LENET, GOOD, epochs=10) + runs(AVG, BAD, epochs=20))
     assert "The rows differ in epochs too: 10 (lenet), 20 (lenet(pool='avg'))." in found.notes
+
+
+# Text
+
+
+def test_markdown_leaves_escaped_text_alone():
+    assert escape_markdown("a|b `c_d` <i>\n f_g [h] \\ *i*") == "a\\|b \\`c\\_d\\` &lt;i> f\\_g \\[h\\] \\\\ \\*i\\*"
+    assert escape_markdown("a|b `c_d|e` <i> f_g [h", keep_code=True) == "a\\|b `c_d|e` &lt;i> f\\_g \\[h"
 
 
 # Marks
@@ -383,7 +395,7 @@ def test_a_level_is_reached_by_accuracies_from_below_and_losses_from_above():
     assert first_to_reach(one, "validation_accuracy", 0.85).steps == 200
     assert first_to_reach(one, "validation_loss", 0.2).epoch == 1
     assert first_to_reach(one, "validation_accuracy", 0.95) is None
-    assert METRICS["last_epoch_test_accuracy"].of(one) is None
+    assert METRICS["last_epoch_test_accuracy"].measure(one) is None
 
 
 def test_each_source_finds_the_epoch_that_it_reports():
@@ -393,17 +405,17 @@ def test_each_source_finds_the_epoch_that_it_reports():
         epoch(3, validation=0.85, test=0.89),
     ]
     one = run(Recipe(watch_test=True), 0.89, history=rows, selected_epoch=3)
-    found = {name: METRICS[name].of(one) for name in METRICS}
+    found = {name: METRICS[name].measure(one) for name in METRICS}
     assert found["best_epoch_test_accuracy"] == 0.89
     assert found["best_validation_epoch_test_accuracy"] == 0.88
     assert found["last_epoch_test_accuracy"] == 0.89
     assert found["last_epoch_test_loss"] == pytest.approx(0.11)
     assert found["best_epoch_validation_accuracy"] == 0.9
     unwatched = run(Recipe(), 0.87, history=[epoch(1, validation=0.9), epoch(2, validation=0.8)], selected_epoch=1)
-    assert METRICS["best_validation_epoch_test_accuracy"].of(unwatched) == 0.87
-    assert METRICS["last_epoch_test_accuracy"].of(unwatched) is None
+    assert METRICS["best_validation_epoch_test_accuracy"].measure(unwatched) == 0.87
+    assert METRICS["last_epoch_test_accuracy"].measure(unwatched) is None
     last = run(Recipe(), 0.87, history=[epoch(1), epoch(2)], selected_epoch=2)
-    assert METRICS["last_epoch_test_accuracy"].of(last) == 0.87
+    assert METRICS["last_epoch_test_accuracy"].measure(last) == 0.87
 
 
 def test_epochs_to_a_level_are_compared_by_their_means_where_all_reached_it():

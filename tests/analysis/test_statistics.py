@@ -157,7 +157,7 @@ def test_spread_in_one_group_is_enough_for_welch():
 
 
 def test_pairs_must_match_and_families_count_from_one():
-    with pytest.raises(ConvariumError, match=r"no pairs.*\(2, 1\).*keep the seeds that both have"):
+    with pytest.raises(ConvariumError, match=r"cannot be paired.*\(2, 1\).*use only the seeds that both have"):
         difference([1.0, 2.0], [1.0], paired=True)
     with pytest.raises(ConvariumError, match="family is out of range"):
         difference([1.0, 2.0], [1.0, 3.0], paired=True, family=0)

@@ -219,7 +219,7 @@ def test_runs_that_name_one_class_for_everything_collapse(tmp_path):
     wandering = compare_runs([one_digit(seed, [1, 0, 1], tmp_path) for seed in range(5)])
     verdict = judge(Collapses("lenet", source="here"), wandering)
     assert verdict.outcome == "supported"
-    assert "5 of 5 runs of lenet took at least 99 % of the images for one class" in verdict.sentence
+    assert "5 of 5 runs of lenet assigned at least 99 % of the images to one class" in verdict.sentence
     verdict = judge(Collapses("lenet", wandering=True, source="here"), wandering)
     assert verdict.outcome == "supported"
     assert "in 5 that class changed over the epochs (seed 0: one zero one)" in verdict.sentence

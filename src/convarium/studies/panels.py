@@ -8,7 +8,7 @@ from statistics import fmean
 
 from scipy import stats
 
-from convarium.analysis.claims.judging import leading_classes
+from convarium.analysis.claims import leading_classes
 from convarium.analysis.comparison import Comparison, Row, class_differences, formatting, metric_of, status
 from convarium.analysis.statistics import LEVEL
 from convarium.data import load_data

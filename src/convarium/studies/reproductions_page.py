@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from convarium.analysis.claims import describe, measured, published
-from convarium.analysis.comparison.rows import hardware_label
+from convarium.analysis.comparison import formatting, hardware_label
 from convarium.runs.store import Store, StoredRun
 from convarium.studies.catalogue import Finding, catalogue, findings, tag
 from convarium.studies.plan import duration
@@ -54,22 +54,22 @@ def _section(found: Sequence[Finding]) -> list[str]:
         told = describe(finding.entry.claim).removesuffix(f" ({finding.entry.claim.source})")
         verdict = finding.verdict
         cells = [
-            f"`{finding.entry.name}`: {told}",
-            published(finding.entry.claim),
-            measured(finding.verdict),
+            _escape(f"`{finding.entry.name}`: {told}"),
+            _escape(published(finding.entry.claim)),
+            _escape(measured(finding.verdict)),
             str(verdict.n) if verdict else "0",
             f"**{verdict.outcome}**" if verdict else "not run yet",
             cost(finding),
         ]
-        lines.append("| " + " | ".join(map(escape, cells)) + " |")
+        lines.append("| " + " | ".join(cells) + " |")
     said = [f for f in found if f.verdict is not None]
-    sentences = [f"- `{f.entry.name}` {escape(f.verdict.sentence)}.{_why(f)}" for f in said if f.verdict]
+    sentences = [f"- `{f.entry.name}` {_escape(f.verdict.sentence)}.{_why(f)}" for f in said if f.verdict]
     return ["\n".join(lines) + "\n", *(["\n".join(sentences) + "\n"] if sentences else [])]
 
 
 def _why(finding: Finding) -> str:
     refuted = finding.verdict is not None and finding.verdict.outcome == "refuted"
-    return f" Why it may be: {escape(finding.entry.reason)}" if refuted and finding.entry.reason else ""
+    return f" Why it may be: {_escape(finding.entry.reason)}" if refuted and finding.entry.reason else ""
 
 
 def cost(finding: Finding) -> str:
@@ -98,7 +98,7 @@ def _studies(found: Iterable[Finding]) -> list[str]:
                 ", ".join(commits),
                 " to ".join(dict.fromkeys([*dates[:1], *dates[-1:]])),
             ]
-            lines.append("| " + " | ".join(map(escape, cells)) + " |")
+            lines.append("| " + " | ".join(map(_escape, cells)) + " |")
     return ["## Where the runs were made\n", "\n".join(lines) + "\n"] if len(lines) > 2 else []
 
 
@@ -117,10 +117,5 @@ def spans(numbers: Iterable[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a}–{b}" for a, b in found)
 
 
-def escape(text: str) -> str:
-    """Text in which Markdown sees no table, emphasis, link or tag of its own; code spans are kept."""
-    pieces = " ".join(text.split()).split("`")
-    for i in range(0, len(pieces), 2):
-        for special in ("|", "_", "<", "["):
-            pieces[i] = pieces[i].replace(special, "&lt;" if special == "<" else f"\\{special}")
-    return "`".join(pieces).replace("\n", " ")
+def _escape(text: str) -> str:
+    return formatting.escape_markdown(text, keep_code=True)

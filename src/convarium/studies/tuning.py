@@ -122,8 +122,8 @@ def _try(
         metric="validation_accuracy",
     )
     comparison = run(trial, store, device=device, data_dir=data_dir, on_event=on_event)
-    measure = METRICS["validation_accuracy"]
-    return {rate: fmean(measure.of(done) or 0.0 for done in comparison.row(rate).runs) for rate in rates}
+    accuracy = METRICS["validation_accuracy"]
+    return {rate: fmean(accuracy.measure(done) or 0.0 for done in comparison.row(rate).runs) for rate in rates}
 
 
 def _beyond(best: float, base: Recipe, factors: Sequence[float]) -> float | None:

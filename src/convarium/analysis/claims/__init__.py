@@ -1,20 +1,25 @@
-"""Claims and their verdicts, over comparisons."""
+"""Claims: sentences that a comparison supports, refutes or leaves undecided.
 
-from convarium.analysis.claims.cells import measured, published
-from convarium.analysis.claims.judging import judge
+`judge` gives the `Verdict` on a claim; `describe`, `published` and `measured` write claims and verdicts as text.
+"""
+
+from convarium.analysis.claims.judging import judge, leading_classes
 from convarium.analysis.claims.kinds import (
     Better,
     Claim,
     Collapses,
     Equivalent,
     Fails,
+    Judgement,
     Ordered,
     Reproduces,
     ReproducesClasses,
+    Verdict,
     describe,
     labels_of,
+    measured,
+    published,
 )
-from convarium.analysis.claims.verdict import Judgement, Verdict
 
 __all__ = [
     "Better",
@@ -30,6 +35,7 @@ __all__ = [
     "describe",
     "judge",
     "labels_of",
+    "leading_classes",
     "measured",
     "published",
 ]

@@ -1,8 +1,8 @@
-"""Claims held against a comparison.
+"""Judges claims by a comparison.
 
-A claim is supported or refuted only where the evidence says so; all else is undecided, and the verdict says why. No
-claim that compares rows is judged more leniently than the comparison's own table: its intervals hold at once over at
-least the table's family. A claim about one row stands by itself.
+A claim is supported or refuted only if the evidence is sufficient; otherwise it is undecided, and the verdict says why.
+A claim that compares rows is judged at least as strictly as the comparison's own table: its intervals are simultaneous
+over at least the table's family. A claim about one row is judged by itself.
 """
 
 from itertools import pairwise
@@ -15,34 +15,37 @@ from convarium.analysis.claims.kinds import (
     Collapses,
     Equivalent,
     Fails,
+    Judgement,
     Ordered,
     Reproduces,
     ReproducesClasses,
+    Verdict,
+    make_verdict,
+    margin_in,
 )
-from convarium.analysis.claims.reproducing import reproduces, reproduces_classes
-from convarium.analysis.claims.verdict import Judgement, Verdict, margin_in, verdict_of
+from convarium.analysis.claims.reproduction import judge_classes, judge_number
 from convarium.analysis.comparison import Comparison, Contrast, Metric, Row, contrast, formatting, metric_of
 from convarium.analysis.statistics import LEVEL
 from convarium.errors import ConvariumError
 from convarium.runs.store import StoredRun
 
 ONE_CLASS = 0.99
-"""Share of the images from which on a network is said to take them all for one class."""
+"""Share of the images from which on a network counts as assigning them all to one class."""
 
 
 def judge(claim: Claim, comparison: Comparison) -> Verdict:
-    """Holds a claim against a comparison.
+    """Judges a claim by a comparison.
 
     Raises:
-        SpecError: a label or metric that the comparison does not have.
-        ConvariumError: a claim that cannot be judged as it is written: an accuracy above 1, an order of one label, or
-            an equivalence without a margin.
+        SpecError: the comparison does not have the label or metric.
+        ConvariumError: the claim cannot be judged as it is written: an accuracy above 1, an order of one label, or an
+            equivalence without a margin.
     """
     match claim:
         case Reproduces():
-            return reproduces(claim, comparison)
+            return judge_number(claim, comparison)
         case ReproducesClasses():
-            return reproduces_classes(claim, comparison)
+            return judge_classes(claim, comparison)
         case Better():
             return _better(claim, comparison)
         case Equivalent():
@@ -57,10 +60,10 @@ def judge(claim: Claim, comparison: Comparison) -> Verdict:
 
 def _better(claim: Better, comparison: Comparison) -> Verdict:
     metric, rows = metric_of(claim.metric), [comparison.row(claim.label), comparison.row(claim.than)]
-    outcome, text = _stands(comparison, metric, rows[0], rows[1], claim.by, comparison.family)
+    outcome, text = _judge_better(comparison, metric, rows[0], rows[1], claim.by, comparison.family)
     if claim.by:
         text += f"; more than {formatting.quantity(metric, claim.by)} is claimed"
-    return verdict_of(claim, metric, rows, outcome, text)
+    return make_verdict(claim, rows, outcome, text, metric=metric)
 
 
 def _equivalent(claim: Equivalent, comparison: Comparison) -> Verdict:
@@ -70,19 +73,20 @@ def _equivalent(claim: Equivalent, comparison: Comparison) -> Verdict:
         raise ConvariumError(
             f"equivalence in {metric.name} has no margin of its own", hint="give the claim one: Equivalent(…, margin=…)"
         )
-    found = contrast(rows[0], rows[1], metric, family=comparison.family, margin=margin)
+    result = contrast(rows[0], rows[1], metric, family=comparison.family, margin=margin)
+    interval = result.interval
     outcome: Judgement = "undecided"
-    if found.equivalence is not None and found.equivalence.equivalent:
+    if result.equivalence is not None and result.equivalence.equivalent:
         outcome = "supported"
-    elif (interval := found.interval) is not None and (interval.low > margin or interval.high < -margin):
+    elif interval is not None and (interval.low > margin or interval.high < -margin):
         outcome = "refuted"
-    text = found.sentence
+    text = result.sentence
     if outcome != "supported":
         text += f"; the margin is {formatting.quantity(metric, margin)}"
-    if outcome == "undecided" and (interval := found.interval) is not None:
+    if outcome == "undecided" and interval is not None:
         crossed = any(interval.low <= edge <= interval.high for edge in (-margin, margin))
-        text += ", and the interval lies across it" if crossed else ""
-    return verdict_of(claim, metric, rows, outcome, text)
+        text += ", and the interval includes it" if crossed else ""
+    return make_verdict(claim, rows, outcome, text, metric=metric)
 
 
 def _ordered(claim: Ordered, comparison: Comparison) -> Verdict:
@@ -90,10 +94,10 @@ def _ordered(claim: Ordered, comparison: Comparison) -> Verdict:
     if len(rows) < 2:
         raise ConvariumError("an order needs at least two labels", received=list(claim.labels))
     family = max(comparison.family, len(rows) - 1)
-    found = [_stands(comparison, metric, one, other, 0.0, family) for one, other in pairwise(rows)]
-    outcomes = {outcome for outcome, _ in found}
-    whole: Judgement = "refuted" if "refuted" in outcomes else "undecided" if "undecided" in outcomes else "supported"
-    return verdict_of(claim, metric, rows, whole, "; ".join(text for _, text in found))
+    pairs = [_judge_better(comparison, metric, one, other, 0.0, family) for one, other in pairwise(rows)]
+    outcomes = {outcome for outcome, _ in pairs}
+    outcome: Judgement = "refuted" if "refuted" in outcomes else "undecided" if "undecided" in outcomes else "supported"
+    return make_verdict(claim, rows, outcome, "; ".join(text for _, text in pairs), metric=metric)
 
 
 def _fails(claim: Fails, comparison: Comparison) -> Verdict:
@@ -110,12 +114,14 @@ def _collapses(claim: Collapses, comparison: Comparison) -> Verdict:
     ends = [one_class(run) for run in scored]
     paths = [leading_classes(run) for run in scored]
     changed = [end is not None and len(set(path)) > 1 for end, path in zip(ends, paths, strict=True)]
-    said = formatting.count(len(scored), "run")
-    named = [end for end in ends if end is not None]
-    text = f"{len(named)} of {said} of {row.label} took at least {ONE_CLASS * 100:g} % of the images for one class"
-    text += f" ({', '.join(named)})" if named else ""
+    collapsed = [end for end in ends if end is not None]
+    text = (
+        f"{len(collapsed)} of {formatting.count(len(scored), 'run')} of {row.label} assigned at least "
+        f"{ONE_CLASS * 100:g} % of the images to one class"
+    )
+    text += f" ({', '.join(collapsed)})" if collapsed else ""
     if not claim.wandering:
-        return _more_than_half(claim, row, len(named), len(scored), text)
+        return _more_than_half(claim, row, len(collapsed), len(scored), text)
     text += f", and in {sum(changed)} that class changed over the epochs"
     if any(changed):
         first = changed.index(True)
@@ -124,7 +130,7 @@ def _collapses(claim: Collapses, comparison: Comparison) -> Verdict:
 
 
 def one_class(run: StoredRun) -> str | None:
-    """The class that a run ends up taking (almost) every test image for; None where there is none."""
+    """Returns the class to which a run's final weights assign (almost) every test image; None if there is none."""
     scores = run.outcome.test
     if scores is None:
         return None
@@ -134,7 +140,7 @@ def one_class(run: StoredRun) -> str | None:
 
 
 def leading_classes(run: StoredRun) -> tuple[str, ...]:
-    """The class that most test images were taken for, epoch by epoch; empty where the run did not watch them."""
+    """Returns the most frequently predicted class of the test split by epoch; empty if the run did not watch it."""
     scores, predicted = run.outcome.test, run.predicted()
     if scores is None or predicted is None:
         return ()
@@ -153,26 +159,26 @@ def _more_than_half(claim: Claim, row: Row, count: int, n: int, text: str) -> Ve
     return Verdict(claim, outcome, f"{outcome}: {text}", row.measured, n)
 
 
-def _stands(
+def _judge_better(
     comparison: Comparison, metric: Metric, first: Row, second: Row, by: float, family: int
 ) -> tuple[Judgement, str]:
-    """Whether `first` is better than `second` by more than `by`, and the sentence that says what was found.
+    """Judges whether `first` is better than `second` by more than `by`; returns the outcome and its sentence.
 
-    Who fails more often does not win by the runs that were left over.
+    A network that fails more often than its rival cannot be declared better on its surviving runs.
     """
-    found = contrast(first, second, metric, family=family, margin=margin_in(comparison, metric))
-    outcome = _direction(found, metric, by)
+    result = contrast(first, second, metric, family=family, margin=margin_in(comparison, metric))
+    outcome = _direction(result, metric, by)
     winner, loser = (first, second) if outcome == "supported" else (second, first)
     if outcome != "undecided" and winner.failed * len(loser.runs) > loser.failed * len(winner.runs):
-        return "undecided", f"{found.sentence}; but {winner.label} failed more often"
-    return outcome, found.sentence
+        return "undecided", f"{result.sentence}; but {winner.label} failed more often"
+    return outcome, result.sentence
 
 
-def _direction(found: Contrast, metric: Metric, by: float) -> Judgement:
-    if found.interval is None:  # decided by rank or by fact, or not at all
+def _direction(result: Contrast, metric: Metric, by: float) -> Judgement:
+    if result.interval is None:  # decided by rank or by size, or not at all
         known: dict[str, Judgement] = {"better": "supported", "worse": "refuted"}
-        return known.get(found.decision, "undecided") if not by else "undecided"
-    low, high = found.interval.low, found.interval.high
+        return known.get(result.decision, "undecided") if not by else "undecided"
+    low, high = result.interval.low, result.interval.high
     if not metric.higher_is_better:
         low, high = -high, -low
     return "supported" if low > by else "refuted" if high < by else "undecided"

@@ -1,10 +1,13 @@
-"""Comparisons: pure functions of stored runs, from a table of means to a verdict in one sentence."""
+"""Comparisons: pure functions of stored runs, from a table of means to a verdict in one sentence.
+
+`compare_runs` makes a `Comparison`; `formatting` holds the rules by which its numbers and lists become text.
+"""
 
 from convarium.analysis.comparison.compare import Comparison, compare_runs
 from convarium.analysis.comparison.frames import as_json, class_differences
 from convarium.analysis.comparison.metrics import METRICS, Metric, best_epoch, class_accuracy, first_to_reach, metric_of
-from convarium.analysis.comparison.rows import Decision, Row, mean_of, status
-from convarium.analysis.comparison.verdicts import Contrast, contrast, tell
+from convarium.analysis.comparison.rows import Decision, Row, canonical_spec, hardware_label, label, mean_of, status
+from convarium.analysis.comparison.verdicts import Contrast, contrast, qualify
 
 __all__ = [
     "METRICS",
@@ -15,13 +18,16 @@ __all__ = [
     "Row",
     "as_json",
     "best_epoch",
+    "canonical_spec",
     "class_accuracy",
     "class_differences",
     "compare_runs",
     "contrast",
     "first_to_reach",
+    "hardware_label",
+    "label",
     "mean_of",
     "metric_of",
+    "qualify",
     "status",
-    "tell",
 ]

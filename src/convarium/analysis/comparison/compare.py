@@ -1,4 +1,4 @@
-"""From stored runs to a comparison: rows, differences to a baseline, verdicts, and what must be known to read them."""
+"""Compares stored runs: rows, differences to a baseline, verdicts, and notes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from convarium.analysis.comparison import formatting, frames
-from convarium.analysis.comparison.metrics import Metric, metric_of
+from convarium.analysis.comparison.metrics import metric_of
 from convarium.analysis.comparison.notes import notes_on
 from convarium.analysis.comparison.rows import Row, canonical_spec, gather, label
-from convarium.analysis.comparison.verdicts import contrast, tell
+from convarium.analysis.comparison.verdicts import contrast, qualify
 from convarium.analysis.statistics import margin_of
 from convarium.errors import ConvariumError
 from convarium.recipes.recipe import Recipe
@@ -26,15 +26,15 @@ class Comparison:
     """The answer to one question: a pure function of stored runs.
 
     Attributes:
-        question, command: of the study, for the page's head; "" and None where there is none.
-        by: the field of the recipe by which the rows differ.
-        baseline: the row that the others are compared with; None where there is one row alone.
-        metric: what is compared first.
-        dataset: of all runs ("mnist, digits" where the rows differ by it).
-        margin: difference of accuracy too small to matter, as a fraction of 1; None for other metrics.
-        family: number of comparisons with the baseline: their intervals hold all at once.
-        rows: one a label, in the order in which the runs were given.
-        notes: what a reader must know beside the table, one sentence each.
+        question, command: the study's question, and the command that repeats it; "" and None if there is none.
+        by: the recipe field by which the rows differ.
+        baseline: the label of the row that the others are compared with; None for a single row.
+        metric: the name of the metric that is compared.
+        dataset: the data set of all runs ("mnist, digits" if the rows differ by it).
+        margin: the difference of accuracy that is too small to matter, as a fraction of 1; None for other metrics.
+        family: the number of comparisons with the baseline, whose intervals are simultaneous.
+        rows: one for each label, in the order in which the runs were given.
+        notes: one sentence for each rule and each difference that a reader must know beside the table.
     """
 
     question: str
@@ -49,18 +49,22 @@ class Comparison:
     notes: tuple[str, ...]
 
     def row(self, name: object) -> Row:
-        """The row of a label, of the setting itself (0.1 for "learning_rate=0.1"), or of another spelling of its model.
+        """Returns the row with this label, this setting (0.1 for "learning_rate=0.1") or an equivalent spec.
 
         Raises:
-            SpecError: no such row; says which there are.
+            SpecError: there is no such row; the message lists the rows.
         """
         return find_row(self.rows, self.by, name)
 
     def frame(self, what: frames.What = "runs") -> pd.DataFrame:
-        """The data behind the comparison, tidy: one row a run, epoch, step, class of a run, or row of the table.
+        """Returns the data behind the comparison as a tidy table.
+
+        Args:
+            what: what one row of the frame stands for: "runs", "epochs", "steps" (training steps), "classes" (of each
+                run), or "rows" (of the comparison).
 
         Raises:
-            ConvariumError: no such table.
+            ConvariumError: there is no such table.
         """
         return frames.frame(self, what)
 
@@ -74,19 +78,20 @@ def compare_runs(
     question: str = "",
     command: str | None = None,
 ) -> Comparison:
-    """Compares stored runs; reads them and nothing else.
+    """Compares stored runs; reads these runs and nothing else.
 
     Args:
-        runs: of any number of recipes and seeds.
-        by: the recipe field that tells the rows apart.
-        baseline: the label that the others are compared with; None: the first one.
-        metric: what is compared: a name of METRICS, or "epochs_to(test_accuracy=0.98)".
-        question: that the study asks.
-        command: that repeats the study.
+        runs: runs of any number of recipes and seeds.
+        by: the recipe field by which the rows differ.
+        baseline: the label of the row that the others are compared with; None: the first row.
+        metric: the metric that is compared: a name in METRICS, or "epochs_to(test_accuracy=0.98)".
+        question: the question that the study asks.
+        command: the command that repeats the study.
 
     Raises:
-        ConvariumError: no runs, two recipes under one label, or several data sets where `by` is not "dataset".
-        SpecError: an unknown field, metric or baseline.
+        ConvariumError: there are no runs, two recipes share a label, or the runs are of several data sets and `by` is
+            not "dataset".
+        SpecError: the field, metric or baseline is unknown.
     """
     axes = [field.name for field in fields(Recipe) if field.name != "seed"]
     if by not in axes:
@@ -99,64 +104,63 @@ def compare_runs(
             f"the runs are of several data sets: {formatting.listed(datasets)}",
             hint="compare them one data set at a time, or by='dataset'",
         )
-    measure = metric_of(metric)
-    rows = gather(runs, by, measure)
-    against = find_row(rows, by, baseline) if baseline is not None else rows[0]
-    family = max(len(rows) - 1, 1)
-    margin = min(map(margin_of, datasets)) if measure.kind == "accuracy" else None
-    judged = tuple(
-        replace(row, verdict=_summary(row, measure))
-        if row is against
-        else _judged(row, against, measure, family, margin)
-        for row in rows
+    measured = metric_of(metric)
+    gathered = gather(runs, by, measured)
+    against = find_row(gathered, by, baseline) if baseline is not None else gathered[0]
+    family = max(len(gathered) - 1, 1)
+    margin = min(map(margin_of, datasets)) if measured.kind == "accuracy" else None
+    rows = tuple(
+        replace(row, verdict=_summary(row)) if row is against else _judge(row, against, family=family, margin=margin)
+        for row in gathered
     )
     return Comparison(
         question=question,
         command=command,
         by=by,
         baseline=against.label if len(rows) > 1 else None,
-        metric=measure.name,
+        metric=measured.name,
         dataset=", ".join(datasets),
         margin=margin,
         family=family,
-        rows=judged,
-        notes=notes_on(judged, rows.index(against), by, measure, family, margin),
+        rows=rows,
+        notes=notes_on(rows, baseline=gathered.index(against), by=by, metric=measured, family=family, margin=margin),
     )
 
 
 def find_row(rows: Sequence[Row], by: str, name: object) -> Row:
-    """The row of a label, of its setting, or of another spelling of its model.
+    """Returns the row with this label, this setting or an equivalent spec.
 
     Raises:
-        SpecError: no such row; says which there are.
+        SpecError: there is no such row; the message lists the rows.
     """
-    names = {row.label: row for row in rows}
-    if str(name) in names:
-        return names[str(name)]
+    labels = {row.label: row for row in rows}
+    if str(name) in labels:
+        return labels[str(name)]
     if by == "model":
         same = [row for row in rows if canonical_spec(row.runs[0].recipe.model) == canonical_spec(str(name))]
     else:
         same = [row for row in rows if row.label == label(name, by)]
     if not same:
-        raise unknown("row of the comparison", str(name), names)
+        raise unknown("row of the comparison", str(name), labels)
     return same[0]
 
 
-def _judged(row: Row, against: Row, metric: Metric, family: int, margin: float | None) -> Row:
-    found = contrast(row, against, metric, family=family, margin=margin)
-    return replace(row, difference=found.difference, decision=found.decision, verdict=found.sentence)
+def _judge(row: Row, against: Row, *, family: int, margin: float | None) -> Row:
+    result = contrast(row, against, row.metric, family=family, margin=margin)
+    return replace(row, difference=result.difference, decision=result.decision, verdict=result.sentence)
 
 
-def _summary(row: Row, metric: Metric) -> str:
+def _summary(row: Row) -> str:
+    metric, mean = row.metric, row.measured
     values = row.values(metric).values()
-    if metric.kind == "size" and row.measured is not None:
-        text = f"{row.label}: {formatting.level(metric, row.measured.mean)}"
-    elif metric.kind == "reach" and row.measured is None and values:
+    if metric.kind == "size" and mean is not None:
+        text = f"{row.label}: {formatting.level(metric, mean.mean)}"
+    elif metric.kind == "reach" and mean is None and values:
         text = f"{row.label}: {metric.title}: {formatting.reached(values)}"
-    elif row.measured is not None:
-        text = f"{row.label}: {metric.title} {formatting.mean(metric, row.measured)}"
+    elif mean is not None:
+        text = f"{row.label}: {metric.title} {formatting.mean(metric, mean)}"
     elif not row.n:
         text = f"{row.label} has no trained run"
     else:
         text = f"{row.label}: no mean of {metric.title}"
-    return tell((row,), metric, text)
+    return qualify((row,), metric, text)

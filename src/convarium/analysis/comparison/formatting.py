@@ -1,4 +1,4 @@
-"""Numbers as sentences and tables write them: accuracies in per cent, true minus signs, digits that mean something."""
+"""Numbers and lists as text: accuracies in per cent, true minus signs, no more digits than the interval justifies."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -8,9 +8,15 @@ from convarium.analysis.statistics import MOST_SEEDS, Difference, Estimate, Seed
 
 
 def amounts(metric: Metric, values: Sequence[float], width: float | None = None) -> list[str]:
-    """Several values of one metric with the same number of decimals, the first digit of `width` the last one shown.
+    """Formats several values of one metric with the same number of decimals.
 
-    A value that is not 0 never reads as 0: where it would, all of them get more decimals.
+    A value other than 0 is never shown as 0: where it would be, all values get more decimals.
+
+    Args:
+        metric: whose values these are; accuracies are multiplied by 100.
+        values: in the metric's own measure.
+        width: the last decimal shown is the first digit of this number, such as half the width of an interval; None:
+            about two digits of the largest value.
     """
     factor = 100 if metric.kind == "accuracy" else 1
     scaled = [factor * value for value in values]
@@ -25,43 +31,43 @@ def amounts(metric: Metric, values: Sequence[float], width: float | None = None)
 
 
 def minus(number: str) -> str:
-    """A written number with a true minus sign, and no sign before zero."""
+    """Replaces the hyphen of a formatted number by a true minus sign, and drops the sign of a zero."""
     unsigned = number.lstrip("-")
     return unsigned if unsigned == number or not unsigned.strip("0.,") else "−" + unsigned
 
 
 def quantity(metric: Metric, value: float) -> str:
-    """A difference with its unit: "0.25 points", "1 point"."""
+    """Formats a difference with its unit: "0.25 points", "1 point"."""
     written = minus(f"{(100 if metric.kind == 'accuracy' else 1) * value:.3g}")
     singular = written == "1" and metric.kind in ("accuracy", "loss", "reach")
     return f"{written} {metric.unit.removesuffix('s') if singular else metric.unit}"
 
 
 def exact(metric: Metric, value: float) -> str:
-    """A published value, not rounded: "91.06 %"."""
+    """Formats a published value without rounding: "91.06 %"."""
     return f"{100 * value:.6g} %" if metric.kind == "accuracy" else f"{value:,.10g} {metric.unit}"
 
 
 def level(metric: Metric, value: float, width: float | None = None) -> str:
-    """One value of a metric: "98.2 %", "0.043 nats", "61,706 parameters"."""
+    """Formats one value with its unit: "98.2 %", "0.043 nats", "61,706 parameters"."""
     (written,) = amounts(metric, [value], width)
     return f"{written} {'%' if metric.kind == 'accuracy' else metric.unit}"
 
 
-def mean(metric: Metric, found: Estimate) -> str:
-    """A mean with what is known about it: "98.2 % (95 % interval 98.0 to 98.4, 5 seeds)"."""
-    if found.low is None or found.high is None:
-        same = "1 seed" if found.n == 1 else f"the same in all {found.n} seeds"
-        return f"{level(metric, found.mean)} ({same})"
-    middle, low, high = interval(metric, found.mean, found.low, found.high)
+def mean(metric: Metric, estimate: Estimate) -> str:
+    """Formats a mean with its interval: "98.2 % (95 % interval 98.0 to 98.4, 5 seeds)"."""
+    if estimate.low is None or estimate.high is None:
+        same = "1 seed" if estimate.n == 1 else f"the same in all {estimate.n} seeds"
+        return f"{level(metric, estimate.mean)} ({same})"
+    middle, low, high = interval(metric, estimate.mean, estimate.low, estimate.high)
     unit = "%" if metric.kind == "accuracy" else metric.unit
-    return f"{middle} {unit} (95 % interval {low} to {high}, {found.n} seeds)"
+    return f"{middle} {unit} (95 % interval {low} to {high}, {estimate.n} seeds)"
 
 
 def interval(metric: Metric, mean: float, low: float, high: float) -> list[str]:
-    """A mean and its interval with as many decimals as its width bears, two digits of the mean at the least.
+    """Formats a mean and its interval with the decimals that the width justifies, at least two digits of the mean.
 
-    A loss stays above 0, an accuracy between 0 and 100 %.
+    The interval of a loss is cut at 0, that of an accuracy at 0 and 100 %.
     """
     least = 0.0 if metric.kind in ("accuracy", "loss") else low
     most = 1.0 if metric.kind == "accuracy" else high
@@ -69,21 +75,21 @@ def interval(metric: Metric, mean: float, low: float, high: float) -> list[str]:
 
 
 def reached(values: Collection[float]) -> str:
-    """How many runs got to a level; those that never did are at infinity: "reached by 3 of 5 runs"."""
+    """Says how many runs reached a level, where infinity stands for a run that never did: "reached by 3 of 5 runs"."""
     return f"reached by {sum(map(math.isfinite, values))} of {count(len(values), 'run')}"
 
 
-def seeds(found: Difference) -> str:
-    """How many seeds a difference rests on: "5 seeds each", "4 seeds, paired", "5 and 3 seeds"."""
-    if found.paired:
-        return f"{count(found.n_first, 'seed')}, paired"
-    if found.n_first == found.n_second:
-        return f"{count(found.n_first, 'seed')} each"
-    return f"{found.n_first} and {found.n_second} seeds"
+def seeds(difference: Difference) -> str:
+    """Says how many seeds a difference is computed from: "5 seeds each", "4 seeds, paired", "5 and 3 seeds"."""
+    if difference.paired:
+        return f"{count(difference.n_first, 'seed')}, paired"
+    if difference.n_first == difference.n_second:
+        return f"{count(difference.n_first, 'seed')} each"
+    return f"{difference.n_first} and {difference.n_second} seeds"
 
 
-def more_seeds(needed: SeedsNeeded, paired: bool) -> str:
-    """The range of seeds that a question needs: "12 to 25 seeds each"."""
+def more_seeds(needed: SeedsNeeded, *, paired: bool) -> str:
+    """Formats the range of seeds that a question needs: "12 to 25 seeds each"."""
     each = "seeds" if paired else "seeds each"
     if needed.low >= MOST_SEEDS:
         return f"more than {MOST_SEEDS:,} {each}"
@@ -92,11 +98,25 @@ def more_seeds(needed: SeedsNeeded, paired: bool) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """A number with its noun: "1 seed", "5 seeds"."""
+    """Formats a count with its noun: "1 seed", "5 seeds"."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
 
 
 def listed(items: Sequence[object]) -> str:
-    """A list as a sentence has it: "a", "a and b", "a, b and c"."""
-    words = [str(item) for item in items]
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    """Formats a list for a sentence: "a", "a and b", "a, b and c"."""
+    texts = [str(item) for item in items]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def escape_markdown(text: str, *, keep_code: bool = False) -> str:
+    """Returns text in one line in which Markdown finds no table, emphasis, link or tag.
+
+    Args:
+        text: any text; line breaks become spaces.
+        keep_code: leave code spans between backticks as they are.
+    """
+    pieces = " ".join(text.split()).split("`") if keep_code else [" ".join(text.split())]
+    for i in range(0, len(pieces), 2):
+        for special in ("\\", "|", "*", "_", "`", "<", "[", "]"):
+            pieces[i] = pieces[i].replace(special, "&lt;" if special == "<" else f"\\{special}")
+    return "`".join(pieces)

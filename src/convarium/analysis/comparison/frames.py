@@ -1,12 +1,10 @@
-"""A comparison as data frames, and as plain values for JSON."""
+"""A comparison as data frames, and as plain values for JSON. pandas is imported when a frame is made."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, Literal
-
-import pandas as pd
 
 from convarium.analysis.comparison.metrics import METRICS, metric_of
 from convarium.analysis.comparison.rows import Row, settings, share_weights, status
@@ -16,6 +14,8 @@ from convarium.errors import ConvariumError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import pandas as pd
+
     from convarium.analysis.comparison.compare import Comparison
     from convarium.runs.store import StoredRun
 
@@ -24,7 +24,9 @@ Record = dict[str, Any]
 
 
 def frame(comparison: Comparison, what: What) -> pd.DataFrame:
-    """One tidy table; see `Comparison.frame`."""
+    """Returns one tidy table; see `Comparison.frame`."""
+    import pandas as pd
+
     if what not in _FRAMES:
         raise ConvariumError(f"there is no table {what!r}", expected=" or ".join(map(repr, _FRAMES)))
     records = list(_FRAMES[what](comparison))
@@ -32,16 +34,18 @@ def frame(comparison: Comparison, what: What) -> pd.DataFrame:
 
 
 def class_differences(comparison: Comparison, first: object, second: object) -> pd.DataFrame:
-    """Test accuracy class by class of two rows, and `first` minus `second` with intervals that hold for all classes.
+    """Compares the test accuracies of two rows class by class, with intervals that are simultaneous over the classes.
 
     Returns:
-        Columns class, first, second (means over the trained runs), difference, low, high (fractions of 1; low and high
-        are missing where they cannot be known), n_first, n_second.
+        A frame with columns class, first, second (means over the trained runs), difference (first minus second), low,
+        high (fractions of 1; low and high are missing where no interval can be computed), n_first, n_second.
 
     Raises:
-        SpecError: no such row.
-        ConvariumError: a row without per-class accuracies.
+        SpecError: there is no such row.
+        ConvariumError: a row has no per-class accuracies, or the rows have no seed in common.
     """
+    import pandas as pd
+
     one, other = comparison.row(first), comparison.row(second)
     scored = {
         row.label: {run.recipe.seed: run.outcome.test for run in row.trained if run.outcome.test}
@@ -61,51 +65,60 @@ def class_differences(comparison: Comparison, first: object, second: object) -> 
     records = []
     for name in names:
         x, y = ([v for scores in g.values() if (v := scores.per_class[name]) is not None] for g in (a, b))
-        found = difference(x, y, paired=paired, family=len(names))
-        means = {"first": sum(x) / len(x), "second": sum(y) / len(y), "difference": found.mean}
-        records.append({"class": name, **means, "low": found.low, "high": found.high,
-                        "n_first": found.n_first, "n_second": found.n_second})  # fmt: skip
+        gap = difference(x, y, paired=paired, family=len(names))
+        means = {"first": sum(x) / len(x), "second": sum(y) / len(y), "difference": gap.mean}
+        records.append({"class": name, **means, "low": gap.low, "high": gap.high,
+                        "n_first": gap.n_first, "n_second": gap.n_second})  # fmt: skip
     return pd.DataFrame.from_records(records)
 
 
 def as_json(comparison: Comparison) -> Record:
-    """Everything but the runs' own histories, as values that JSON has; runs are named by their keys."""
-    plain = {field.name: getattr(comparison, field.name) for field in dataclasses.fields(comparison)}
+    """Returns the comparison as values that JSON has, without the runs' histories; runs are named by their keys."""
+    fields = {field.name: getattr(comparison, field.name) for field in dataclasses.fields(comparison)}
     metric = metric_of(comparison.metric)
-    rows = []
-    for row in comparison.rows:
-        values = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
-        values["runs"] = [
-            {"key": run.key, "seed": run.recipe.seed, "status": status(run), comparison.metric: metric.of(run)}
-            for run in row.runs
-        ]
-        del values["trained"]
-        rows.append(values)
-    found: Record = _plain(plain | {"rows": rows})
-    return found
+    rows = [
+        {
+            "label": row.label,
+            "runs": [
+                {"key": run.key, "seed": run.recipe.seed, "status": status(run), metric.name: metric.measure(run)}
+                for run in row.runs
+            ],
+            **{name: getattr(row, name) for name in _ROW_VALUES},
+        }
+        for row in comparison.rows
+    ]
+    plain: Record = _plain(fields | {"rows": rows})
+    return plain
+
+
+_ROW_VALUES = (
+    "n", "failed", "diverged", "at_chance", "measured", "validation", "test", "images", "parameters", "flops",
+    "train_seconds", "images_per_second", "environment", "difference", "decision", "verdict", "marks",
+)  # fmt: skip
+"""Attributes of a row that its JSON holds, in this order."""
 
 
 def _runs(comparison: Comparison) -> Iterator[Record]:
     metric = metric_of(comparison.metric)
     for row, run in _each_run(comparison):
-        scores, cost, place = run.outcome.test, run.outcome.cost, run.outcome.environment
+        scores, cost, environment = run.outcome.test, run.outcome.cost, run.outcome.environment
         yield {
             "label": row.label,
             "seed": run.recipe.seed,
             "key": run.key,
             "status": status(run),
             "message": run.outcome.message,
-            **{name: measure.of(run) for name, measure in METRICS.items()},
-            metric.name: metric.of(run),
+            **{name: each.measure(run) for name, each in METRICS.items()},
+            metric.name: metric.measure(run),
             "calibration_error": scores.calibration_error if scores else None,
             "selected_epoch": run.outcome.selected_epoch,
             "total_seconds": cost.total_seconds if cost else None,
             "peak_memory_bytes": cost.peak_memory_bytes if cost else None,
-            "processor": place.processor,
-            "device": place.device,
-            "threads": place.threads,
-            "torch": place.torch,
-            "stacked": len(place.stack),
+            "processor": environment.processor,
+            "device": environment.device,
+            "threads": environment.threads,
+            "torch": environment.torch,
+            "stacked": len(environment.stack),
             **settings(run.recipe, "seed"),
         }
 
@@ -118,9 +131,9 @@ def _epochs(comparison: Comparison) -> Iterator[Record]:
 
 def _steps(comparison: Comparison) -> Iterator[Record]:
     for row, run in _each_run(comparison):
-        found = run.steps()
-        if found is not None:
-            for step, (loss, accuracy) in enumerate(zip(*found, strict=True), start=1):
+        steps = run.steps()
+        if steps is not None:
+            for step, (loss, accuracy) in enumerate(zip(*steps, strict=True), start=1):
                 yield {"label": row.label, "seed": run.recipe.seed, "status": status(run), "step": step,
                        "train_loss": float(loss), "train_accuracy": float(accuracy)}  # fmt: skip
 
@@ -140,9 +153,9 @@ def _rows(comparison: Comparison) -> Iterator[Record]:
                           "diverged": row.diverged, "at_chance": row.at_chance}  # fmt: skip
         estimates = {"measured": row.measured, "test": row.test, "validation": row.validation,
                      "train_seconds": row.train_seconds, "images_per_second": row.images_per_second}  # fmt: skip
-        for name, found in estimates.items():
+        for name, estimate in estimates.items():
             for part in ("mean", "low", "high", "deviation"):
-                record[f"{name}_{part}"] = getattr(found, part) if found else None
+                record[f"{name}_{part}"] = getattr(estimate, part) if estimate else None
         for part in ("mean", "low", "high", "paired", "family"):
             record[f"difference_{part}"] = getattr(row.difference, part) if row.difference else None
         yield record | {

@@ -1,4 +1,4 @@
-"""What can be measured on a stored run, and which way is better."""
+"""The metrics that can be read from a stored run, and for each whether higher is better."""
 
 import math
 from collections.abc import Callable
@@ -19,20 +19,20 @@ class Metric:
     """One number of a run.
 
     Attributes:
-        name: as it is asked for: "test_accuracy", "epochs_to(test_accuracy=0.98)".
-        title: as a sentence says it.
-        of: the number; None where the run did not record it, infinity where a level was never reached.
+        name: how a user writes it: "test_accuracy", "epochs_to(test_accuracy=0.98)".
+        title: how a sentence names it.
+        measure: returns the number; None if the run did not record it, infinity if a level was never reached.
         kind: "accuracy" (fractions of 1), "loss" (nats), "time" (comparable within one environment only), "reach"
             (epochs or steps up to a level, censored at the end of the run), "size" (the same for every seed).
-        higher_is_better: the direction.
-        unit: of a difference, as a sentence says it.
-        better, worse: what a sentence calls the two sides.
-        chosen_on_test: the number was picked by looking at the test split.
+        higher_is_better: whether a larger number is the better one.
+        unit: the unit of a difference, as a sentence names it.
+        better, worse: the adjectives for the two sides of a comparison.
+        chosen_on_test: whether the number was picked by looking at the test split.
     """
 
     name: str
     title: str
-    of: Measure
+    measure: Measure
     kind: Kind
     higher_is_better: bool
     unit: str
@@ -42,12 +42,12 @@ class Metric:
 
     @property
     def on_test(self) -> bool:
-        """Whether the number comes from the test split."""
+        """Whether the number was measured on the test split."""
         return "test" in self.name
 
 
 def metric_of(name: str) -> Metric:
-    """The metric of a name: one of METRICS, "epochs_to(COLUMN=LEVEL)" or "steps_to(COLUMN=LEVEL)".
+    """Returns the metric with this name: one of METRICS, "epochs_to(COLUMN=LEVEL)" or "steps_to(COLUMN=LEVEL)".
 
     COLUMN is an accuracy of the history (reached from below) or a loss (from above): "epochs_to(test_accuracy=0.98)".
 
@@ -57,19 +57,17 @@ def metric_of(name: str) -> Metric:
     """
     if name in METRICS:
         return METRICS[name]
-    asked = parse(name)
-    if asked.name not in _REACH:
+    spec = parse(name)
+    if spec.name not in _REACH:
         raise unknown("metric", name, [*METRICS, *(f"{reach}(test_accuracy=0.98)" for reach in _REACH)])
-    if len(asked.options) != 1 or asked.args:
-        raise ConvariumError(
-            f"cannot read the metric {name!r}", expected=f"one level: {asked.name}(test_accuracy=0.98)"
-        )
-    ((column, level),) = asked.options.items()
+    if len(spec.options) != 1 or spec.args:
+        raise ConvariumError(f"cannot read the metric {name!r}", expected=f"one level: {spec.name}(test_accuracy=0.98)")
+    ((column, level),) = spec.options.items()
     if column not in COLUMNS:
         raise unknown("column of the history", column, COLUMNS)
     if not isinstance(level, (int, float)) or isinstance(level, bool):
         raise ConvariumError(f"the level of {name!r} is not a number", expected="a number such as 0.98", received=level)
-    unit, counter = asked.name.removesuffix("_to"), _REACH[asked.name]
+    unit, counter = spec.name.removesuffix("_to"), _REACH[spec.name]
 
     def reach(run: StoredRun) -> float | None:
         row = first_to_reach(run, column, level)
@@ -79,11 +77,11 @@ def metric_of(name: str) -> Metric:
 
     written = f"{100 * level:g} %" if column.endswith("accuracy") else f"{level:g}"
     title = f"{unit} to {column.replace('_', ' ')} {written}"
-    return Metric(str(asked), title, reach, "reach", False, unit, "faster", "slower")
+    return Metric(str(spec), title, reach, "reach", False, unit, "faster", "slower")
 
 
 def class_accuracy(name: str) -> Metric:
-    """The test accuracy of one class: the share of its images that are recognized."""
+    """Returns the metric of one class's test accuracy: the share of its images that are classified correctly."""
 
     def recall(run: StoredRun) -> float | None:
         return None if run.outcome.test is None else run.outcome.test.per_class.get(name)
@@ -92,56 +90,56 @@ def class_accuracy(name: str) -> Metric:
 
 
 def recorded(run: StoredRun, column: str) -> list[tuple[Epoch, float]]:
-    """The epochs that recorded a column of the history, each with its value; what is not finite is left out."""
-    found = ((row, getattr(row, column)) for row in run.outcome.history)
-    return [(row, float(value)) for row, value in found if value is not None and math.isfinite(value)]
+    """Returns the epochs that recorded a finite value in a column of the history, each with that value."""
+    pairs = ((row, getattr(row, column)) for row in run.outcome.history)
+    return [(row, float(value)) for row, value in pairs if value is not None and math.isfinite(value)]
 
 
 def best_epoch(run: StoredRun, column: str) -> Epoch | None:
-    """The first epoch with the best value of a column (highest accuracy, lowest loss); None if none recorded it."""
+    """Returns the first epoch with a column's best value (highest accuracy, lowest loss); None if none recorded it."""
     sign = -1 if column.endswith("loss") else 1
     return max(recorded(run, column), key=lambda pair: sign * pair[1], default=(None, 0.0))[0]
 
 
 def first_to_reach(run: StoredRun, column: str, level: float) -> Epoch | None:
-    """The first epoch at whose end a column has reached a level; None if it never did within the run."""
+    """Returns the first epoch at whose end a column has reached a level; None if it never did within the run."""
     falls = column.endswith("loss")
     return next((row for row, value in recorded(run, column) if (value <= level if falls else value >= level)), None)
 
 
 def _score(split: Literal["train", "validation", "test"], field: Literal["accuracy", "loss"]) -> Measure:
-    def of(run: StoredRun) -> float | None:
+    def measure(run: StoredRun) -> float | None:
         scores: Scores | None = getattr(run.outcome, split)
         return None if scores is None else float(getattr(scores, field))
 
-    return of
+    return measure
 
 
 def _cost(field: str) -> Measure:
-    def of(run: StoredRun) -> float | None:
+    def measure(run: StoredRun) -> float | None:
         cost: Cost | None = run.outcome.cost
         return None if cost is None else float(getattr(cost, field))
 
-    return of
+    return measure
 
 
 def _last(column: str) -> Measure:
-    def of(run: StoredRun) -> float | None:
+    def measure(run: StoredRun) -> float | None:
         rows = run.outcome.history
         value = getattr(rows[-1], column) if rows else None
         if value is None and rows and column.startswith("test_") and run.outcome.selected_epoch == rows[-1].epoch:
             return _score("test", "accuracy" if column.endswith("accuracy") else "loss")(run)
         return None if value is None else float(value)
 
-    return of
+    return measure
 
 
 def _best(column: str) -> Measure:
-    def of(run: StoredRun) -> float | None:
+    def measure(run: StoredRun) -> float | None:
         row = best_epoch(run, column)
         return None if row is None else float(getattr(row, column))
 
-    return of
+    return measure
 
 
 def _test_accuracy_at_best_validation(run: StoredRun) -> float | None:
@@ -153,13 +151,13 @@ def _test_accuracy_at_best_validation(run: StoredRun) -> float | None:
     return row.test_accuracy
 
 
-def _accuracy(name: str, of: Measure, title: str = "", *, chosen_on_test: bool = False) -> Metric:
+def _accuracy(name: str, measure: Measure, title: str = "", *, chosen_on_test: bool = False) -> Metric:
     title = title or name.replace("_", " ")
-    return Metric(name, title, of, "accuracy", True, "points", chosen_on_test=chosen_on_test)
+    return Metric(name, title, measure, "accuracy", True, "points", chosen_on_test=chosen_on_test)
 
 
-def _loss(name: str, of: Measure, title: str = "") -> Metric:
-    return Metric(name, title or name.replace("_", " "), of, "loss", False, "nats")
+def _loss(name: str, measure: Measure, title: str = "") -> Metric:
+    return Metric(name, title or name.replace("_", " "), measure, "loss", False, "nats")
 
 
 METRICS = {
@@ -185,10 +183,10 @@ METRICS = {
         Metric("images_per_second", "training speed", _cost("images_per_second"), "time", True, "images per second",
                "faster", "slower"),
         Metric("parameters", "parameters", _cost("parameters"), "size", False, "parameters", "smaller", "larger"),
-        Metric("flops", "FLOPs of one image", _cost("flops"), "size", False, "FLOPs", "cheaper", "dearer"),
+        Metric("flops", "FLOPs of one image", _cost("flops"), "size", False, "FLOPs", "cheaper", "more expensive"),
     )
 }  # fmt: skip
-"""Every metric but those with a level."""
+"""Every metric except those with a level, such as "epochs_to(test_accuracy=0.98)"."""
 
 COLUMNS = (
     "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy",

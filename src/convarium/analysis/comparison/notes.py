@@ -1,4 +1,4 @@
-"""What must be known to read a comparison: one sentence each."""
+"""The notes under a comparison: one sentence for each rule that it follows and each way in which its rows differ."""
 
 from collections.abc import Iterator
 
@@ -8,18 +8,27 @@ from convarium.analysis.comparison.rows import Row, settings, share_weights
 
 
 def notes_on(
-    rows: tuple[Row, ...], baseline: int, by: str, metric: Metric, family: int, margin: float | None
+    rows: tuple[Row, ...], *, baseline: int, by: str, metric: Metric, family: int, margin: float | None
 ) -> tuple[str, ...]:
-    """The rules that the comparison was made by, and where its rows are not alike."""
+    """Writes the notes of a comparison.
+
+    Args:
+        rows: all rows.
+        baseline: the index of the row that the others are compared with.
+        by: the recipe field by which the rows differ.
+        metric: the comparison's metric.
+        family: the number of differences whose intervals are simultaneous.
+        margin: the difference of accuracy that is too small to matter; None for other metrics.
+    """
     against, others = rows[baseline], [*rows[:baseline], *rows[baseline + 1 :]]
-    found = [_split(rows, metric)]
+    notes = [_split(rows, metric)]
     if others:
-        found += [_intervals(against, family), *_pairing(others, against)]
+        notes += [_intervals(against, family), *_pairing(others, against)]
     if others and margin is not None:
-        found.append(
+        notes.append(
             f"A difference below {formatting.quantity(metric, margin)} is too small to matter here (the margin)."
         )
-    return (*found, *_failed(rows), *_seeds(rows), *_settings(rows, by), *_environments(rows))
+    return (*notes, *_failed(rows), *_seeds(rows), *_settings(rows, by), *_environments(rows))
 
 
 def _split(rows: tuple[Row, ...], metric: Metric) -> str:
@@ -36,10 +45,10 @@ def _split(rows: tuple[Row, ...], metric: Metric) -> str:
 
 def _intervals(against: Row, family: int) -> str:
     if family == 1:
-        return f"Means are over seeds; intervals are at 95 %, of the one difference to {against.label}."
+        return f"Means are over seeds; means and the difference to {against.label} have 95 % intervals."
     return (
-        f"Means are over seeds, with 95 % intervals of their own; the differences to {against.label} are "
-        f"{family} comparisons, whose 95 % intervals hold all at once (Bonferroni)."
+        f"Means are over seeds, each with its own 95 % interval; the {family} differences to {against.label} have "
+        "simultaneous 95 % intervals (Bonferroni)."
     )
 
 
@@ -47,38 +56,40 @@ def _pairing(others: list[Row], against: Row) -> Iterator[str]:
     paired = [row.label for row in others if share_weights(row, against)]
     welch = [row.label for row in others if not share_weights(row, against)]
     if paired:
-        yield f"Taken seed by seed, since equal seeds start from equal weights: {formatting.listed(paired)}."
+        yield f"Paired by seed, because equal seeds start from equal weights: {formatting.listed(paired)}."
     if welch:
-        named = formatting.listed(welch)
-        yield f"Taken by Welch's interval, since the networks start from weights of their own: {named}."
+        yield f"Welch's interval, because the networks share no initial weights: {formatting.listed(welch)}."
 
 
 def _failed(rows: tuple[Row, ...]) -> Iterator[str]:
     if any(row.failed for row in rows):
-        yield "Means are over the trained runs; a run fails that diverges, ends at chance or is broken off by an error."
+        yield (
+            "Means are over the trained runs; a run counts as failed if it diverges, ends at chance or stops with an "
+            "error."
+        )
 
 
 def _seeds(rows: tuple[Row, ...]) -> Iterator[str]:
-    everywhere = {run.recipe.seed for row in rows for run in row.runs}
+    seeds = {run.recipe.seed for row in rows for run in row.runs}
     for row in rows:
-        missing = sorted(everywhere - {run.recipe.seed for run in row.runs})
+        missing = sorted(seeds - {run.recipe.seed for run in row.runs})
         if missing:
-            yield f"{row.label} has no run of seed{'s' * (len(missing) > 1)} {formatting.listed(missing)}."
+            yield f"{row.label} has no run with seed{'s' * (len(missing) > 1)} {formatting.listed(missing)}."
 
 
 def _settings(rows: tuple[Row, ...], by: str) -> Iterator[str]:
-    """A race on unlike terms is told as one: tuned rates, other budgets, presets."""
+    """Names every setting beside the axis in which the rows differ: tuned rates, other budgets, presets."""
     recipes = {row.label: settings(row.runs[0].recipe, by) for row in rows}
     for field in next(iter(recipes.values())):
-        values = {name: recipe[field] for name, recipe in recipes.items()}
+        values = {label: recipe[field] for label, recipe in recipes.items()}
         if len(set(values.values())) > 1:
-            told = ", ".join(f"{value!r} ({name})" for name, value in values.items())
-            yield f"The rows differ in {field} too: {told}."
+            listed = ", ".join(f"{value!r} ({label})" for label, value in values.items())
+            yield f"The rows differ in {field} too: {listed}."
 
 
 def _environments(rows: tuple[Row, ...]) -> Iterator[str]:
-    places = dict.fromkeys(row.environment for row in rows)
-    if len(places) > 1 or None in places:
+    environments = dict.fromkeys(row.environment for row in rows)
+    if len(environments) > 1 or None in environments:
         yield "Times are not comparable: the runs were made in several environments."
     elif rows[0].environment:
-        yield f"Times are of {rows[0].environment}."
+        yield f"Times were measured on {rows[0].environment}."

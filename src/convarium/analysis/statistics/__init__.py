@@ -1,7 +1,7 @@
 """Intervals, differences, equivalence, and how many seeds a question needs: pure functions of arrays of numbers.
 
-Every result is a frozen dataclass. Where the numbers cannot bear an answer (one value, or values without any spread),
-the field that would hold it is None; nothing warns, and nothing is claimed.
+Every result is a frozen dataclass. If the numbers cannot support an answer (one value, or values without any spread),
+the field for it is None.
 """
 
 from convarium.analysis.statistics.images import MARGINS, McNemar, at_chance, image_interval, margin_of, mcnemar

@@ -1,4 +1,4 @@
-"""Means over seeds, their differences and equivalences, and where further runs would lie."""
+"""Means over seeds, their differences, tests of equivalence, and prediction intervals of further runs."""
 
 import math
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from convarium.errors import ConvariumError
 
 LEVEL = 0.95
 _NO_SPREAD = 1e-9
-"""Relative to the values: a spread below it is rounding, not noise."""
+"""A spread below this fraction of the values is rounding, not noise."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """From `low` to `high`, both included."""
+    """The numbers from `low` to `high`, both included."""
 
     low: float
     high: float
@@ -31,9 +31,9 @@ class Estimate:
     """A mean over seeds.
 
     Attributes:
-        low, high: t-interval of the mean at 95 %; None for one value, or values without spread.
-        deviation: standard deviation over seeds (n − 1 in the denominator); None for one value.
-        n: number of values.
+        low, high: the t-interval of the mean at 95 %; None for one value, or values without spread.
+        deviation: the standard deviation over seeds (n − 1 in the denominator); None for one value.
+        n: the number of values.
     """
 
     mean: float
@@ -48,13 +48,14 @@ class Difference:
     """The mean of `first` minus the mean of `second`.
 
     Attributes:
-        low, high: simultaneous interval; None where a group has one value, or nothing varies.
-        n_first, n_second: values in each group; equal where paired.
-        paired: seed by seed, or else Welch's interval.
-        level: coverage of all the family's intervals together.
-        family: number of intervals that hold at once (Bonferroni).
-        deviation: paired: of the differences; else root mean square of the two groups' deviations.
-        degrees: degrees of freedom of `deviation`.
+        low, high: the simultaneous interval; None if a group has one value, or nothing varies.
+        n_first, n_second: the number of values in each group; equal if paired.
+        paired: whether the interval is of the differences by seed; otherwise it is Welch's.
+        level: the coverage of all intervals of the family together.
+        family: the number of simultaneous intervals (Bonferroni).
+        deviation: paired: the standard deviation of the differences; else the root mean square of both groups'
+            deviations.
+        degrees: the degrees of freedom of `deviation`.
     """
 
     mean: float
@@ -74,9 +75,10 @@ class Equivalence:
     """Two one-sided tests of |difference| < margin.
 
     Attributes:
-        low, high: what must lie within ±margin, at 90 % for one comparison tested at 5 %; None where nothing varies.
-        p_value: the larger of the two, before the correction for the family; None where nothing varies.
-        equivalent: p_value ≤ (1 − level) / family.
+        low, high: the interval that must lie within ±margin, at 90 % for one comparison tested at 5 %; None if nothing
+            varies.
+        p_value: the larger of the two p-values, before the correction for the family; None if nothing varies.
+        equivalent: whether p_value ≤ (1 − level) / family.
     """
 
     margin: float
@@ -87,10 +89,14 @@ class Equivalence:
 
 
 def estimate(values: ArrayLike, *, level: float = LEVEL) -> Estimate:
-    """Mean, standard deviation and t-interval of one value a seed.
+    """Computes mean, standard deviation and t-interval of values, one for each seed.
+
+    Args:
+        values: (n,).
+        level: the coverage of the interval.
 
     Raises:
-        ConvariumError: no values, or one that is not finite.
+        ConvariumError: there are no values, or one is not finite.
     """
     x = finite("values", values)
     if len(x) == 1:
@@ -104,32 +110,32 @@ def estimate(values: ArrayLike, *, level: float = LEVEL) -> Estimate:
 def difference(
     first: ArrayLike, second: ArrayLike, *, paired: bool, family: int = 1, level: float = LEVEL
 ) -> Difference:
-    """The difference of two means with its interval: of the pairs' differences, or Welch's.
+    """Computes the difference of two means with its interval: that of the paired differences, or Welch's.
 
     Args:
-        first: one value a seed.
-        second: likewise; where paired, in the same order of seeds.
-        paired: the groups share their seeds and what the seeds decide.
-        family: number of differences whose intervals shall hold at once.
-        level: coverage of them all together.
+        first: one value for each seed, (n,).
+        second: likewise, (m,); if paired, in the same order of seeds.
+        paired: whether the groups share their seeds and everything that the seeds decide.
+        family: the number of differences whose intervals are to be simultaneous.
+        level: the coverage of all these intervals together.
 
     Raises:
-        ConvariumError: an empty group, a value that is not finite, pairs of unequal number, or a family below 1.
+        ConvariumError: a group is empty, a value is not finite, paired groups differ in length, or `family` is below 1.
     """
     x, y = _groups(first, second, paired, family)
     mean = float((x - y).mean()) if paired else float(x.mean() - y.mean())
     unresolved = Difference(mean, None, None, len(x), len(y), paired, level, family)
     if min(len(x), len(y)) < 2:
         return unresolved
-    compared = _compared(x, y, paired)
-    if compared is None:
+    tested = _statistics_of(x, y, paired)
+    if tested is None:
         return Difference(mean, None, None, len(x), len(y), paired, level, family, 0.0, None)
     alpha = (1 - level) / family
-    if isinstance(compared, DescrStatsW):
-        low, high = compared.tconfint_mean(alpha=alpha)
+    if isinstance(tested, DescrStatsW):
+        low, high = tested.tconfint_mean(alpha=alpha)
         deviation, degrees = float((x - y).std(ddof=1)), float(len(x) - 1)
     else:
-        low, high = compared.tconfint_diff(alpha=alpha, usevar="unequal")
+        low, high = tested.tconfint_diff(alpha=alpha, usevar="unequal")
         a, b = x.var(ddof=1), y.var(ddof=1)
         deviation = math.sqrt((a + b) / 2)
         degrees = float((a + b) ** 2 / (a**2 / (len(x) - 1) + b**2 / (len(y) - 1)))  # Satterthwaite
@@ -139,34 +145,44 @@ def difference(
 def equivalence(
     first: ArrayLike, second: ArrayLike, margin: float, *, paired: bool, family: int = 1, level: float = LEVEL
 ) -> Equivalence:
-    """Whether the two means differ by less than `margin`, by two one-sided t-tests.
+    """Tests whether two means differ by less than `margin`, by two one-sided t-tests.
+
+    Args:
+        first, second: as in `difference`.
+        margin: the difference that is too small to matter, above 0.
+        paired, family, level: as in `difference`.
 
     Raises:
-        ConvariumError: as `difference`, or a margin that is not above 0.
+        ConvariumError: as in `difference`, or the margin is not above 0.
     """
     x, y = _groups(first, second, paired, family)
     if not margin > 0:
         raise ConvariumError("margin is out of range", expected="a number above 0", received=margin)
-    compared = _compared(x, y, paired) if min(len(x), len(y)) > 1 else None
-    if compared is None:
+    tested = _statistics_of(x, y, paired) if min(len(x), len(y)) > 1 else None
+    if tested is None:
         return Equivalence(margin, None, None, None, False)
     alpha = (1 - level) / family
-    if isinstance(compared, DescrStatsW):
-        p = float(compared.ttost_mean(-margin, margin)[0])
-        low, high = compared.tconfint_mean(alpha=2 * alpha)
+    if isinstance(tested, DescrStatsW):
+        p = float(tested.ttost_mean(-margin, margin)[0])
+        low, high = tested.tconfint_mean(alpha=2 * alpha)
     else:
-        p = float(compared.ttost_ind(-margin, margin, usevar="unequal")[0])
-        low, high = compared.tconfint_diff(alpha=2 * alpha, usevar="unequal")
+        p = float(tested.ttost_ind(-margin, margin, usevar="unequal")[0])
+        low, high = tested.tconfint_diff(alpha=2 * alpha, usevar="unequal")
     return Equivalence(margin, float(low), float(high), p, p <= alpha)
 
 
 def prediction_interval(values: ArrayLike, *, runs: int = 1, level: float = LEVEL) -> Interval | None:
-    """Where the mean of `runs` further runs of the same kind would lie; None for one value, or without spread.
+    """Returns the interval in which the mean of `runs` further runs would lie; None for one value, or without spread.
 
-    mean ± t · deviation · √(1 / n + 1 / runs), for values that are normal or nearly so.
+    mean ± t · deviation · √(1 / n + 1 / runs), for values that are approximately normal.
+
+    Args:
+        values: (n,).
+        runs: the number of further runs.
+        level: the coverage of the interval.
 
     Raises:
-        ConvariumError: no values, one that is not finite, or `runs` below 1.
+        ConvariumError: there are no values, one is not finite, or `runs` is below 1.
     """
     x = finite("values", values)
     if runs < 1:
@@ -178,13 +194,13 @@ def prediction_interval(values: ArrayLike, *, runs: int = 1, level: float = LEVE
 
 
 def rank_test(first: ArrayLike, second: ArrayLike) -> float:
-    """Two-sided p-value of the Mann–Whitney test, for values of which only the order can be trusted.
+    """Returns the two-sided p-value of the Mann–Whitney test, for values of which only the order is meaningful.
 
-    Infinity is a legal value: "never within this budget" ranks behind every number. Ties are allowed; small groups are
-    enumerated, larger ones use the normal law with its correction for ties.
+    Infinity is a legal value: "never within this budget" ranks behind every number. Ties are allowed. Small groups are
+    enumerated; larger ones use the normal approximation with its correction for ties.
 
     Raises:
-        ConvariumError: an empty group or a NaN.
+        ConvariumError: a group is empty or has a NaN.
     """
     x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if not len(x) or not len(y) or np.isnan(x).any() or np.isnan(y).any():
@@ -200,22 +216,22 @@ def rank_test(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def _mean_apart(x: NDArray[np.float64], y: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Of ranks: orders groups as Mann–Whitney's U does."""
+    """The difference of mean ranks, which orders groups as Mann–Whitney's U does."""
     return np.asarray(x.mean(axis) - y.mean(axis))
 
 
 def finite(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """The values as an array (n,), n ≥ 1.
+    """Returns the values as an array (n,), n ≥ 1.
 
     Raises:
-        ConvariumError: no values, or one that is not finite; calls them `name`.
+        ConvariumError: there are no values, or one is not finite; the message calls the values `name`.
     """
     x = np.asarray(values, dtype=float)
     if x.ndim != 1 or not len(x):
         raise ConvariumError(f"{name} is not a list of numbers", expected="at least one number", received=x.shape)
     if not np.isfinite(x).all():
         raise ConvariumError(
-            f"{name} holds a number that is not finite",
+            f"{name} has a number that is not finite",
             received=x[~np.isfinite(x)].tolist(),
             hint="leave out the runs that diverged and count them as failed",
         )
@@ -228,18 +244,18 @@ def _groups(
     x, y = finite("first", first), finite("second", second)
     if paired and len(x) != len(y):
         raise ConvariumError(
-            "first and second are no pairs",
+            "first and second cannot be paired",
             expected="as many values in both",
             received=(len(x), len(y)),
-            hint="keep the seeds that both have, or use paired=False",
+            hint="use only the seeds that both have, or paired=False",
         )
     if family < 1:
         raise ConvariumError("family is out of range", expected="at least 1", received=family)
     return x, y
 
 
-def _compared(x: NDArray[np.float64], y: NDArray[np.float64], paired: bool) -> DescrStatsW | CompareMeans | None:
-    """What statsmodels tests and gives intervals by; None where nothing varies."""
+def _statistics_of(x: NDArray[np.float64], y: NDArray[np.float64], paired: bool) -> DescrStatsW | CompareMeans | None:
+    """Returns the object by which statsmodels tests and computes intervals; None if nothing varies."""
     scale = float(max(np.abs(x).max(), np.abs(y).max()))
     if paired:
         return DescrStatsW(x - y) if _varies(x - y, scale) else None

@@ -1,4 +1,4 @@
-"""How many seeds a question needs, and what a number of seeds can resolve."""
+"""How many seeds a difference needs, and which difference a number of seeds can resolve."""
 
 import math
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from convarium.analysis.statistics.means import LEVEL, Difference
 
 POWER = 0.8
 MOST_SEEDS = 10_000
-"""Where the count of seeds needed stops: beyond it no study is worth planning."""
+"""The largest number of seeds that is computed: a study that needs more is not worth planning."""
 
 
 @dataclass(frozen=True)
 class SeedsNeeded:
-    """Seeds (each, where not paired) for a difference to be found with the wanted power.
+    """The number of seeds (each, if not paired) with which a difference is detected with the wanted power.
 
     Attributes:
-        expected: if the deviation is as estimated.
-        low, high: if it is at the ends of its own 80 % interval (chi-square); `MOST_SEEDS` stands for more.
+        expected: the number if the deviation is as estimated.
+        low, high: the numbers if it is at the ends of its own 80 % interval (chi-square); `MOST_SEEDS` stands for more.
     """
 
     low: int
@@ -27,35 +27,40 @@ class SeedsNeeded:
     high: int
 
 
-def seeds_needed(found: Difference, resolve: float, *, power: float = POWER) -> SeedsNeeded | None:
-    """Seeds with which a true difference of `resolve` would be told from 0, as a range.
+def seeds_needed(difference: Difference, resolve: float, *, power: float = POWER) -> SeedsNeeded | None:
+    """Returns the range of seeds with which a true difference of `resolve` would be distinguished from 0.
 
-    `resolve` is to be a difference that matters, such as the margin. The difference that happened to be measured is no
-    guide: planning by it restates its p-value. None where no deviation could be estimated.
+    Args:
+        difference: the measured difference, for its deviation, family and level.
+        resolve: a difference that matters, such as the margin. The difference that happened to be measured is no
+            guide: planning by it restates its p-value.
+        power: the probability of detecting a difference of that size.
+
+    Returns:
+        The range; None if no deviation could be estimated.
     """
-    if not found.deviation or found.degrees is None:
+    deviation, degrees = difference.deviation, difference.degrees
+    if not deviation or degrees is None:
         return None
-    low, high = (found.deviation * math.sqrt(found.degrees / stats.chi2.ppf(q, found.degrees)) for q in (0.9, 0.1))
-    alpha = (1 - found.level) / found.family
-    counts = [_seeds(resolve / s, found.paired, alpha, power) for s in (low, found.deviation, high)]
+    low, high = (deviation * math.sqrt(degrees / stats.chi2.ppf(q, degrees)) for q in (0.9, 0.1))
+    alpha = (1 - difference.level) / difference.family
+    counts = [_seeds(resolve / s, difference.paired, alpha, power) for s in (low, deviation, high)]
     return SeedsNeeded(*counts)
 
 
 def smallest_difference(
     n: int, deviation: float = 1.0, *, paired: bool = False, family: int = 1, level: float = LEVEL, power: float = POWER
 ) -> float | None:
-    """The least true difference that n seeds (each) resolve; in units of the deviation where that is left at 1.
+    """Returns the smallest true difference that n seeds (each) resolve, by default in units of the deviation.
 
     Args:
-        n: seeds of each group, or pairs.
-        deviation: over seeds within a group; of the differences where paired.
-        paired: as in `difference`.
-        family: as in `difference`.
-        level: as in `difference`.
-        power: chance of finding a difference of that size.
+        n: the number of seeds of each group, or of pairs.
+        deviation: the standard deviation over seeds within a group; if paired, of the differences.
+        paired, family, level: as in `difference`.
+        power: the probability of detecting a difference of that size.
 
     Returns:
-        None for fewer than two seeds, which resolve nothing.
+        The difference; None for fewer than two seeds, which resolve nothing.
     """
     if n < 2:
         return None
@@ -70,17 +75,19 @@ def smallest_difference(
 
 
 def _power(effect: float, n: int, paired: bool, alpha: float) -> float:
-    """Chance that a two-sided t-test with n seeds finds a difference of `effect` deviations."""
+    """The probability that a two-sided t-test with n seeds detects a difference of `effect` deviations."""
     power = float((TTestPower() if paired else TTestIndPower()).power(effect, n, alpha))
     if not math.isnan(power):
         return power
     degrees, shift = (n - 1, effect * math.sqrt(n)) if paired else (2 * n - 2, effect * math.sqrt(n / 2))
     threshold = stats.t.ppf(1 - alpha / 2, degrees)
-    return float(stats.chi2.cdf(degrees * (shift / threshold) ** 2, degrees))  # so far out, only the deviation varies
+    return float(
+        stats.chi2.cdf(degrees * (shift / threshold) ** 2, degrees)
+    )  # for so large an effect only the deviation varies
 
 
 def _seeds(effect: float, paired: bool, alpha: float, power: float) -> int:
-    """The least n of that power: upwards from what a known deviation would need, which is always a little less."""
+    """The least n with that power, searched upwards from the n of a known deviation, which is always a little less."""
     z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
     n = max(2, math.floor(min((1 if paired else 2) * (z / effect) ** 2, MOST_SEEDS)))
     while n < MOST_SEEDS and _power(effect, n, paired, alpha) < power:

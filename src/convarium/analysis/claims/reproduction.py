@@ -1,23 +1,43 @@
-"""Published numbers held against what runs of the same recipe give."""
+"""Judges published numbers by runs of the same recipe."""
 
 import math
 from statistics import fmean
 
-from convarium.analysis.claims.kinds import Reproduces, ReproducesClasses
-from convarium.analysis.claims.verdict import Judgement, Verdict, margin_in, verdict_of
-from convarium.analysis.comparison import Comparison, Metric, Row, class_accuracy, formatting, mean_of, metric_of, tell
+from convarium.analysis.claims.kinds import (
+    Judgement,
+    Reproduces,
+    ReproducesClasses,
+    Verdict,
+    make_verdict,
+    margin_in,
+)
+from convarium.analysis.comparison import (
+    Comparison,
+    Metric,
+    Row,
+    class_accuracy,
+    formatting,
+    mean_of,
+    metric_of,
+    qualify,
+)
 from convarium.analysis.statistics import LEVEL, Estimate, prediction_interval
 from convarium.errors import ConvariumError, SpecError
 
 FEWEST_RUNS = 5
-"""A published number is judged by at least so many runs."""
+"""The number of trained runs from which on a published number is judged."""
 
 
-def reproduces(claim: Reproduces, comparison: Comparison) -> Verdict:
+def judge_number(claim: Reproduces, comparison: Comparison) -> Verdict:
+    """Judges a published number: it must lie inside the prediction interval of one more draw, and within the margin.
+
+    Raises:
+        ConvariumError: an accuracy is not a fraction of 1.
+    """
     metric, row = metric_of(claim.metric), comparison.row(claim.label)
     if metric.kind == "accuracy" and not 0 <= claim.value <= 1:
         raise ConvariumError(
-            f"the value claimed for {claim.label!r} is no accuracy",
+            f"the value claimed for {claim.label!r} is not an accuracy",
             expected="a fraction of 1",
             received=claim.value,
             hint=f"write {claim.value / 100:g} for {claim.value:g} %",
@@ -27,21 +47,21 @@ def reproduces(claim: Reproduces, comparison: Comparison) -> Verdict:
     published = f"the published {formatting.exact(metric, claim.value)} ({claim.source})"
     outcome: Judgement = "undecided"
     if metric.kind == "time":
-        text = f"{published} was timed elsewhere, and times hold within one environment only"
+        text = f"{published} was timed elsewhere, and times are comparable within one environment only"
     elif measured is None:
-        text = f"{row.label} has no mean of {metric.title} to hold against {published}"
+        text = f"{row.label} has no mean of {metric.title} to compare with {published}"
     elif metric.kind == "size":
         outcome = "supported" if measured.mean == claim.value else "refuted"
         text = f"{row.label} has {formatting.level(metric, measured.mean)}, against {published}"
     elif measured.n < FEWEST_RUNS:
         text = (
-            f"{row.label} gave {formatting.mean(metric, measured)} in {metric.title}; {published} is judged by "
+            f"{row.label} gave {formatting.mean(metric, measured)} in {metric.title}; judging {published} takes "
             f"{FEWEST_RUNS} trained runs or more"
         )
     else:
         margin = claim.margin if claim.margin is not None else margin_in(comparison, metric)
         outcome, text = _one_more_draw(claim, metric, row, values, measured, margin, published)
-    return verdict_of(claim, metric, [row], outcome, tell((row,), metric, text))
+    return make_verdict(claim, [row], outcome, qualify((row,), metric, text), metric=metric)
 
 
 def _one_more_draw(
@@ -70,33 +90,36 @@ def _one_more_draw(
     if margin is not None:
         text += f" ({'within' if near else 'beyond'} the margin of {formatting.quantity(metric, margin)})"
     if inside and metric.kind == "loss" and predicted.low <= 0:
-        return "undecided", f"{text}; but the runs scatter so widely that every smaller one would lie inside too"
+        return "undecided", f"{text}; but the runs scatter so widely that every smaller value would lie inside too"
     if inside and near:
         return "supported", text
     return ("undecided" if inside or (near and margin is not None) else "refuted"), text
 
 
-def reproduces_classes(claim: ReproducesClasses, comparison: Comparison) -> Verdict:
-    """All classes at once: each prediction interval at 1 − 0.05 / classes, each margin √classes times the data set's.
+def judge_classes(claim: ReproducesClasses, comparison: Comparison) -> Verdict:
+    """Judges all classes at once: prediction intervals at 1 − 0.05 / classes, margins √classes times the data set's.
 
-    The margin is wider since a class has so many times fewer images, and scatters so much more.
+    The margin is wider because a class has fewer images than the whole split and its accuracy varies more.
+
+    Raises:
+        SpecError: no run has a class of that name.
     """
     row, k = comparison.row(claim.label), len(claim.values)
     metrics = {name: class_accuracy(name) for name in claim.values}
-    found = {name: list(row.values(metric).values()) for name, metric in metrics.items()}
-    fewest = min(map(len, found.values()))
-    whole = metric_of("test_accuracy")
+    values = {name: list(row.values(metric).values()) for name, metric in metrics.items()}
+    fewest = min(map(len, values.values()))
+    accuracy = metric_of("test_accuracy")
     published = f"the published accuracies of {k} classes ({claim.source})"
     if row.trained and not fewest:
-        missing = next(name for name, values in found.items() if not values)
+        missing = next(name for name, each in values.items() if not each)
         raise SpecError(f"no run of {row.label} has a class {missing!r}", hint="name the classes as the data set does")
     if fewest < FEWEST_RUNS:
-        text = f"{published} are judged by {FEWEST_RUNS} trained runs or more of {row.label}, not {fewest}"
-        return verdict_of(claim, whole, [row], "undecided", tell((row,), whole, text))
-    margin = (margin_in(comparison, whole) or 0.0) * math.sqrt(k)
-    off = {name: fmean(values) - claim.values[name] for name, values in found.items()}
-    near = {name for name in found if abs(off[name]) <= margin}
-    ranges = {name: prediction_interval(values, level=1 - (1 - LEVEL) / k) for name, values in found.items()}
+        text = f"judging {published} takes {FEWEST_RUNS} trained runs or more of {row.label}, not {fewest}"
+        return make_verdict(claim, [row], "undecided", qualify((row,), accuracy, text), metric=accuracy)
+    margin = (margin_in(comparison, accuracy) or 0.0) * math.sqrt(k)
+    off = {name: fmean(each) - claim.values[name] for name, each in values.items()}
+    near = {name for name in values if abs(off[name]) <= margin}
+    ranges = {name: prediction_interval(each, level=1 - (1 - LEVEL) / k) for name, each in values.items()}
     known = {name: interval for name, interval in ranges.items() if interval is not None}
     inside = {name for name, interval in known.items() if claim.values[name] in interval}
     outcome: Judgement = "undecided"
@@ -108,8 +131,8 @@ def reproduces_classes(claim: ReproducesClasses, comparison: Comparison) -> Verd
     text = (
         f"of {published}, {len(inside)} lie where one more run of {row.label} would (95 % prediction intervals of all "
         f"{k} together, {formatting.count(fewest, 'seed')}) and {len(near)} within the margin of "
-        f"{formatting.quantity(whole, margin)} a class; farthest off is {worst}, published "
-        f"{formatting.exact(whole, claim.values[worst])}, measured "
-        f"{formatting.level(whole, claim.values[worst] + off[worst])}"
+        f"{formatting.quantity(accuracy, margin)} a class; farthest off is {worst}, published "
+        f"{formatting.exact(accuracy, claim.values[worst])}, measured "
+        f"{formatting.level(accuracy, claim.values[worst] + off[worst])}"
     )
-    return verdict_of(claim, whole, [row], outcome, tell((row,), whole, text))
+    return make_verdict(claim, [row], outcome, qualify((row,), accuracy, text), metric=accuracy)
