@@ -4,7 +4,6 @@
     direct.c            convolutions in bfloat16 of few channels, which PyTorch is slow with on the way back
     direct_weights.c    their gradients by the weights
     matrix.c            the same with a processor's unit for products of matrices
-    linear.c            linear layers with such a unit, which rounds their weights on the way
     norms.c             batch norm and the ReLU after it in one, half of the passes over memory
     pooling.c           the mean of 2×2 pixels of a sigmoid, which LeNet spent as much time in as in its convolutions,
                         and the largest of a ReLU's
@@ -16,7 +15,6 @@ folder. Where there is no GNU C compiler, or `CONVARIUM_KERNELS=torch` says so, 
 from convarium.kernels.compiling import TORCH, kernels, library
 from convarium.kernels.convolution import convolve, convolves
 from convarium.kernels.direct import convolve_by_matrices, convolve_directly, convolves_by_matrices, convolves_directly
-from convarium.kernels.linear import multiplies, multiply
 from convarium.kernels.norms import normalize, normalizes
 from convarium.kernels.pooling import average_sigmoid, averages, maximize_relu, maximizes
 
@@ -34,8 +32,6 @@ __all__ = [
     "library",
     "maximize_relu",
     "maximizes",
-    "multiplies",
-    "multiply",
     "normalize",
     "normalizes",
 ]

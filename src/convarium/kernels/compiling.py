@@ -15,7 +15,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 HEADERS = ("vectors.h", "tiles.h", "pairs.h", "units.h")
-SOURCES = ("winograd.c", "direct.c", "direct_weights.c", "matrix.c", "linear.c", "norms.c", "pooling.c")
+SOURCES = ("winograd.c", "direct.c", "direct_weights.c", "matrix.c", "norms.c", "pooling.c")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 TORCH = "torch"
 """What `kernels` says where PyTorch's are used."""
@@ -44,7 +44,7 @@ def _loaded() -> ctypes.CDLL | None:
             log.info("no GNU C compiler or OpenMP: training steps use PyTorch's layers")
             return None
         found = ctypes.CDLL(os.fspath(_compiled(compiler, user_cache_path("convarium") / "kernels")))
-        for name in ("winograd_convolve", "winograd_by_weights", "direct", "matrix", "linear"):
+        for name in ("winograd_convolve", "winograd_by_weights", "direct", "matrix"):
             getattr(found, f"{name}_scratch").restype = ctypes.c_size_t
         found.matrix_pays()  # asks the system for the processor's units, without which their instructions are errors
         return found

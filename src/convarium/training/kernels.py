@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from convarium import kernels as native
 from convarium.models.zoo.layers import AvgPool2d
-from convarium.models.zoo.mlp import MemoryBlock
 from convarium.recipes.recipe import Recipe
 
 
@@ -23,8 +22,8 @@ def prepare_kernels(device: torch.device) -> None:
 def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Iterator[None]:
     """Within it `network`, in training, computes its layers as `convarium.kernels` does where it can.
 
-    Only `forward` is exchanged, of convolutions, linear layers, memory blocks, norms, and of a Sequential that calls a
-    ReLU after a norm, or 2×2 average pooling after a sigmoid or max pooling after a ReLU; a module that has a forward
+    Only `forward` is exchanged, of convolutions, norms, and of a Sequential that calls a ReLU after a norm, or 2×2
+    average pooling after a sigmoid or max pooling after a ReLU; a module that has a forward
     of its own keeps it. A Flatten has its gradient laid out as its images. Hooks that are there are called as ever. A
     float64 network, or images laid out otherwise, are left to PyTorch.
     """
@@ -44,10 +43,6 @@ def own_kernels(network: nn.Module, recipe: Recipe, device: torch.device) -> Ite
                 exchanged[module] = partial(_in_bfloat16, native.convolve_directly, module)
             elif type(module) is nn.Conv2d and recipe.precision == "bfloat16" and native.convolves_by_matrices(module):
                 exchanged[module] = partial(_in_bfloat16, native.convolve_by_matrices, module)
-            elif type(module) is nn.Linear and recipe.precision == "bfloat16" and native.multiplies():
-                exchanged[module] = partial(_linear, module)
-            elif type(module) is MemoryBlock and recipe.precision == "bfloat16" and native.multiplies():
-                exchanged[module] = partial(_memory, module)
             elif type(module) is nn.Flatten and native.library() and (module.start_dim, module.end_dim) == (1, -1):
                 exchanged[module] = partial(_flattened, module)
     for module, forward in exchanged.items():
@@ -158,25 +153,6 @@ def _in_bfloat16(convolve: Callable[..., Tensor], layer: nn.Conv2d, x: Tensor) -
     if _is_half() and x.dtype in (torch.float32, torch.bfloat16) and _fits(layer, x):
         return convolve(x.to(torch.bfloat16), layer.weight, layer.bias, layer.stride[0], int(layer.padding[0]))
     return nn.Conv2d.forward(layer, x)
-
-
-def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    if _multiplies(layer, x, layer.weight, layer.bias, layer.in_features):
-        return native.multiply(x.to(torch.bfloat16), layer.weight, layer.bias)
-    return nn.Linear.forward(layer, x)
-
-
-def _memory(block: MemoryBlock, x: Tensor) -> Tensor:
-    if _multiplies(block, x, block.weight, None, len(block.weight)):
-        return native.multiply(x.to(torch.bfloat16), block.matrix, upright=True)
-    return MemoryBlock.forward(block, x)
-
-
-def _multiplies(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None, numbers: int) -> bool:
-    """Whether the layer, of float32, is being trained in bfloat16, on rows of so many numbers."""
-    plain = weight.dtype == torch.float32 and (bias is None or bias.dtype == torch.float32)
-    rows = x.ndim == 2 and x.shape[1] == numbers and x.numel() and x.device.type == "cpu"
-    return bool(layer.training and plain and _is_half() and rows and x.dtype in (torch.float32, torch.bfloat16))
 
 
 def _is_half() -> bool:

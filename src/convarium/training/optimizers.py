@@ -1,8 +1,6 @@
-"""The recipe's optimizer over a network's parameters, and its steps."""
+"""The recipe's optimizer over a network's parameters, and its learning rate."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -59,84 +57,3 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
             group["lr"].fill_(own)
         else:
             group["lr"] = own
-
-
-def make_update(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    """A step of one of our optimizers along its parameters' gradients, which are dropped.
-
-    On a CPU its kernels are called as the optimizer itself calls them, once it has set up its state: what it does
-    around them takes longer than a small network's kernels.
-    """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    alike = {(parameter.device.type, parameter.dtype) for parameter in parameters}
-    direct = len(alike) == 1 and next(iter(alike))[0] == "cpu"
-
-    def update() -> None:
-        kernels = _kernels(optimizer) if direct else None
-        if kernels is None:
-            optimizer.step()
-        else:
-            with torch.no_grad():
-                for kernel in kernels:
-                    kernel()
-        for parameter in parameters:
-            parameter.grad = None
-
-    return update
-
-
-def _kernels(optimizer: torch.optim.Optimizer) -> list[Callable[[], None]] | None:
-    """The calls, group by group; None where a parameter that has a gradient has no state yet."""
-    kernels: list[Callable[[], None]] = []
-    for group in optimizer.param_groups:
-        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-        gradients = [parameter.grad for parameter in parameters]
-        stateless = not group.get("momentum", True)
-        states = [] if stateless else [optimizer.state[p] for p in parameters if p in optimizer.state]
-        if not stateless and len(states) < len(parameters):
-            return None
-        if parameters:
-            kernel = _sgd if "momentum" in group else _adam
-            kernels.append(partial(kernel, group, parameters, gradients, states))
-    return kernels
-
-
-def _sgd(
-    group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor], states: list[dict[str, Any]]
-) -> None:
-    torch._fused_sgd_(
-        parameters,
-        gradients,
-        [state["momentum_buffer"] for state in states],
-        weight_decay=group["weight_decay"],
-        momentum=group["momentum"],
-        lr=group["lr"],
-        dampening=group["dampening"],
-        nesterov=group["nesterov"],
-        maximize=group["maximize"],
-        is_first_step=False,
-    )
-
-
-def _adam(
-    group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor], states: list[dict[str, Any]]
-) -> None:
-    means, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
-    beta1, beta2 = group["betas"]
-    torch._foreach_add_(steps, 1)
-    compute = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
-    compute(
-        parameters,
-        gradients,
-        means,
-        squares,
-        [],
-        steps,
-        lr=group["lr"],
-        beta1=beta1,
-        beta2=beta2,
-        weight_decay=group["weight_decay"],
-        eps=group["eps"],
-        amsgrad=group["amsgrad"],
-        maximize=group["maximize"],
-    )

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from convarium.recipes.recipe import Recipe
 from convarium.training.capture import Step, capturing
-from convarium.training.optimizers import make_update, optimizer_over
+from convarium.training.optimizers import optimizer_over
 from convarium.training.step import at_least_float32, memory_format
 
 MembersOptimizer = tuple[slice, list[nn.Parameter], torch.optim.Optimizer]
@@ -74,7 +74,6 @@ def make_stacked_step(
             alone from a global generator in the same state.
     """
     half = recipe.precision == "bfloat16"
-    updates = [make_update(optimizer) for _, _, optimizer in optimizers]
     structure = _structure(network, dropout, memory_format(recipe, device))
 
     def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], images: Tensor) -> Tensor:
@@ -98,10 +97,11 @@ def make_stacked_step(
         gradients: Sequence[Tensor | None] = torch.autograd.grad(
             losses.sum(), list(parameters.values()), allow_unused=True
         )
-        for (members, parts, _), update in zip(optimizers, updates, strict=True):
+        for members, parts, optimizer in optimizers:
             for part, gradient, whole in zip(parts, gradients, parameters.values(), strict=True):
                 part.grad = None if gradient is None else _as_it_lies(gradient, whole)[members].contiguous()
-            update()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         return losses.detach(), (logits.detach().argmax(2) == labels).sum(1)
 
     changed = [*parameters.values(), *buffers.values()]

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from convarium.recipes.recipe import Recipe
 from convarium.training.capture import Step, capturing
-from convarium.training.optimizers import make_update, memory_blocks
+from convarium.training.optimizers import memory_blocks
 
 
 @contextmanager
@@ -60,7 +60,6 @@ def make_step(
     """
     half = recipe.precision == "bfloat16"
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    update = make_update(optimizer)
 
     def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
@@ -70,7 +69,8 @@ def make_step(
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        update()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
     return capturing(step, [*network.parameters(), *network.buffers()], [optimizer], generators)
