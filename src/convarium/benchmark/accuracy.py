@@ -1,4 +1,4 @@
-"""Whether what is faster learns as much: equivalent accuracies over seeds."""
+"""Checks that the faster loop learns as much: equivalent accuracies over seeds."""
 
 import dataclasses
 import math
@@ -12,9 +12,9 @@ from convarium.analysis.comparison import METRICS
 from convarium.analysis.comparison.formatting import amounts, quantity
 from convarium.analysis.statistics import LEVEL, Equivalence, at_chance, equivalence, margin_of
 from convarium.benchmark import reference
+from convarium.benchmark.contestants import Precision, arrays_of, job_of, recipe_of, splits_of
 from convarium.benchmark.losses import FirstLosses, first_losses
 from convarium.benchmark.reference import Job
-from convarium.benchmark.sides import Precision, arrays_of, job_of, recipe_of, splits_of
 from convarium.data.images import ImageData, Splits
 from convarium.errors import ConvariumError
 from convarium.training import fit
@@ -23,13 +23,13 @@ from convarium.training.scoring import pick_device
 
 @dataclass(frozen=True)
 class Accuracies:
-    """Test accuracies of both sides after equal training, and what they show.
+    """Test accuracies of both loops after equal training, and the verdict on their equivalence.
 
     Attributes:
-        reference, convarium: one a seed; None for a run that diverged.
-        equivalence: of the runs that trained, by two one-sided tests at the protocol's margin for the data set; None
-            where fewer than two trained on a side.
-        verdict: the sentence, failures first.
+        reference, convarium: one for each seed; None for a run that diverged.
+        equivalence: of the trained runs, by two one-sided tests with the data set's margin; None if fewer than two runs
+            of either loop trained.
+        verdict: the verdict as a sentence, failures first.
     """
 
     job: str
@@ -52,22 +52,22 @@ def equal_accuracy(
     data_dir: Path | str | None = None,
     device: torch.device | str | None = None,
 ) -> list[Accuracies] | list[FirstLosses]:
-    """Trains both sides alike and compares what they have learned, one result a precision.
+    """Trains both loops alike and compares their test accuracies, one result per precision.
 
-    At 224 pixels on a CPU, where a training takes hours, the first losses are compared.
+    At 224 pixels on a CPU, where a training takes hours, the first losses are compared instead.
 
     Args:
-        job: a name of JOBS.
-        precisions: of Convarium; each is compared with the one float32 reference.
-        seeds: trainings of each side; orders and initial weights of the sides have nothing in common.
-        epochs: of each training, at a constant learning rate.
-        images: training images, the first of the split; None: all.
+        job: a name in JOBS.
+        precisions: the precisions of Convarium; each is compared with the same float32 reference.
+        seeds: the number of trainings of each loop, which share neither initial weights nor the order of images.
+        epochs: the number of epochs of each training, at a constant learning rate.
+        images: the number of training images, from the beginning of the split; None: all.
         data_dir: as in `bench`.
         device: as in `bench`.
 
     Raises:
-        SpecError: no such job.
-        ConvariumError: a number out of range.
+        SpecError: there is no such job.
+        ConvariumError: a number is out of range.
         DataError: the data are missing.
     """
     known, chosen = job_of(job), pick_device(device)
@@ -77,41 +77,49 @@ def equal_accuracy(
     if images is not None:
         splits = dataclasses.replace(splits, train=splits.train.take(torch.arange(min(images, len(splits.train)))))
     if known.resize and chosen.type == "cpu":
-        return first_losses(known, job, precisions, splits, chosen)
-    theirs = [_their_accuracy(known, splits, seed, epochs, str(chosen)) for seed in range(seeds)]
+        return first_losses(job, known, splits, precisions=precisions, device=chosen)
+    references = tuple(_reference_accuracy(known, splits, seed, epochs, str(chosen)) for seed in range(seeds))
     results = []
     for precision in precisions:
         recipe = dataclasses.replace(recipe_of(known, precision), epochs=epochs, schedule="constant")
         outcomes = [fit(dataclasses.replace(recipe, seed=seed), splits, device=chosen) for seed in range(seeds)]
-        ours = [outcome.test.accuracy if outcome.test else None for outcome in outcomes]
-        same, verdict = judge(f"{job} in {precision}", theirs, ours, splits.dataset, splits.test, len(precisions))
-        told = tuple(theirs), tuple(ours), same, verdict
-        results.append(Accuracies(job, precision, epochs, len(splits.train), *told))
+        accuracies = tuple(outcome.test.accuracy if outcome.test else None for outcome in outcomes)
+        same, verdict = judge_equivalence(
+            references,
+            accuracies,
+            label=f"{job} in {precision}",
+            dataset=splits.dataset,
+            test=splits.test,
+            family=len(precisions),
+        )
+        results.append(Accuracies(job, precision, epochs, len(splits.train), references, accuracies, same, verdict))
     return results
 
 
-def judge(
+def judge_equivalence(
+    references: Sequence[float | None],
+    accuracies: Sequence[float | None],
+    *,
     label: str,
-    theirs: Sequence[float | None],
-    ours: Sequence[float | None],
     dataset: str,
     test: ImageData,
     family: int,
 ) -> tuple[Equivalence | None, str]:
-    """Two one-sided tests by the protocol, and their sentence.
+    """Tests equivalence by two one-sided tests; returns the result and its sentence.
 
     Args:
-        label: of Convarium's side.
-        theirs, ours: test accuracies, one a seed; None: diverged.
-        dataset: whose margin holds.
-        test: the images that they were measured on.
-        family: comparisons that hold at once (Bonferroni).
+        references: test accuracies of the reference, one for each seed; None for a run that diverged.
+        accuracies: test accuracies of Convarium, likewise.
+        label: the name of Convarium's training in the sentence.
+        dataset: the data set, for its margin.
+        test: the images on which the accuracies were measured.
+        family: the number of simultaneous comparisons (Bonferroni).
     """
     n, largest = len(test), float(torch.bincount(test.labels).max()) / len(test)
-    x, y = ([a for a in side if a is not None and not at_chance(a, n, largest)] for side in (ours, theirs))
+    x, y = ([a for a in side if a is not None and not at_chance(a, n, largest)] for side in (accuracies, references))
     failures = "".join(
         f"{len(side) - len(trained)} of {len(side)} runs of {name} failed; "
-        for name, side, trained in ((label, ours, x), ("the reference", theirs, y))
+        for name, side, trained in ((label, accuracies, x), ("the reference", references, y))
         if len(trained) < len(side)
     )
     metric, margin = METRICS["test_accuracy"], margin_of(dataset)
@@ -120,14 +128,14 @@ def judge(
         return same, f"{failures}undecided: too few trainings to compare {label} with the reference"
     low, high = amounts(metric, [same.low, same.high], min(same.high - same.low, margin) / 10)
     level = 1 - 2 * (1 - LEVEL) / family
-    grounds = f"{level:.0%} interval {low} to {high} points, {len(x)} and {len(y)} trainings, family of {family}"
-    what = f"equivalent to the reference within {quantity(metric, margin)}"
+    evidence = f"{level:.0%} interval {low} to {high} points, {len(x)} and {len(y)} trainings, family of {family}"
+    equivalent = f"equivalent to the reference within {quantity(metric, margin)}"
     if same.equivalent:
-        return same, f"{failures}{label} is {what} ({grounds})"
-    return same, f"{failures}undecided: {label} is not shown to be {what} ({grounds})"
+        return same, f"{failures}{label} is {equivalent} ({evidence})"
+    return same, f"{failures}undecided: {label} is not shown to be {equivalent} ({evidence})"
 
 
-def _their_accuracy(job: Job, splits: Splits, seed: int, epochs: int, device: str) -> float | None:
+def _reference_accuracy(job: Job, splits: Splits, seed: int, epochs: int, device: str) -> float | None:
     torch.manual_seed(seed)
     network = job.network().to(device)
     optimizer = reference.optimizer_of(job, network)
@@ -135,5 +143,5 @@ def _their_accuracy(job: Job, splits: Splits, seed: int, epochs: int, device: st
     losses = [loss for _ in range(epochs) for _, loss in reference.train(network, optimizer, batches, device=device)]
     if not all(map(math.isfinite, losses)):
         return None
-    unseen = reference.loader(job, *arrays_of(splits.test), device=device, training=False)
-    return reference.accuracy(network, unseen, device=device)
+    test = reference.loader(job, *arrays_of(splits.test), device=device, training=False)
+    return reference.accuracy(network, test, device=device)

@@ -1,4 +1,4 @@
-"""Whether two sides take the same first steps: what stands for equal accuracy where a training takes days."""
+"""Compares the first losses of both loops, which stands for equal accuracy where a training takes days."""
 
 import dataclasses
 import itertools
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convarium.benchmark import reference
+from convarium.benchmark.contestants import Precision, arrays_of, recipe_of
 from convarium.benchmark.reference import Job
-from convarium.benchmark.sides import Precision, arrays_of, recipe_of
 from convarium.data.images import ImageData, Splits
 from convarium.errors import ConvariumError
 from convarium.models.build import build_model
@@ -23,18 +23,18 @@ from convarium.training.step import exact_arithmetic, is_channels_last, lay_out,
 
 LOSSES = 20
 NEAR = torch.finfo(torch.bfloat16).eps
-"""bfloat16's error: the distance from 1 to the next number, 1/128."""
+"""bfloat16's relative error: the distance from 1 to the next number, 1/128."""
 
 
 @dataclass(frozen=True)
 class FirstLosses:
-    """Losses of both sides' first steps from equal weights on equal batches, without dropout.
+    """The losses of both loops' first steps from equal weights on equal batches, without dropout.
 
     Attributes:
-        reference, convarium: None for a loss that is not finite.
-        apart: the largest difference, relative to the reference's loss; None where one is not finite.
-        agree: it is at most NEAR.
-        verdict: the sentence.
+        reference, convarium: the losses; None for a loss that is not finite.
+        apart: the largest difference, relative to the reference's loss; None if a loss is not finite.
+        agree: whether `apart` is at most NEAR.
+        verdict: the result as a sentence.
     """
 
     job: str
@@ -47,58 +47,58 @@ class FirstLosses:
 
 
 def first_losses(
-    job: Job, name: str, precisions: Sequence[Precision], splits: Splits, device: torch.device
+    name: str, job: Job, splits: Splits, *, precisions: Sequence[Precision], device: torch.device
 ) -> list[FirstLosses]:
-    """The first LOSSES losses of both sides from equal weights on equal batches.
+    """Compares the first LOSSES losses of both loops from equal weights on equal batches, one result per precision.
 
-    Dropout is left out on both sides, since equal masks in another layout of memory fall on other units.
+    Dropout is left out of both, because equal masks drop different units if the memory layout differs.
     """
     torch.manual_seed(0)
     network = _without_dropout(job.network().to(device))
-    ours = {
+    copies = {
         precision: _without_dropout(build_model(job.model, splits.train.spec).to(device)) for precision in precisions
     }
-    for copied in ours.values():
+    for copied in copies.values():
         copy_weights(network, copied)
     batches = list(_batches(job, splits.train, device))
     optimizer = reference.optimizer_of(job, network)
     expected = torch.tensor(list(_losses(network, optimizer, batches)))
     results = []
-    for precision, copied in ours.items():
+    for precision, copied in copies.items():
         recipe = recipe_of(job, precision)
         lay_out(copied, recipe, device)
         layout = torch.channels_last if is_channels_last(copied) else torch.contiguous_format
         step = make_step(copied, make_optimizer(copied, recipe), recipe, device)
         with exact_arithmetic(device), own_kernels(copied, recipe, device):
-            got = torch.stack([step(images.contiguous(memory_format=layout), y)[0].cpu() for images, y in batches])
-        apart = _finite(float((got / expected - 1).abs().max()))
+            losses = torch.stack([step(images.contiguous(memory_format=layout), y)[0].cpu() for images, y in batches])
+        apart = _finite(float((losses / expected - 1).abs().max()))
         agree = apart is not None and apart <= NEAR
-        told = "one is not finite" if apart is None else f"{apart:.2g} apart"
+        distance = "one is not finite" if apart is None else f"{apart:.2g} apart"
         verdict = (
-            f"the first {len(got)} losses of {name} in {precision} {'agree' if agree else 'do not agree'} with the "
-            f"reference's within bfloat16's error ({told}, {NEAR:.2g} allowed)"
+            f"the first {len(losses)} losses of {name} in {precision} {'agree' if agree else 'do not agree'} with the "
+            f"reference's within bfloat16's error ({distance}, {NEAR:.2g} allowed)"
         )
-        figures = tuple(tuple(map(_finite, losses.tolist())) for losses in (expected, got))
+        figures = tuple(tuple(map(_finite, each.tolist())) for each in (expected, losses))
         results.append(FirstLosses(name, precision, figures[0], figures[1], apart, agree, verdict))
     return results
 
 
 def copy_weights(source: nn.Module, target: nn.Module) -> None:
-    """Copies tensors of one shape in the order of registration: sources and presets name their modules differently.
+    """Copies weights shape by shape in the order of registration, since sources and presets name modules differently.
 
     Raises:
-        ConvariumError: the two do not have the same shapes.
+        ConvariumError: the networks do not have tensors of the same shapes.
     """
-    shelves = defaultdict(list)
+    tensors = defaultdict(list)
     for tensor in source.state_dict().values():
-        shelves[tuple(tensor.shape)].append(tensor)
+        tensors[tuple(tensor.shape)].append(tensor)
     with torch.no_grad():
         for name, tensor in target.state_dict().items():
-            if not shelves[tuple(tensor.shape)]:
+            if not tensors[tuple(tensor.shape)]:
                 raise ConvariumError(f"there are no weights for {name}", received=tuple(tensor.shape))
-            tensor.copy_(shelves[tuple(tensor.shape)].pop(0))
-    if any(shelves.values()):
-        raise ConvariumError("there are weights left over", received=[shape for shape, kept in shelves.items() if kept])
+            tensor.copy_(tensors[tuple(tensor.shape)].pop(0))
+    if any(tensors.values()):
+        raise ConvariumError("there are weights left over", received=[shape for shape, left in tensors.items() if left])
 
 
 def _without_dropout(network: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What this machine can do at best, so that a rate of images can be read as a share of it."""
+"""The machine's peak rates, so that a rate of images can be read as a share of them."""
 
 import math
 import time
@@ -10,12 +10,12 @@ import torch
 from convarium.runs.environment import emulates_bfloat16
 
 SIZES = {"cpu": (2048, 2**26), "cuda": (8192, 2**28)}
-"""Side of the matrices and numbers in the copy: large enough that the caches do not hold them."""
+"""The side of the matrices and the number of elements in the copy: too large for the caches."""
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The best of several tries, PyTorch's own kernels on the threads that training has too.
+    """Peak rates: the best of several tries with PyTorch's own kernels, on as many threads as training has.
 
     Attributes:
         float32, bfloat16: FLOP/s of a large matrix product.
@@ -27,12 +27,12 @@ class Ceiling:
     bandwidth: float
 
     def share(self, flops: float, precision: str) -> float:
-        """How much of the matrix-product rate a rate of `flops` FLOP/s is; norms and activations make it smaller."""
+        """Returns the share of the matrix product's rate that a rate of `flops` FLOP/s is."""
         return flops / (self.bfloat16 if precision == "bfloat16" else self.float32)
 
 
 def ceiling(device: torch.device | str = "cpu", *, seconds: float = 1.0) -> Ceiling:
-    """Measures the ceiling in about three times `seconds`, at least five tries each."""
+    """Measures the peak rates, for about `seconds` each and in at least five tries each."""
     device = torch.device(device)
     side, elements = SIZES[device.type]
 
@@ -57,7 +57,7 @@ def fastest(
     *,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """The least seconds that `work` took, over at least five tries and `seconds` in all, after one unmeasured."""
+    """Returns the shortest time of `work` in seconds, of at least five tries within `seconds`, after one warm-up."""
     work()
     synchronize(device)
     tries, total, least = 0, 0.0, math.inf
@@ -71,6 +71,6 @@ def fastest(
 
 
 def synchronize(device: torch.device | str) -> None:
-    """Waits until the device has done all that it was given."""
+    """Waits until the device has finished all work that was queued."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,9 +1,9 @@
-"""The yardstick: training as the sources do it, with nothing of Convarium in it.
+"""The reference: training as the sources do it, without anything of Convarium.
 
 Every image is a Pillow image that goes through torchvision's transforms one by one, a DataLoader makes the batches, the
-loss is read after every step, and all is float32. The transforms are written out, since torchvision is not needed for
-anything else, in torchvision's own steps. Where a source does more than train (running means over growing lists,
-progress bars, Lightning's hooks), it is left out: the yardstick is rather too fast than too slow.
+loss is read after every step, and everything is float32. The transforms are written out in torchvision's own steps,
+because torchvision is not needed for anything else. What a source does beside training (running means over growing
+lists, progress bars, Lightning's hooks) is left out, so that the reference is too fast rather than too slow.
 """
 
 import math
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from convarium.benchmark import networks, networks_uva
 
 Transform = Callable[[Any], Any]
-"""Pillow image to Pillow image, or to a tensor, or tensor to tensor."""
+"""Maps a Pillow image to another one or to a tensor, or a tensor to a tensor."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Job:
 
     Attributes:
         model: the preset in Convarium, "lenet@d2l".
-        tag: of the recipe preset, "d2l".
-        dataset: in Convarium's naming.
+        tag: the tag of the recipe preset, "d2l".
+        dataset: the name of the data set in Convarium.
         network: makes the network, with the source's initial weights.
         mean, std: by channel; None: images from 0 to 1.
-        resize: pixels; None: as they are.
-        augment: flip and resized crop, as source 004.
-        workers: processes that load images, as many as the source has.
+        resize: the height and width in pixels; None: images keep their size.
+        augment: whether images are flipped and cropped as in the UvA tutorial.
+        workers: the number of processes that load images, as in the source.
     """
 
     model: str
@@ -92,7 +92,7 @@ JOBS: dict[str, Job] = {
 
 
 class Images:
-    """A map-style data set of Pillow images made from an array, as torchvision's MNIST and CIFAR10 are."""
+    """A map-style data set of Pillow images made from an array, like torchvision's MNIST and CIFAR10."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, transforms: list[Transform]):
         self.images, self.labels, self.transforms = images, labels, transforms
@@ -108,7 +108,7 @@ class Images:
 
 
 def transforms_of(job: Job, *, training: bool = True) -> list[Transform]:
-    """The source's transforms, in its order; evaluation is not augmented."""
+    """Returns the source's transforms in its order, without augmentation for evaluation."""
     transforms: list[Transform] = []
     if job.resize:
         transforms.append(partial(resize, size=job.resize))
@@ -142,7 +142,7 @@ def random_resized_crop(
 def crop_box(
     width: int, height: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    """What RandomResizedCrop.get_params draws: top, left, height and width."""
+    """Draws a box as RandomResizedCrop.get_params does: top, left, height and width in pixels."""
     log_ratio = torch.log(torch.tensor(ratio))
     for _ in range(10):
         area = height * width * torch.empty(1).uniform_(scale[0], scale[1]).item()
@@ -151,7 +151,7 @@ def crop_box(
         if 0 < w <= width and 0 < h <= height:
             top = int(torch.randint(0, height - h + 1, size=(1,)).item())
             return top, int(torch.randint(0, width - w + 1, size=(1,)).item()), h, w
-    side = min(width, height)  # a square fits the ratios of source 004, which enclose 1
+    side = min(width, height)  # a square fits the UvA tutorial's ratios, which enclose 1
     return (height - side) // 2, (width - side) // 2, side, side
 
 
@@ -170,7 +170,7 @@ def normalize(image: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) ->
 
 
 def loader(job: Job, images: np.ndarray, labels: np.ndarray, *, device: str, training: bool = True) -> DataLoader[Any]:
-    """The source's DataLoader over (n, h, w[, 3]) uint8 images."""
+    """Makes the source's DataLoader over (n, h, w[, 3]) uint8 images."""
     with _more_workers_than_cores():
         return DataLoader(
             Images(images, labels, transforms_of(job, training=training)),  # type: ignore[arg-type]
@@ -184,14 +184,14 @@ def loader(job: Job, images: np.ndarray, labels: np.ndarray, *, device: str, tra
 
 @contextmanager
 def _more_workers_than_cores() -> Iterator[None]:
-    # The sources' four workers are meant, also on two cores.
+    # The sources use four workers, and so does this loop, on two cores too.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
         yield
 
 
 def optimizer_of(job: Job, network: nn.Module) -> torch.optim.Optimizer:
-    """The source's optimizer, as PyTorch makes it when nothing else is asked for."""
+    """Makes the source's optimizer with PyTorch's default implementation."""
     if job.optimizer == "sgd":
         return torch.optim.SGD(network.parameters(), job.learning_rate, job.momentum, weight_decay=job.weight_decay)
     kind = torch.optim.Adam if job.optimizer == "adam" else torch.optim.AdamW
@@ -201,7 +201,7 @@ def optimizer_of(job: Job, network: nn.Module) -> torch.optim.Optimizer:
 def train(
     network: nn.Module, optimizer: torch.optim.Optimizer, batches: DataLoader[Any], *, device: str
 ) -> Iterator[tuple[int, float]]:
-    """One epoch, a step a turn: (images of the step, its loss)."""
+    """Trains one epoch; yields the number of images and the loss of every step."""
     network.train()
     with _more_workers_than_cores():
         loaded = iter(batches)
@@ -217,12 +217,12 @@ def train(
 
 
 def accuracy(network: nn.Module, batches: DataLoader[Any], *, device: str) -> float:
-    """Share of images classified rightly."""
+    """Returns the share of images that are classified correctly."""
     network.eval()
-    right = total = 0
+    correct = total = 0
     with torch.no_grad(), _more_workers_than_cores():
         for images, labels in batches:
             predicted = network(images.to(device)).argmax(dim=1).cpu()
-            right += int((predicted == labels).sum().item())
+            correct += int((predicted == labels).sum().item())
             total += len(labels)
-    return right / total
+    return correct / total

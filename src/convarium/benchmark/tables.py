@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from convarium.benchmark.cold import ColdStart
+from convarium.benchmark.cold_start import ColdStart
 from convarium.benchmark.timing import BenchRow
 from convarium.records import Environment
 

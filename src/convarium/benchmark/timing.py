@@ -1,8 +1,8 @@
-"""The timing: reference and Convarium take turns, and the result is a ratio with its spread.
+"""Times Convarium against the reference loops, in turns; the result is a ratio with its spread.
 
-All sides train the same network at the same batch size under the same augmentation law. What is timed is the steady
-state inside the training loop: data loading, augmentation, forward, loss, backward, update, and what the end of an
-epoch costs. Building, compiling, the first steps and a second of warming up in every turn lie outside.
+All contestants train the same network at the same batch size with the same augmentation. Timed is the steady state of
+the training loop: data loading, augmentation, forward, loss, backward, update, and the end of an epoch. Building,
+compiling, the first steps and a second of warm-up in every turn are not timed.
 """
 
 import math
@@ -15,19 +15,19 @@ from typing import Literal
 
 import torch
 
-from convarium.benchmark.machine import Ceiling, ceiling
-from convarium.benchmark.racing import Side, alternate, racing
-from convarium.benchmark.reference import JOBS, Job
-from convarium.benchmark.sides import (
+from convarium.benchmark.contestants import (
     Precision,
-    convarium_side,
+    convarium_contestant,
     job_of,
-    lightning_side,
+    lightning_contestant,
     recipe_of,
-    reference_side,
+    reference_contestant,
     splits_of,
 )
-from convarium.benchmark.trainer import check_lightning
+from convarium.benchmark.interleaved_timing import Contestant, interleaved, measure_pairs
+from convarium.benchmark.lightning_reference import check_lightning
+from convarium.benchmark.machine import Ceiling, ceiling
+from convarium.benchmark.reference import JOBS, Job
 from convarium.errors import ConvariumError
 from convarium.models.build import resolve
 from convarium.models.cost import count_flops
@@ -37,24 +37,24 @@ from convarium.training.scoring import pick_device
 
 STACKED_JOBS = ("memory_mlp", "lenet@d2l", "resnet@uva")
 MEMBERS = 8
-"""Seeds in a stack."""
+"""The number of seeds in a stack."""
 
 _Kind = tuple[Precision, int]
-"""Precision and members."""
+"""Precision and number of members."""
 
 
 @dataclass(frozen=True)
 class BenchRow:
-    """One job at one precision, timed.
+    """The timing of one job at one precision.
 
     Attributes:
-        members: seeds that Convarium trains at once; its rate is of the images of all of them.
-        seconds: of each turn.
-        reference, convarium: images a second, one figure a pair.
-        ratios: Convarium's rate to the reference's, pair by pair.
-        lightning, lightning_ratios: likewise of Lightning's Trainer, see `trainer`; None where it took no part.
-        share: of the machine's matrix-product rate that Convarium reaches, a training step taken as three forward
-            passes.
+        members: the number of seeds that Convarium trains at once; its rate counts the images of all of them.
+        seconds: the length of each turn.
+        reference, convarium: images per second, one for each pair.
+        ratios: Convarium's rate divided by the reference's, for each pair.
+        lightning, lightning_ratios: likewise for Lightning's Trainer; None if it did not take part.
+        share: the share of the machine's matrix-product rate that Convarium reaches, where a training step counts as
+            three forward passes.
     """
 
     job: str
@@ -87,24 +87,24 @@ def bench(
     """Times jobs against their reference loops.
 
     Args:
-        jobs: names of JOBS.
-        pairs: how often every side has its turn; each pair begins with another side, so that a drift of the machine's
-            speed falls on all.
+        jobs: names in JOBS.
+        pairs: the number of turns of every contestant; each pair begins with another contestant, so that a drift of the
+            machine's speed affects all alike.
         seconds: about how long a turn is.
-        precision: of Convarium, one row for each; the reference is float32 always. "both" is float32 alone where
-            bfloat16 is emulated, see `emulates_bfloat16`.
-        stack: also rows of MEMBERS seeds trained as one stack, for those of the jobs that are STACKED_JOBS.
-        lightning: also the second yardstick.
-        data_dir: see `load_data`.
+        precision: the precision of Convarium, one row for each; the reference is always float32. "both" is float32
+            alone if the processor emulates bfloat16, see `emulates_bfloat16`.
+        stack: whether to time MEMBERS seeds in a stack too, for the jobs in STACKED_JOBS.
+        lightning: whether to time Lightning's Trainer too.
+        data_dir: as in `load_data`.
         device: None: CUDA if there is a device, else the CPU.
         on_event: called with every finished row.
 
     Raises:
-        SpecError: no such job.
-        ConvariumError: a number out of range, or no Lightning.
+        SpecError: there is no such job.
+        ConvariumError: a number is out of range, or Lightning is not installed.
         DataError: the data are missing.
     """
-    named = {name: job_of(name) for name in jobs}
+    known = {name: job_of(name) for name in jobs}
     if pairs < 1 or not 0 < seconds < math.inf:
         hint = "leave --pairs and --seconds out"
         raise ConvariumError("the timing is out of range", expected="pairs ≥ 1 and seconds > 0", hint=hint)
@@ -113,33 +113,34 @@ def bench(
     chosen = pick_device(device)
     both: tuple[Precision, ...] = ("float32",) if emulates_bfloat16(chosen) else ("float32", "bfloat16")
     precisions = both if precision == "both" else (precision,)
-    best, rows = ceiling(chosen), []
-    for name, job in named.items():
+    peak, rows = ceiling(chosen), []
+    for name, job in known.items():
         stacks = (1, MEMBERS) if stack and name in STACKED_JOBS else (1,)
         kinds: list[_Kind] = [(p, members) for members in stacks for p in precisions]
         splits = splits_of(job, recipe_of(job, "float32"), data_dir)
-        sides: dict[str | _Kind, Side] = {"reference": reference_side(job, splits.train, chosen)}
+        contestants: dict[str | _Kind, Contestant] = {"reference": reference_contestant(job, splits.train, chosen)}
         if lightning:
-            sides["lightning"] = lightning_side(job, splits.train, chosen)
-        sides |= {(p, m): convarium_side(recipe_of(job, p), splits, chosen, members=m) for p, m in kinds}
-        with racing(sides, chosen, untuned=("reference", "lightning")) as turns:
-            rates = alternate(turns, pairs=pairs, seconds=seconds)
+            contestants["lightning"] = lightning_contestant(job, splits.train, chosen)
+        for kind in kinds:
+            contestants[kind] = convarium_contestant(recipe_of(job, kind[0]), splits, chosen, members=kind[1])
+        with interleaved(contestants, chosen, default_openmp=("reference", "lightning")) as turns:
+            rates = measure_pairs(turns, pairs=pairs, seconds=seconds)
         flops = 3 * _flops(job, splits.train.spec)
         for kind in kinds:
-            ours, theirs, trainer = rates[kind], rates["reference"], rates.get("lightning")
+            ours, references, trainer = rates[kind], rates["reference"], rates.get("lightning")
             row = BenchRow(
                 job=name,
                 precision=kind[0],
                 members=kind[1],
                 batch_size=job.batch_size,
                 seconds=seconds,
-                reference=theirs,
+                reference=references,
                 convarium=ours,
-                ratios=tuple(map(truediv, ours, theirs)),
+                ratios=tuple(map(truediv, ours, references)),
                 lightning=trainer,
                 lightning_ratios=trainer and tuple(map(truediv, ours, trainer)),
-                share=best.share(statistics.median(ours) * flops, kind[0]),
-                ceiling=best,
+                share=peak.share(statistics.median(ours) * flops, kind[0]),
+                ceiling=peak,
                 environment=environment(chosen),
             )
             rows.append(row)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from convarium.benchmark import JOBS, BenchRow, as_markdown, cold_as_markdown, cold_start, equal_accuracy
+from convarium.benchmark import JOBS, BenchRow, as_markdown, cold_as_markdown, equal_accuracy, time_cold_start
 from convarium.benchmark import bench as run_bench
 from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag
 from convarium.cli.terminal import note, say, say_json
@@ -73,7 +73,7 @@ def bench(
     if precision == "both" and len(precisions) == 1:
         note("no bfloat16 rows: this processor has no instructions for it and takes many times as long as in float32")
     started = {
-        row: cold_start(row.job, epochs=cold, precision=row.precision, data_dir=data_dir, device=device)
+        row: time_cold_start(row.job, epochs=cold, precision=row.precision, data_dir=data_dir, device=device)
         for row in rows
         if cold is not None and row.members == 1
     }

@@ -10,8 +10,8 @@ from scipy.stats import ks_2samp
 
 from convarium.benchmark import (
     JOBS,
+    contestants,
     reference,
-    sides,
 )
 from convarium.benchmark.losses import copy_weights
 from convarium.data.batches import Batches
@@ -38,7 +38,7 @@ PARAMETERS = {
 }
 
 
-def test_the_reference_imports_nothing_of_what_it_is_a_yardstick_for():
+def test_the_reference_imports_nothing_else_of_convarium():
     for name in ("reference", "networks", "networks_uva"):
         source = importlib.resources.files("convarium.benchmark").joinpath(f"{name}.py").read_text(encoding="utf-8")
         imported = []
@@ -105,7 +105,7 @@ def test_images_reach_both_networks_alike(name):
     job = JOBS[name]
     data = drawn(20, *((3, 32) if job.dataset == "cifar10" else (1, 28)))
     job = dataclasses.replace(job, workers=0)
-    ((theirs, their_labels),) = reference.loader(job, *sides.arrays_of(data), device="cpu", training=False)
+    ((theirs, their_labels),) = reference.loader(job, *contestants.arrays_of(data), device="cpu", training=False)
     batches = Batches(data, batch_size=20, mean=job.mean or (0.0,), std=job.std or (1.0,))
     ((ours, our_labels),) = batches.epoch(0)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
@@ -115,7 +115,7 @@ def test_images_reach_both_networks_alike(name):
 def test_images_are_enlarged_alike():
     data = drawn(5)
     job = dataclasses.replace(JOBS["alexnet@d2l"], workers=0)
-    ((theirs, _),) = reference.loader(job, *sides.arrays_of(data), device="cpu", training=False)
+    ((theirs, _),) = reference.loader(job, *contestants.arrays_of(data), device="cpu", training=False)
     ((ours, _),) = Batches(data, batch_size=5, resize=224).epoch(0)
     # Pillow rounds to whole gray levels after each of its two passes.
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1.5 / 255)
@@ -153,7 +153,7 @@ def test_a_box_that_never_fits_is_the_middle():
 
 def test_augmented_images_differ_from_turn_to_turn_and_evaluated_ones_do_not():
     job = dataclasses.replace(JOBS["resnet@uva"], workers=0)
-    arrays = sides.arrays_of(drawn(1, 3, 32))
+    arrays = contestants.arrays_of(drawn(1, 3, 32))
     training = reference.Images(*arrays, reference.transforms_of(job))
     evaluated = reference.Images(*arrays, reference.transforms_of(job, training=False))
     assert not torch.equal(training[0][0], training[0][0])
@@ -164,7 +164,7 @@ def test_workers_load_the_batches_without_a_warning():
     job = dataclasses.replace(JOBS["lenet@d2l"], batch_size=8)
     data = drawn(20)
     network = job.network()
-    batches = reference.loader(job, *sides.arrays_of(data), device="cpu")
+    batches = reference.loader(job, *contestants.arrays_of(data), device="cpu")
     losses = list(reference.train(network, reference.optimizer_of(job, network), batches, device="cpu"))
     assert [size for size, _ in losses] == [8, 8, 4]
     assert all(np.isfinite(loss) for _, loss in losses)

@@ -1,8 +1,8 @@
-"""The second yardstick: the same network, DataLoader and optimizer through Lightning's Trainer, as source 004 has it.
+"""The second reference: the same network, DataLoader and optimizer through Lightning's Trainer, as `uva` uses it.
 
-As there, a progress bar runs (here into nothing), TensorBoard logs (here into a folder that goes away), loss and
-accuracy are logged in every step, the learning rate at every epoch. What source 004 does once an epoch with other
-splits, validation and the checkpoint of the best epoch, is left out, as it is on all sides.
+As in the source, a progress bar runs (its output is discarded), TensorBoard logs (into a temporary folder), loss and
+accuracy are logged in every step, and the learning rate in every epoch. What the source does once an epoch with other
+splits, validation and the checkpoint of the best epoch, is left out, as it is for all contestants.
 """
 
 import logging
@@ -20,29 +20,29 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import MultiStepLR
 
 from convarium.benchmark import reference
-from convarium.benchmark.racing import Tick
+from convarium.benchmark.interleaved_timing import OnStep
 from convarium.benchmark.reference import Job
 from convarium.errors import ConvariumError
 
 
 def check_lightning() -> None:
-    """Refuses where Lightning is not installed.
+    """Checks that Lightning is installed.
 
     Raises:
-        ConvariumError: it is not.
+        ConvariumError: it is not installed.
     """
     if find_spec("lightning") is None:
         raise ConvariumError("Lightning is not installed", hint="pip install 'convarium[bench]'")
 
 
-def train_in_lightning(job: Job, arrays: tuple[np.ndarray, np.ndarray], device: str, tick: Tick) -> None:
+def train_in_lightning(job: Job, arrays: tuple[np.ndarray, np.ndarray], device: str, on_step: OnStep) -> None:
     """Trains without end.
 
     Args:
-        job: whose network, optimizer and batches are trained.
-        arrays: (n, h, w) or (n, h, w, 3) uint8, and labels.
+        job: the network, optimizer and batches.
+        arrays: images, (n, h, w) or (n, h, w, 3) uint8, and labels, (n,).
         device: "cpu", "cuda" or "cuda:1".
-        tick: called after every step with its images.
+        on_step: called after every step with the number of its images.
     """
     import lightning  # an optional package
     from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor
@@ -50,7 +50,7 @@ def train_in_lightning(job: Job, arrays: tuple[np.ndarray, np.ndarray], device: 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
     class Module(lightning.LightningModule):  # type: ignore[misc]
-        """CIFARModule of source 004."""
+        """CIFARModule of the UvA tutorial."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -71,7 +71,7 @@ def train_in_lightning(job: Job, arrays: tuple[np.ndarray, np.ndarray], device: 
             return loss
 
     def after_step(_trainer: Any, _module: Any, _outputs: Any, batch: tuple[Tensor, Tensor], _batch_idx: int) -> None:
-        tick(len(batch[1]))
+        on_step(len(batch[1]))
 
     where = torch.device(device)
     with (

@@ -17,15 +17,15 @@ from convarium.benchmark import (
     as_json,
     as_markdown,
     bench,
+    contestants,
     equal_accuracy,
+    lightning_reference,
     machine,
-    sides,
     timing,
-    trainer,
 )
-from convarium.benchmark.cold import train_cold
+from convarium.benchmark.cold_start import train_cold
+from convarium.benchmark.interleaved_timing import WARM_UP_SECONDS, interleaved, measure_pairs, stopwatch
 from convarium.benchmark.machine import Ceiling, ceiling, fastest
-from convarium.benchmark.racing import WARM_UP_SECONDS, alternate, racing, stopwatch
 from convarium.cli import bench_command
 from convarium.errors import ConvariumError, SpecError
 from convarium.recipes.presets import recipe_preset
@@ -39,34 +39,34 @@ class EnoughError(Exception):
     pass
 
 
-def ticks(side, n):
-    """The images of a side's first n steps."""
+def steps(contestant, n):
+    """The images of a contestant's first n steps."""
     seen = []
 
-    def tick(images):
+    def on_step(images):
         seen.append(images)
         if len(seen) == n:
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        side(tick)
+        contestant(on_step)
     return seen
 
 
-def test_both_sides_tell_the_images_of_every_step(monkeypatch):
+def test_every_contestant_reports_the_images_of_every_step(monkeypatch):
     job = dataclasses.replace(JOBS["memory_mlp"], batch_size=8)
     splits = splits_of(drawn(20))  # batches of 8, 8 and 4: seven steps cross two ends of an epoch
-    recipe = dataclasses.replace(sides.recipe_of(job, "float32"), batch_size=8)
+    recipe = dataclasses.replace(contestants.recipe_of(job, "float32"), batch_size=8)
     expected = [8, 8, 4, 8, 8, 4, 8]
-    assert ticks(sides.reference_side(job, splits.train, CPU), 7) == expected
-    assert ticks(sides.convarium_side(recipe, splits, CPU), 7) == expected
+    assert steps(contestants.reference_contestant(job, splits.train, CPU), 7) == expected
+    assert steps(contestants.convarium_contestant(recipe, splits, CPU), 7) == expected
     dropping = dataclasses.replace(recipe, drop_last=True)
-    assert ticks(sides.convarium_side(dropping, splits, CPU), 5) == [8] * 5
-    stacked = sides.convarium_side(recipe, splits, CPU, members=3)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # two members take turns as they come
-    assert set(ticks(stacked, 12)) == set(expected)
+    assert steps(contestants.convarium_contestant(dropping, splits, CPU), 5) == [8] * 5
+    stacked = contestants.convarium_contestant(recipe, splits, CPU, members=3)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # two members take turns in any order
+    assert set(steps(stacked, 12)) == set(expected)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert ticks(stacked, 7) == expected
+    assert steps(stacked, 7) == expected
 
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's advice
@@ -76,21 +76,21 @@ def test_lightning_takes_the_steps_of_the_reference():
     in_lightning = JOBS["lenet@d2l"].network()
     alone = copy.deepcopy(in_lightning)
     before = copy.deepcopy(in_lightning).state_dict()
-    for network, side in ((in_lightning, sides.lightning_side), (alone, sides.reference_side)):
+    for network, make in ((in_lightning, contestants.lightning_contestant), (alone, contestants.reference_contestant)):
         job = dataclasses.replace(JOBS["lenet@d2l"], network=lambda network=network: network, workers=0)
-        assert ticks(side(job, train, CPU), 3) == [20, 20, 20]
+        assert steps(make(job, train, CPU), 3) == [20, 20, 20]
     for name, tensor in in_lightning.state_dict().items():
         torch.testing.assert_close(tensor, alone.state_dict()[name], rtol=1e-4, atol=1e-6)
         assert not torch.equal(tensor, before[name])
 
 
 def test_without_lightning_its_part_is_refused(monkeypatch):
-    monkeypatch.setattr(trainer, "find_spec", lambda name: None)
+    monkeypatch.setattr(lightning_reference, "find_spec", lambda name: None)
     with pytest.raises(ConvariumError, match=r"Lightning is not installed; pip install 'convarium\[bench\]'"):
         bench(["lenet@d2l"], lightning=True, device="cpu")
 
 
-def test_lightning_is_a_second_yardstick(raced):
+def test_lightning_is_a_second_reference(timed):
     (row,) = bench(["lenet@d2l"], pairs=1, precision="float32", lightning=True, device="cpu")
     assert row.lightning == (400,)
     assert row.lightning_ratios == (1,)
@@ -100,17 +100,17 @@ def test_lightning_is_a_second_yardstick(raced):
 
 def test_a_stack_is_of_seeds(monkeypatch):
     trained = []
-    monkeypatch.setattr(sides, "fit_stack", lambda recipes, *_, **__: trained.extend(recipes))
-    recipe = sides.recipe_of(JOBS["memory_mlp"], "float32")
+    monkeypatch.setattr(contestants, "fit_stack", lambda recipes, *_, **__: trained.extend(recipes))
+    recipe = contestants.recipe_of(JOBS["memory_mlp"], "float32")
     with pytest.raises(ConvariumError):
-        sides.convarium_side(recipe, splits_of(drawn(20)), CPU, members=8)(lambda images: None)
+        contestants.convarium_contestant(recipe, splits_of(drawn(20)), CPU, members=8)(lambda images: None)
     assert trained == [dataclasses.replace(recipe, seed=seed) for seed in range(8)]
 
 
 def diverging(members=1):
     recipe = recipe_preset("residual-blog", "residual_cnn")
     recipe = dataclasses.replace(recipe, learning_rate=1e30, momentum=0.0, batch_size=10, watch_test=False, epochs=100)
-    return sides.convarium_side(recipe, splits_of(drawn(20)), CPU, members=members)
+    return contestants.convarium_contestant(recipe, splits_of(drawn(20)), CPU, members=members)
 
 
 @pytest.mark.parametrize("members", [1, 2])
@@ -119,12 +119,12 @@ def test_a_diverged_training_is_no_measure_of_speed(members):
         diverging(members)(lambda images: None)
 
 
-def test_a_turn_is_timed_after_its_warm_up_and_goes_on_where_the_last_one_rested():
+def test_a_turn_is_timed_after_its_warm_up_and_continues_where_the_last_one_paused():
     waits, reports, now = iter([3.0, 0.0]), [], 0.0
 
     def wait():
         nonlocal now
-        now += 100.0  # resting is not timed
+        now += 100.0  # a pause is not timed
         return next(waits)
 
     watch = stopwatch(wait, reports.append, clock=lambda: now)
@@ -141,55 +141,58 @@ def test_a_turn_is_timed_after_its_warm_up_and_goes_on_where_the_last_one_rested
     assert reports == [20.0, 20.0]
 
 
-def test_every_pair_begins_with_another_side():
+def test_every_pair_begins_with_another_contestant():
     calls = []
 
     def turn(name, rate):
         return lambda seconds: calls.append((name, seconds)) or rate
 
     turns = {name: turn(name, rate) for rate, name in enumerate("rfb")}
-    assert alternate(turns, pairs=4, seconds=2.0) == {"r": (0,) * 4, "f": (1,) * 4, "b": (2,) * 4}
+    assert measure_pairs(turns, pairs=4, seconds=2.0) == {"r": (0,) * 4, "f": (1,) * 4, "b": (2,) * 4}
     assert "".join(name for name, _ in calls) == "rfbfbrbrfrfb"
     assert {seconds for _, seconds in calls} == {2.0}
 
 
-def refusing(tick):
+def refusing(on_step):
     spins = os.environ["GOMP_SPINCOUNT"]
     raise ConvariumError(f"{torch.get_num_threads()} threads, {multiprocessing.get_start_method()}, spin {spins}")
 
 
-def test_a_side_that_ends_by_itself_ends_the_race():
-    # A side's process has the threads of this one, and starts a DataLoader's workers as this one would.
+def test_a_contestant_that_ends_by_itself_ends_the_timing(monkeypatch):
+    # A contestant's process has the threads of this one, and starts a DataLoader's workers as this one would.
     here = f"{torch.get_num_threads()} threads, {multiprocessing.get_start_method()}, spin "
-    tuned = os.environ["GOMP_SPINCOUNT"]
-    with pytest.raises(ConvariumError, match=here + tuned), racing({"ours": refusing}, CPU):
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1234")
+    with pytest.raises(ConvariumError, match=here + "1234"), interleaved({"ours": refusing}, CPU):
         pass
-    # The yardstick's threads wait as they do where Convarium is not imported.
-    with pytest.raises(ConvariumError, match=here + "300000"), racing({"theirs": refusing}, CPU, untuned=["theirs"]):
+    # The reference's threads wait as OpenMP's default has it.
+    with (
+        pytest.raises(ConvariumError, match=here + "300000"),
+        interleaved({"theirs": refusing}, CPU, default_openmp=["theirs"]),
+    ):
         pass
-    assert os.environ["GOMP_SPINCOUNT"] == tuned
-    with pytest.raises(ConvariumError, match="ended by itself; see its own message"), racing({"ours": print}, CPU):
+    assert os.environ["GOMP_SPINCOUNT"] == "1234"
+    with pytest.raises(ConvariumError, match="ended by itself; see its own message"), interleaved({"ours": print}, CPU):
         pass
 
 
 @pytest.fixture
-def raced(monkeypatch):
-    """`bench` over sides with known rates: the reference 100, Convarium 400 images a second and more every turn."""
+def timed(monkeypatch):
+    """`bench` over contestants with known rates: the reference 100, Convarium from 400 images a second upwards."""
     monkeypatch.setattr(timing, "ceiling", lambda device: Ceiling(1e12, 2e12, 1e10))
     images = {"cifar10": (3, 32)}
     monkeypatch.setattr(timing, "splits_of", lambda job, *_: splits_of(drawn(20, *images.get(job.dataset, (1, 28)))))
 
     @contextlib.contextmanager
-    def race(sides, device, *, untuned):
-        assert set(untuned) >= {name for name in sides if isinstance(name, str)}
-        grown = {name: iter(range(400, 1000, 100)) for name in sides}
-        yield {name: lambda _, name=name: 100 if name == "reference" else next(grown[name]) for name in sides}
+    def timed(contestants, device, *, default_openmp):
+        assert set(default_openmp) >= {name for name in contestants if isinstance(name, str)}
+        grown = {name: iter(range(400, 1000, 100)) for name in contestants}
+        yield {name: lambda _, name=name: 100 if name == "reference" else next(grown[name]) for name in contestants}
 
-    monkeypatch.setattr(timing, "racing", race)
+    monkeypatch.setattr(timing, "interleaved", timed)
     monkeypatch.setattr(timing, "emulates_bfloat16", lambda device: False)
 
 
-def test_a_row_holds_what_was_measured(raced):
+def test_a_row_holds_what_was_measured(timed):
     seen = []
     rows = bench(["lenet@d2l"], pairs=3, seconds=5, device="cpu", on_event=seen.append)
     row, half = rows
@@ -210,7 +213,7 @@ def test_a_row_holds_what_was_measured(raced):
     assert form["ceiling"]["bandwidth"] == 1e10
 
 
-def test_emulated_bfloat16_is_timed_only_where_it_is_asked_for(raced, monkeypatch, capsys):
+def test_emulated_bfloat16_is_timed_only_where_it_is_asked_for(timed, monkeypatch, capsys):
     monkeypatch.setattr(timing, "emulates_bfloat16", lambda device: True)
     assert [row.precision for row in bench(["lenet@d2l"], device="cpu")] == ["float32"]
     assert [row.precision for row in bench(["lenet@d2l"], precision="bfloat16", device="cpu")] == ["bfloat16"]
@@ -220,7 +223,7 @@ def test_emulated_bfloat16_is_timed_only_where_it_is_asked_for(raced, monkeypatc
     assert "| bfloat16 |" not in told.out
 
 
-def test_rows_become_a_table_under_their_machine(raced):
+def test_rows_become_a_table_under_their_machine(timed):
     text = as_markdown(bench(["lenet@d2l"], pairs=3, seconds=5, device="cpu"))
     machine_line, _, head, rule, row, half = text.splitlines()
     assert re.search(r"\d+ threads?, torch", machine_line)
@@ -230,7 +233,7 @@ def test_rows_become_a_table_under_their_machine(raced):
     assert as_markdown([]) == ""
 
 
-def test_stacks_have_rows_of_their_own(raced):
+def test_stacks_have_rows_of_their_own(timed):
     rows = bench(["lenet@d2l", "residual_mlp"], pairs=1, precision="float32", stack=True, device="cpu")
     assert [(row.job, row.members) for row in rows] == [("lenet@d2l", 1), ("lenet@d2l", 8), ("residual_mlp", 1)]
     assert "| lenet@d2l, 8 seeds stacked, per seed | float32 |" in as_markdown(rows)
@@ -239,7 +242,7 @@ def test_stacks_have_rows_of_their_own(raced):
     }
 
 
-def test_a_real_race_is_run_to_its_end(monkeypatch):
+def test_a_real_timing_runs_to_its_end(monkeypatch):
     monkeypatch.setattr(machine, "SIZES", {"cpu": (64, 2**12)})
     monkeypatch.setattr(timing, "splits_of", lambda job, recipe, data_dir: splits_of(drawn(200)))
     (row,) = bench(["memory_mlp"], pairs=1, seconds=0.1, precision="float32", device="cpu")
@@ -284,7 +287,7 @@ def test_a_cold_training_without_its_data_is_refused(tmp_path):
 
 
 @pytest.fixture
-def told(raced, monkeypatch, capsys):
+def told(timed, monkeypatch, capsys):
     """What the command prints of measurements that are known."""
 
     def start(job, *, epochs, precision, **_):
@@ -297,7 +300,7 @@ def told(raced, monkeypatch, capsys):
             for p in precisions
         ]
 
-    monkeypatch.setattr(bench_command, "cold_start", start)
+    monkeypatch.setattr(bench_command, "time_cold_start", start)
     monkeypatch.setattr(bench_command, "equal_accuracy", judged)
 
     def call(*jobs, **options):

@@ -1,4 +1,4 @@
-"""What a training takes from a process that has yet to begin: its start, its steps, and all of it."""
+"""The time of a training from the start of a fresh process: to the first step, of all steps, and to the end."""
 
 import dataclasses
 import time
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
+from convarium.benchmark.contestants import Precision, job_of
+from convarium.benchmark.interleaved_timing import receive, start_process
 from convarium.benchmark.machine import synchronize
-from convarium.benchmark.racing import answer_of, start
-from convarium.benchmark.sides import Precision, job_of
 from convarium.data import load_data
 from convarium.errors import ConvariumError
 from convarium.recipes.presets import recipe_preset
@@ -24,15 +24,15 @@ from convarium.training.scoring import pick_device
 
 @dataclass(frozen=True)
 class ColdStart:
-    """One training by its source's recipe, looks at validation and all, in a fresh process.
+    """One training by its source's recipe, validation included, in a fresh process.
 
     Attributes:
-        images: of an epoch.
-        first_step: seconds from the start of the process until the first step is made: importing, reading the data,
+        images: the number of images in an epoch.
+        first_step: seconds from the start of the process to the end of the first step: importing, reading the data,
             building, compiling.
         training: seconds of all steps.
         total: seconds from the start of the process to its end.
-        accuracy: on the test split; None if it diverged.
+        accuracy: test accuracy; None if the training diverged.
     """
 
     model: str
@@ -46,7 +46,7 @@ class ColdStart:
     environment: Environment
 
 
-def cold_start(
+def time_cold_start(
     job: str,
     *,
     epochs: int,
@@ -54,18 +54,18 @@ def cold_start(
     data_dir: Path | str | None = None,
     device: torch.device | str | None = None,
 ) -> ColdStart:
-    """Trains a job once from a fresh process.
+    """Trains a job once in a fresh process.
 
     Args:
-        job: a name of JOBS.
-        epochs: of the training.
-        precision: of the training.
+        job: a name in JOBS.
+        epochs: the number of epochs.
+        precision: the precision of the training.
         data_dir: as in `bench`.
         device: as in `bench`.
 
     Raises:
-        SpecError: no such job.
-        RecipeError: epochs out of range.
+        SpecError: there is no such job.
+        RecipeError: epochs is out of range.
         DataError: the data are missing.
     """
     known = job_of(job)
@@ -76,17 +76,17 @@ def cold_start(
 def train_cold(
     recipe: Recipe, *, data_dir: Path | str | None = None, device: torch.device | str | None = None
 ) -> ColdStart:
-    """`cold_start` of any recipe."""
+    """Like `time_cold_start`, for any recipe."""
     chosen, context = pick_device(device), get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_train, args=(recipe, data_dir, chosen, torch.get_num_threads(), theirs))
+    parent, child = context.Pipe()
+    process = context.Process(target=_train, args=(recipe, data_dir, chosen, torch.get_num_threads(), child))
     began = time.perf_counter()
-    start(process)
-    theirs.close()
+    start_process(process)
+    child.close()
     try:
-        answer_of(ours)
+        receive(parent)
         first_step = time.perf_counter() - began
-        images, training, accuracy = answer_of(ours)
+        images, training, accuracy = receive(parent)
         process.join()
         total = time.perf_counter() - began
     finally:
@@ -101,10 +101,10 @@ def _train(
 ) -> None:
     torch.set_num_threads(threads)
 
-    def watch(progress: TrainingEvent) -> None:
-        if (progress.epoch, progress.step) == (0, 1):
+    def watch(event: TrainingEvent) -> None:
+        if (event.epoch, event.step) == (0, 1):
             synchronize(device)
-            connection.send("stepped")
+            connection.send("first step")
 
     try:
         splits = load_data(recipe.dataset, data_dir=data_dir, validation=recipe.validation, resize=recipe.resize)
