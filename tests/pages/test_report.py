@@ -429,7 +429,7 @@ def test_table_is_a_table_for_screen_readers(text):
     heads = [attributes for tag, attributes in tags[results:] if tag == "th"][:11]
     assert all(attributes.get("scope") in ("col", "row") for attributes in heads)
     regions = [attributes for _, attributes in tags if attributes.get("class") == "scroll"]
-    assert all("aria-label" in a or "aria-labeledby" in a for a in regions)
+    assert all("aria-label" in a or "aria-labelledby" in a for a in regions)
     figures = [attributes for tag, attributes in tags if tag == "figure"]
     assert all(attributes.get("aria-label") for attributes in figures)
 
