@@ -34,9 +34,9 @@ from convarium.pages import (
     write_report,
 )
 from convarium.pages.cells import answer, columns, short
+from convarium.pages.claims_section import ClaimsSection, ExtraTable
 from convarium.pages.costs import cost_points
 from convarium.pages.curves import POINTS, curve_points, steps_a_point
-from convarium.pages.evidence import Evidence, Panel
 from convarium.pages.forest import WIDTH, forest
 from convarium.pages.glances import arrivals, hardest
 from convarium.pages.page import page
@@ -530,8 +530,8 @@ def test_a_studys_claims_and_tables_stand_on_its_page(tmp_path):
     }
     verdicts = {name: judge(claim, comparison) for name, claim in claims.items()}
     assert [verdict.outcome for verdict in verdicts.values()] == ["supported", "refuted"]
-    panel = Panel("Of its <own>", ("run", "classes"), (("lenet, seed 0", "6 4"),))
-    text = page(comparison, evidence=Evidence(verdicts, {"worse": "It saw one <run>."}, (panel,)))
+    panel = ExtraTable("Of its <own>", ("run", "classes"), (("lenet, seed 0", "6 4"),))
+    text = page(comparison, claims=ClaimsSection(verdicts, {"worse": "It saw one <run>."}, (panel,)))
     assert re.sub("<wbr>", "", text).count("nin is better than lenet in test accuracy (a blog, section 1)") == 2
     assert '<span class="verdict supported">supported</span>' in text
     assert "It saw one &lt;run&gt;." in text

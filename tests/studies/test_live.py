@@ -15,7 +15,7 @@ from convarium.errors import ConvariumError
 from convarium.pages import write_report
 from convarium.pages.curves import curve_points
 from convarium.pages.page import page
-from convarium.pages.standing import Standing, Underway, at_rest, told
+from convarium.pages.study_status import RunInProgress, StudyStatus, status_sentence, stopped_status
 from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch
 from convarium.runs.files import write_text
@@ -53,8 +53,8 @@ def written(monkeypatch):
     """Every text that a page had, in order; made quickly where nobody reads it."""
     texts = []
 
-    def keep(comparison, path, *, standing=None, **_):
-        texts.append((comparison, standing))
+    def keep(comparison, path, *, status=None, **_):
+        texts.append((comparison, status))
         return path
 
     monkeypatch.setattr(live, "write_report", keep)
@@ -66,18 +66,21 @@ def written(monkeypatch):
 
 def test_the_standing_names_every_run_that_trains_and_counts_those_that_ended(tmp_path):
     study = made_study(tmp_path, {"lenet": 0.9}, seeds=3)
-    under = tuple(Underway(Recipe(model="residual_cnn", seed=s, epochs=20), (epoch(1),) * 4) for s in (0, 2))
-    standing = Standing(3, 10, (*under, Underway(Recipe(seed=3, epochs=20))), reload=5)
-    assert told(standing, study) == (
-        "3 of 10 runs finished; residual_cnn, seeds 0 and 2: epoch 4 of 20; lenet, seed 3: beginning."
+    under = tuple(RunInProgress(Recipe(model="residual_cnn", seed=s, epochs=20), (epoch(1),) * 4) for s in (0, 2))
+    status = StudyStatus(3, 10, (*under, RunInProgress(Recipe(seed=3, epochs=20))), reload_seconds=5)
+    assert status_sentence(status, study) == (
+        "3 of 10 runs finished; residual_cnn, seeds 0 and 2: epoch 4 of 20; lenet, seed 3: starting."
     )
-    assert at_rest(study, 3) is None
-    assert told(at_rest(study, 10), study) == "3 of 10 runs finished; the same command goes on from here."
+    assert stopped_status(study, 3) is None
+    assert (
+        status_sentence(stopped_status(study, 10), study)
+        == "3 of 10 runs finished; the same command continues from here."
+    )
 
 
 def test_an_unfinished_page_says_so_far_and_a_finished_one_does_not(tmp_path):
     study = made_study(tmp_path, {"lenet": 0.9, "residual_cnn": 0.97}, seeds=3)
-    unfinished = page(study, standing=Standing(6, 10, reload=7))
+    unfinished = page(study, status=StudyStatus(6, 10, reload_seconds=7))
     words = Reader(unfinished).visible
     assert "6 of 10 runs finished." in words
     assert "Results so far" in words
@@ -87,28 +90,28 @@ def test_an_unfinished_page_says_so_far_and_a_finished_one_does_not(tmp_path):
     finished = page(study)
     assert "so far" not in Reader(finished).visible.lower()
     assert not follows(finished)
-    assert not follows(page(study, standing=at_rest(study, 10)))
+    assert not follows(page(study, status=stopped_status(study, 10)))
 
 
 def test_a_page_before_the_first_run_has_ended_has_its_question_and_the_curves_so_far(tmp_path):
     none = compare_finished(Store(tmp_path).study(saved(tmp_path)), [])
-    text = page(none, standing=Standing(0, 4, (Underway(RECIPES[0], (epoch(1), epoch(2))),), reload=5))
+    text = page(none, status=StudyStatus(0, 4, (RunInProgress(RECIPES[0], (epoch(1), epoch(2))),), reload_seconds=5))
     assert "Which one?" in Reader(text).visible
     assert "Results" not in Reader(text).visible
     assert "memory_mlp, seed 0: epoch 2 of 2" in Reader(text).visible
     assert data_of(text)["tables"]["epoch"]["label"] == ["memory_mlp"] * 8
-    assert page(none, standing=Standing(0, 4, reload=5))
+    assert page(none, status=StudyStatus(0, 4, reload_seconds=5))
 
 
 def test_curves_of_a_training_run_are_its_history_and_leave_the_others_alone(tmp_path):
     study = made_study(tmp_path, {"lenet": 0.9}, seeds=2)
     before = curve_points(study)
-    after = curve_points(study, "epoch", [Underway(Recipe(seed=2), (epoch(1), epoch(2), epoch(3)))])
+    after = curve_points(study, "epoch", [RunInProgress(Recipe(seed=2), (epoch(1), epoch(2), epoch(3)))])
     new = after[after["run"] == "seed 2, training"]
     assert after[after["run"] == ""].equals(before)
     assert new[(new["split"] == "train") & (new["quantity"] == "loss")]["mean"].tolist() == [1, 1 / 2, 1 / 3]
     assert set(new["label"]) == {"lenet"}
-    under = [Underway(Recipe(seed=2), (epoch(1),))]
+    under = [RunInProgress(Recipe(seed=2), (epoch(1),))]
     assert curve_points(study, "step", under).equals(curve_points(study, "step"))
 
 
@@ -120,7 +123,7 @@ def test_a_page_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     path = write_report(study, tmp_path / "page" / "report.html")
     before = path.read_text("utf-8")
     with path.open(encoding="utf-8") as reader:
-        write_report(study, path, standing=Standing(1, 2, reload=5))
+        write_report(study, path, status=StudyStatus(1, 2, reload_seconds=5))
         assert reader.read() == before  # the old file, to its end
     assert path.read_text("utf-8") != before
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
@@ -150,7 +153,7 @@ class Clock:
         self.now, self.pages = 0.0, []
         monkeypatch.setattr(live.time, "monotonic", lambda: self.now)
 
-        def write(comparison, path, *, standing=None):
+        def write(comparison, path, *, status=None):
             self.pages.append(self.now)
             self.now += cost
 
@@ -196,15 +199,15 @@ def test_a_study_is_followed_from_its_first_run_to_its_last(tmp_path, written):
     with live_report(STUDY.name, store, begun=told_of.append) as progress:
         comparison = run(STUDY, store, device="cpu", on_event=progress)
     assert told_of == [tmp_path / "studies" / "small" / "report.html"]
-    standings = [standing for _, standing in written]
-    assert (standings[0].finished, standings[0].planned) == (0, 4)
-    assert standings[0].underway == (Underway(RECIPES[0]),)
-    assert [len(s.underway[0].history) for s in standings[:3]] == [0, 1, 2]
-    counted = [standing.finished for standing in standings[:-1]]
+    statuses = [status for _, status in written]
+    assert (statuses[0].finished, statuses[0].planned) == (0, 4)
+    assert statuses[0].in_progress == (RunInProgress(RECIPES[0]),)
+    assert [len(s.in_progress[0].history) for s in statuses[:3]] == [0, 1, 2]
+    counted = [status.finished for status in statuses[:-1]]
     assert counted == sorted(counted)
     assert set(counted) == {0, 1, 2, 3}
-    assert all(standing.underway for standing in standings[:-1])
-    assert standings[-1] is None
+    assert all(status.in_progress for status in statuses[:-1])
+    assert statuses[-1] is None
     assert [row.label for row in written[-1][0].rows] == [row.label for row in comparison.rows]
     assert [row.measured for row in written[-1][0].rows] == [row.measured for row in comparison.rows]
     written.clear()
@@ -219,8 +222,8 @@ def test_all_runs_of_a_stack_are_under_way_at_once(tmp_path, written):
     store = Store(tmp_path)
     with live_report(STUDY.name, store) as progress:
         run(STUDY, store, stack=True, device="cpu", on_event=progress)
-    assert all({run.recipe.seed for run in standing.underway} == {0, 1} for _, standing in written[:-1])
-    assert {len({run.recipe.model for run in standing.underway}) for _, standing in written[:-1]} == {1}
+    assert all({run.recipe.seed for run in status.in_progress} == {0, 1} for _, status in written[:-1])
+    assert {len({run.recipe.model for run in status.in_progress}) for _, status in written[:-1]} == {1}
 
 
 @pytest.mark.parametrize("stopped_by", [KeyboardInterrupt, ConvariumError("another process")])
@@ -242,7 +245,7 @@ def test_a_study_that_is_stopped_leaves_a_page_at_rest(tmp_path, monkeypatch, st
         run(STUDY, store, device="cpu", on_event=stop)
     text = path.read_text("utf-8")
     assert not follows(text)
-    assert "1 of 4 runs finished; the same command goes on from here." in Reader(text).visible
+    assert "1 of 4 runs finished; the same command continues from here." in Reader(text).visible
     assert "memory_mlp" in Reader(text).visible
     assert main(["report", "small", "--store", str(tmp_path)]) == 0
     assert path.read_text("utf-8") == text

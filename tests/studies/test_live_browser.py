@@ -9,11 +9,13 @@ from test_report_browser import lines, opened, pytestmark  # noqa: F401
 
 from convarium.analysis.comparison import compare_runs
 from convarium.pages import write_report
-from convarium.pages.standing import Standing, Underway
+from convarium.pages.study_status import RunInProgress, StudyStatus
 from convarium.recipes.recipe import Recipe
 from made_studies import made_study
 
-TRAINING = Standing(2, 4, (Underway(Recipe(model="residual_cnn", epochs=12), (epoch(1), epoch(2))),), reload=3)
+TRAINING = StudyStatus(
+    2, 4, (RunInProgress(Recipe(model="residual_cnn", epochs=12), (epoch(1), epoch(2))),), reload_seconds=3
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def study(tmp_path_factory):
 def report(study, tmp_path) -> Path:
     """The page as it is when the runs of the first network have ended, and the second trains."""
     half = compare_runs(study.rows[0].runs, question=study.question, command=study.command)
-    return write_report(half, tmp_path / "report.html", standing=TRAINING)
+    return write_report(half, tmp_path / "report.html", status=TRAINING)
 
 
 class followed(opened):  # noqa: N801  used like a function
@@ -52,12 +54,14 @@ def is_marked(page, seconds: float) -> bool:
 
 def test_the_open_page_shows_what_was_written_after_it_was_opened(browser, study, report):
     with followed(browser, report) as page:
-        assert "2 of 4 runs finished; residual_cnn, seed 0: epoch 2 of 12." in page.locator("#standing").inner_text()
+        assert (
+            "2 of 4 runs finished; residual_cnn, seed 0: epoch 2 of 12." in page.locator("#study-status").inner_text()
+        )
         assert page.locator("#results tbody tr").count() == 1
         assert lines(page) == 2  # the network that is finished, and the one that trains
         write_report(study, report)
         page.wait_for_selector("#results tbody tr:nth-child(2)", timeout=20_000)
-        assert page.locator("#standing").count() == 0
+        assert page.locator("#study-status").count() == 0
         mark(page)
         assert is_marked(page, seconds=4)  # a finished page rests
 
@@ -109,10 +113,10 @@ def test_a_page_that_nobody_sees_is_not_loaded_again(browser, report):
 def test_without_scripts_the_page_is_loaded_again_too(browser, study, report):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    soon = Standing(2, 4, reload=1)
-    write_report(study, report, standing=soon)
+    soon = StudyStatus(2, 4, reload_seconds=1)
+    write_report(study, report, status=soon)
     page.goto(report.as_uri())
-    assert page.locator("#standing").count() == 1
+    assert page.locator("#study-status").count() == 1
     write_report(study, report)
-    page.locator("#standing").wait_for(state="detached", timeout=20_000)
+    page.locator("#study-status").wait_for(state="detached", timeout=20_000)
     context.close()

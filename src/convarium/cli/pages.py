@@ -11,9 +11,9 @@ from convarium.data.images import ImageData
 from convarium.diagnostics import Undiagnosed, diagnose
 from convarium.errors import ConvariumError
 from convarium.pages import write_report
-from convarium.pages.evidence import Evidence
+from convarium.pages.claims_section import ClaimsSection
 from convarium.pages.inside import Diagnoses
-from convarium.pages.standing import at_rest
+from convarium.pages.study_status import stopped_status
 from convarium.runs.store import Store
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.live import live_report
@@ -30,7 +30,7 @@ def write_page(
     out: Path | None = None,
     data_dir: Path | None = None,
     diagnoses: Diagnoses = (),
-    evidence: Evidence | None = None,
+    evidence: ClaimsSection | None = None,
 ) -> Path:
     """Writes a study's report; the images on which networks differ are shown where the data set lies on this machine.
 
@@ -47,13 +47,13 @@ def write_page(
         comparison,
         out or store.root / "studies" / study / "report.html",
         images=_test_images(comparison, data_dir),
-        standing=at_rest(comparison, len(store.study(study).keys)),
+        status=stopped_status(comparison, len(store.study(study).keys)),
         diagnoses=diagnoses,
-        evidence=_built_in(comparison, study) if evidence is None else evidence,
+        claims=_built_in(comparison, study) if evidence is None else evidence,
     )
 
 
-def _built_in(comparison: Comparison, name: str) -> Evidence | None:
+def _built_in(comparison: Comparison, name: str) -> ClaimsSection | None:
     study = EXPERIMENTS.get(name)
     return evidence_of(study, comparison, recorded_panels(study, comparison)) if study else None
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from convarium.analysis.comparison import Comparison, status
 from convarium.analysis.comparison.rows import Row
-from convarium.pages.standing import Underway, label_of
+from convarium.pages.study_status import RunInProgress, row_label
 from convarium.records import Epoch
 from convarium.runs.store import StoredRun
 
@@ -22,13 +22,13 @@ POINTS = 300
 _COLUMNS = ["label", "run", "split", "quantity", "x", "mean", "low", "high", "n"]
 
 
-def curve_points(comparison: Comparison, x: XAxis = "epoch", underway: Sequence[Underway] = ()) -> pd.DataFrame:
+def curve_points(comparison: Comparison, x: XAxis = "epoch", in_progress: Sequence[RunInProgress] = ()) -> pd.DataFrame:
     """The points of all curves.
 
     Args:
         comparison: of the finished runs.
         x: what runs along the axis.
-        underway: runs that are training, which have epochs so far, and no steps yet.
+        in_progress: runs that are training, which have epochs so far, and no steps yet.
 
     Returns:
         Columns label, run, split, quantity, x, mean, low, high, n. `run` is "" for the trained runs of a label
@@ -38,9 +38,9 @@ def curve_points(comparison: Comparison, x: XAxis = "epoch", underway: Sequence[
     """
     lines = _epoch_lines if x == "epoch" else _step_lines
     parts = [_thinned(line, x) for row in comparison.rows for line in lines(row)]
-    for run in underway if x == "epoch" else ():
+    for run in in_progress if x == "epoch" else ():
         name = f"seed {run.recipe.seed}, training"
-        parts += [_thinned(line, x) for line in _epoch_points(label_of(run, comparison), name, run.history)]
+        parts += [_thinned(line, x) for line in _epoch_points(row_label(run, comparison), name, run.history)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_COLUMNS)
 
 

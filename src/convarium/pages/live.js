@@ -1,6 +1,6 @@
 // While a study is under way its page loads itself again, for news; never under the hands of its reader.
 {
-  const seconds = Number(document.getElementById("standing").dataset.reload);
+  const seconds = Number(document.getElementById("study-status").dataset.reload);
   const pause = document.getElementById("pause");
   const AT_WORK = 3; // seconds after the last move
   let touched = -Infinity;

@@ -18,9 +18,9 @@ from convarium.analysis.comparison import Comparison, formatting
 from convarium.data.images import ImageData
 from convarium.pages import style
 from convarium.pages.cells import answer, caption, columns, short, verdict_word
+from convarium.pages.claims_section import ClaimsSection
 from convarium.pages.costs import COSTS
 from convarium.pages.duels import duels
-from convarium.pages.evidence import Evidence
 from convarium.pages.forest import forest
 from convarium.pages.glances import arrivals, hardest
 from convarium.pages.inside import MOMENTS, SHARES, Diagnoses
@@ -28,7 +28,7 @@ from convarium.pages.inside_page import inside_page
 from convarium.pages.page_charts import page_charts
 from convarium.pages.predictions import calibration_errors, read_predictions
 from convarium.pages.run_lists import layers, run_lists
-from convarium.pages.standing import Standing, label_of, so_far, told
+from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
 from convarium.pages.tables import as_csv, as_latex, as_markdown
 from convarium.runs.files import write_text
 
@@ -38,9 +38,9 @@ def write_report(
     path: Path | str,
     *,
     images: ImageData | None = None,
-    standing: Standing | None = None,
+    status: StudyStatus | None = None,
     diagnoses: Diagnoses = (),
-    evidence: Evidence | None = None,
+    claims: ClaimsSection | None = None,
 ) -> Path:
     """Writes the comparison's page: question, answer, table, charts, and every run with its recipe.
 
@@ -51,9 +51,9 @@ def write_report(
         path: of the HTML file; its folder is made where it is missing.
         images: the test split that the runs were scored on; with it, the page shows the images that divide the
             networks, else it names them by number.
-        standing: how far the study is; None: it is finished.
+        status: how far the study is; None: it is finished.
         diagnoses: of `diagnose`, one a row; with them the page has a section on what goes on inside the networks.
-        evidence: the claims that the study judges, and tables of its own.
+        claims: the claims that the study judges, and tables of its own.
 
     Returns:
         The path.
@@ -61,7 +61,7 @@ def write_report(
     Raises:
         ConvariumError: `images` are not those that the runs were scored on.
     """
-    text = page(comparison, images=images, standing=standing, diagnoses=diagnoses, evidence=evidence)
+    text = page(comparison, images=images, status=status, diagnoses=diagnoses, claims=claims)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
@@ -72,9 +72,9 @@ def page(
     comparison: Comparison,
     *,
     images: ImageData | None = None,
-    standing: Standing | None = None,
+    status: StudyStatus | None = None,
     diagnoses: Diagnoses = (),
-    evidence: Evidence | None = None,
+    claims: ClaimsSection | None = None,
 ) -> str:
     """The page's HTML; see `write_report`."""
     environment = Environment(
@@ -85,13 +85,13 @@ def page(
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
-    underway = standing.underway if standing else ()
+    in_progress = status.in_progress if status else ()
     labels = list(
-        dict.fromkeys([row.label for row in comparison.rows] + [label_of(run, comparison) for run in underway])
+        dict.fromkeys([row.label for row in comparison.rows] + [row_label(run, comparison) for run in in_progress])
     )
     predictions = read_predictions(comparison)
-    charts = page_charts(comparison, predictions, labels, underway, diagnoses)
-    scripts = ["reading.js", "page.js", *(["live.js"] if standing and standing.reload else [])]
+    charts = page_charts(comparison, predictions, labels, in_progress, diagnoses)
+    scripts = ["reading.js", "page.js", *(["live.js"] if status and status.reload_seconds else [])]
     copies = {
         "command": comparison.command,
         "markdown": as_markdown(comparison),
@@ -101,9 +101,9 @@ def page(
     return environment.get_template("page.html.j2").render(
         comparison=comparison,
         title=comparison.question or _title(comparison, labels),
-        standing=standing,
-        told=told(standing, comparison) if standing else "",
-        so_far=so_far if standing else str,
+        status=status,
+        status_sentence=status_sentence(status, comparison) if status else "",
+        so_far=so_far if status else str,
         answer=answer(comparison),
         columns=columns(comparison),
         caption=caption(comparison),
@@ -117,7 +117,7 @@ def page(
         duels=duels(comparison, predictions, images),
         calibration_errors=calibration_errors(comparison),
         inside=inside_page(diagnoses),
-        evidence=evidence or Evidence(),
+        claims=claims or ClaimsSection(),
         describe=describe,
         published=published,
         measured=measured,

@@ -14,7 +14,7 @@ from convarium.pages.curve_panels import curve_panel, recorded_splits
 from convarium.pages.curves import QUANTITIES, XAxis, curve_points, steps_a_point
 from convarium.pages.drawing import columnar, none_hidden
 from convarium.pages.predictions import Predictions, agreement, calibration, class_points, confusion_points
-from convarium.pages.standing import Underway
+from convarium.pages.study_status import RunInProgress
 
 _PAGE_STYLE = style.config(font_size=12, ink="currentColor", font="system-ui, sans-serif") | {"background": None}
 _CELL = 34
@@ -55,7 +55,7 @@ def page_charts(
     comparison: Comparison,
     predictions: Predictions | None,
     labels: Sequence[str],
-    underway: Sequence[Underway] = (),
+    in_progress: Sequence[RunInProgress] = (),
     diagnoses: inside.Diagnoses = (),
 ) -> PageCharts:
     """All charts that the comparison, and what is training, have data for.
@@ -64,11 +64,11 @@ def page_charts(
         comparison: of the finished runs.
         predictions: theirs.
         labels: of all networks, in the order of their colors.
-        underway: runs that are training.
+        in_progress: runs that are training.
         diagnoses: what the networks look like from inside, where that was asked for.
     """
     made = PageCharts()
-    _add_curves(made, comparison, labels, underway)
+    _add_curves(made, comparison, labels, in_progress)
     _add_costs(made, comparison, labels)
     _add_classes(made, comparison, labels)
     if predictions is not None:
@@ -77,10 +77,12 @@ def page_charts(
     return made
 
 
-def _add_curves(made: PageCharts, comparison: Comparison, labels: Sequence[str], underway: Sequence[Underway]) -> None:
+def _add_curves(
+    made: PageCharts, comparison: Comparison, labels: Sequence[str], in_progress: Sequence[RunInProgress]
+) -> None:
     axes: tuple[XAxis, ...] = ("epoch", "step")
     for x in axes:
-        points = curve_points(comparison, x, underway)
+        points = curve_points(comparison, x, in_progress)
         if points.empty:
             continue
         made.tables[x] = columnar(points)

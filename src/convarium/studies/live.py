@@ -13,7 +13,7 @@ from pathlib import Path
 from convarium.analysis.comparison import Comparison
 from convarium.errors import StoreError
 from convarium.pages import write_report
-from convarium.pages.standing import Standing, Underway, at_rest
+from convarium.pages.study_status import RunInProgress, StudyStatus, stopped_status
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.run import StudyEvent
@@ -88,7 +88,7 @@ class _Page:
         self.path = store.root / "studies" / name / "report.html"
         self.record: StudyRecord | None = None
         self.finished: dict[str, StoredRun] = {}
-        self.underway: dict[Recipe, Underway] = {}
+        self.underway: dict[Recipe, RunInProgress] = {}
         self.started = self.last = self.spent = 0.0
         self.has_ended = False
 
@@ -99,9 +99,9 @@ class _Page:
             self.has_ended = True
             return
         if progress.begins:
-            self.underway = {recipe: Underway(recipe) for recipe in progress.begins}
+            self.underway = {recipe: RunInProgress(recipe) for recipe in progress.begins}
         elif progress.training and progress.training.history:  # no step: the clock of an epoch runs
-            self.underway[progress.recipe] = Underway(progress.recipe, progress.training.history)
+            self.underway[progress.recipe] = RunInProgress(progress.recipe, progress.training.history)
         else:
             return
         if self.record is None:
@@ -117,7 +117,7 @@ class _Page:
         runs = [here[key] for key in self.record.keys if key in here]
         comparison = compare_finished(self.record, runs)
         with contextlib.suppress(OSError):
-            write_report(comparison, self.path, standing=self._standing(comparison, under_way))
+            write_report(comparison, self.path, status=self._status(comparison, under_way))
 
     def _begin(self) -> None:
         self.record = self.store.study(self.name)
@@ -138,10 +138,10 @@ class _Page:
         self.last = time.monotonic()
         self.spent += self.last - began
 
-    def _standing(self, comparison: Comparison, under_way: bool) -> Standing | None:
+    def _status(self, comparison: Comparison, under_way: bool) -> StudyStatus | None:
         assert self.record is not None
         planned = len(self.record.keys)
         if not under_way:
-            return at_rest(comparison, planned)
+            return stopped_status(comparison, planned)
         finished = sum(len(row.runs) for row in comparison.rows)
-        return Standing(finished, planned, tuple(self.underway.values()), datetime.now().astimezone(), RELOAD)
+        return StudyStatus(finished, planned, tuple(self.underway.values()), datetime.now().astimezone(), RELOAD)

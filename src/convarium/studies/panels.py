@@ -14,26 +14,26 @@ from convarium.analysis.statistics import LEVEL
 from convarium.data import load_data
 from convarium.diagnostics import initial_gradients
 from convarium.errors import ConvariumError
-from convarium.pages.evidence import Evidence, Panel
+from convarium.pages.claims_section import ClaimsSection, ExtraTable
 from convarium.studies.reasons import REASONS
 from convarium.studies.study import Study, judge_study
 
 
-def evidence(study: Study, comparison: Comparison, panels: tuple[Panel, ...]) -> Evidence:
+def evidence(study: Study, comparison: Comparison, panels: tuple[ExtraTable, ...]) -> ClaimsSection:
     """The verdicts on a study's claims, with the reasons that are known, and its tables."""
     verdicts = judge_study(study, comparison)
-    return Evidence(verdicts, {name: REASONS[name] for name in verdicts if name in REASONS}, panels)
+    return ClaimsSection(verdicts, {name: REASONS[name] for name in verdicts if name in REASONS}, panels)
 
 
-def recorded_panels(study: Study, comparison: Comparison) -> tuple[Panel, ...]:
+def recorded_panels(study: Study, comparison: Comparison) -> tuple[ExtraTable, ...]:
     """Those tables of a study that stored records are enough for."""
     shows = tuple(kind for kind in study.shows if kind != "gradients")
     return panels(replace(study, shows=shows), comparison)
 
 
-def panels(study: Study, comparison: Comparison, *, data_dir: Path | None = None) -> tuple[Panel, ...]:
+def panels(study: Study, comparison: Comparison, *, data_dir: Path | None = None) -> tuple[ExtraTable, ...]:
     """The tables that a study asks for, where there is anything to show."""
-    made: list[Panel] = []
+    made: list[ExtraTable] = []
     for kind in study.shows:
         match kind:
             case "classes":
@@ -47,7 +47,7 @@ def panels(study: Study, comparison: Comparison, *, data_dir: Path | None = None
     return tuple(panel for panel in made if panel.rows)
 
 
-def _classes(comparison: Comparison) -> Panel:
+def _classes(comparison: Comparison) -> ExtraTable:
     scored = [(row, [run.outcome.test for run in row.trained if run.outcome.test]) for row in comparison.rows]
     scored = [(row, scores) for row, scores in scored if scores]
     names = list(scored[0][1][0].per_class) if scored else []
@@ -58,10 +58,10 @@ def _classes(comparison: Comparison) -> Panel:
         return f"{100 * fmean(known):.2f}" if known else "–"
 
     rows = tuple((name, *(mean(row, name) for row, _ in scored)) for name in names)
-    return Panel("Test accuracy class by class, %", ("class", *(row.label for row, _ in scored)), rows)
+    return ExtraTable("Test accuracy class by class, %", ("class", *(row.label for row, _ in scored)), rows)
 
 
-def _fixed(comparison: Comparison) -> Iterator[Panel]:
+def _fixed(comparison: Comparison) -> Iterator[ExtraTable]:
     """Which classes each network gains or loses against the baseline: intervals that hold for all classes at once."""
     against = next((row for row in comparison.rows if row.label == comparison.baseline), None)
     if against is None or not against.trained:
@@ -83,10 +83,10 @@ def _fixed(comparison: Comparison) -> Iterator[Panel]:
                 interval = formatting.minus(f"{100 * low:.2f}") + " to " + formatting.minus(f"{100 * high:.2f}")
             lines.append((str(record["class"]), formatting.minus(f"{100 * record['difference']:.2f}"), interval, told))
         title = f"{row.label} minus {against.label} class by class, points of test accuracy"
-        yield Panel(title, ("class", "difference", "interval for all classes", ""), tuple(lines))
+        yield ExtraTable(title, ("class", "difference", "interval for all classes", ""), tuple(lines))
 
 
-def _spread(comparison: Comparison) -> Panel:
+def _spread(comparison: Comparison) -> ExtraTable:
     """How far apart two single runs may lie: √2 · t · deviation."""
     metric, rows = metric_of(comparison.metric), []
     for row in comparison.rows:
@@ -97,10 +97,10 @@ def _spread(comparison: Comparison) -> Panel:
         lowest, highest = formatting.amounts(metric, [min(values), max(values)], row.measured.deviation or None)
         rows.append((row.label, str(len(values)), lowest, highest, formatting.quantity(metric, apart)))
     columns = ("network", "n", "lowest", "highest", "95 % of pairs of runs lie closer than")
-    return Panel(f"How far single runs lie apart in {metric.title}", columns, tuple(rows))
+    return ExtraTable(f"How far single runs lie apart in {metric.title}", columns, tuple(rows))
 
 
-def _predicted(comparison: Comparison) -> Panel:
+def _predicted(comparison: Comparison) -> ExtraTable:
     rows = tuple(
         (f"{row.label}, seed {run.recipe.seed}", " ".join(leading_classes(run)))
         for row in comparison.rows
@@ -108,10 +108,10 @@ def _predicted(comparison: Comparison) -> Panel:
         if status(run) == "at chance" and leading_classes(run)
     )
     title = "Runs at chance: the class that most test images were taken for, epoch by epoch"
-    return Panel(title, ("run", "class after each epoch"), rows)
+    return ExtraTable(title, ("run", "class after each epoch"), rows)
 
 
-def _gradients(comparison: Comparison, data_dir: Path | None) -> Panel:
+def _gradients(comparison: Comparison, data_dir: Path | None) -> ExtraTable:
     rows = []
     for row in comparison.rows:
         recipe = replace(row.runs[0].recipe, seed=0)
@@ -120,4 +120,4 @@ def _gradients(comparison: Comparison, data_dir: Path | None) -> Panel:
         picked = [found[round(share * (len(found) - 1))] for share in (0, 0.25, 0.5, 0.75, 1)]
         rows.append((row.label, str(len(found)), *(f"{layer.rms:.1e}" for layer in picked)))
     columns = ("network", "layers", "first", "at 1/4", "at 1/2", "at 3/4", "last")
-    return Panel("Gradients at the start, root mean square over each layer's weight", columns, tuple(rows))
+    return ExtraTable("Gradients at the start, root mean square over each layer's weight", columns, tuple(rows))
