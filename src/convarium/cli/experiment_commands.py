@@ -84,14 +84,14 @@ def run(
                 "reduced": mark.strip() or None,
                 "claims": {n: {"outcome": v.outcome, "sentence": v.sentence} for n, v in found.verdicts.items()},
                 "tuned": rates,
-                "panels": [dataclasses.asdict(panel) for panel in found.panels],
+                "panels": [dataclasses.asdict(panel) for panel in found.tables],
                 "report": str(page),
             }
         )
         return
     tell = _speaker(mark)
     tell(as_rich(comparison))
-    for panel in found.panels:
+    for panel in found.tables:
         tell(f"\n{panel.title}")
         tell(table(panel.columns, panel.rows, right=panel.columns[1:]))
     for name, verdict in found.verdicts.items():
