@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
     from convarium.data.images import Splits
     from convarium.models.describe import Description
-    from convarium.pages.evidence import Evidence
+    from convarium.pages.claims_section import ClaimsSection
     from convarium.recipes.recipe import Recipe
     from convarium.records import Scores
     from convarium.studies.catalogue import Finding
@@ -58,7 +58,7 @@ class StudyResult:
 
     study: Study
     comparison: Comparison
-    evidence: Evidence
+    evidence: ClaimsSection
     report: Path
     tuned: tuple[Tuned, ...] = ()
 

@@ -8,9 +8,9 @@ from convarium.data.images import ImageData
 from convarium.diagnostics import Undiagnosed, diagnose
 from convarium.errors import ConvariumError
 from convarium.pages import write_report
-from convarium.pages.evidence import Evidence
+from convarium.pages.claims_section import ClaimsSection
 from convarium.pages.inside import Diagnoses
-from convarium.pages.standing import at_rest
+from convarium.pages.study_status import stopped_status
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.panels import evidence as evidence_of
 from convarium.studies.panels import recorded_panels
@@ -24,7 +24,7 @@ def write_study_report(
     *,
     out: Path | None = None,
     diagnoses: Diagnoses = (),
-    evidence: Evidence | None = None,
+    evidence: ClaimsSection | None = None,
 ) -> Path:
     """Writes a study's page. It shows the images on which networks differ if the data set lies on this machine.
 
@@ -44,9 +44,9 @@ def write_study_report(
         comparison,
         out or store.root / "studies" / name / "report.html",
         images=_test_images(comparison, resources),
-        standing=at_rest(comparison, len(store.study(name).keys)),
+        status=stopped_status(comparison, len(store.study(name).keys)),
         diagnoses=diagnoses,
-        evidence=_built_in(comparison, name) if evidence is None else evidence,
+        claims=_built_in(comparison, name) if evidence is None else evidence,
     )
 
 
@@ -69,7 +69,7 @@ def diagnose_rows(
     return found
 
 
-def _built_in(comparison: Comparison, name: str) -> Evidence | None:
+def _built_in(comparison: Comparison, name: str) -> ClaimsSection | None:
     study = EXPERIMENTS.get(name)
     return evidence_of(study, comparison, recorded_panels(study, comparison)) if study else None
 
