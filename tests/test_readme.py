@@ -12,6 +12,7 @@ from convarium.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
     line.strip()
@@ -24,8 +25,6 @@ COMMANDS = [
 SHORTER = {
     "--preset memory-blog": ["--epochs", "1", "--seeds", "1"],
     "--preset residual-blog": ["--epochs", "1"],
-    "bench": ["--pairs", "1", "--seconds", "0.2"],
-    "play": [],
 }
 
 
@@ -34,9 +33,21 @@ def words(command):
     return shlex.split(command, comments=True)[1:] + added
 
 
+def code_of(text):
+    """The code spans and code blocks of a Markdown text, one a line."""
+    return "\n".join(re.findall(r"^```.*?^```|`[^`\n]+`|^ {4}[^\n]*$", text, re.DOTALL | re.MULTILINE))
+
+
 def test_the_readme_has_commands_and_python():
     assert len(COMMANDS) >= 5
     assert [language for language, _ in BLOCKS].count("python") == 1
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_that_a_document_names_exists(document, capsys):
+    named = set(re.findall(r"(?<![\w./])(?<!from )convarium ([a-z]+)(?= |`|$)", code_of(document.read_text("utf-8"))))
+    assert main(["--help"]) == 0
+    assert named <= set(capsys.readouterr().out.split())
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +70,9 @@ def test_the_python_runs(tmp_path):
     assert done.stdout
 
 
-def test_the_map_of_the_files_names_files_that_exist():
-    tree = next(block for language, block in BLOCKS if language == "text")
-    for name in re.findall(r"^ *([\w./-]+?)/?(?:  |$)", tree, re.MULTILINE):
-        assert (ROOT / name).exists() or list((ROOT / "src").rglob(name)), name
+def test_it_has_at_most_seven_hundred_words_and_its_first_command_on_the_first_screen():
+    assert len(README.split()) <= 700
+    assert "make demo" in "\n".join(README.splitlines()[:24])
 
 
 def test_the_pictures_exist():
