@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format index clean
 
 demo: .venv/ready
 	$(BIN)/convarium compare memory_mlp residual_mlp residual_cnn lenet --dataset digits --seeds 5
@@ -18,6 +18,9 @@ check: .venv/ready
 format: .venv/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+index: .venv/ready
+	$(BIN)/python -m convarium.models.index  # after a change of models/zoo: what is read without PyTorch
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -2,7 +2,7 @@
 
 import torch
 
-from convarium.data.images import ImageData, Splits
+from convarium.data.splits import ImageData, Splits
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 
 from convarium.data import load_data
-from convarium.data.images import Splits
+from convarium.data.splits import Splits
 from convarium.models.zoo import MODELS
 
 NETWORKS = {name: name for name in MODELS} | {

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from torch import Tensor
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 Status = Literal["finished", "diverged", "failed"]
 
@@ -145,8 +146,8 @@ class Outcome:
     validation: Scores | None = None
     test: Scores | None = None
     image: ImageSpec | None = None
-    step_loss: np.ndarray | None = field(default=None, repr=False, compare=False)
-    step_accuracy: np.ndarray | None = field(default=None, repr=False, compare=False)
-    logits: np.ndarray | None = field(default=None, repr=False, compare=False)
-    labels: np.ndarray | None = field(default=None, repr=False, compare=False)
-    weights: Mapping[str, Tensor] | None = field(default=None, repr=False, compare=False)
+    step_loss: "np.ndarray | None" = field(default=None, repr=False, compare=False)
+    step_accuracy: "np.ndarray | None" = field(default=None, repr=False, compare=False)
+    logits: "np.ndarray | None" = field(default=None, repr=False, compare=False)
+    labels: "np.ndarray | None" = field(default=None, repr=False, compare=False)
+    weights: "Mapping[str, Tensor] | None" = field(default=None, repr=False, compare=False)

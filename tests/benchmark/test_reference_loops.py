@@ -14,6 +14,7 @@ from convarium.benchmark import (
     reference,
 )
 from convarium.benchmark.losses import copy_weights
+from convarium.data.augmentations import apply, draw
 from convarium.data.batches import Batches
 from convarium.data.transforms import ResizedCrop, parse_augment, parse_normalize
 from convarium.models.build import build_model
@@ -125,7 +126,7 @@ def test_boxes_are_drawn_by_one_law():
     torch.manual_seed(0)
     scale, ratio = (0.8, 1.0), (0.9, 1.1)
     theirs = torch.tensor([reference.crop_box(32, 32, scale, ratio) for _ in range(2000)])
-    ours = ResizedCrop(scale, ratio).draw(2000, 32, 32, torch.Generator().manual_seed(1))
+    ours = draw(ResizedCrop(scale, ratio), 2000, (32, 32), torch.Generator().manual_seed(1))
     for column in range(4):
         assert ks_2samp(theirs[:, column], ours[:, column]).pvalue > 1e-3
 
@@ -133,7 +134,7 @@ def test_boxes_are_drawn_by_one_law():
 def test_boxes_are_cut_out_and_enlarged_alike():
     smooth = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8), (32, 32), mode="bilinear").mul(255).byte()
     box = (3, 5, 27, 26)
-    ours = ResizedCrop().apply(smooth, torch.tensor([box]))[0]
+    ours = apply(ResizedCrop(), smooth, torch.tensor([box]))[0]
     top, left, height, width = box
     image = Image.fromarray(smooth[0].permute(1, 2, 0).numpy())
     theirs = image.crop((left, top, left + width, top + height)).resize((32, 32), Image.Resampling.BILINEAR)

@@ -7,9 +7,10 @@ from PIL import Image, ImageOps
 from scipy.stats import binomtest, chisquare, ks_2samp
 
 from convarium.data import batches as batches_module
-from convarium.data.batches import Batches, normalization, parse_augment, parse_normalize
-from convarium.data.images import ImageData, Splits
-from convarium.data.transforms import Flip, PadCrop, ResizedCrop
+from convarium.data.augmentations import apply, draw
+from convarium.data.batches import Batches
+from convarium.data.splits import ImageData, Splits
+from convarium.data.transforms import Flip, PadCrop, ResizedCrop, normalization, parse_augment, parse_normalize
 from convarium.errors import DataError, SpecError
 from convarium.records import ImageSpec
 from convarium.seeding import derive_seed
@@ -208,7 +209,7 @@ def test_boxes_follow_torchvisions_law(height, width, scale, ratio):
     n = 6000
     rng = random.Random(0)
     theirs = torch.tensor([reference_box(rng, height, width, scale, ratio) for _ in range(n)])
-    ours = ResizedCrop(scale, ratio).draw(n, height, width, torch.Generator().manual_seed(0))
+    ours = draw(ResizedCrop(scale, ratio), n, (height, width), torch.Generator().manual_seed(0))
     assert ours.min() >= 0
     assert (ours[:, 0] + ours[:, 2]).max() <= height
     assert (ours[:, 1] + ours[:, 3]).max() <= width
@@ -224,9 +225,9 @@ def test_boxes_follow_torchvisions_law(height, width, scale, ratio):
 def test_boxes_become_the_pixels_that_pillow_makes_of_them():
     data = noise(n=40, height=32, width=24)
     crop = ResizedCrop((0.1, 1.0), (0.5, 2.0))
-    boxes = crop.draw(40, 32, 24, torch.Generator().manual_seed(0))
+    boxes = draw(crop, 40, (32, 24), torch.Generator().manual_seed(0))
     for ours, original, (top, left, h, w) in zip(
-        crop.apply(data.images, boxes), data.images, boxes.tolist(), strict=True
+        apply(crop, data.images, boxes), data.images, boxes.tolist(), strict=True
     ):
         cut = pillow(original).crop((left, top, left + w, top + h))
         theirs = tensor(cut.resize((24, 32), Image.Resampling.BILINEAR))
@@ -236,16 +237,16 @@ def test_boxes_become_the_pixels_that_pillow_makes_of_them():
 def test_the_whole_image_as_a_box_changes_nothing():
     images = noise().images
     whole = torch.tensor([[0, 0, 12, 10]]).expand(50, 4)
-    torch.testing.assert_close(ResizedCrop().apply(images, whole), images.float(), rtol=0, atol=1e-3)
+    torch.testing.assert_close(apply(ResizedCrop(), images, whole), images.float(), rtol=0, atol=1e-3)
 
 
 def test_padded_crops_are_pillows_and_all_places_are_equally_likely():
     data, crop = noise(n=1800), PadCrop(1)
-    corners = crop.draw(1800, 12, 10, torch.Generator().manual_seed(0))
+    corners = draw(crop, 1800, (12, 10), torch.Generator().manual_seed(0))
     places, counts = (corners[:, 0] * 3 + corners[:, 1]).unique(return_counts=True)
     assert places.tolist() == list(range(9))
     assert chisquare(counts.numpy()).pvalue > 0.001
-    cropped = crop.apply(data.images, corners)
+    cropped = apply(crop, data.images, corners)
     for ours, original, (top, left) in zip(cropped[:50], data.images, corners.tolist(), strict=False):
         padded = ImageOps.expand(pillow(original), border=1, fill=0)
         assert torch.equal(ours, tensor(padded.crop((left, top, left + 10, top + 12))))
@@ -253,9 +254,9 @@ def test_padded_crops_are_pillows_and_all_places_are_equally_likely():
 
 def test_half_of_the_images_are_mirrored():
     images, flip = noise(n=2000).images, Flip()
-    mirrored = flip.draw(2000, 12, 10, torch.Generator().manual_seed(0))
+    mirrored = draw(flip, 2000, (12, 10), torch.Generator().manual_seed(0))
     assert binomtest(int(mirrored.sum()), 2000).pvalue > 0.001
-    flipped = flip.apply(images, mirrored)
+    flipped = apply(flip, images, mirrored)
     assert torch.equal(flipped[mirrored], images[mirrored].flip(3))
     assert torch.equal(flipped[~mirrored], images[~mirrored])
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convarium.data import DATASETS, load_data
-from convarium.data.images import ImageData, check_images, content_digest, divide, statistics
+from convarium.data.splits import ImageData, check_images, content_digest, hold_out, statistics
 from convarium.errors import DataError, SpecError
 from convarium.records import ImageSpec
 
@@ -24,17 +24,17 @@ def numbers(data: ImageData) -> list[int]:
 @given(n=st.integers(1, 300), share=st.floats(0, 1, exclude_max=True))
 def test_a_division_is_disjoint_complete_and_repeatable(n, share):
     data, validation = numbered(n), int(n * share)
-    train, held_out = divide(data, validation)
+    train, held_out = hold_out(data, validation)
     assert (len(train), len(held_out)) == (n - validation, validation)
     assert sorted(numbers(train) + numbers(held_out)) == list(range(n))
-    assert numbers(divide(data, validation)[1]) == numbers(held_out)
+    assert numbers(hold_out(data, validation)[1]) == numbers(held_out)
     for part in (train, held_out):
         assert part.labels.tolist() == [i % 3 for i in numbers(part)]
 
 
 def test_the_division_of_cifar10_is_the_one_that_source_004_published():
     """The source: pl.seed_everything(42); random_split(train_set, [45000, 5000])."""
-    train, validation = divide(numbered(50000), 5000)
+    train, validation = hold_out(numbered(50000), 5000)
     torch.manual_seed(42)
     theirs = torch.utils.data.random_split(range(50000), [45000, 5000])
     assert numbers(train) == theirs[0].indices
@@ -44,7 +44,7 @@ def test_the_division_of_cifar10_is_the_one_that_source_004_published():
 @pytest.mark.parametrize("validation", [-1, 10, 11])
 def test_something_must_be_left_to_train_on(validation):
     with pytest.raises(DataError, match=f"validation={validation} .* expected 0 to 9.*--validation 0"):
-        divide(numbered(10), validation)
+        hold_out(numbered(10), validation)
 
 
 def test_statistics_are_those_of_all_pixels_by_channel():

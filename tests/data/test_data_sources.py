@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from convarium.data import DATASETS, check, load_data
-from convarium.data.images import content_digest
 from convarium.data.readers import read_archive, read_cifar_binary, read_cifar_pickles, read_idx
 from convarium.data.sources import cache_folder, data_folders, download_folder, find
+from convarium.data.splits import content_digest
 from convarium.errors import DataError
 
 PLACES = [

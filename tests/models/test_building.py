@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from convarium.errors import ImageSizeError, SpecError
-from convarium.models.build import build_model, check_image, factory_digest, resolve, smallest_size
+from convarium.models.build import build_model, check_image, load_architecture, smallest_size
+from convarium.models.factories import factory_digest
+from convarium.models.index import resolve
 from convarium.models.zoo import MODELS, PRESETS
 from convarium.records import ImageSpec
 
@@ -48,7 +50,7 @@ def write(path: Path, text: str) -> None:
 def test_the_canonical_spec_means_the_same_network_and_is_its_own(name):
     resolved = resolve(name)
     again = resolve(resolved.canonical)
-    assert (again.factory, again.options, again.canonical) == (resolved.factory, resolved.options, resolved.canonical)
+    assert (again.name, again.options, again.canonical) == (resolved.name, resolved.options, resolved.canonical)
     assert all(f"{option}=" in resolved.canonical for option in resolved.options)
 
 
@@ -156,7 +158,7 @@ def test_images_that_are_too_small_are_refused_with_the_layer_and_the_size_that_
 def test_the_search_for_the_smallest_size_agrees_with_trying_all():
     def fits(size: int) -> bool:
         try:
-            check_image(resolve("residual_cnn"), ImageSpec(1, size, size, 10))
+            check_image("residual_cnn", ImageSpec(1, size, size, 10))
         except ImageSizeError:
             return False
         return True
@@ -171,13 +173,13 @@ def test_a_module_in_the_working_folder_is_found(folder):
     write(folder / "my_networks.py", LINEAR)
     network = build_model("my_networks:linear", DIGITS)
     assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
-    assert resolve("my_networks:linear").canonical == "my_networks:linear(activation='relu')"
+    assert load_architecture("my_networks:linear").resolved.canonical == "my_networks:linear(activation='relu')"
 
 
 def test_a_dotted_package_is_found(folder):
     write(folder / "lab" / "__init__.py", "")
     write(folder / "lab" / "blocks" / "tiny.py", LINEAR)
-    assert resolve("lab.blocks.tiny:linear").build(DIGITS)[1].in_features == 64
+    assert load_architecture("lab.blocks.tiny:linear").build(DIGITS)[1].in_features == 64
 
 
 def test_options_of_a_users_factory_are_those_of_its_signature(folder):
@@ -194,11 +196,11 @@ def test_options_of_a_users_factory_are_those_of_its_signature(folder):
     network = build_model("my_networks:net(width=3, activation='tanh', kind='b', scale=2, anything=[0, 'x'])", DIGITS)
     assert network[1].out_features == 3
     with pytest.raises(SpecError, match=r"^option 'kind' of my_networks:net is 'c': expected 'a' or 'b'$"):
-        resolve("my_networks:net(kind='c')")
+        load_architecture("my_networks:net(kind='c')")
     with pytest.raises(SpecError, match=r"^unknown option of my_networks:net 'wide'; did you mean 'width' "):
-        resolve("my_networks:net(wide=3)")
+        load_architecture("my_networks:net(wide=3)")
     with pytest.raises(SpecError, match=re.escape("my_networks:needs needs option 'width'; write my_networks:needs(")):
-        resolve("my_networks:needs")
+        load_architecture("my_networks:needs")
 
 
 def test_an_open_ended_factory_takes_any_option(folder):
@@ -208,9 +210,9 @@ def test_an_open_ended_factory_takes_any_option(folder):
         def net(spec, **options):
             return nn.Sequential(nn.Flatten(), nn.Linear(64, spec.classes, **options))
     """)  # fmt: skip
-    resolved = resolve("my_networks:net(bias=False)")
-    assert resolved.canonical == "my_networks:net(bias=False)"
-    assert resolved.build(DIGITS)[1].bias is None
+    architecture = load_architecture("my_networks:net(bias=False)")
+    assert architecture.resolved.canonical == "my_networks:net(bias=False)"
+    assert architecture.build(DIGITS)[1].bias is None
 
 
 def test_a_class_and_a_partial_are_factories_too(folder):
@@ -231,7 +233,7 @@ def test_a_class_and_a_partial_are_factories_too(folder):
     assert build_model("my_networks:Net(width=5)", DIGITS).body[1].out_features == 5
     assert build_model("my_networks:wide", DIGITS).body[1].out_features == 40
     digest = hashlib.sha256((folder / "my_networks.py").read_bytes()).hexdigest()
-    assert factory_digest(resolve("my_networks:Net")) == factory_digest(resolve("my_networks:wide")) == digest
+    assert factory_digest("my_networks:Net") == factory_digest("my_networks:wide") == digest
 
 
 def test_annotations_for_the_type_checker_alone_are_let_be(folder):
@@ -245,16 +247,16 @@ def test_annotations_for_the_type_checker_alone_are_let_be(folder):
         def net(spec: ImageSpec, width: int = 3) -> nn.Module:
             return nn.Sequential(nn.Flatten(), nn.Linear(64, spec.classes))
     """)  # fmt: skip
-    assert resolve("my_networks:net(width=4)").canonical == "my_networks:net(width=4)"
+    assert load_architecture("my_networks:net(width=4)").resolved.canonical == "my_networks:net(width=4)"
 
 
 def test_the_digest_follows_the_source_and_built_in_networks_have_none(folder):
     write(folder / "my_networks.py", LINEAR)
     expected = hashlib.sha256((folder / "my_networks.py").read_bytes()).hexdigest()
-    assert factory_digest(resolve("my_networks:linear")) == expected
+    assert factory_digest("my_networks:linear") == expected
     write(folder / "my_networks.py", LINEAR + "    # changed\n")
-    assert factory_digest(resolve("my_networks:linear")) != expected
-    assert factory_digest(resolve("lenet")) is factory_digest(resolve("vgg11@d2l")) is None
+    assert factory_digest("my_networks:linear") != expected
+    assert factory_digest("lenet") is factory_digest("vgg11@d2l") is None
 
 
 @pytest.mark.parametrize(
@@ -281,7 +283,7 @@ def test_a_users_module_that_is_no_factory_is_refused_in_one_line(folder, source
     if source is not None:
         write(folder / "mine.py", source)
     with pytest.raises(SpecError) as error:
-        resolve(model)
+        load_architecture(model)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from convarium.models import cost
-from convarium.models.build import resolve
+from convarium.models.build import load_architecture
 from convarium.models.zoo import MODELS, PRESETS
 from convarium.records import ImageSpec
 
@@ -22,7 +22,7 @@ def native_image(model):
     for image in (SMALL, DIGITS):
         try:
             with torch.device("meta"):
-                network = resolve(model).build(image).eval()
+                network = load_architecture(model).build(image).eval()
                 network(torch.zeros(2, image.channels, image.height, image.width))
         except (RuntimeError, ValueError):
             continue
@@ -32,7 +32,7 @@ def native_image(model):
 
 def on_meta(model, image):
     with torch.device("meta"):
-        return resolve(model).build(image)
+        return load_architecture(model).build(image)
 
 
 def flops_by_hand(network, image):

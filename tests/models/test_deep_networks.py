@@ -12,7 +12,7 @@ from tutorial5 import PRESETS as PUBLISHED
 from tutorial5 import save_checkpoint, tensors
 
 from convarium.errors import SpecError
-from convarium.models.build import build_model, resolve
+from convarium.models.build import build_model, load_architecture
 from convarium.models.weights import load_weights
 from convarium.models.zoo.densenet import DenseLayer
 from convarium.models.zoo.googlenet import Inception
@@ -39,7 +39,7 @@ NETWORKS = (
 
 def on_meta(model: str, image: ImageSpec) -> nn.Module:
     with torch.device("meta"):
-        return resolve(model).build(image)
+        return load_architecture(model).build(image)
 
 
 def parameters(network: nn.Module) -> int:

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from convarium.errors import ImageSizeError
-from convarium.models.build import build_model, check_image, resolve, smallest_size
-from convarium.models.factories import option_types
+from convarium.models.build import build_model, check_image, load_architecture, smallest_size
+from convarium.models.factories import declared_options
 from convarium.models.zoo import MODELS, PRESETS
 from convarium.models.zoo.layers import ACTIVATIONS, output_shape
 from convarium.records import ImageSpec
@@ -117,7 +117,7 @@ def digits(n: int, image: ImageSpec) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize(("model", "image", "parameters", "source"), COUNTS, ids=[row[0] for row in COUNTS])
 def test_a_network_has_the_parameters_of_its_source(model, image, parameters, source):
     with torch.device("meta"):
-        network = resolve(model).build(image)
+        network = load_architecture(model).build(image)
     assert sum(p.numel() for p in network.parameters()) == parameters, source
     assert output_shape(network, image) == (image.classes,)
 
@@ -134,7 +134,7 @@ def test_every_network_takes_every_activation(model, activation):
     spec, image = with_option(model, f"activation={activation!r}"), smallest_image(model)
     network = build_model(spec, image, seed=1).eval()
     torch.manual_seed(1)
-    again = resolve(spec).build(image).state_dict()
+    again = load_architecture(spec).build(image).state_dict()
     assert all(torch.equal(tensor, again[name]) for name, tensor in network.state_dict().items())
 
     batch = some_images(3, image)
@@ -156,9 +156,9 @@ def test_another_seed_gives_other_weights_and_the_global_generator_is_left_alone
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_network_has_an_activation_and_no_module_twice(model):
-    assert "activation" in option_types(MODELS[model])
+    assert "activation" in declared_options(MODELS[model])
     with torch.device("meta"):
-        network = resolve(f"{model}(activation='prelu')").build(ImageSpec(3, 32, 32, 10))
+        network = load_architecture(f"{model}(activation='prelu')").build(ImageSpec(3, 32, 32, 10))
     modules = [m for _, m in network.named_modules(remove_duplicate=False)]
     assert len(modules) == len(set(map(id, modules))), "a PReLU in two places would share its slope"
     assert any(isinstance(m, nn.PReLU) for m in modules)
@@ -177,7 +177,7 @@ def test_every_network_has_an_activation_and_no_module_twice(model):
     ids=lambda image: f"{image.channels}x{image.height}x{image.width}-{image.classes}",
 )
 def test_every_network_takes_images_from_28_to_224_pixels(model, image):
-    check_image(resolve(model), image)
+    check_image(model, image)
 
 
 @every_network
@@ -274,6 +274,6 @@ def test_the_gains_of_tanh_and_sigmoid_are_those_in_common_use(name):
 
 def test_shapes_are_found_where_nothing_is_computed():
     with torch.device("meta"):
-        network = resolve("vgg11@d2l").build(D2L_224)
+        network = load_architecture("vgg11@d2l").build(D2L_224)
     assert all(p.is_meta for p in network.parameters())
     assert output_shape(network, D2L_224) == (10,)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convarium.errors import SpecError
-from convarium.models.build import build_model, resolve, smallest_size
+from convarium.models.build import build_model, load_architecture, smallest_size
 from convarium.models.describe import describe
 from convarium.models.zoo.layers import IDENTITY, RELU, TANH, AvgPool2d, conv_norm, initialize, output_shape
 from convarium.models.zoo.mlp import MemoryBlock
@@ -291,7 +291,7 @@ def test_vgg_takes_28_pixels_by_rounding_up():
 @pytest.mark.parametrize("depth", [11, 13, 16, 19])
 def test_the_depth_of_vgg_counts_the_three_linear_layers_of_the_papers_head(depth):
     with torch.device("meta"):
-        network = resolve(f"vgg(depth={depth}, hidden=4096)").build(CIFAR10)
+        network = load_architecture(f"vgg(depth={depth}, hidden=4096)").build(CIFAR10)
     assert sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in network.modules()) == depth
 
 
@@ -299,7 +299,7 @@ def test_the_head_of_alexnet_does_not_outgrow_the_papers():
     def head_inputs(size: int, stem: str) -> int:
         image = ImageSpec(1, size, size, 10)
         with torch.device("meta"):
-            network = resolve(f"alexnet(stem='{stem}')").build(image)
+            network = load_architecture(f"alexnet(stem='{stem}')").build(image)
         return next(m.in_features for m in network.modules() if isinstance(m, nn.Linear))
 
     assert [head_inputs(size, "3x3") for size in (28, 32, 64, 224)] == [256 * side**2 for side in (2, 3, 6, 6)]
@@ -315,7 +315,7 @@ def test_the_native_alexnet_needs_a_quarter_of_the_work_of_enlarged_images():
 def test_a_convolution_has_a_bias_where_no_norm_follows(name):
     for norm in (True, False):
         with torch.device("meta"):
-            modules = list(resolve(f"{name}(norm={norm})").build(CIFAR10).modules())
+            modules = list(load_architecture(f"{name}(norm={norm})").build(CIFAR10).modules())
         convs = [m for m in modules if isinstance(m, nn.Conv2d)]
         norms = [m for m in modules if isinstance(m, nn.BatchNorm2d)]
         assert sum(c.bias is None for c in convs) == len(norms) == (norm and len(convs) - (name == "nin"))

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from convarium.analysis.claims import Better, judge
 from convarium.analysis.comparison import Comparison, compare_runs
-from convarium.data.images import ImageData
+from convarium.data.splits import ImageData
 from convarium.errors import ConvariumError
 from convarium.models.describe import describe
 from convarium.pages import (

@@ -16,7 +16,7 @@ from convarium.cli import main
 from convarium.data import DATASETS, load_data
 from convarium.diagnostics import initial_gradients
 from convarium.errors import RecipeError, SpecError
-from convarium.models.build import build_model, check_image, resolve
+from convarium.models.build import build_model, check_image
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec, Scores
 from convarium.runs.files import read_predicted, write_predicted
@@ -49,7 +49,7 @@ def test_a_study_is_named_as_it_is_listed_and_every_network_takes_its_images(nam
     for recipe in {dataclasses.replace(recipe, seed=0) for recipe in study.recipes}:
         spec = DATASETS[recipe.dataset].spec
         side = recipe.resize or spec.height
-        check_image(resolve(recipe.model), dataclasses.replace(spec, height=side, width=side))
+        check_image(recipe.model, dataclasses.replace(spec, height=side, width=side))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

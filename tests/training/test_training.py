@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from convarium.data import load_data
-from convarium.data.images import ImageData
+from convarium.data.splits import ImageData
 from convarium.errors import ImageSizeError, RecipeError
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe

@@ -15,7 +15,7 @@ from convarium.benchmark import reference
 from convarium.benchmark.contestants import Precision, arrays_of, job_of, recipe_of, splits_of
 from convarium.benchmark.losses import FirstLosses, first_losses
 from convarium.benchmark.reference import Job
-from convarium.data.images import ImageData, Splits
+from convarium.data.splits import ImageData, Splits
 from convarium.errors import ConvariumError
 from convarium.training import fit
 from convarium.training.scoring import pick_device

@@ -15,7 +15,7 @@ from convarium.benchmark.interleaved_timing import Contestant, OnStep
 from convarium.benchmark.lightning_reference import train_in_lightning
 from convarium.benchmark.reference import JOBS, Job
 from convarium.data import load_data
-from convarium.data.images import ImageData, Splits
+from convarium.data.splits import ImageData, Splits
 from convarium.errors import ConvariumError
 from convarium.recipes.presets import recipe_preset
 from convarium.recipes.recipe import Recipe

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from convarium.benchmark import reference
 from convarium.benchmark.contestants import Precision, arrays_of, recipe_of
 from convarium.benchmark.reference import Job
-from convarium.data.images import ImageData, Splits
+from convarium.data.splits import ImageData, Splits
 from convarium.errors import ConvariumError
 from convarium.models.build import build_model
 from convarium.training.kernels import own_kernels

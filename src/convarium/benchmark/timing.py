@@ -29,7 +29,7 @@ from convarium.benchmark.lightning_reference import check_lightning
 from convarium.benchmark.machine import Ceiling, ceiling
 from convarium.benchmark.reference import JOBS, Job
 from convarium.errors import ConvariumError
-from convarium.models.build import resolve
+from convarium.models.build import load_architecture
 from convarium.models.cost import count_flops
 from convarium.records import Environment, ImageSpec
 from convarium.runs.environment import emulates_bfloat16, environment
@@ -151,4 +151,4 @@ def bench(
 
 def _flops(job: Job, image: ImageSpec) -> int:
     with torch.device("meta"):
-        return count_flops(resolve(job.model).build(image), image)
+        return count_flops(load_architecture(job.model).build(image), image)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Literal
 
-import torch
 from tyro.conf import Positional, arg
 
 from convarium.cli.experiment_commands import experiments
@@ -13,14 +12,11 @@ from convarium.cli.terminal import download_progress, say, say_json, table
 from convarium.data import DATASETS, check, fetch, load_data, lookup
 from convarium.data.sources import find
 from convarium.errors import SpecError
-from convarium.models.build import resolve
-from convarium.models.cost import count_parameters
 from convarium.models.describe import as_diff, as_tree, diff_as_json
 from convarium.models.describe import as_json as description_as_json
 from convarium.models.describe import describe as describe_model
 from convarium.models.describe import diff as diff_models
-from convarium.models.zoo import MODELS, PRESETS
-from convarium.models.zoo.layers import ACTIVATIONS
+from convarium.models.index import ACTIVATION_GAINS, NETWORKS, PARAMETERS, PRESETS, native_image
 from convarium.recipes.presets import RECIPES
 from convarium.records import ImageSpec
 
@@ -114,28 +110,15 @@ def _native_image(model: str, dataset: str | None) -> ImageSpec:
         if dataset in DATASETS:
             return DATASETS[dataset].spec
         return load_data(dataset).train.spec
-    preset = resolve(model).preset
-    if preset is not None:
-        return preset.image
-    # The networks that a source shows on digits or clothes of 28 pixels, and users' own; the others are CIFAR's.
-    small = {resolve(p.model).name for p in PRESETS.values() if p.image.height == 28}
-    name = resolve(model).name
-    return ImageSpec(1, 28, 28, 10) if name in small or name not in MODELS else ImageSpec(3, 32, 32, 10)
+    return native_image(model)
 
 
 def _listings() -> dict[str, Callable[[], list[dict[str, object]]]]:
-    def parameters(model: str) -> int:
-        with torch.device("meta"):
-            return count_parameters(resolve(model).build(_native_image(model, None)))
-
-    def first_line(factory: object) -> str:
-        return (getattr(factory, "__doc__", None) or "").partition("\n")[0]
-
     return {
-        "models": lambda: [{"model": n, "parameters": parameters(n), "what": first_line(f)} for n, f in MODELS.items()],
-        "presets": lambda: [{"preset": n, "parameters": parameters(n), "source": p.source} for n, p in PRESETS.items()],
+        "models": lambda: [{"model": n, "parameters": PARAMETERS[n], "what": f.summary} for n, f in NETWORKS.items()],
+        "presets": lambda: [{"preset": n, "parameters": PARAMETERS[n], "source": p.source} for n, p in PRESETS.items()],
         "datasets": lambda: [{"dataset": n, "what": d.title} for n, d in DATASETS.items()],
-        "activations": lambda: [{"activation": n, "gain": f"{a.gain:.4f}"} for n, a in ACTIVATIONS.items()],
+        "activations": lambda: [{"activation": n, "gain": f"{gain:.4f}"} for n, gain in ACTIVATION_GAINS.items()],
         "experiments": experiments,
         "recipes": lambda: [
             {"preset": f"{tag}/{variant}".rstrip("/"), "network": network}

@@ -7,7 +7,7 @@ from pathlib import Path
 from convarium.analysis.comparison import Comparison
 from convarium.cli.terminal import note
 from convarium.data import load_data
-from convarium.data.images import ImageData
+from convarium.data.splits import ImageData
 from convarium.diagnostics import Undiagnosed, diagnose
 from convarium.errors import ConvariumError
 from convarium.pages import write_report

@@ -19,7 +19,7 @@ from convarium.cli.options import (
 )
 from convarium.cli.terminal import say, say_json, study_progress, table
 from convarium.data import load_data
-from convarium.data.images import Splits
+from convarium.data.splits import Splits
 from convarium.errors import ConvariumError, RunError
 from convarium.models.weights import load_weights
 from convarium.recipes.presets import RECIPES, recipe_preset

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convarium.data.images import ImageData
-from convarium.data.transforms import normalization, parse_augment, parse_normalize
+from convarium.data.augmentations import apply, draw
+from convarium.data.splits import ImageData
+from convarium.data.transforms import parse_augment
 from convarium.errors import DataError
 from convarium.seeding import derive_seed
-
-__all__ = ["Batches", "normalization", "parse_augment", "parse_normalize"]
 
 _AT_ONCE = 2**18
 """Numbers: a megabyte in float32."""
@@ -91,7 +90,7 @@ class Batches:
             labels = self.labels[here] if order is None else self.labels.index_select(0, order[here])
             images = self._resized(images)
             for augmentation, values in zip(self.augmentations, drawn, strict=True):
-                images = augmentation.apply(images, values[here])
+                images = apply(augmentation, images, values[here])
             # Not as views of one tensor, which a network that trains may not change in place.
             made, theirs = torch.unsafe_split(self._normalized(images), size), torch.split(labels, size)
             yield from zip(made, theirs, strict=True)
@@ -114,7 +113,7 @@ class Batches:
         drawn = []
         for place, augmentation in enumerate(self.augmentations):
             generator = torch.Generator().manual_seed(derive_seed(self.augment_seed, f"augment/{place}", number))
-            values = augmentation.draw(len(self.labels), height, width, generator)
+            values = draw(augmentation, len(self.labels), (height, width), generator)
             drawn.append(values.to(self.images.device, non_blocking=True))
         return drawn
 

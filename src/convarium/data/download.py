@@ -12,15 +12,70 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from convarium.data.sources import RemoteFile
+from convarium.data.published import lookup
+from convarium.data.sources import RemoteFile, data_folders, download_folder, find, missing_files, read_verified
 from convarium.errors import DataError
 
 DownloadListener = Callable[[str, int, int], None]
-"""Is told a file's name, the bytes that have come so far, and its size."""
+"""Called with a file's name, the bytes downloaded so far, and its size in bytes."""
 
 CHUNK = 1 << 18
 CUTS = 5
 """How often one mirror may break off, each time further on, before the next one is asked."""
+
+
+def fetch(dataset: str, *, data_dir: Path | str | None = None, on_event: DownloadListener | None = None) -> Path | None:
+    """Downloads a data set unless it is there already, verifies it, and says in which folder it is.
+
+    Args:
+        dataset: a name of DATASETS.
+        data_dir: where it is looked for first, and downloaded to; None: $CONVARIUM_DATA or the user's cache folder.
+        on_event: called after every chunk, see `DownloadListener`.
+
+    Returns:
+        The folder of its files; None where the data come with a library.
+
+    Raises:
+        SpecError: no such data set.
+        DataError: it is damaged, or could not be downloaded; names the files, their digests and where to put them.
+    """
+    entry = lookup(dataset)
+    if find(entry, data_dir) is None:
+        names = {file.name for file in entry.files}
+        root = download_folder(data_dir)
+        folder = root / next(layout.folders[0] for layout in entry.layouts if set(layout.files) == names)
+        download_files(entry.files, folder, on_event=on_event)
+        for name in names:
+            if name.endswith(".tar.gz"):
+                unpack(folder / name, root / entry.layouts[0].folders[0])
+    return check(dataset, data_dir=data_dir)
+
+
+def check(dataset: str, *, data_dir: Path | str | None = None) -> Path | None:
+    """Verifies the files of a data set and says in which folder they are (None: they come with a library).
+
+    Raises:
+        SpecError: no such data set.
+        DataError: it is missing, or a file is not the published one.
+    """
+    located = find(lookup(dataset), data_dir)
+    if located is None:
+        raise missing_error(dataset, data_dir)
+    layout, folder = located
+    for name, md5 in layout.files.items():
+        read_verified(folder / name, md5)
+    return folder if layout.files else None
+
+
+def missing_error(dataset: str, data_dir: Path | str | None) -> DataError:
+    """The error, to be raised, for a published data set that no data folder has: names the folders and the files."""
+    searched = ", ".join(str(folder) for folder in data_folders(data_dir))
+    folder, files = missing_files(lookup(dataset), data_dir)
+    where = f"{folder} lacks" if folder else "looked for"
+    return DataError(
+        f"{dataset} is in none of {searched}: {where} {', '.join(files)}",
+        hint=f"get it: convarium data fetch {dataset}",
+    )
 
 
 def download_files(

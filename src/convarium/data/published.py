@@ -1,7 +1,7 @@
 """The published data sets: their files with sizes and digests, who serves them, how they lie on a disk.
 
 The MD5s are those that torchvision lists; the ones of unpacked files were taken from the archives' content. `content`
-was measured with `images.content_digest` on verified files.
+was measured with `splits.content_digest` on verified files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from functools import partial
 from convarium.data.readers import read_archive, read_cifar_binary, read_cifar_pickles, read_digits, read_idx
 from convarium.data.sources import Dataset, Layout, RemoteFile
 from convarium.records import ImageSpec
+from convarium.spec import unknown
 
 IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -247,3 +248,24 @@ CIFAR100 = Dataset(
         label_bytes=2,
     ),
 )
+
+DATASETS: dict[str, Dataset] = {
+    "digits": DIGITS,
+    "mnist": MNIST,
+    "fashion_mnist": FASHION_MNIST,
+    "cifar10": CIFAR10,
+    "cifar100": CIFAR100,
+    "kmnist": KMNIST,
+}
+"""The published data sets by the names that recipes give them."""
+
+
+def lookup(dataset: str) -> Dataset:
+    """The entry of DATASETS.
+
+    Raises:
+        SpecError: there is none, with the nearest names.
+    """
+    if dataset not in DATASETS:
+        raise unknown("data set", dataset, DATASETS, hint="(or folder:PATH for your own images)")
+    return DATASETS[dataset]

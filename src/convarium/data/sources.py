@@ -53,7 +53,7 @@ class Dataset:
         files: what is downloaded; empty where the data come with a library.
         layouts: the forms that are accepted, the quickest to read first; one of them is that of `files`. A `.tar.gz`
             is unpacked to the first one when it has been downloaded.
-        content: SHA-256 over images and labels (`images.content_digest`); None where nobody has measured it yet.
+        content: SHA-256 over images and labels (`splits.content_digest`); None where nobody has measured it yet.
     """
 
     title: str
@@ -80,6 +80,9 @@ class Dataset:
         return self.content or hashlib.sha256(published.encode()).hexdigest()
 
 
+DIVISION_SEED = 42
+"""Of every division into train, validation and test; UvA tutorial 5 divides CIFAR-10 by this seed."""
+
 SYSTEM_FOLDERS = (Path("/usr/share/datasets"), Path("/usr/local/share/datasets"))
 """Where packages of an operating system put data sets: Debian's dataset-fashion-mnist, for one."""
 
@@ -88,8 +91,8 @@ def data_folders(data_dir: Path | str | None = None) -> list[Path]:
     """The data folders that are searched, in order: the argument, $CONVARIUM_DATA, ./data, the user's cache, the
     system's.
     """
-    asked = [Path(d).expanduser() for d in (data_dir, os.environ.get("CONVARIUM_DATA")) if d]
-    return [*asked, Path("data"), cache_folder(), *SYSTEM_FOLDERS]
+    named = [Path(d).expanduser() for d in (data_dir, os.environ.get("CONVARIUM_DATA")) if d]
+    return [*named, Path("data"), cache_folder(), *SYSTEM_FOLDERS]
 
 
 def download_folder(data_dir: Path | str | None = None) -> Path:
@@ -104,7 +107,7 @@ def cache_folder() -> Path:
 
 
 def find(dataset: Dataset, data_dir: Path | str | None = None) -> tuple[Layout, Path] | None:
-    """The first complete set of files and the folder that holds them; None where there is none."""
+    """The first complete set of files and the folder that holds them; None if no folder has one."""
     for root in data_folders(data_dir):
         for layout in dataset.layouts:
             for folder in layout.folders:
@@ -113,10 +116,10 @@ def find(dataset: Dataset, data_dir: Path | str | None = None) -> tuple[Layout, 
     return None
 
 
-def lacking(dataset: Dataset, data_dir: Path | str | None = None) -> tuple[Path | None, list[str]]:
-    """What a data set that `find` does not find would need: the folder that has most of its files, and what it lacks.
+def missing_files(dataset: Dataset, data_dir: Path | str | None = None) -> tuple[Path | None, list[str]]:
+    """The files that a data set still needs where `find` returns None, and the folder that has most of the others.
 
-    The folder is None where none has any of them; the files are then those that the publisher has.
+    The folder is None where no folder has any of them; the files are then those that the publisher offers.
     """
     best: tuple[Path | None, list[str]] = None, [file.name for file in dataset.files]
     most = 0
@@ -148,12 +151,12 @@ def read_verified(path: Path, md5: str) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}", hint="look at its permissions") from error
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != md5:
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if digest != md5:
         raise DataError(
             f"{path} is not the published file",
             expected=f"MD5 {md5}",
-            received=found,
+            received=digest,
             hint="delete it and get it again: convarium data fetch",
         )
     return content

@@ -1,33 +1,23 @@
-"""What is done to whole batches at once: flips and crops by torchvision's laws, and the reading of their specs.
+"""The settings of augmentations and normalizations, and how they are read from a recipe's texts; no PyTorch is needed.
 
-Every augmentation draws its random numbers for a whole epoch on the CPU and then works on batches (b, c, h, w) of
-pixels from 0 to 255, wherever they lie, before they are normalized: what a padded crop adds is black.
+`augmentations` has the tensor operations that carry them out.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from convarium.data.images import Splits
 from convarium.errors import SpecError
 from convarium.spec import Spec, parse_list, parse_options, unknown
+
+if TYPE_CHECKING:
+    from convarium.data.splits import Splits
 
 
 @dataclass(frozen=True)
 class Flip:
     """Mirrors left and right with probability ½: torchvision's RandomHorizontalFlip."""
-
-    def draw(self, n: int, height: int, width: int, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        """(n,) bool"""
-        return torch.rand(n, generator=generator) < 0.5
-
-    def apply(self, images: Tensor, mirrored: Tensor) -> Tensor:
-        return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
 
 
 @dataclass(frozen=True)
@@ -39,25 +29,13 @@ class PadCrop:
     def __post_init__(self) -> None:
         _check_padding(self.padding)
 
-    def draw(self, n: int, height: int, width: int, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        """(n, 2) int64: row and column of the padded image where the cut begins"""
-        return torch.randint(2 * self.padding + 1, (n, 2), generator=generator)
-
-    def apply(self, images: Tensor, corner: Tensor) -> Tensor:
-        n, channels, height, width = images.shape
-        padded = F.pad(images, (self.padding,) * 4)
-        rows = corner[:, 0, None] + torch.arange(height, device=images.device)
-        columns = corner[:, 1, None] + torch.arange(width, device=images.device)
-        flat = (rows[:, :, None] * padded.shape[-1] + columns[:, None, :]).reshape(n, 1, -1)
-        return padded.flatten(2).gather(2, flat.expand(-1, channels, -1)).reshape(images.shape)
-
 
 @dataclass(frozen=True)
 class ResizedCrop:
     """Cuts out a box and enlarges it to the old size, bilinearly: torchvision's RandomResizedCrop.
 
-    The box's share of the area is uniform over `scale`, its width / height log-uniform over `ratio`; what does not fit
-    into the image is drawn again, ten times in all, and then the largest central box within `ratio` is taken.
+    The box's share of the area is uniform over `scale`, its width / height log-uniform over `ratio`; a box that does
+    not fit into the image is drawn again, ten times in all, and then the largest central box within `ratio` is taken.
     """
 
     scale: tuple[float, float] = (0.08, 1.0)
@@ -66,51 +44,6 @@ class ResizedCrop:
     def __post_init__(self) -> None:
         _check_range("scale", self.scale, 1)
         _check_range("ratio", self.ratio, 100)
-
-    def draw(self, n: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-        """(n, 4) int64: top, left, height and width of the boxes"""
-        tries = 10
-        area = torch.empty(n, tries, dtype=torch.float64).uniform_(*self.scale, generator=generator) * height * width
-        ratio = torch.empty(n, tries, dtype=torch.float64).uniform_(*map(math.log, self.ratio), generator=generator)
-        place = torch.rand(n, 2, dtype=torch.float64, generator=generator)
-        widths = torch.round(torch.sqrt(area * ratio.exp()))
-        heights = torch.round(torch.sqrt(area / ratio.exp()))
-        fits = (widths >= 1) & (widths <= width) & (heights >= 1) & (heights <= height)
-        first = torch.where(fits, torch.arange(tries), tries).amin(dim=1)
-        fallback = torch.tensor(self._central(height, width), dtype=torch.float64).expand(n, 1, 2)
-        sizes = torch.cat([torch.stack([heights, widths], dim=2), fallback], dim=1)
-        size = sizes[torch.arange(n), first]
-        room = torch.tensor([height, width]) - size
-        corner = torch.where((first < tries)[:, None], torch.floor(place * (room + 1)), torch.floor(room / 2))
-        return torch.cat([corner, size], dim=1).long()
-
-    def _central(self, height: int, width: int) -> tuple[int, int]:
-        low, high = self.ratio
-        if width / height < low:
-            return round(width / low), width
-        if width / height > high:
-            return height, round(height * high)
-        return height, width
-
-    def apply(self, images: Tensor, box: Tensor) -> Tensor:
-        """Since a box is never larger than what it becomes, Pillow's antialiasing has nothing to do here."""
-        pixels = images if images.is_floating_point() else images.float()
-        rows = _sampled(box[:, 0, None], box[:, 2, None], images.shape[-2], pixels.dtype)
-        columns = _sampled(box[:, 1, None], box[:, 3, None], images.shape[-1], pixels.dtype)
-        grid = torch.stack(
-            [columns[:, None, :].expand(-1, rows.shape[1], -1), rows[:, :, None].expand(-1, -1, columns.shape[1])],
-            dim=3,
-        )
-        return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def _sampled(start: Tensor, size: Tensor, side: int, dtype: torch.dtype) -> Tensor:
-    """(n, side): where the pixels of the enlarged boxes lie, in grid_sample's units; never nearer to a pixel outside
-    the box than to its outermost one, as if the box had been cut out first.
-    """
-    center = (torch.arange(side, device=start.device, dtype=dtype) + 0.5) * (size / side) - 0.5
-    inside = torch.minimum(center.clamp(min=0), size - 1) + start
-    return (2 * inside + 1) / side - 1
 
 
 Augmentation = Flip | PadCrop | ResizedCrop
@@ -142,8 +75,8 @@ def _augmentation(spec: Spec) -> Augmentation:
         raise SpecError(f"{names[0]} stands twice in {spec}", hint="give each option once")
     if kind is PadCrop and not options:
         raise SpecError("pad_crop needs its padding", hint="write pad_crop(4)")
-    made: Augmentation = kind(**options)
-    return made
+    augmentation: Augmentation = kind(**options)
+    return augmentation
 
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
@@ -172,8 +105,10 @@ def parse_normalize(text: str) -> Normalization | None:
     return tuple(map(float, mean)), tuple(map(float, std))
 
 
-def normalization(text: str, splits: Splits) -> Normalization:
-    """What `text` (see `parse_normalize`) means for these images; a channel without any contrast is only centered.
+def normalization(text: str, splits: "Splits") -> Normalization:
+    """Mean and deviation by which `text` (see `parse_normalize`) normalizes these images.
+
+    A channel without any contrast is only centered.
 
     Raises:
         SpecError: the text is wrong, or names three channels where the images have one.

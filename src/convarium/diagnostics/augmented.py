@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from convarium.data.batches import Batches
-from convarium.data.images import ImageData, Splits
+from convarium.data.splits import ImageData, Splits
 from convarium.recipes.recipe import Recipe
 from convarium.seeding import derive_seed
 

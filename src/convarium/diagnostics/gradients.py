@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convarium.data.images import Splits
+from convarium.data.splits import Splits
 from convarium.diagnostics.sample import training_sample
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from convarium.data import load_data
-from convarium.data.images import Splits
+from convarium.data.splits import Splits
 from convarium.data.transforms import normalization
 from convarium.diagnostics.activity import UnitActivity, unit_activity
 from convarium.diagnostics.augmented import Augmented, augmented_samples

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from convarium.data.batches import Batches
-from convarium.data.images import Splits
+from convarium.data.splits import Splits
 from convarium.data.transforms import normalization
 from convarium.metrics import evaluating
 from convarium.recipes.recipe import Recipe

@@ -1,50 +1,30 @@
 """From a model spec to a network: every option made definite, every weight drawn from a seed."""
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from convarium.errors import ConvariumError, ImageSizeError, SpecError
-from convarium.models.factories import blame, checked_options, load_factory, option_types, source_digest
-from convarium.models.zoo import ADDED_OPTIONS, MODELS, PRESETS, Factory
+from convarium.models.factories import Factory, resolve_custom, user_code_error, working_folder_on_path
+from convarium.models.index import Resolved, resolve
+from convarium.models.zoo import MODELS
 from convarium.models.zoo.layers import ACTIVATIONS, output_shape
-from convarium.records import ImageSpec, Preset
-from convarium.spec import Spec, parse, unknown
+from convarium.records import ImageSpec
 
 _SIZES = (1, 2, 4, 8, 16, 28, 32, 64, 128, 224, 256)
 """Pixels that are tried in turn; between the first that works and the one before, the search halves."""
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """A model spec made definite: which factory, which activation, and every option with its value."""
+class Architecture:
+    """A model spec with every option, and the function that builds its networks."""
 
-    name: str
+    resolved: Resolved
     factory: Factory
-    options: Mapping[str, Any]
-    preset: Preset | None = None
-
-    @property
-    def canonical(self) -> str:
-        """The plain spec with every option written out: equal for two texts that mean the same network."""
-        return str(Spec(self.name, options=self.options))
-
-    @property
-    def key_spec(self) -> str:
-        """`canonical` as a run's key has it: without the options in `ADDED_OPTIONS` that have their default."""
-        defaults = {name: option_types(self.factory)[name][1] for name in ADDED_OPTIONS.get(self.name, ())}
-        kept = {n: v for n, v in self.options.items() if n not in defaults or v != defaults[n]}
-        return str(Spec(self.name, options=kept))
-
-    @property
-    def is_users(self) -> bool:
-        """Whether the factory is a user's `package.module:factory`."""
-        return ":" in self.name
 
     def build(self, image: ImageSpec) -> nn.Module:
         """The network with weights drawn from PyTorch's global generator, on PyTorch's default device.
@@ -53,94 +33,74 @@ class Resolved:
             SpecError: an option has a value that the network does not take, or a user's factory fails.
             ImageSizeError: the network cannot take such images, as far as the factory can tell.
         """
-        options = dict(self.options)
+        name, spec = self.resolved.name, self.resolved.canonical
+        options = dict(self.resolved.options)
         if "activation" in options:
             options["activation"] = ACTIVATIONS[options["activation"]]
         try:
-            network = self.factory(image, **options)
+            with working_folder_on_path() if self.resolved.is_custom else nullcontext():
+                network = self.factory(image, **options)
         except ConvariumError:
             raise
         except ValueError as error:  # PyTorch's own check of a value, such as dropout=2.0
-            raise SpecError(f"cannot build {self.canonical}: {error}") from error
+            raise SpecError(f"cannot build {spec}: {error}") from error
         except (Exception, SystemExit) as error:
             if isinstance(error, RuntimeError) and "allocate" in str(error):  # PyTorch's word on every device
                 hint = "make it narrower, or the images smaller"
-                raise SpecError(f"{self.canonical} does not fit in memory", hint=hint) from error
-            if not self.is_users:
+                raise SpecError(f"{spec} does not fit in memory", hint=hint) from error
+            if not self.resolved.is_custom:
                 raise
-            raise blame(self.name, error) from error
+            raise user_code_error(name, error) from error
         if not isinstance(network, nn.Module):
-            raise SpecError(f"{self.name} returned {type(network).__name__}", expected="an nn.Module")
+            raise SpecError(f"{name} returned {type(network).__name__}", expected="an nn.Module")
         if any(isinstance(parameter, UninitializedParameter) for parameter in network.parameters()):
             hint = "give them their sizes: weights are drawn before an image is seen"
-            raise SpecError(f"{self.name} has lazy layers", hint=hint)
+            raise SpecError(f"{name} has lazy layers", hint=hint)
         if not any(parameter.requires_grad for parameter in network.parameters()):
-            raise SpecError(f"{self.name} has nothing to train", expected="a network with trainable parameters")
+            raise SpecError(f"{name} has nothing to train", expected="a network with trainable parameters")
         return network
 
 
-def resolve(model: str) -> Resolved:
-    """Reads a model spec: a plain name, a preset, or `package.module:factory`, each with options.
-
-    Options beside a preset replace the preset's own: "resnet@uva(activation='gelu')".
+def load_architecture(model: str) -> Architecture:
+    """Imports what a model spec names: a network of the zoo, or a user's own `package.module:factory`.
 
     Raises:
-        SpecError: no such model, preset, option or activation, or a value that the option does not take.
+        SpecError: no such network, preset, option or activation, or a value that the option does not take; or a user's
+            module cannot be imported.
     """
-    asked = parse(model)
-    if asked.args:
-        raise SpecError(f"{model!r} has an option without a name", hint=f"write {asked.label}(option=value)")
-    if asked.tag is not None:
-        if asked.label not in PRESETS:
-            raise unknown("preset", asked.label, PRESETS, hint="(convarium list presets)")
-        preset = PRESETS[asked.label]
-        base = parse(preset.model)
-        options = checked_options(base.name, MODELS[base.name], {**base.options, **asked.options})
-        return Resolved(base.name, MODELS[base.name], options, preset)
-    if ":" in asked.name:
-        factory = load_factory(asked.name)
-    elif asked.name in MODELS:
-        factory = MODELS[asked.name]
-    else:
-        presets = [label for label in PRESETS if label.startswith(f"{asked.name}@")]
-        raise unknown("model", asked.name, [*MODELS, *presets], hint="(convarium list models)")
-    return Resolved(asked.name, factory, checked_options(asked.name, factory, asked.options))
+    resolved = resolve(model)
+    if resolved.is_custom:
+        return Architecture(*resolve_custom(model))
+    return Architecture(resolved, MODELS[resolved.name])
 
 
 def build_model(model: str, image: ImageSpec, *, seed: int = 0) -> nn.Module:
     """Builds a network with weights that depend on `seed` alone; PyTorch's global generator is left as it was.
 
     Args:
-        model: a spec, see `resolve`.
-        image: the images it shall take.
+        model: a spec: a name of the zoo, a preset, or `package.module:factory`, each with options.
+        image: the images that the network takes.
         seed: of the initial weights.
 
     Raises:
         SpecError: the spec is wrong.
         ImageSizeError: the network cannot take such images; says which layer and the smallest size that works.
     """
-    resolved = resolve(model)
+    architecture = load_architecture(model)
     with torch.random.fork_rng(devices=[]):
-        check_image(resolved, image)
+        _check_image(architecture, image)
         torch.manual_seed(seed)
-        return resolved.build(image)
+        return architecture.build(image)
 
 
-def check_image(resolved: Resolved, image: ImageSpec) -> None:
-    """Runs the network on PyTorch's `meta` device, where shapes are all there is.
+def check_image(model: str, image: ImageSpec) -> None:
+    """Runs a network on PyTorch's `meta` device, which computes shapes alone.
 
     Raises:
+        SpecError: the spec is wrong, or the network does not return (n, classes).
         ImageSizeError: a layer cannot take what reaches it; names it and the smallest square size that works.
-        SpecError: the network does not return (n, classes).
     """
-    try:
-        shape = _shape(resolved, image)
-    except ImageSizeError as error:
-        size = _smallest(resolved, image)
-        hint = f"the smallest size that works is {size}×{size}: use --resize {size}" if size else "no square size works"
-        raise ImageSizeError(error.wrong, hint=hint) from error
-    if shape != (image.classes,):
-        raise SpecError(f"{resolved.name} returns (n, {', '.join(map(str, shape))})", expected=f"(n, {image.classes})")
+    _check_image(load_architecture(model), image)
 
 
 def smallest_size(model: str, *, channels: int = 1, classes: int = 10) -> int:
@@ -150,53 +110,61 @@ def smallest_size(model: str, *, channels: int = 1, classes: int = 10) -> int:
         ImageSizeError: no size up to 256 works.
     """
     image = ImageSpec(channels, _SIZES[-1], _SIZES[-1], classes)
-    size = _smallest(resolve(model), image)
+    size = _smallest(load_architecture(model), image)
     if size is None:
         raise ImageSizeError(f"{model} takes no square image of {_SIZES[-1]} pixels or less")
     return size
 
 
-def factory_digest(resolved: Resolved) -> str | None:
-    """SHA-256, hexadecimal, of the source file of a user's factory; None for a built-in network."""
-    return source_digest(resolved.name, resolved.factory) if resolved.is_users else None
+def _check_image(architecture: Architecture, image: ImageSpec) -> None:
+    try:
+        shape = _shape(architecture, image)
+    except ImageSizeError as error:
+        size = _smallest(architecture, image)
+        hint = f"the smallest size that works is {size}×{size}: use --resize {size}" if size else "no square size works"
+        raise ImageSizeError(error.wrong, hint=hint) from error
+    if shape != (image.classes,):
+        name, returned = architecture.resolved.name, ", ".join(map(str, shape))
+        raise SpecError(f"{name} returns (n, {returned})", expected=f"(n, {image.classes})")
 
 
-def _shape(resolved: Resolved, image: ImageSpec) -> tuple[int, ...]:
+def _shape(architecture: Architecture, image: ImageSpec) -> tuple[int, ...]:
     """The shape of one image's scores."""
     try:
-        return _run(resolved, image, "meta")
+        return _run(architecture, image, "meta")
     except ConvariumError as error:
-        if resolved.is_users and "meta" in str(error).lower():  # the user's code looks at values: they are needed
-            return _run(resolved, image, "cpu")
+        if architecture.resolved.is_custom and "meta" in str(error).lower():
+            return _run(architecture, image, "cpu")  # the user's code reads values, which "meta" does not have
         raise
 
 
-def _run(resolved: Resolved, image: ImageSpec, device: str) -> tuple[int, ...]:
+def _run(architecture: Architecture, image: ImageSpec, device: str) -> tuple[int, ...]:
+    name = architecture.resolved.name
     try:
         with torch.device(device):
-            return output_shape(resolved.build(image), image, name=resolved.name, device=device)
+            return output_shape(architecture.build(image), image, name=name, device=device)
     except ConvariumError:
         raise
     except Exception as error:
-        if not resolved.is_users:
+        if not architecture.resolved.is_custom:
             raise
-        raise blame(resolved.name, error) from error
+        raise user_code_error(name, error) from error
 
 
-def _fits(resolved: Resolved, image: ImageSpec, size: int) -> bool:
+def _fits(architecture: Architecture, image: ImageSpec, size: int) -> bool:
     try:
-        _shape(resolved, ImageSpec(image.channels, size, size, image.classes))
+        _shape(architecture, ImageSpec(image.channels, size, size, image.classes))
     except ImageSizeError:
         return False
     return True
 
 
-def _smallest(resolved: Resolved, image: ImageSpec) -> int | None:
+def _smallest(architecture: Architecture, image: ImageSpec) -> int | None:
     """The least size that works, as far as every size between two of `_SIZES` works once a smaller one does."""
     below = 0
     for size in _SIZES:
-        if _fits(resolved, image, size):
+        if _fits(architecture, image, size):
             between = range(below + 1, size)
-            return below + 1 + bisect_left(between, True, key=lambda s: _fits(resolved, image, s))
+            return below + 1 + bisect_left(between, True, key=lambda s: _fits(architecture, image, s))
         below = size
     return None

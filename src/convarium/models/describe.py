@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convarium.errors import ImageSizeError
-from convarium.models.build import Resolved, check_image, resolve
+from convarium.models.build import Architecture, check_image, load_architecture
 from convarium.models.cost import Layer, layer_costs
 from convarium.records import ImageSpec
 
@@ -59,16 +59,16 @@ def describe(model: str, image: ImageSpec) -> Description:
         SpecError: the spec is wrong.
         ImageSizeError: the network cannot take such images.
     """
-    resolved = resolve(model)
+    architecture = load_architecture(model)
     try:
         with torch.device("meta"):
-            network = resolved.build(image)
+            network = architecture.build(image)
         root = layer_costs(network, image)
     except (ImageSizeError, RuntimeError):
-        check_image(resolved, image)  # says which layer and which size would do
+        check_image(model, image)  # says which layer and which size would do
         raise
-    citation, summary = _origin(resolved)
-    preset = resolved.preset
+    citation, summary = _origin(architecture)
+    preset = architecture.resolved.preset
     return Description(
         model=model,
         image=image,
@@ -169,11 +169,11 @@ def _row(layer: Layer) -> dict[str, Any]:
     }
 
 
-def _origin(resolved: Resolved) -> tuple[str, str]:
+def _origin(architecture: Architecture) -> tuple[str, str]:
     """The citation (first paragraph of the file that defines the factory) and the factory's first line."""
-    module = inspect.getmodule(inspect.unwrap(resolved.factory))
+    module = inspect.getmodule(inspect.unwrap(architecture.factory))
     citation = inspect.cleandoc(module.__doc__ or "").partition("\n\n")[0] if module else ""
-    summary = inspect.cleandoc(resolved.factory.__doc__ or "").partition("\n")[0]
+    summary = inspect.cleandoc(architecture.factory.__doc__ or "").partition("\n")[0]
     return " ".join(citation.split()), summary
 
 

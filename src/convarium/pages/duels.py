@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convarium.analysis.comparison import Comparison
-from convarium.data.images import ImageData
+from convarium.data.splits import ImageData
 from convarium.errors import ConvariumError
 from convarium.pages.pictures import data_uri
 from convarium.pages.predictions import Contested, Predictions, contested, votes

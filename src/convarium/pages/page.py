@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from convarium.analysis.claims import describe, measured, published
 from convarium.analysis.comparison import Comparison, formatting
-from convarium.data.images import ImageData
+from convarium.data.splits import ImageData
 from convarium.pages import style
 from convarium.pages.cells import answer, caption, columns, short, verdict_word
 from convarium.pages.claims_section import ClaimsSection

@@ -8,7 +8,7 @@ from typing import Any
 from convarium.analysis.comparison import Comparison, status
 from convarium.analysis.comparison.rows import Row
 from convarium.data import DATASETS
-from convarium.data.images import ImageData
+from convarium.data.splits import ImageData
 from convarium.errors import ConvariumError
 from convarium.models.describe import Description, describe
 from convarium.recipes.recipe import Recipe

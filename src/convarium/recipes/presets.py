@@ -7,7 +7,7 @@ no validation images, and those that look at the test split every epoch have `wa
 from typing import Any
 
 from convarium.errors import SpecError
-from convarium.models.build import resolve
+from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
 from convarium.spec import parse, unknown
 

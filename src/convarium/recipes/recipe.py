@@ -7,10 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from convarium.data import DATASETS
+from convarium.data.published import DATASETS, lookup
 from convarium.data.transforms import parse_augment, parse_normalize
 from convarium.errors import RecipeError
-from convarium.models.build import factory_digest, resolve
+from convarium.models.factories import factory_digest, resolve_custom
+from convarium.models.index import resolve
 from convarium.recipes.schedules import parse_schedule
 from convarium.spec import parse, unknown
 
@@ -82,8 +83,8 @@ class Recipe:
             _check_type(field.name, getattr(self, field.name), field.type)
         resolve(self.model)
         object.__setattr__(self, "model", str(parse(self.model)))  # one spelling: quotes and blanks as Python has them
-        if self.dataset not in DATASETS and not self.dataset.startswith("folder:"):
-            raise unknown("data set", self.dataset, DATASETS, hint="(or folder:PATH for your own images)")
+        if not self.dataset.startswith("folder:"):
+            lookup(self.dataset)
         parse_augment(self.augment)
         parse_normalize(self.normalize)
         parse_schedule(self.schedule)
@@ -128,9 +129,11 @@ class Recipe:
             data_digest: of the data set's content (`Splits.digest`); published data sets have a known one.
         """
         network = resolve(self.model)
+        if network.is_custom:
+            network, _ = resolve_custom(self.model)
         facts = self.to_json() | {
             "model": network.key_spec,
-            "factory": factory_digest(network),
+            "factory": factory_digest(self.model),
             "data": data_digest or published_digest(self.dataset),
             "version": VERSION,
         }

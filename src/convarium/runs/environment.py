@@ -8,20 +8,25 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from convarium import kernels as native
 from convarium.records import Environment
 
+if TYPE_CHECKING:
+    import torch
 
-def environment(device: torch.device | str, *, stack: tuple[str, ...] = ()) -> Environment:
+
+def environment(device: "torch.device | str", *, stack: tuple[str, ...] = ()) -> Environment:
     """Where a run that starts now is made.
 
     Args:
         device: the training device. A CUDA device is recorded with its model name, "cuda: NVIDIA H100 80GB HBM3".
         stack: the keys of the runs that train at the same time, see `fit_stack`.
     """
+    import torch
+
+    from convarium import kernels as native
+
     device = torch.device(device)
     return Environment(
         convarium=metadata.version("convarium"),
@@ -44,10 +49,12 @@ def processor() -> str:
     return _proc_field("cpuinfo", "model name") or platform.processor() or platform.machine()
 
 
-def emulates_bfloat16(device: torch.device) -> bool:
+def emulates_bfloat16(device: "torch.device") -> bool:
     """Whether this processor has no instructions with which PyTorch computes bfloat16 products (AVX-512 or AMX, on ARM
     BF16): it then takes them number by number, a hundred times more slowly than in float32 and worse.
     """
+    import torch
+
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -67,17 +74,21 @@ def commit() -> str | None:
         return None
 
 
-def reset_peak_memory(device: torch.device | str) -> None:
+def reset_peak_memory(device: "torch.device | str") -> None:
     """Starts `peak_memory_bytes` anew on a CUDA device; the resident peak of a process cannot be set back."""
+    import torch
+
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory_bytes(device: torch.device | str) -> int:
+def peak_memory_bytes(device: "torch.device | str") -> int:
     """The highest memory so far: what PyTorch allocated on a CUDA device, what the process held resident on the CPU.
 
     On the CPU it is read from `/proc` (Linux) or `getrusage` (macOS).
     """
+    import torch
+
     if torch.device(device).type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     peak = _proc_field("self/status", "VmHWM")  # not getrusage: that also counts the time before exec

@@ -12,15 +12,16 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from convarium.errors import ConvariumError, StoreError
 from convarium.recipes.recipe import Recipe, recipe_from_json
 from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Scores
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SEAL = "outcome.json"
 PREDICTED = "predicted.jsonl"
@@ -48,10 +49,14 @@ class StoredRun:
         path = self.path / PREDICTED
         return read_predicted(self.path) if path.exists() else None
 
-    def weights(self) -> dict[str, Tensor] | None:
+    def weights(self) -> "dict[str, Tensor] | None":
         """The selected weights by name; None where the run has none."""
         path = self.path / "weights.safetensors"
-        return load_file(path) if path.exists() else None
+        if not path.exists():
+            return None
+        from safetensors.torch import load_file  # imports PyTorch, which reading a run's record does not need
+
+        return load_file(path)
 
     def _pair(self, file: str, first: str, second: str) -> tuple[np.ndarray, np.ndarray] | None:
         path = self.path / file
@@ -151,8 +156,10 @@ def write_text(path: Path, text: str) -> None:
     _write(path, lambda file: file.write(text.encode()))
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:
     """Writes safetensors whole or not at all."""
+    from safetensors.torch import save_file
+
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(dict(tensors), temporary, dict(metadata))

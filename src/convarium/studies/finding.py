@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from convarium.errors import ConvariumError, SpecError
-from convarium.models.factories import blame
+from convarium.models.factories import user_code_error
 from convarium.spec import unknown
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.study import Study
@@ -37,7 +37,7 @@ def find_study(name: str) -> Study:
     except ConvariumError:
         raise
     except (Exception, SystemExit) as error:  # whatever stands in the user's file
-        raise blame(name, error) from error
+        raise user_code_error(name, error) from error
     finally:
         sys.dont_write_bytecode = writing
     study = getattr(module, "study", None)

@@ -14,9 +14,9 @@ import torch
 from convarium.analysis.comparison.rows import hardware_label
 from convarium.analysis.statistics import smallest_difference
 from convarium.data import load_data
-from convarium.data.images import Splits
+from convarium.data.splits import Splits
 from convarium.errors import StoreError
-from convarium.models.build import resolve
+from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
 from convarium.runs.environment import environment
 from convarium.runs.store import Store, StoredRun
@@ -131,7 +131,7 @@ def run_seconds(recipe: Recipe, splits: Splits, device: torch.device, *, like: S
     try:
         step, steps = _first_steps(recipe, splits, device)
     except Exception as error:  # whatever a user's own network raises: training tells of it
-        if not isinstance(error, (RuntimeError, MemoryError)) and not resolve(recipe.model).is_users:
+        if not isinstance(error, (RuntimeError, MemoryError)) and not resolve(recipe.model).is_custom:
             raise
         return None
     looked_at = len(splits.validation) + (len(splits.test) if recipe.watch_test else 0)

@@ -12,9 +12,10 @@ import torch
 
 from convarium.analysis.comparison import Comparison
 from convarium.data import load_data
-from convarium.data.images import Splits
+from convarium.data.splits import Splits
 from convarium.errors import ConvariumError, StoreError
-from convarium.models.build import build_model, check_image, resolve
+from convarium.models.build import build_model, check_image
+from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch, Outcome
 from convarium.runs.environment import emulates_bfloat16, environment
@@ -142,7 +143,7 @@ def check_recipe(recipe: Recipe, splits: Splits) -> None:
         RecipeError, ImageSizeError: a batch, a selection or an image size that cannot be.
     """
     check_batches(recipe, splits)
-    check_image(resolve(recipe.model), splits.train.spec)
+    check_image(recipe.model, splits.train.spec)
 
 
 def _record(study: Study, keys: Sequence[str], store: Store) -> StudyRecord:
@@ -233,7 +234,7 @@ def _train(
                     outcomes = fit_stack(recipes, splits, device=device, folders=folders, on_event=listen)
             except Exception as error:
                 # A full memory, or whatever a user's own network raises; what else our own code raises is a bug to see.
-                ours = not any(resolve(recipe.model).is_users for recipe in recipes)
+                ours = not any(resolve(recipe.model).is_custom for recipe in recipes)
                 if isinstance(error, ConvariumError) or (ours and not isinstance(error, (RuntimeError, MemoryError))):
                     raise
                 message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from convarium.data.images import Splits
+from convarium.data.splits import Splits
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import StudyRecord
 from convarium.training.stack import plan_stacks, stacking_pays

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from convarium.data.batches import Batches
-from convarium.data.images import Splits
+from convarium.data.splits import Splits
 from convarium.data.transforms import normalization
 from convarium.errors import RecipeError
 from convarium.models.build import build_model

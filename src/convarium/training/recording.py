@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convarium.data.images import ImageData, Splits
+from convarium.data.splits import ImageData, Splits
 from convarium.metrics import scores
 from convarium.models.cost import measure_cost
 from convarium.recipes.recipe import Recipe

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from convarium.data.batches import Batches
-from convarium.data.images import ImageData, Splits
+from convarium.data.splits import ImageData, Splits
 from convarium.data.transforms import normalization
 from convarium.errors import RecipeError
 from convarium.metrics import predict_logits, scores

@@ -18,7 +18,7 @@ from threading import Event, Lock
 import torch
 from torch import nn
 
-from convarium.data.images import Splits
+from convarium.data.splits import Splits
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec, Outcome
 from convarium.training.loop import Training

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from convarium.data.images import Splits
+from convarium.data.splits import Splits
 from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from convarium.data.images import ImageData, Splits
+from convarium.data.splits import ImageData, Splits
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
 from convarium.recipes.schedules import parse_schedule, rate_factor

@@ -10,7 +10,7 @@ from convarium.analysis.comparison.formatting import count
 from convarium.analysis.comparison.metrics import METRICS, Metric
 from convarium.analysis.statistics import Difference, Estimate, Interval, at_chance, estimate, image_interval
 from convarium.errors import ConvariumError, SpecError
-from convarium.models.build import resolve
+from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
 from convarium.records import Environment
 from convarium.runs.store import StoredRun

@@ -1,4 +1,7 @@
-"""The networks: one file an architecture, and the two tables that name them."""
+"""The networks of the zoo: one file an architecture, and the two tables that name them.
+
+`convarium.models.index` has the same tables without PyTorch; after a change here, write it anew with `make index`.
+"""
 
 from collections.abc import Callable
 
@@ -31,10 +34,7 @@ from convarium.models.zoo.resnet_imagenet import resnet18, resnet34, resnet50
 from convarium.models.zoo.vgg import vgg
 from convarium.records import Preset
 
-Factory = Callable[..., nn.Module]
-"""`(spec: ImageSpec, activation: Activation, **options) -> nn.Module`; its signature is the table of its options."""
-
-MODELS: dict[str, Factory] = {
+MODELS: dict[str, Callable[..., nn.Module]] = {
     "memory_mlp": memory_mlp,
     "residual_mlp": residual_mlp,
     "residual_cnn": residual_cnn,
@@ -53,12 +53,6 @@ MODELS: dict[str, Factory] = {
     "preact_resnet": preact_resnet,
     "residual_variant": residual_variant,
 }
-
-ADDED_OPTIONS: dict[str, tuple[str, ...]] = {"residual_cnn": ("blocks",)}
-"""Options that a network has gained since version 0.1.
-
-A run's key leaves them out at their default, so that the keys of stored runs never change.
-"""
 
 PRESETS: dict[str, Preset] = {
     **_mlp.PRESETS,

@@ -1,17 +1,20 @@
-"""Images as tensors, and their division into splits."""
+"""Data sets as tensors, divided into train, validation and test."""
 
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from convarium.data.download import DownloadListener, fetch, missing_error
+from convarium.data.folders import Listed, list_folder, read_images
+from convarium.data.published import lookup
+from convarium.data.readers import Part
+from convarium.data.sources import DIVISION_SEED, find, read
 from convarium.errors import DataError
 from convarium.records import ImageSpec
-
-DIVISION_SEED = 42
-"""Of the division into train and validation: UvA's own (source 004), and everyone's here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +66,50 @@ class Splits:
     std: tuple[float, ...]
 
 
+def load_data(
+    dataset: str,
+    *,
+    data_dir: Path | str | None = None,
+    validation: int | None = None,
+    resize: int | None = None,
+    download: bool = True,
+    on_event: DownloadListener | None = None,
+) -> Splits:
+    """Finds, verifies, reads and divides a data set; everything stays uint8.
+
+    The training split is divided once into train and validation, always in the same way.
+
+    Args:
+        dataset: a name of DATASETS, or folder:PATH for images of one's own (see `folders`).
+        data_dir: a data folder that is searched before all others.
+        validation: training images held out; None: the data set's own choice (of a folder: its `val/`, or a tenth).
+        resize: side in pixels that batches bring the images to, see `ImageData.resize`; images of a folder are read
+            in that size.
+        download: whether missing files may be downloaded.
+        on_event: called while files are downloaded, see `DownloadListener`.
+
+    Raises:
+        SpecError: no such data set.
+        DataError: the data are missing or damaged, or `validation` or `resize` is out of range.
+    """
+    if resize is not None and not 1 <= resize <= 1024:
+        raise DataError(f"resize={resize} is out of range", expected="1 to 1024 pixels")
+    if dataset.startswith("folder:"):
+        return _load_folder(dataset, validation, resize)
+    entry = lookup(dataset)
+    located = find(entry, data_dir)
+    if located is None and download:
+        fetch(dataset, data_dir=data_dir, on_event=on_event)
+        located = find(entry, data_dir)
+    if located is None:
+        raise missing_error(dataset, data_dir)
+    train, test = (_image_data(part, entry.class_names, resize) for part in read(*located))
+    train, held_out = hold_out(train, entry.validation if validation is None else validation)
+    return _splits(dataset, train, held_out, test, digest=entry.digest)
+
+
 def check_images(data: ImageData, where: str) -> None:
-    """Looks whether images and labels fit together.
+    """Checks that images and labels fit together.
 
     Raises:
         DataError: shapes, types or labels are not those of `ImageData`, or a split is empty.
@@ -93,10 +138,10 @@ def check_images(data: ImageData, where: str) -> None:
         )
 
 
-def divide(data: ImageData, validation: int) -> tuple[ImageData, ImageData]:
+def hold_out(data: ImageData, validation: int) -> tuple[ImageData, ImageData]:
     """Divides a training split into train and validation, always in the same way.
 
-    With 5,000 of CIFAR-10's 50,000 it is exactly the published division of source 004.
+    With 5,000 of CIFAR-10's 50,000 this is exactly the division of UvA tutorial 5.
 
     Raises:
         DataError: nothing would be left to train on.
@@ -135,3 +180,32 @@ def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     mean = share @ levels
     std = np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1))
     return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _load_folder(dataset: str, validation: int | None, resize: int | None) -> Splits:
+    path = dataset.removeprefix("folder:")
+    if not path.strip():
+        raise DataError(f"{dataset!r} names no folder", hint="write folder:PATH with the path of a folder of classes")
+    folder = list_folder(Path(path).expanduser(), side=resize)
+
+    def load(files: Listed) -> ImageData:
+        return _image_data(read_images(folder, files), folder.class_names, resize)
+
+    train, test = load(folder.train), load(folder.test)
+    own = load(folder.validation) if folder.validation else None
+    digest = content_digest(train, *([own] if own else []), test)
+    if own is None or validation is not None:
+        train, own = hold_out(train, len(train) // 10 if validation is None else validation)
+    return _splits(dataset, train, own, test, digest=digest)
+
+
+def _image_data(part: Part, class_names: tuple[str, ...], resize: int | None) -> ImageData:
+    images, labels = part
+    return ImageData(torch.from_numpy(images), torch.from_numpy(labels), class_names, resize)
+
+
+def _splits(dataset: str, train: ImageData, validation: ImageData, test: ImageData, *, digest: str) -> Splits:
+    check_images(train, f"the training split of {dataset}")
+    check_images(test, f"the test split of {dataset}")
+    mean, std = statistics(train.images)
+    return Splits(dataset, train, validation, test, digest, mean, std)

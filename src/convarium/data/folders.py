@@ -8,14 +8,16 @@ Where there are both, `val/` is the validation split. Files that are no images b
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from convarium.data.images import DIVISION_SEED, ImageData
+from convarium.data.readers import Part
+from convarium.data.sources import DIVISION_SEED
 from convarium.errors import DataError
 
 Listed = list[tuple[Path, int]]
@@ -25,40 +27,69 @@ _ORIENTATION = 0x0112
 """The EXIF tag that says how a camera was held; from 5 on, height and width are exchanged."""
 
 
-def load_folder(path: Path, *, side: int | None = None) -> tuple[ImageData, ImageData | None, ImageData]:
-    """Reads a folder of images into train, validation (None: to be held out of train) and test.
+@dataclass(frozen=True)
+class Folder:
+    """The files of a folder of images, listed and divided, and the form that the images are read in.
 
-    All images are brought to one size, bilinearly: `side`×`side`, or else the median height and width of the training
-    images. They are gray if all training images are, else RGB. A turned camera is turned back.
+    Attributes:
+        class_names: the names of the classes' folders, sorted.
+        train, validation, test: files with their labels; no validation where it is to be held out of train.
+        channels: 1 if all training images are gray, else 3.
+        height, width: in pixels.
+    """
+
+    class_names: tuple[str, ...]
+    train: Listed
+    validation: Listed | None
+    test: Listed
+    channels: int
+    height: int
+    width: int
+
+
+def list_folder(path: Path, *, side: int | None = None) -> Folder:
+    """Lists and divides a folder of images, without decoding them.
+
+    Args:
+        path: of a folder of classes, or of one with `train/` and `test/` or `val/`.
+        side: in pixels, of square images; None: the median height and width of the training images.
 
     Raises:
         DataError: there are no classes, a class is empty or only in one of the splits, or an image cannot be read.
     """
     if not path.is_dir():
         raise DataError(f"there is no folder {path}", hint="write folder:PATH with the path of a folder of classes")
-    divided = _is_divided(path)
-    if divided:
-        names, train = _listed(path / "train")
+    if _is_divided(path):
+        names, train = _list_classes(path / "train")
         has_test = (path / "test").is_dir()
-        test = _of_classes(path / "test" if has_test else path / "val", names)
-        validation = _of_classes(path / "val", names) if has_test and (path / "val").is_dir() else None
+        test = _list_images(path / "test" if has_test else path / "val", names)
+        validation = _list_images(path / "val", names) if has_test and (path / "val").is_dir() else None
     else:
-        names, everything = _listed(path)
-        train, test = _divided(everything, names, path)
+        names, images = _list_classes(path)
+        train, test = _hold_out_test(images, names, path)
         validation = None
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(_header, [file for file, _ in train]))
-        gray = all(mode in ("1", "L", "LA") or mode.startswith("I") for mode, _, _ in headers)
-        height, width = (side, side) if side else tuple(int(np.median([h[k] for h in headers])) for k in (1, 2))
-        decode = partial(_pixels, gray=gray, height=height, width=width)
+    gray = all(mode in ("1", "L", "LA") or mode.startswith("I") for mode, _, _ in headers)
+    height, width = (side, side) if side else tuple(int(np.median([h[k] for h in headers])) for k in (1, 2))
+    return Folder(tuple(names), train, validation, test, 1 if gray else 3, height, width)
 
-        def read(listed: Listed) -> ImageData:
-            images = torch.empty(len(listed), 1 if gray else 3, height, width, dtype=torch.uint8)
-            for image, pixels in zip(images, pool.map(decode, [file for file, _ in listed]), strict=True):
-                image.copy_(pixels)
-            return ImageData(images, torch.tensor([label for _, label in listed]), tuple(names))
 
-        return read(train), read(validation) if validation else None, read(test)
+def read_images(folder: Folder, files: Listed) -> Part:
+    """Reads listed images in the folder's form, brought to its size bilinearly; a turned camera is turned back.
+
+    Returns:
+        Images (n, c, h, w) uint8 and labels (n,) int64.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    decode = partial(_decode, channels=folder.channels, height=folder.height, width=folder.width)
+    images = np.empty((len(files), folder.channels, folder.height, folder.width), dtype=np.uint8)
+    with ThreadPoolExecutor() as pool:
+        for image, pixels in zip(images, pool.map(decode, [file for file, _ in files]), strict=True):
+            image[:] = pixels
+    return images, np.array([label for _, label in files], dtype=np.int64)
 
 
 def _is_divided(path: Path) -> bool:
@@ -73,20 +104,20 @@ def _classes(path: Path) -> list[str]:
     return sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _listed(path: Path) -> tuple[list[str], Listed]:
+def _list_classes(path: Path) -> tuple[list[str], Listed]:
     names = _classes(path)
     if len(names) < 2:
         raise DataError(
             f"{path} has {len(names) or 'no'} class{'' if names else 'es'}",
             expected="two folders or more, one a class, with images in them",
         )
-    return names, _of_classes(path, names)
+    return names, _list_images(path, names)
 
 
-def _of_classes(path: Path, names: Sequence[str]) -> Listed:
-    found = _classes(path)
-    if found != list(names):
-        odd = sorted(set(found) ^ set(names))
+def _list_images(path: Path, names: Sequence[str]) -> Listed:
+    present = _classes(path)
+    if present != list(names):
+        odd = sorted(set(present) ^ set(names))
         raise DataError(
             f"{path} has not the classes of the training images",
             hint=f"{', '.join(odd)} must be in both or in neither",
@@ -103,13 +134,15 @@ def _of_classes(path: Path, names: Sequence[str]) -> Listed:
     return listed
 
 
-def _divided(everything: Listed, names: Sequence[str], path: Path) -> tuple[Listed, Listed]:
+def _hold_out_test(images: Listed, names: Sequence[str], path: Path) -> tuple[Listed, Listed]:
     """Takes a fifth of every class, one image at least, for the test split, by a fixed seed."""
+    import torch  # whose generator decides which ones, as in every division here
+
     generator = torch.Generator().manual_seed(DIVISION_SEED)
     train: Listed = []
     test: Listed = []
     for label, name in enumerate(names):
-        files = [item for item in everything if item[1] == label]
+        files = [item for item in images if item[1] == label]
         if len(files) < 2:
             raise DataError(
                 f"class {name!r} has one image", expected="two or more", hint=f"add images to {path / name}"
@@ -122,7 +155,7 @@ def _divided(everything: Listed, names: Sequence[str], path: Path) -> tuple[List
 
 
 def _header(file: Path) -> tuple[str, int, int]:
-    """Mode, height and width of an image as it is looked at, without decoding its pixels."""
+    """Mode, height and width of an image as it is displayed, without decoding its pixels."""
     try:
         with Image.open(file) as image:
             turned = image.getexif().get(_ORIENTATION, 1) >= 5
@@ -132,17 +165,17 @@ def _header(file: Path) -> tuple[str, int, int]:
         raise _broken(file, error) from error
 
 
-def _pixels(file: Path, *, gray: bool, height: int, width: int) -> torch.Tensor:
+def _decode(file: Path, *, channels: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     """(c, height, width) uint8"""
     try:
         with Image.open(file) as opened:
             image = ImageOps.exif_transpose(opened)
             if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            image = image.convert("L" if gray else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+            image = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _broken(file, error) from error
-    return torch.from_numpy(np.array(image)).reshape(height, width, -1).permute(2, 0, 1)
+    return np.array(image).reshape(height, width, -1).transpose(2, 0, 1)
 
 
 def _broken(file: Path, error: Exception) -> DataError:

@@ -1,0 +1,31 @@
+"""The test images of a data set as arrays, for pages that show them; no PyTorch is needed for published data sets."""
+
+from pathlib import Path
+
+from convarium.data.folders import list_folder, read_images
+from convarium.data.published import lookup
+from convarium.data.readers import Part
+from convarium.data.sources import find, read
+
+
+def load_test_images(dataset: str, *, data_dir: Path | str | None = None, resize: int | None = None) -> Part | None:
+    """The test split as `load_data` has it, without the other splits.
+
+    Args:
+        dataset: a name of DATASETS, or folder:PATH.
+        data_dir: a data folder that is searched before all others.
+        resize: side in pixels that images of a folder are read in; published images stay as they are.
+
+    Returns:
+        Images (n, c, h, w) uint8 and labels (n,) int64; None where the files of a published data set are not on this
+        machine.
+
+    Raises:
+        SpecError: no such data set.
+        DataError: a file is damaged.
+    """
+    if dataset.startswith("folder:"):
+        folder = list_folder(Path(dataset.removeprefix("folder:")).expanduser(), side=resize)
+        return read_images(folder, folder.test)
+    located = find(lookup(dataset), data_dir)
+    return read(*located)[1] if located else None

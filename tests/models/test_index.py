@@ -1,0 +1,87 @@
+"""The index of the zoo says what the code says, for every network, preset and option, and is read without PyTorch."""
+
+import inspect
+import typing
+
+import pytest
+import torch
+
+from convarium.models.build import load_architecture
+from convarium.models.cost import count_parameters
+from convarium.models.index import (
+    ACTIVATION_GAINS,
+    ADDED_OPTIONS,
+    INDEX,
+    NETWORKS,
+    PARAMETERS,
+    PRESETS,
+    native_image,
+    resolve,
+)
+from convarium.models.indexing import index_text
+from convarium.models.options import parse_type, type_text
+from convarium.models.zoo import MODELS
+from convarium.models.zoo import PRESETS as ZOO_PRESETS
+from convarium.models.zoo.layers import ACTIVATIONS, Activation
+
+
+def test_the_stored_index_is_the_one_that_the_code_makes():
+    assert INDEX.read_text("utf-8") == index_text(), "the zoo has changed: run `make index`"
+
+
+def test_every_network_preset_and_activation_is_in_the_index_and_nothing_else():
+    assert list(NETWORKS) == list(MODELS)
+    assert PRESETS == ZOO_PRESETS
+    assert {name: activation.gain for name, activation in ACTIVATIONS.items()} == ACTIVATION_GAINS
+    assert set(PARAMETERS) == {*MODELS, *ZOO_PRESETS}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_options_have_the_types_and_defaults_of_the_signature(name):
+    factory = MODELS[name]
+    hints = typing.get_type_hints(factory)
+    parameters = list(inspect.signature(factory).parameters.values())[1:]
+    assert list(NETWORKS[name].options) == [p.name for p in parameters]
+    for parameter in parameters:
+        option = NETWORKS[name].options[parameter.name]
+        if parameter.name == "activation":
+            assert isinstance(parameter.default, Activation)
+            assert (option.type, option.default) == (str, parameter.default.name)
+        else:
+            assert (option.type, option.default) == (hints[parameter.name], parameter.default)
+            assert type(option.default) is type(parameter.default)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_first_line_and_the_citation_are_those_of_the_file(name):
+    assert (inspect.getdoc(MODELS[name]) or "").startswith(NETWORKS[name].summary)
+    text = " ".join((inspect.getmodule(MODELS[name]).__doc__ or "").split())
+    assert NETWORKS[name].citation
+    assert text.startswith(NETWORKS[name].citation)
+
+
+@pytest.mark.parametrize("model", [*MODELS, *ZOO_PRESETS])
+def test_parameters_are_those_of_the_network_that_is_built(model):
+    with torch.device("meta"):
+        network = load_architecture(model).build(native_image(model))
+    assert count_parameters(network) == PARAMETERS[model]
+
+
+@pytest.mark.parametrize("name", ADDED_OPTIONS)
+def test_added_options_exist_and_are_left_out_of_the_key_at_their_default(name):
+    for option in ADDED_OPTIONS[name]:
+        assert f"{option}=" in resolve(name).canonical
+        assert f"{option}=" not in resolve(name).key_spec
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [int, float, bool, str, int | None, tuple[int, ...] | None, typing.Literal["3x3", "7x7"], typing.Literal[1, 2]],
+)
+def test_a_type_is_read_back_as_it_was_written(kind):
+    assert parse_type(type_text(kind)) == kind
+
+
+def test_a_users_factory_is_not_imported_to_read_its_spec():
+    resolved = resolve("no_such_module:net( width=3 )")
+    assert (resolved.canonical, resolved.is_custom) == ("no_such_module:net(width=3)", True)
