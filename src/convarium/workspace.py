@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convarium.errors import ConvariumError, SpecError
+from convarium.models.index import native_image
 from convarium.records import ImageSpec
 from convarium.runs.store import Store, StoredRun
 from convarium.spec import parse, unknown
 
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
-    from convarium.data.images import Splits
+    from convarium.data.splits import Splits
     from convarium.models.describe import Description
     from convarium.pages.claims_section import ClaimsSection
     from convarium.recipes.recipe import Recipe
@@ -546,7 +547,7 @@ def image_of(model: str, *, dataset: str | None = None, resize: int | None = Non
         SpecError: no such network, or a size that is out of range.
         DataError: a folder of images that cannot be read.
     """
-    image = _native_image(model) if dataset is None else _image_of_dataset(dataset)
+    image = native_image(model) if dataset is None else _image_of_dataset(dataset)
     if resize is None:
         return image
     if not 1 <= resize <= 1024:
@@ -558,19 +559,6 @@ def _image_of_dataset(dataset: str) -> ImageSpec:
     from convarium.data import DATASETS, load_data
 
     return DATASETS[dataset].spec if dataset in DATASETS else load_data(dataset).train.spec
-
-
-def _native_image(model: str) -> ImageSpec:
-    from convarium.models.build import resolve
-    from convarium.models.zoo import MODELS, PRESETS
-
-    preset = resolve(model).preset
-    if preset is not None:
-        return preset.image
-    # The networks that a source shows on digits or clothes of 28 pixels, and users' own; the others are CIFAR's.
-    small = {resolve(p.model).name for p in PRESETS.values() if p.image.height == 28}
-    name = resolve(model).name
-    return ImageSpec(1, 28, 28, 10) if name in small or name not in MODELS else ImageSpec(3, 32, 32, 10)
 
 
 def _recipe(model: str | Recipe, preset: str | None, fields: Mapping[str, Any]) -> Recipe:

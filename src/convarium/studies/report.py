@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convarium.analysis.comparison import Comparison
-from convarium.data.images import ImageData
+from convarium.data.splits import ImageData
 from convarium.diagnostics import Undiagnosed, diagnose
 from convarium.errors import ConvariumError
 from convarium.pages import write_report
