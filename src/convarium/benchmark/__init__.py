@@ -1,16 +1,22 @@
 """Times Convarium against the sources' own loops, and checks that both learn as much.
 
 `bench` times jobs in turns, `equal_accuracy` compares test accuracies, and `time_cold_start` times a training from the
-start of its process.
+start of its process; `record` writes results into results/speed, and `write_page` makes docs/speed.md's tables of them.
 """
 
-from convarium.benchmark.accuracy import Accuracies, equal_accuracy
-from convarium.benchmark.cold_start import ColdStart, time_cold_start
-from convarium.benchmark.losses import FirstLosses
-from convarium.benchmark.machine import Ceiling, ceiling
-from convarium.benchmark.reference import JOBS, Job
-from convarium.benchmark.tables import as_json, as_markdown, cold_as_markdown
-from convarium.benchmark.timing import BenchRow, bench
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from convarium.benchmark.accuracy import Accuracies, equal_accuracy
+    from convarium.benchmark.cold_start import ColdStart, time_cold_start
+    from convarium.benchmark.losses import FirstLosses
+    from convarium.benchmark.machine import Ceiling, ceiling
+    from convarium.benchmark.reference import JOBS, Job
+    from convarium.benchmark.speed_page import write_page
+    from convarium.benchmark.speed_records import record
+    from convarium.benchmark.tables import as_json, as_markdown, cold_as_markdown
+    from convarium.benchmark.timing import BenchRow, bench
 
 __all__ = [
     "JOBS",
@@ -26,5 +32,27 @@ __all__ = [
     "ceiling",
     "cold_as_markdown",
     "equal_accuracy",
+    "record",
     "time_cold_start",
+    "write_page",
 ]
+
+_MODULES = {
+    "accuracy": ("Accuracies", "equal_accuracy"),
+    "cold_start": ("ColdStart", "time_cold_start"),
+    "losses": ("FirstLosses",),
+    "machine": ("Ceiling", "ceiling"),
+    "reference": ("JOBS", "Job"),
+    "speed_page": ("write_page",),
+    "speed_records": ("record",),
+    "tables": ("as_json", "as_markdown", "cold_as_markdown"),
+    "timing": ("BenchRow", "bench"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Imports a public name when it is used: the page and the records need no torch."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -30,6 +30,7 @@ class Accuracies:
         equivalence: of the trained runs, by two one-sided tests with the data set's margin; None if fewer than two runs
             of either loop trained.
         verdict: the verdict as a sentence, failures first.
+        level: the coverage of the interval that must lie within the margin: 0.9 for one comparison.
     """
 
     job: str
@@ -40,6 +41,7 @@ class Accuracies:
     convarium: tuple[float | None, ...]
     equivalence: Equivalence | None
     verdict: str
+    level: float = 0.9
 
 
 def equal_accuracy(
@@ -92,7 +94,10 @@ def equal_accuracy(
             test=splits.test,
             family=len(precisions),
         )
-        results.append(Accuracies(job, precision, epochs, len(splits.train), references, accuracies, same, verdict))
+        level = _level(len(precisions))
+        results.append(
+            Accuracies(job, precision, epochs, len(splits.train), references, accuracies, same, verdict, level)
+        )
     return results
 
 
@@ -127,12 +132,18 @@ def judge_equivalence(
     if same is None or same.low is None or same.high is None:
         return same, f"{failures}undecided: too few trainings to compare {label} with the reference"
     low, high = amounts(metric, [same.low, same.high], min(same.high - same.low, margin) / 10)
-    level = 1 - 2 * (1 - LEVEL) / family
-    evidence = f"{level:.0%} interval {low} to {high} points, {len(x)} and {len(y)} trainings, family of {family}"
+    evidence = (
+        f"{_level(family):.0%} interval {low} to {high} points, {len(x)} and {len(y)} trainings, family of {family}"
+    )
     equivalent = f"equivalent to the reference within {quantity(metric, margin)}"
     if same.equivalent:
         return same, f"{failures}{label} is {equivalent} ({evidence})"
     return same, f"{failures}undecided: {label} is not shown to be {equivalent} ({evidence})"
+
+
+def _level(family: int) -> float:
+    """Two one-sided tests at 5 % together are one interval at 90 %."""
+    return 1 - 2 * (1 - LEVEL) / family
 
 
 def _reference_accuracy(job: Job, splits: Splits, seed: int, epochs: int, device: str) -> float | None:
