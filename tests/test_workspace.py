@@ -1,15 +1,19 @@
 """The front door: every task of the command line is one call, whatever else has been imported."""
 
 import importlib
+import json
 import pkgutil
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
 import convarium
-from convarium import Recipe, Study, Workspace, grid
+from convarium import Recipe, Study, Workspace, grid, load_data
 from convarium.errors import RecipeError, SpecError, StoreError
+from convarium.runs import files
+from convarium.studies import resources
 
 QUICK = {"epochs": 1, "batch_size": 256}
 POOLS = ["lenet", "lenet(pool='avg')"]
@@ -137,3 +141,51 @@ def test_a_wrong_recipe_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(SpecError, match="compare needs at least one network"):
         workspace.compare([])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often each data set has been loaded and each file of a run has been digested."""
+    loads, digests = Counter(), Counter()
+
+    def load(dataset, **options):
+        loads[dataset] += 1
+        return load_data(dataset, **options)
+
+    def digest(path):
+        digests[path] += 1
+        return plain_digest(path)
+
+    plain_digest = files._digest
+    monkeypatch.setattr(resources, "load_data", load)
+    monkeypatch.setattr(files, "_digest", digest)
+    return loads, digests
+
+
+def test_a_study_of_ten_runs_loads_its_data_once_and_digests_every_file_once(tmp_path, counted):
+    """Planning, training, comparing and drawing the page share what one of them has read."""
+    loads, digests = counted
+    Workspace(tmp_path, device="cpu").compare(POOLS, seeds=5, name="ten", epochs=1, batch_size=500)
+    sealed = {path for seal in tmp_path.glob("runs/*/outcome.json") for path in sealed_files(seal)}
+    assert len(sealed) >= 40
+    assert loads == {"digits": 1}
+    assert digests == dict.fromkeys(sealed, 1)
+    digests.clear(), loads.clear()
+    again = Workspace(tmp_path, device="cpu")
+    again.compare(POOLS, seeds=5, name="ten", epochs=1, batch_size=500)
+    again.report("ten")
+    assert loads == {"digits": 1}
+    assert digests == dict.fromkeys(sealed, 1)
+
+
+def sealed_files(seal):
+    return [seal.parent / name for name in json.loads(seal.read_text("utf-8"))["files"]]
+
+
+def test_a_run_whose_files_have_changed_is_digested_anew(tmp_path):
+    workspace = Workspace(tmp_path, device="cpu")
+    run = workspace.train("lenet", **QUICK)
+    assert workspace.load_run(run.key) is workspace.load_run(run.key)
+    (run.path / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"weights\.safetensors is damaged"):
+        workspace.load_run(run.key)

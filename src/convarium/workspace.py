@@ -132,7 +132,7 @@ class Workspace:
         from convarium.studies.run import train_one
 
         recipe = _recipe(model, preset, fields)
-        return train_one(recipe, self.store, device=self.device, data_dir=self.data_dir, on_event=on_event)
+        return train_one(recipe, self._resources, on_event=on_event)
 
     def compare(
         self,
@@ -204,14 +204,12 @@ class Workspace:
 
         chosen, listen = _study(study, seeds=seeds, quick=quick), on_event or (lambda _: None)
         if quick:
-            from convarium.studies.plan import tell_reduction
+            from convarium.studies.variants import describe_reduction
 
-            listen(_message(chosen, tell_reduction(chosen)))
+            listen(_message(chosen, describe_reduction(chosen)))
         tuned: tuple[Tuned, ...] = ()
         if tune:
-            chosen, tuned = tune_study(
-                chosen, self.store, device=self.device, data_dir=self.data_dir, on_event=on_event
-            )
+            chosen, tuned = tune_study(chosen, self._resources, on_event=on_event)
             for found in tuned:
                 listen(_message(chosen, f"{found.value}: learning rate {found.learning_rate:g}, by validation"))
         return self._carry_out(chosen, stack=stack, live=live, on_event=on_event, tuned=tuned)
@@ -225,10 +223,10 @@ class Workspace:
         Raises:
             ConvariumError: no such study, or a recipe that does not fit its data.
         """
-        from convarium.studies.plan import plan_study
+        from convarium.studies.plan import plan_study, prepare_study
 
-        chosen = _study(study, seeds=seeds, quick=quick)
-        return plan_study(chosen, self.store, device=self.device, data_dir=self.data_dir)
+        prepared = prepare_study(_study(study, seeds=seeds, quick=quick), self._resources)
+        return plan_study(prepared, self._resources)
 
     def results(self, study: str) -> Comparison:
         """The comparison of a stored study's finished runs.
@@ -337,11 +335,11 @@ class Workspace:
         if not claims and not quick:
             return findings(chosen, [self.store, Store(results_folder())])
         if quick:
-            from convarium.studies.plan import reduced, tell_reduction
+            from convarium.studies.variants import describe_reduction, reduced
 
             chosen = tuple(dataclasses.replace(entry, study=reduced(entry.study)) for entry in chosen)
             if on_event:
-                on_event(_message(chosen[0].study, tell_reduction(chosen[0].study)))
+                on_event(_message(chosen[0].study, describe_reduction(chosen[0].study)))
         from convarium.studies.catalogue import run_needed
 
         errors = run_needed(chosen, self._resources, stack=stack, on_event=on_event)
@@ -384,24 +382,16 @@ class Workspace:
     ) -> StudyResult:
         from convarium.studies.live import followed
         from convarium.studies.panels import evidence, panels
-        from convarium.studies.plan import plan_study, tell_plan
+        from convarium.studies.plan import describe_plan, plan_study, prepare_study
         from convarium.studies.report import write_study_report
-        from convarium.studies.run import run
+        from convarium.studies.run import run_prepared
 
         listen, resources = on_event or (lambda _: None), self._resources
-        plan = plan_study(study, self.store, device=self.device, data_dir=self.data_dir)
-        begun = False
-
-        def announce(event: StudyEvent) -> None:  # a study that is refused is refused in one line, without its plan
-            nonlocal begun
-            if not begun:
-                begun = True
-                listen(_message(study, tell_plan(plan)))
-            listen(event)
-
-        with followed(study.name, self.store, announce, live=live) as heard:
-            comparison = run(study, self.store, stack=stack, device=self.device, data_dir=self.data_dir, on_event=heard)
-        found = evidence(study, comparison, panels(study, comparison, data_dir=self.data_dir))
+        prepared = prepare_study(study, resources)
+        listen(_message(study, describe_plan(plan_study(prepared, resources))))
+        with followed(study.name, self.store, listen, live=live) as heard:
+            comparison = run_prepared(prepared, resources, stack=stack, on_event=heard)
+        found = evidence(study, comparison, panels(study, comparison, resources))
         page = write_study_report(comparison, study.name, resources, evidence=found)
         return StudyResult(study, comparison, found, page, tuned)
 
@@ -592,7 +582,7 @@ def _source_recipe(model: str, dataset: str) -> Recipe:
 def _study(study: Study | Path | str, *, seeds: int | None, quick: bool) -> Study:
     """A study by its name, its file or itself, reduced if it is to be quick, and with other seeds if they are given."""
     from convarium.studies.finding import find_study
-    from convarium.studies.plan import reduced, reseeded
+    from convarium.studies.variants import reduced, reseeded
 
     if isinstance(study, (str, Path)):
         chosen = find_study(str(study))

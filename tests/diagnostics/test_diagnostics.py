@@ -32,6 +32,7 @@ from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec
 from convarium.runs.store import Store
 from convarium.seeding import derive_seed
+from convarium.studies.resources import Resources
 from convarium.studies.run import train_one
 from made_studies import made_study
 
@@ -50,7 +51,7 @@ def trained(tmp_path_factory):
     base = Recipe(epochs=1, batch_size=256, optimizer="adam", augment="flip, pad_crop(2)")
     lenet = dataclasses.replace(base, model="lenet")
     resnet = dataclasses.replace(base, model="resnet(depth=8)", augment="none")
-    return {recipe.model: [train_one(recipe, store, device="cpu")] for recipe in (lenet, resnet)}
+    return {recipe.model: [train_one(recipe, Resources(store, device="cpu"))] for recipe in (lenet, resnet)}
 
 
 # ---- gradients -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import torch
 
 from convarium.analysis.claims import Collapses, Fails, Reproduces, ReproducesClasses, describe, judge, labels_of
 from convarium.analysis.comparison import compare_runs, metric_of
+from convarium.analysis.comparison.formatting import duration
 from convarium.cli import main
 from convarium.data import DATASETS, load_data
 from convarium.diagnostics import initial_gradients
@@ -24,10 +25,11 @@ from convarium.runs.store import Store
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.finding import find_study
 from convarium.studies.panels import panels
-from convarium.studies.plan import Plan, duration, plan_study, reduced, reseeded, tell_plan
-from convarium.studies.run import check_recipe
-from convarium.studies.run import run as run_study
+from convarium.studies.plan import Plan, check_recipe, describe_plan, plan_study, prepare_study
+from convarium.studies.resources import Resources
+from convarium.studies.run import run_study
 from convarium.studies.study import Study, compare_study, grid, judge_study, with_seeds
+from convarium.studies.variants import reduced, reseeded
 from made_runs import epoch, run
 
 GUIDE = Path(__file__).parents[2] / "docs" / "add-an-experiment.md"
@@ -174,13 +176,13 @@ def test_a_study_is_compared_by_its_metric_and_its_claims_are_judged_once_their_
         shows=("gradients", "spread", "predicted"),
     )
     store = Store(tmp_path)
-    comparison = run_study(of_loss, store, only=["lenet"], device="cpu")
+    comparison = run_study(of_loss, Resources(store, device="cpu"), only=["lenet"])
     assert comparison.metric == "test_loss"
     assert list(judge_study(of_loss, comparison)) == ["one"]
     assert "1 of the 2 planned runs are finished." in comparison.notes
-    (shown,) = panels(of_loss, comparison)  # one seed has no spread, and nothing was watched
+    (shown,) = panels(of_loss, comparison, Resources(store))  # one seed has no spread, and nothing was watched
     assert shown.rows[0][:2] == ("lenet", "5")
-    comparison = run_study(of_loss, store, device="cpu")
+    comparison = run_study(of_loss, Resources(store, device="cpu"))
     assert list(judge_study(of_loss, comparison)) == ["one", "other"]
     assert compare_study(store.study("pools"), store).metric == "test_loss"
 
@@ -223,7 +225,7 @@ def test_runs_that_name_one_class_for_everything_collapse(tmp_path):
     verdict = judge(Collapses("lenet", wandering=True, source="here"), wandering)
     assert verdict.outcome == "supported"
     assert "in 5 that class changed over the epochs (seed 0: one zero one)" in verdict.sentence
-    (shown,) = panels(study(shows=("predicted",)), wandering)
+    (shown,) = panels(study(shows=("predicted",)), wandering, Resources(Store()))
     assert shown.rows[0] == ("lenet, seed 0", "one zero one")
 
 
@@ -250,7 +252,7 @@ def test_what_a_watched_run_predicts_is_kept_epoch_by_epoch_and_a_killed_tail_is
     recipe = Recipe(epochs=2, batch_size=256, watch_test=True, learning_rate=1.0)
     store = Store(tmp_path / "store")
     watched = study(recipes=(recipe,))
-    run_study(watched, store, device="cpu")
+    run_study(watched, Resources(store, device="cpu"))
     (done,) = store.runs()
     counts = done.predicted()
     assert [sum(row) for row in counts] == [360, 360]
@@ -259,27 +261,36 @@ def test_what_a_watched_run_predicts_is_kept_epoch_by_epoch_and_a_killed_tail_is
     assert "predicted.jsonl" in json.loads((done.path / "outcome.json").read_text())["files"]
 
 
+def planned(a_study, store, **options):
+    resources = Resources(store, device="cpu")
+    return plan_study(prepare_study(a_study, resources, **options), resources)
+
+
 def test_a_plan_counts_times_and_says_what_the_seeds_resolve(tmp_path):
     small = study(recipes=grid(Recipe(epochs=3, batch_size=256), seed=[0, 1], model=TWO))
     store = Store(tmp_path)
-    plan = plan_study(small, store, device="cpu")
+    plan = planned(small, store)
     assert (plan.runs, plan.missing, plan.seeds) == (4, 4, 2)
     assert 0 < plan.seconds < 600
     assert plan.smallest > 1
     assert not list(tmp_path.iterdir())
-    run_study(small, store, only=[TWO[0]], device="cpu")
-    after = plan_study(small, store, device="cpu")
+    run_study(small, Resources(store, device="cpu"), only=[TWO[0]])
+    after = planned(small, store)
     assert (after.runs, after.missing) == (4, 2)
-    assert plan_study(small, store, only=(TWO[0],), device="cpu").seconds == 0
+    assert planned(small, store, only=(TWO[0],)).seconds == 0
     assert re.fullmatch(
-        r"4 runs; 2 seeds each resolve \d\.\d standard deviations between seeds; 2 in the store; about \d+ s to go",
-        tell_plan(after),
+        r"4 runs; 2 in the store; about \d+ s to go\. "
+        r"With 2 seeds, only differences above \d\.\d times the seed-to-seed spread will show\.",
+        describe_plan(after),
     )
 
 
 def test_plans_and_times_in_words():
-    assert tell_plan(Plan(1, 1, 1, None, None)) == "1 run; one seed decides nothing"
-    assert tell_plan(Plan(5, 0, 5, None, 0.0)) == "5 runs; all in the store"
+    assert describe_plan(Plan(1, 1, 1, None, None)) == "1 run. One seed decides nothing."
+    assert describe_plan(Plan(5, 0, 5, None, 0.0)) == "5 runs; all in the store."
+    assert describe_plan(Plan(6, 6, 3, 4.53, None)) == (
+        "6 runs. With 3 seeds, only differences above 4.5 times the seed-to-seed spread will show."
+    )
     told = {0.1: "1 s", 89: "89 s", 600: "10 min", 3600: "1 h 0 min", 12_000: "3 h 20 min", 250_000: "2.9 days"}
     assert {seconds: duration(seconds) for seconds in told} == told
 
@@ -334,11 +345,13 @@ def test_class_tables_count_classes_that_were_never_right_and_leave_out_what_can
     other = dataclasses.replace(recipe, learning_rate=0.1)
     first = [run(dataclasses.replace(recipe, seed=s), 0.6, validation=0.9, per_class=(0.2 * s, 1.0)) for s in (0, 1)]
     shifted = run(dataclasses.replace(other, seed=7), 0.9)  # the same network, but no seed in common
-    table, *differences = panels(study(shows=("classes",)), compare_runs([*first, shifted], by="learning_rate"))
+    table, *differences = panels(
+        study(shows=("classes",)), compare_runs([*first, shifted], by="learning_rate"), Resources(Store())
+    )
     assert table.rows[0][:2] == ("zero", "10.00")
     assert differences == []
     made = [run(dataclasses.replace(other, seed=s), 0.9, per_class=(0.8 + 0.01 * s, 1.0)) for s in (0, 1)]
-    _, fixed = panels(study(shows=("classes",)), compare_runs([*first, *made], by="learning_rate"))
+    _, fixed = panels(study(shows=("classes",)), compare_runs([*first, *made], by="learning_rate"), Resources(Store()))
     assert fixed.title.startswith("learning_rate=0.1 minus learning_rate=0.01 class by class")
     assert fixed.rows[0][:2] == ("zero", "70.50")
     assert fixed.rows[1][1:] == ("0.00", "–", "undecided")

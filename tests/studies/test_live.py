@@ -21,9 +21,10 @@ from convarium.records import Epoch
 from convarium.runs.files import write_text
 from convarium.runs.store import Store
 from convarium.studies import live
-from convarium.studies import run as running
 from convarium.studies.live import live_report
-from convarium.studies.run import StudyEvent, run
+from convarium.studies.plan import extended_record
+from convarium.studies.resources import Resources
+from convarium.studies.run import StudyEvent, run_study
 from convarium.studies.study import Study, compare_finished, grid
 from convarium.training import TrainingEvent
 from made_studies import made_run, made_study
@@ -141,8 +142,7 @@ def test_a_page_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def saved(root) -> str:
     """A study that the store knows, with no run yet."""
-    running._record(STUDY, [recipe.key("0" * 64) for recipe in RECIPES], Store(root))
-    Store(root).save_study(running._record(STUDY, [recipe.key("0" * 64) for recipe in RECIPES], Store(root)))
+    Store(root).save_study(extended_record(STUDY, [recipe.key("0" * 64) for recipe in RECIPES], Store(root)))
     return STUDY.name
 
 
@@ -197,7 +197,7 @@ def test_the_end_of_a_run_is_written_when_the_next_one_begins(tmp_path, monkeypa
 def test_a_study_is_followed_from_its_first_run_to_its_last(tmp_path, written):
     store, told_of = Store(tmp_path), []
     with live_report(STUDY.name, store, begun=told_of.append) as progress:
-        comparison = run(STUDY, store, device="cpu", on_event=progress)
+        comparison = run_study(STUDY, Resources(store, device="cpu"), on_event=progress)
     assert told_of == [tmp_path / "studies" / "small" / "report.html"]
     statuses = [status for _, status in written]
     assert (statuses[0].finished, statuses[0].planned) == (0, 4)
@@ -212,7 +212,7 @@ def test_a_study_is_followed_from_its_first_run_to_its_last(tmp_path, written):
     assert [row.measured for row in written[-1][0].rows] == [row.measured for row in comparison.rows]
     written.clear()
     with live_report(STUDY.name, store, begun=told_of.append) as progress:
-        run(STUDY, store, device="cpu", on_event=progress)
+        run_study(STUDY, Resources(store, device="cpu"), on_event=progress)
     assert not written  # nothing is trained: nothing to follow
     assert len(told_of) == 1
 
@@ -221,7 +221,7 @@ def test_a_study_is_followed_from_its_first_run_to_its_last(tmp_path, written):
 def test_all_runs_of_a_stack_are_under_way_at_once(tmp_path, written):
     store = Store(tmp_path)
     with live_report(STUDY.name, store) as progress:
-        run(STUDY, store, stack=True, device="cpu", on_event=progress)
+        run_study(STUDY, Resources(store, device="cpu"), stack=True, on_event=progress)
     assert all({run.recipe.seed for run in status.in_progress} == {0, 1} for _, status in written[:-1])
     assert {len({run.recipe.model for run in status.in_progress}) for _, status in written[:-1]} == {1}
 
@@ -242,7 +242,7 @@ def test_a_study_that_is_stopped_leaves_a_page_at_rest(tmp_path, monkeypatch, st
         pytest.raises(stopped_by if isinstance(stopped_by, type) else ConvariumError),
         live_report(STUDY.name, store) as write,
     ):
-        run(STUDY, store, device="cpu", on_event=stop)
+        run_study(STUDY, Resources(store, device="cpu"), on_event=stop)
     text = path.read_text("utf-8")
     assert not follows(text)
     assert "1 of 4 runs finished; the same command continues from here." in Reader(text).visible
@@ -258,7 +258,7 @@ def test_a_page_that_cannot_be_written_stops_no_training(tmp_path, monkeypatch):
     monkeypatch.setattr(live, "write_report", full)
     store = Store(tmp_path)
     with live_report(STUDY.name, store) as progress:
-        comparison = run(STUDY, store, only=["memory_mlp"], device="cpu", on_event=progress)
+        comparison = run_study(STUDY, Resources(store, device="cpu"), only=["memory_mlp"], on_event=progress)
     assert [len(row.runs) for row in comparison.rows] == [2]
 
 
@@ -294,5 +294,5 @@ def test_the_clock_of_training_does_not_run_while_a_page_is_written(tmp_path, mo
     monkeypatch.setattr(live, "PAUSE", 0.0)
     one, store = replace(STUDY, recipes=RECIPES[:1]), Store(tmp_path)
     with live_report(STUDY.name, store) as progress:
-        comparison = run(one, store, device="cpu", on_event=progress)
+        comparison = run_study(one, Resources(store, device="cpu"), on_event=progress)
     assert comparison.rows[0].runs[0].outcome.cost.train_seconds < 1.5

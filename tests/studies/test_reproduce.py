@@ -36,10 +36,10 @@ from convarium.studies.catalogue import (
     select,
     stored_comparison,
 )
-from convarium.studies.plan import reduced
 from convarium.studies.reasons import REASONS
 from convarium.studies.reproductions_page import SOURCES, page, spans
 from convarium.studies.study import Study, grid
+from convarium.studies.variants import reduced
 from made_runs import HERE, epoch, scores
 
 ROOT = Path(__file__).parents[2]
@@ -298,7 +298,7 @@ def test_the_command_runs_a_claim_goes_on_where_it_stopped_and_keeps_records(cal
     assert code == 0, err
     assert out.startswith("tiny-fails: ")
     assert "of 2 runs of lenet failed" in out
-    assert "tiny: 2 runs; 2 seeds each resolve" in err
+    assert "tiny: 2 runs; about" in err
     assert len(list(tmp_path.glob("runs/*/outcome.json"))) == 2
     code, out, err = call("all", "--device", "cpu", "--json")
     told = json.loads(out)

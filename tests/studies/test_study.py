@@ -13,7 +13,8 @@ from convarium.records import ImageSpec
 from convarium.runs.files import read_history
 from convarium.runs.store import Store
 from convarium.studies import run as running
-from convarium.studies.run import run, train_one
+from convarium.studies.resources import Resources
+from convarium.studies.run import run_study, train_one
 from convarium.studies.study import Study, compare_study, grid
 
 BASE = Recipe(model="lenet", epochs=1, batch_size=128)
@@ -33,7 +34,7 @@ def trained(a_study, store, **options):
         if progress.finished and progress.trained_now:
             names.append(progress.finished.path.name)
 
-    return run(a_study, store, device="cpu", on_event=listen, **options), names
+    return run_study(a_study, Resources(store, device="cpu"), on_event=listen, **options), names
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +87,13 @@ def test_another_base_recipe_under_the_same_name_is_refused_and_nothing_is_lost(
     store, _, _ = done
     before = store.study("pools")
     with pytest.raises(StoreError, match=r"another base recipe: epochs was 1 and is now 2; choose another --name"):
-        run(study(base=dataclasses.replace(BASE, epochs=2)), store)
+        run_study(study(base=dataclasses.replace(BASE, epochs=2)), Resources(store))
     assert store.study("pools") == before
     seeds = Study(
         name="pools", question="?", recipes=grid(BASE, seed=[0], learning_rate=[0.1]), compare="learning_rate"
     )
     with pytest.raises(StoreError, match="compare was 'model' and is now 'learning_rate'"):
-        run(seeds, store)
+        run_study(seeds, Resources(store))
 
 
 def test_a_damaged_run_is_named_set_aside_and_trained_again(done):
@@ -104,7 +105,7 @@ def test_a_damaged_run_is_named_set_aside_and_trained_again(done):
     def listen(progress):
         notices.extend([progress.notice] if progress.notice else [])
 
-    run(study(), store, device="cpu", on_event=listen)
+    run_study(study(), Resources(store, device="cpu"), on_event=listen)
     assert len(notices) == 1
     assert "weights.safetensors is damaged" in notices[0]
     assert f"set aside as {victim.path.name}.damaged-1" in notices[0]
@@ -120,7 +121,7 @@ def test_history_is_on_disk_while_a_run_is_training_and_what_is_finished_is_kept
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(study(), store, device="cpu", on_event=interrupt)
+        run_study(study(), Resources(store, device="cpu"), on_event=interrupt)
     assert len(seen[0]) == 1
     assert len(store.runs()) == 1
     comparison = compare_study(store.study("pools"), store)
@@ -133,7 +134,7 @@ def test_a_processor_without_bfloat16_is_told_of(tmp_path, monkeypatch):
     notices = []
     for precision in ("float32", "bfloat16"):
         recipe = dataclasses.replace(BASE, precision=precision)
-        train_one(recipe, Store(tmp_path), on_event=lambda p: notices.append(p.notice) if p.notice else None)
+        train_one(recipe, Resources(Store(tmp_path)), on_event=lambda p: notices.append(p.notice) if p.notice else None)
     (told,) = notices
     assert told.startswith("this processor has no instructions for bfloat16")
 
@@ -156,12 +157,12 @@ def test_a_run_that_fails_is_told_kept_as_failed_and_tried_again(tmp_path, monke
     store, notices = Store(tmp_path), []
     recipe = dataclasses.replace(BASE, model="fragile:fragile")
     for _ in range(2):
-        kept = train_one(recipe, store, on_event=lambda p: notices.append(p.notice) if p.notice else None)
+        kept = train_one(recipe, Resources(store), on_event=lambda p: notices.append(p.notice) if p.notice else None)
         assert (kept.outcome.status, kept.outcome.message) == ("failed", "RuntimeError: out of luck")
     assert notices == ["the run failed: RuntimeError: out of luck"] * 2
     wrong = (tmp_path / "fragile.py").read_text().replace("RuntimeError('out of\\nluck')", "TypeError('a slip')")
     (tmp_path / "slips.py").write_text(wrong)
-    kept = train_one(dataclasses.replace(BASE, model="slips:fragile"), store)
+    kept = train_one(dataclasses.replace(BASE, model="slips:fragile"), Resources(store))
     assert (kept.outcome.status, kept.outcome.message) == ("failed", "TypeError: a slip")
 
 
@@ -171,7 +172,7 @@ def test_nothing_is_written_when_a_recipe_cannot_be_trained(tmp_path):
         ({"dataset": f"folder:{tmp_path / 'none'}"}, DataError),
     ):
         with pytest.raises(error):
-            run(study(base=dataclasses.replace(BASE, **wrong)), Store(tmp_path))
+            run_study(study(base=dataclasses.replace(BASE, **wrong)), Resources(Store(tmp_path)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -202,8 +203,10 @@ def test_killed_in_the_middle_and_started_again_it_gives_the_same_bits(tmp_path)
     """The process is killed with SIGKILL between two checkpoints; a second one goes on from the first's."""
     code = (
         "import sys; from convarium.training import loop; loop.CHECKPOINT_SECONDS = 0.0\n"
-        "from convarium import Recipe, Store\nfrom convarium.studies.run import train_one\n"
-        "train_one(Recipe(model='lenet', epochs=12, batch_size=128, momentum=0.9), Store(sys.argv[1]), device='cpu')\n"
+        "from convarium import Recipe, Store\nfrom convarium.studies.resources import Resources\n"
+        "from convarium.studies.run import train_one\n"
+        "recipe = Recipe(model='lenet', epochs=12, batch_size=128, momentum=0.9)\n"
+        "train_one(recipe, Resources(Store(sys.argv[1]), device='cpu'))\n"
     )
 
     def start(folder):

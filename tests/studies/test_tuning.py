@@ -8,6 +8,7 @@ import pytest
 from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
+from convarium.studies.resources import Resources
 from convarium.studies.study import Study, grid
 from convarium.studies.tuning import TUNING_SEEDS, tune
 
@@ -23,7 +24,7 @@ def study(base=BASE, **fields):
 def done(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("tuned"))
     watched = dataclasses.replace(BASE, watch_test=True, select="best_test", validation=0)
-    return store, study(watched), *tune(study(watched), store, seeds=[7], factors=[1.0, 3.0], device="cpu")
+    return store, study(watched), *tune(study(watched), Resources(store, device="cpu"), seeds=[7], factors=[1.0, 3.0])
 
 
 def test_each_network_gets_the_rate_that_was_best_on_validation(done):
@@ -64,13 +65,14 @@ def test_what_is_finished_is_not_trained_again(done):
     def listen(progress):
         trained.extend([progress] if progress.finished and progress.trained_now else [])
 
-    assert tune(before, store, seeds=[7], factors=[1.0, 3.0], device="cpu", on_event=listen) == (tuned, found)
+    again = tune(before, Resources(store, device="cpu"), seeds=[7], factors=[1.0, 3.0], on_event=listen)
+    assert again == (tuned, found)
     assert trained == []
 
 
 def test_a_rate_that_diverges_is_never_chosen(tmp_path):
     wild = dataclasses.replace(BASE, optimizer="sgd", learning_rate=1e9)
-    _, (found,) = tune(study(wild), Store(tmp_path), seeds=[7], factors=[1.0], device="cpu")
+    _, (found,) = tune(study(wild), Resources(Store(tmp_path), device="cpu"), seeds=[7], factors=[1.0])
     assert found.tried == {1e9: 0.0}
     assert math.isfinite(found.learning_rate)
 
@@ -83,5 +85,5 @@ def test_what_cannot_be_tuned(tmp_path):
         (study(), {"factors": []}, "at least one factor"),
     ):
         with pytest.raises(RecipeError, match=message):
-            tune(wrong, Store(tmp_path), **options)
+            tune(wrong, Resources(Store(tmp_path)), **options)
     assert list(tmp_path.iterdir()) == []

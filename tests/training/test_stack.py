@@ -21,7 +21,8 @@ from convarium.models.zoo import resnet_imagenet
 from convarium.models.zoo.layers import stages
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
-from convarium.studies.run import run
+from convarium.studies.resources import Resources
+from convarium.studies.run import run_study
 from convarium.studies.study import Study, grid
 from convarium.training import evaluate, fit, fit_stack, side_by_side
 from convarium.training import loop as training_loop
@@ -403,7 +404,7 @@ def study(seeds=4, **fields):
 
 def trained(a_study, store, **options):
     told = []
-    comparison = run(a_study, store, device="cpu", on_event=told.append, **options)
+    comparison = run_study(a_study, Resources(store, device="cpu"), on_event=told.append, **options)
     names = [p.finished.path.name for p in told if p.finished and p.trained_now]
     return comparison, names, [p.notice for p in told if p.notice]
 

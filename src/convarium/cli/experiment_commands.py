@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +12,11 @@ from tyro.conf import Positional, arg
 
 from convarium.analysis.comparison import as_json as comparison_as_json
 from convarium.cli.options import DataFlag, DeviceFlag, JsonFlag, LiveFlag, StoreFlag
-from convarium.cli.pages import followed, write_page
-from convarium.cli.terminal import OUT, note, say, say_json, study_progress, table
+from convarium.cli.terminal import OUT, say, say_json, study_progress, table
 from convarium.errors import ConvariumError
 from convarium.pages import as_rich
 from convarium.runs.store import Store
-from convarium.studies.plan import plan_study, reduced, reseeded, tell_plan, tell_reduction
-from convarium.studies.run import run as run_study
+from convarium.workspace import Workspace
 
 ExperimentArgument = Annotated[str, arg(metavar="EXPERIMENT")]
 QuickFlag = Annotated[bool, arg(help="a reduced version within minutes: shows how it works, answers nothing")]
@@ -52,30 +49,13 @@ def run(
         seeds: runs of each row; none: as the study says.
         tune: first choose each network's learning rate on validation, with other seeds.
     """
-    from convarium.studies.finding import find_study
-    from convarium.studies.panels import evidence, panels
-    from convarium.studies.tuning import tune as tune_study
-
-    study = find_study(experiment)
-    command = study.command or f"convarium run {shlex.quote(experiment)}"
-    study = dataclasses.replace(study, command=command + (f" --seeds {seeds}" if seeds is not None else ""))
-    study = reduced(study) if quick else study
-    study = study if seeds is None else reseeded(study, seeds)
     mark = MARK if quick else ""
-    if quick:
-        note(mark + tell_reduction(study))
-    kept, rates = Store(store), dict[str, float]()
     with study_progress(mark) as progress:
-        if tune:
-            study, tuned = tune_study(study, kept, device=device, data_dir=data_dir, on_event=progress)
-            rates = {str(found.value): found.learning_rate for found in tuned}
-            for name, rate in rates.items():
-                note(f"{mark}{name}: learning rate {rate:g}, by validation")
-        note(mark + tell_plan(plan_study(study, kept, device=device, data_dir=data_dir)))
-        with followed(study.name, kept, progress, live=live) as listen:
-            comparison = run_study(study, kept, stack=stack, device=device, data_dir=data_dir, on_event=listen)
-    found = evidence(study, comparison, panels(study, comparison, data_dir=data_dir))
-    page = write_page(comparison, study.name, kept, data_dir=data_dir, evidence=found)
+        result = Workspace(store, data_dir, device).run(
+            experiment, seeds=seeds, tune=tune, quick=quick, stack=stack, live=live, on_event=progress
+        )
+    study, comparison, found, page = result.study, result.comparison, result.evidence, result.report
+    rates = {str(tuned.value): tuned.learning_rate for tuned in result.tuned}
     if as_json:
         say_json(
             comparison_as_json(comparison)
@@ -119,25 +99,16 @@ def reproduce(
         page: write docs/reproductions.md from results/.
     """
     from convarium.studies.catalogue import as_json as finding_as_json
-    from convarium.studies.catalogue import catalogue, findings, results_folder, select
+    from convarium.studies.catalogue import results_folder
 
-    entries = catalogue()
-    kept, results = Store(store), Store(results_folder())
-    mark = ""
     if record or page:
         if claims or quick:
             raise ConvariumError("--record and --page take no CLAIM and no --quick", hint="run the claims first")
-        _keep(kept, results, record=record, page=page)
+        _keep(Store(store), Store(results_folder()), record=record, page=page)
         return
-    chosen = select(claims or ("all",), entries)
-    if quick:
-        chosen = tuple(dataclasses.replace(entry, study=reduced(entry.study)) for entry in chosen)
-        mark = MARK
-        note(mark + tell_reduction(chosen[0].study))
-    failures: list[ConvariumError] = []
-    if claims or quick:
-        failures = _run_all(chosen, kept, mark, data_dir, device, stack)
-    found = findings(chosen, [kept] if claims or quick else [kept, results])
+    mark = MARK if quick else ""
+    with study_progress(mark) as progress:
+        found = Workspace(store, data_dir, device).reproduce(*claims, quick=quick, stack=stack, on_event=progress)
     if as_json:
         say_json([finding_as_json(finding) | {"reduced": mark.strip() or None} for finding in found])
     elif claims or quick:
@@ -149,27 +120,9 @@ def reproduce(
                 tell(f"    why it may be: {finding.entry.reason}")
     else:
         say("\n".join(_lines(_listing(found), OUT.width)))
-    if failures:
-        raise failures[0]
-
-
-def _run_all(
-    chosen: tuple[Any, ...], kept: Store, mark: str, data_dir: Path | None, device: str | None, stack: bool
-) -> list[ConvariumError]:
-    """Runs the rows that the claims speak of, study by study; one that cannot be run does not keep back the others."""
-    from convarium.studies.catalogue import needed
-
-    failures: list[ConvariumError] = []
-    for study, values in needed(chosen):
-        try:
-            plan = plan_study(study, kept, only=values, device=device, data_dir=data_dir)
-            note(f"{mark}{study.name}: {tell_plan(plan)}")
-            with study_progress(mark) as progress:
-                run_study(study, kept, only=values, stack=stack, device=device, data_dir=data_dir, on_event=progress)
-        except ConvariumError as error:
-            note(f"{mark}{study.name}: {error}")
-            failures.append(error)
-    return failures
+    for finding in found:
+        if finding.error is not None:
+            raise finding.error
 
 
 def _keep(kept: Store, results: Store, *, record: bool, page: bool) -> None:

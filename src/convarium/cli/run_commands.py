@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,17 +17,9 @@ from convarium.cli.options import (
     StoreFlag,
 )
 from convarium.cli.terminal import say, say_json, study_progress, table
-from convarium.data import load_data
-from convarium.data.splits import Splits
-from convarium.errors import ConvariumError, RunError
-from convarium.models.weights import load_weights
-from convarium.recipes.presets import RECIPES, recipe_preset
-from convarium.recipes.recipe import Recipe
 from convarium.records import Scores
-from convarium.runs.store import Store, StoredRun
-from convarium.spec import parse
-from convarium.studies.run import train_one
-from convarium.training import evaluate as evaluate_network
+from convarium.studies.run import check_failures
+from convarium.workspace import Workspace
 
 TrainFlags = recipe_flags(without=["model"])
 
@@ -49,9 +40,11 @@ def train(
     Args:
         model: a network's spec: lenet, "resnet(depth=56)", resnet@uva, my_package.my_module:factory.
     """
-    planned = planned_recipe(model, preset, given_fields(recipe, argv))
     with study_progress() as progress:
-        done = train_one(planned, Store(store), device=device, data_dir=data_dir, on_event=progress)
+        done = Workspace(store, data_dir, device).train(
+            model, preset=preset, on_event=progress, **given_fields(recipe, argv)
+        )
+    planned = done.recipe
     outcome = done.outcome
     if as_json:
         found = {split: getattr(outcome, split) for split in ("train", "validation", "test")}
@@ -75,7 +68,7 @@ def train(
         if outcome.cost:
             say(f"{outcome.cost.train_seconds:.1f} s of training, {outcome.cost.images_per_second:,.0f} images/s")
         say(f"run: {done.path}")
-    tell_failed([done], 1)
+    check_failures([done])
 
 
 def evaluate(
@@ -98,53 +91,13 @@ def evaluate(
         dataset: the images.
         split: which.
     """
-    if (run is None) == (weights is None):
-        raise ConvariumError("evaluate takes a RUN, or --weights FILE --model M --dataset D")
-    if run is not None:
-        done = Store(store).run(run)
-        recipe, path = done.recipe, done.path / "weights.safetensors"
-        splits = _load(recipe, data_dir)
-        if not path.exists():
-            raise ConvariumError(f"{done.path} holds no weights", hint="it may be a record kept without them")
-    else:
-        if model is None or dataset is None or weights is None:
-            raise ConvariumError("--weights needs --model and --dataset", hint="name the network the weights belong to")
-        recipe, path = _source_recipe(model, dataset), weights
-        splits = _load(recipe, data_dir)
-    network = load_weights(path, recipe.model, splits.train.spec)
-    scores = evaluate_network(network, recipe, splits, split=split)
+    scores = Workspace(store, data_dir).evaluate(run, weights=weights, model=model, dataset=dataset, split=split)
     if as_json:
         say_json(_plain(scores))
         return
     say(f"{split} accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.n:,} images")
     classes = [[name, "–" if accuracy is None else f"{accuracy:.2%}"] for name, accuracy in scores.per_class.items()]
     say(table(["class", "accuracy"], classes, right=["accuracy"]))
-
-
-def planned_recipe(model: str, preset: str | None, given: dict[str, object]) -> Recipe:
-    fields = recipe_preset(preset, model).to_json() if preset is not None else {"model": model}
-    return Recipe(**(fields | given))
-
-
-def tell_failed(runs: Sequence[StoredRun], planned: int) -> None:
-    failed = sum(run.outcome.status == "failed" for run in runs)
-    if failed:
-        told = "the run failed" if planned == 1 else f"{failed} of {planned} runs failed"
-        raise RunError(told, hint="mend what the note above names and give the same command again, which retries it")
-
-
-def _load(recipe: Recipe, data_dir: Path | None) -> Splits:
-    return load_data(recipe.dataset, data_dir=data_dir, validation=recipe.validation, resize=recipe.resize)
-
-
-def _source_recipe(model: str, dataset: str) -> Recipe:
-    """The recipe of the source that a preset network comes from, as far as it fits the data set; else the defaults."""
-    asked = parse(model)
-    if asked.tag in RECIPES:
-        recipe = recipe_preset(asked.tag, model)
-        if recipe.dataset == dataset:
-            return recipe
-    return Recipe(model=model, dataset=dataset)
 
 
 def _plain(scores: Scores) -> dict[str, object]:

@@ -1,8 +1,5 @@
 """Commands about a comparison: train what it needs, and show its table and page."""
 
-import hashlib
-import json
-import re
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -20,17 +17,11 @@ from convarium.cli.options import (
     StoreFlag,
     StudyArgument,
 )
-from convarium.cli.pages import followed, look_inside, write_page
-from convarium.cli.run_commands import planned_recipe, tell_failed
-from convarium.cli.terminal import after_note, say, say_json, study_progress
-from convarium.errors import ConvariumError, SpecError
-from convarium.pages import as_csv, as_latex, as_markdown, as_rich, save_figures
-from convarium.recipes.recipe import Recipe
-from convarium.runs.store import Store
-from convarium.spec import parse
-from convarium.studies.plan import plan_study, tell_plan
-from convarium.studies.run import run
-from convarium.studies.study import Study, check_seeds, compare_study, grid
+from convarium.cli.terminal import note, say, say_json, study_progress
+from convarium.errors import ConvariumError
+from convarium.pages import as_csv, as_latex, as_markdown, as_rich
+from convarium.studies.run import check_failures
+from convarium.workspace import Workspace
 
 CompareFlags = recipe_flags(without=["model", "seed"])
 
@@ -60,31 +51,27 @@ def compare(
         name: of the study; a study of this name is extended by more seeds or networks.
         stack: train each network's seeds at the same time: side by side on a CPU, as one model on CUDA.
     """
-    check_seeds(seeds)
-    if not models:
-        raise SpecError("compare needs at least one network", hint="try: convarium compare lenet residual_cnn")
-    bases = list(dict.fromkeys(planned_recipe(model, preset, given_fields(recipe, argv)) for model in models))
-    recipes = tuple(r for seed in range(seeds) for base in bases for r in grid(base, seed=[seed]))
-    names = [base.model for base in bases]
-    first = names[0] if baseline is None else str(parse(baseline))
-    study = Study(
-        name=_study_name(bases) if name is None else name,
-        question=f"How do {_and(names)} compare on {bases[0].dataset}?",
-        recipes=recipes,
-        baseline=first,
-        command=shlex.join(["convarium", *argv]),
-    )
-    kept = Store(store)
-    plan = tell_plan(plan_study(study, kept, device=device, data_dir=data_dir))
-    with study_progress() as bars, followed(study.name, kept, after_note(plan, bars), live=live) as progress:
-        comparison = run(study, kept, stack=stack, device=device, data_dir=data_dir, on_event=progress)
-    page = write_page(comparison, study.name, kept, data_dir=data_dir)
+    workspace = Workspace(store, data_dir, device)
+    with study_progress() as progress:
+        result = workspace.compare(
+            models,
+            seeds=seeds,
+            preset=preset,
+            baseline=baseline,
+            name=name,
+            stack=stack,
+            live=live,
+            command=shlex.join(["convarium", *argv]),
+            on_event=progress,
+            **given_fields(recipe, argv),
+        )
+    comparison, study, page = result.comparison, result.study, result.report
     if as_json:
         say_json(comparison_as_json(comparison) | {"study": study.name, "report": str(page)})
     else:
         say(as_rich(comparison))
         say(f"study:  {study.name}\nreport: {page}")
-    tell_failed([run for row in comparison.rows for run in row.runs], len(recipes))
+    check_failures(result.runs)
 
 
 def results(
@@ -106,7 +93,7 @@ def results(
     """
     if csv + markdown + latex + as_json > 1:
         raise ConvariumError("choose one of --csv, --markdown, --latex and --json")
-    comparison = compare_study(Store(store).study(study), Store(store))
+    comparison = Workspace(store).results(study)
     if as_json:
         say_json(comparison_as_json(comparison))
     elif csv or markdown or latex:
@@ -134,24 +121,9 @@ def report(
         diagnostics: also look inside the networks, from their stored weights: gradients, dead units, loss surfaces,
             filters and feature maps; takes up to a few minutes a network.
     """
-    kept = Store(store)
-    comparison = compare_study(kept.study(study), kept)
-    diagnoses = look_inside(comparison, data_dir) if diagnostics else ()
-    page = write_page(comparison, study, kept, out=out, data_dir=data_dir, diagnoses=diagnoses)
-    drawn = [str(path) for path in save_figures(comparison, figures, diagnoses=diagnoses)] if figures else []
+    files = Workspace(store, data_dir).report(study, out=out, figures=figures, diagnostics=diagnostics, on_event=note)
+    page, drawn = files.report, [str(path) for path in files.figures]
     if as_json:
         say_json({"study": study, "report": str(page), "figures": drawn})
     else:
         say("\n".join([str(page), *drawn]))
-
-
-def _study_name(bases: list[Recipe]) -> str:
-    """A name for people, with a digest of the settings, so that other settings make another study."""
-    settings = [{k: v for k, v in base.to_json().items() if k not in ("model", "seed")} for base in bases]
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
-    words = "-".join(re.sub(r"[^\w]+", "-", base.model).strip("-") for base in bases)[:60].rstrip("-")
-    return f"{Path(bases[0].dataset).name}-{words}-{digest}"
-
-
-def _and(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

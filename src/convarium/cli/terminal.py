@@ -54,18 +54,6 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
     return drawn
 
 
-def after_note(text: str, listen: Callable[[StudyEvent], None]) -> Callable[[StudyEvent], None]:
-    """The listener, with a note before the first thing that it hears: a call that is refused is refused in one line."""
-    waiting = [text]
-
-    def heard(progress: StudyEvent) -> None:
-        while waiting:
-            note(waiting.pop())
-        listen(progress)
-
-    return heard
-
-
 @contextmanager
 def study_progress(mark: str = "") -> Iterator[Any]:
     """A listener that draws two bars: the runs of the study, and the steps of the run that is training.
@@ -89,6 +77,8 @@ def study_progress(mark: str = "") -> Iterator[Any]:
         def listen(progress: StudyEvent) -> None:
             nonlocal kept
             name = escape(f"{mark}{progress.recipe.model} seed {progress.recipe.seed}")
+            if progress.message:
+                ERR.print(escape(f"{mark}{progress.message}"), soft_wrap=True)
             if progress.notice:
                 ERR.print(escape(f"{mark}note: {progress.notice}"), soft_wrap=True)
             if progress.finished:

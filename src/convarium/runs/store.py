@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from convarium.errors import StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
-from convarium.runs.files import SEAL, StoredRun, read_run, write_json, write_outcome
+from convarium.runs.files import SEAL, FileState, StoredRun, file_state, read_run, write_json, write_outcome
 
 __all__ = ["Store", "StoredRun", "StudyRecord"]
 
@@ -58,10 +58,15 @@ class StudyRecord:
 
 
 class Store:
-    """The runs and studies under one folder."""
+    """The runs and studies under one folder. A run is read, and its files are digested, once while they do not change.
+
+    Args:
+        root: the folder; it is made when something is written.
+    """
 
     def __init__(self, root: Path | str = ".") -> None:
         self.root = Path(root)
+        self._read_runs: dict[Path, tuple[FileState, StoredRun]] = {}
 
     def folder(self, recipe: Recipe, key: str) -> Path:
         """Where a run lies, or would lie. The name is for people; only the key in it is looked up."""
@@ -78,7 +83,7 @@ class Store:
             StoreError: a run that is sealed but damaged.
         """
         path = self.folder(recipe, key)
-        return read_run(path) if (path / SEAL).exists() else None
+        return self._read(path) if (path / SEAL).exists() else None
 
     def set_aside(self, path: Path) -> Path:
         """Renames a damaged run's folder so that it is out of the way but not lost, and returns its new place."""
@@ -99,7 +104,21 @@ class Store:
         """Writes an outcome's files and, last, the seal. Afterwards `last.ckpt` is gone."""
         write_outcome(path, outcome)
         (path / "last.ckpt").unlink(missing_ok=True)
-        return read_run(path)
+        run = read_run(path, verify=False)  # the digests have just been made from these files
+        self._read_runs[path] = file_state(path), run
+        return run
+
+    def _read(self, path: Path) -> StoredRun:
+        """The run of a folder, from memory if its files have the sizes and times that they had.
+
+        Raises:
+            StoreError: a file is missing or damaged.
+        """
+        before = self._read_runs.get(path)
+        state = file_state(path)
+        if before is None or before[0] != state:
+            before = self._read_runs[path] = state, read_run(path)
+        return before[1]
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:
@@ -121,7 +140,7 @@ class Store:
     def runs(self) -> list[StoredRun]:
         """All finished, undamaged runs, by folder name."""
         seals = sorted((self.root / "runs").glob("*/" + SEAL))
-        return [read_run(seal.parent) for seal in seals if ".damaged-" not in seal.parent.name]
+        return [self._read(seal.parent) for seal in seals if ".damaged-" not in seal.parent.name]
 
     def run(self, name: str) -> StoredRun:
         """A run by its folder's name or path, or by the beginning of its key.
@@ -132,11 +151,11 @@ class Store:
         given = Path(name)
         for path in (given, self.root / "runs" / name):
             if (path / SEAL).exists():
-                return read_run(path)
+                return self._read(path)
         found = [p.parent for p in (self.root / "runs").glob(f"*-{name[:8]}/" + SEAL)] if len(name) >= 4 else []
         found = found or [p.parent for p in (self.root / "runs").glob(f"*-{name}*/" + SEAL)]
         if len(found) == 1:
-            return read_run(found[0])
+            return self._read(found[0])
         if found:
             raise StoreError(
                 f"{len(found)} runs match {name!r}", hint=f"say which: {', '.join(p.name for p in found[:3])}"
@@ -184,7 +203,7 @@ class Store:
     def runs_of(self, study: StudyRecord) -> list[StoredRun]:
         """The study's finished runs, in the plan's order; what is unfinished is left out."""
         paths = [path for key in study.keys for path in (self.root / "runs").glob(f"*-{key[:8]}")]
-        return [read_run(path) for path in paths if (path / SEAL).exists()]
+        return [self._read(path) for path in paths if (path / SEAL).exists()]
 
 
 def _slug(text: str) -> str:

@@ -121,18 +121,18 @@ def run_needed(
     Returns:
         Why a study could not be run, by its name; the others run nevertheless.
     """
-    from convarium.studies.plan import plan_study, tell_plan
-    from convarium.studies.run import StudyEvent, run
+    from convarium.studies.plan import describe_plan, plan_study, prepare_study
+    from convarium.studies.run import StudyEvent, run_prepared
 
     listen = on_event or (lambda _: None)
-    store, device, data_dir = resources.store, resources.device, resources.data_dir
     errors: dict[str, ConvariumError] = {}
     for study, values in needed(entries):
         head = StudyEvent(0, len(study.recipes), study.recipes[0])
         try:
-            plan = plan_study(study, store, only=values, device=device, data_dir=data_dir)
-            listen(dataclasses.replace(head, message=f"{study.name}: {tell_plan(plan)}"))
-            run(study, store, only=values, stack=stack, device=device, data_dir=data_dir, on_event=on_event)
+            prepared = prepare_study(study, resources, only=values)
+            plan = describe_plan(plan_study(prepared, resources))
+            listen(dataclasses.replace(head, message=f"{study.name}: {plan}"))
+            run_prepared(prepared, resources, stack=stack, on_event=on_event)
         except ConvariumError as error:
             listen(dataclasses.replace(head, message=f"{study.name}: {error}"))
             errors[study.name] = error

@@ -31,10 +31,10 @@ RELOAD = 15.0
 def live_report(
     name: str, store: Store, *, begun: Callable[[Path], None] | None = None
 ) -> Iterator[Callable[[StudyEvent], None]]:
-    """A listener for `run` that keeps the study's page up to date.
+    """A listener for `run_study` that keeps the study's page up to date.
 
-        with live_report(study.name, store) as progress:
-            run(study, store, on_event=progress)
+        with live_report(study.name, store) as on_event:
+            run_study(study, resources, on_event=on_event)
 
     The page is `report.html` in the study's folder. It is first written when the first run begins, so not at all where
     the store has every run. While the study goes on, an open page looks for news by itself; afterwards, however it

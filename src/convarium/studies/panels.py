@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 
 from scipy import stats
@@ -11,11 +10,10 @@ from scipy import stats
 from convarium.analysis.claims import leading_classes
 from convarium.analysis.comparison import Comparison, Row, class_differences, formatting, metric_of, status
 from convarium.analysis.statistics import LEVEL
-from convarium.data import load_data
-from convarium.diagnostics import initial_gradients
 from convarium.errors import ConvariumError
 from convarium.pages.claims_section import ClaimsSection, ExtraTable
 from convarium.studies.reasons import REASONS
+from convarium.studies.resources import Resources
 from convarium.studies.study import Study, judge_study
 
 
@@ -27,12 +25,15 @@ def evidence(study: Study, comparison: Comparison, panels: tuple[ExtraTable, ...
 
 def recorded_panels(study: Study, comparison: Comparison) -> tuple[ExtraTable, ...]:
     """Those tables of a study that stored records are enough for."""
-    shows = tuple(kind for kind in study.shows if kind != "gradients")
-    return panels(replace(study, shows=shows), comparison)
+    return _panels(study, comparison, None)
 
 
-def panels(study: Study, comparison: Comparison, *, data_dir: Path | None = None) -> tuple[ExtraTable, ...]:
-    """The tables that a study asks for, where there is anything to show."""
+def panels(study: Study, comparison: Comparison, resources: Resources) -> tuple[ExtraTable, ...]:
+    """The tables that a study asks for, as far as there is anything to show."""
+    return _panels(study, comparison, resources)
+
+
+def _panels(study: Study, comparison: Comparison, resources: Resources | None) -> tuple[ExtraTable, ...]:
     made: list[ExtraTable] = []
     for kind in study.shows:
         match kind:
@@ -42,8 +43,8 @@ def panels(study: Study, comparison: Comparison, *, data_dir: Path | None = None
                 made.append(_spread(comparison))
             case "predicted":
                 made.append(_predicted(comparison))
-            case "gradients":
-                made.append(_gradients(comparison, data_dir))
+            case "gradients" if resources is not None:
+                made.append(_gradients(comparison, resources))
     return tuple(panel for panel in made if panel.rows)
 
 
@@ -111,13 +112,14 @@ def _predicted(comparison: Comparison) -> ExtraTable:
     return ExtraTable(title, ("run", "class after each epoch"), rows)
 
 
-def _gradients(comparison: Comparison, data_dir: Path | None) -> ExtraTable:
+def _gradients(comparison: Comparison, resources: Resources) -> ExtraTable:
+    from convarium.diagnostics import initial_gradients  # PyTorch, which the other tables do without
+
     rows = []
     for row in comparison.rows:
         recipe = replace(row.runs[0].recipe, seed=0)
-        splits = load_data(recipe.dataset, data_dir=data_dir, validation=recipe.validation, resize=recipe.resize)
-        found = initial_gradients(recipe, splits)
-        picked = [found[round(share * (len(found) - 1))] for share in (0, 0.25, 0.5, 0.75, 1)]
-        rows.append((row.label, str(len(found)), *(f"{layer.rms:.1e}" for layer in picked)))
+        layers = initial_gradients(recipe, resources.splits(recipe))
+        picked = [layers[round(share * (len(layers) - 1))] for share in (0, 0.25, 0.5, 0.75, 1)]
+        rows.append((row.label, str(len(layers)), *(f"{layer.rms:.1e}" for layer in picked)))
     columns = ("network", "layers", "first", "at 1/4", "at 1/2", "at 3/4", "last")
     return ExtraTable("Gradients at the start, root mean square over each layer's weight", columns, tuple(rows))

@@ -1,33 +1,63 @@
-"""What a study will cost before it trains: runs, time, and the smallest difference that its seeds resolve; and the
-same study made smaller or larger.
+"""What a study will cost before it trains: its runs, those that are stored already, the time for the others, and the
+smallest difference that its seeds resolve.
 """
 
-import contextlib
 import dataclasses
-import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
 
-from convarium.analysis.comparison.rows import hardware_label
+from convarium.analysis.comparison.formatting import count, duration
 from convarium.analysis.statistics import smallest_difference
-from convarium.data import load_data
 from convarium.data.splits import Splits
 from convarium.errors import StoreError
-from convarium.models.index import resolve
+from convarium.models.build import check_image
 from convarium.recipes.recipe import Recipe
-from convarium.runs.environment import environment
-from convarium.runs.store import Store, StoredRun
-from convarium.studies.run import check_recipe
-from convarium.studies.study import Study, check_seeds, with_seeds
-from convarium.training import TrainingEvent, fit
+from convarium.runs.store import Store, StoredRun, StudyRecord
+from convarium.studies.estimate import run_seconds
+from convarium.studies.resources import Resources
+from convarium.studies.study import Study
+from convarium.training.loop import check_batches
 from convarium.training.scoring import pick_device
+from convarium.training.stack import plan_stacks, stacking_pays
 
-TIMED_SECONDS = 2.0
-"""How long the first epoch of each network is timed at most."""
-REDUCED_EPOCHS, REDUCED_SEEDS, REDUCED_SIDE = 2, 2, 96
+WORTH_A_HINT = 4
+"""Stacking is proposed if at least this many runs fit into one stack."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study.
+
+    Attributes:
+        recipe: what is trained.
+        key: its identity in the store.
+        splits: of its data set.
+        stored: the run, if the store has it undamaged and it has not failed.
+    """
+
+    recipe: Recipe
+    key: str
+    splits: Splits
+    stored: StoredRun | None = None
+
+
+@dataclass(frozen=True)
+class PreparedStudy:
+    """A study whose recipes are known to fit their data: what planning and running start from.
+
+    Attributes:
+        study: the question.
+        record: `study.json` as it will be written; a study of this name in the store is extended.
+        runs: those that are wanted now, in the study's order.
+    """
+
+    study: Study
+    record: StudyRecord
+    runs: tuple[PlannedRun, ...]
 
 
 @dataclass(frozen=True)
@@ -50,41 +80,108 @@ class Plan:
     seconds: float | None
 
 
-def plan_study(
-    study: Study,
-    store: Store,
-    *,
-    only: tuple[object, ...] | None = None,
-    device: torch.device | str | None = None,
-    data_dir: Path | None = None,
-) -> Plan:
-    """Counts a study's runs and times what is missing of it; trains nothing to the end and writes nothing.
+def prepare_study(study: Study, resources: Resources, *, only: Sequence[Any] | None = None) -> PreparedStudy:
+    """Loads a study's data sets, checks its recipes, and looks up its runs. Trains and writes nothing.
 
     Args:
-        study, store, only, device, data_dir: as for `convarium.studies.run.run`.
+        study: the question.
+        resources: the store, the data sets and the device.
+        only: the compared values that are wanted; None: all.
 
     Raises:
-        ConvariumError: a recipe that does not fit its data.
+        ConvariumError: a recipe that does not fit its data, or a study of this name with another base recipe.
     """
-    device = pick_device(device)
-    wanted = [r for r in study.recipes if only is None or getattr(r, study.compare) in only]
-    splits = {of: load_data(of[0], data_dir=data_dir, validation=of[1], resize=of[2]) for of in map(_data, wanted)}
-    for recipe in wanted:
-        check_recipe(recipe, splits[_data(recipe)])
-    done: dict[Recipe, StoredRun] = {}
+    pick_device(resources.device)
+    of = [resources.splits(recipe) for recipe in study.recipes]
+    checked: set[Recipe] = set()
+    for recipe, splits in zip(study.recipes, of, strict=True):
+        alike = dataclasses.replace(recipe, seed=0)
+        if alike not in checked:
+            check_recipe(recipe, splits)
+            checked.add(alike)
+    keys = [recipe.key(splits.digest) for recipe, splits in zip(study.recipes, of, strict=True)]
+    record = extended_record(study, keys, resources.store)
+    runs = tuple(
+        PlannedRun(recipe, key, splits, stored_run(recipe, key, resources.store))
+        for recipe, key, splits in zip(study.recipes, keys, of, strict=True)
+        if only is None or getattr(recipe, study.compare) in only
+    )
+    return PreparedStudy(study, record, runs)
+
+
+def check_recipe(recipe: Recipe, splits: Splits) -> None:
+    """Refuses, before anything is trained, a recipe that does not fit its data.
+
+    Raises:
+        RecipeError, ImageSizeError: a batch, a selection or an image size that is impossible.
+    """
+    check_batches(recipe, splits)
+    check_image(recipe.model, splits.train.spec)
+
+
+def stored_run(recipe: Recipe, key: str, store: Store) -> StoredRun | None:
+    """The run if the store has it undamaged; None if it is damaged or failed, since it will be trained again."""
+    try:
+        run = store.find(recipe, key)
+    except StoreError:
+        return None
+    return run if run and run.outcome.status != "failed" else None
+
+
+def extended_record(study: Study, keys: Sequence[str], store: Store) -> StudyRecord:
+    """What `study.json` will hold: a new study, or the one of this name extended by new seeds and networks.
+
+    Raises:
+        StoreError: the store has a study of this name with another base recipe.
+    """
+    base = study.base
+    before = store.find_study(study.name)
+    if before is None:
+        first = study.values[0] if study.baseline is None else study.baseline
+        n = len(keys)
+        settings = (study.compare, first, base, tuple(keys), n, study.command, study.metric)
+        return StudyRecord(study.name, study.question, *settings)
+    was, now = ({"compare": r.compare, **r.base} for r in (before, study))
+    differing = [n for n in {**was, **now} if was.get(n) != now.get(n)]
+    if differing:
+        name = differing[0]
+        raise StoreError(
+            f"study {study.name!r} exists with another base recipe: "
+            f"{name} was {was.get(name)!r} and is now {now.get(name)!r}",
+            hint="choose another --name; more seeds or networks extend a study, other settings do not",
+        )
+    return dataclasses.replace(
+        before,
+        keys=tuple(dict.fromkeys((*before.keys, *keys))),
+        baseline=before.baseline if study.baseline is None else study.baseline,
+        command=study.command,
+        metric=study.metric,
+    )
+
+
+def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
+    """Counts a study's runs and times what is missing; trains nothing to the end and writes nothing.
+
+    Args:
+        prepared: from `prepare_study`.
+        resources: the device on which the networks are timed.
+    """
+    device = pick_device(resources.device)
     missing: Counter[Recipe] = Counter()
-    for recipe in wanted:
-        base, run = dataclasses.replace(recipe, seed=0), _stored(recipe, splits[_data(recipe)], store)
-        done |= {base: run} if run else {}
-        missing[base] += run is None
-    each = [
-        (n, run_seconds(base, splits[_data(base)], device, like=done.get(base))) for base, n in missing.items() if n
-    ]
+    stored: dict[Recipe, StoredRun] = {}
+    splits: dict[Recipe, Splits] = {}
+    for run in prepared.runs:
+        base = dataclasses.replace(run.recipe, seed=0)
+        splits[base] = run.splits
+        if run.stored is not None:
+            stored[base] = run.stored
+        missing[base] += run.stored is None
+    each = [(n, run_seconds(base, splits[base], device, like=stored.get(base))) for base, n in missing.items() if n]
     known = [n * seconds for n, seconds in each if seconds is not None]
-    seeds = min(Counter(getattr(recipe, study.compare) for recipe in wanted).values())
-    family = len(study.values) - 1
+    seeds = min(Counter(getattr(run.recipe, prepared.study.compare) for run in prepared.runs).values())
+    family = len(prepared.study.values) - 1
     return Plan(
-        runs=len(wanted),
+        runs=len(prepared.runs),
         missing=sum(missing.values()),
         seeds=seeds,
         smallest=smallest_difference(seeds, family=family) if family else None,
@@ -92,128 +189,64 @@ def plan_study(
     )
 
 
-def tell_plan(plan: Plan) -> str:
-    """A plan in one line: "20 runs; 10 seeds each resolve 1.3 standard deviations between seeds; about 12 min"."""
-    parts = [f"{plan.runs} run{'s' * (plan.runs > 1)}"]
-    if plan.smallest is not None:
-        parts.append(f"{plan.seeds} seeds each resolve {plan.smallest:.1f} standard deviations between seeds")
-    elif plan.seeds < 2:
-        parts.append("one seed decides nothing")
+def describe_plan(plan: Plan) -> str:
+    """A plan in one line: "20 runs; about 12 min to go. With 10 seeds, only differences above …"."""
+    parts = [count(plan.runs, "run")]
     if plan.missing < plan.runs:
         parts.append(f"{plan.runs - plan.missing} in the store" if plan.missing else "all in the store")
     if plan.missing and plan.seconds is not None:
         parts.append(f"about {duration(plan.seconds)} to go")
-    return "; ".join(parts)
+    text = "; ".join(parts)
+    if plan.smallest is not None:
+        spread = f"{plan.smallest:.1f} times the seed-to-seed spread"
+        return f"{text}. With {count(plan.seeds, 'seed')}, only differences above {spread} will show."
+    return f"{text}. One seed decides nothing." if plan.seeds < 2 else f"{text}."
 
 
-def duration(seconds: float) -> str:
-    """A time in words, with two units at most: "40 s", "12 min", "3 h 20 min"."""
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    minutes = round(seconds / 60)
-    hours, rest = divmod(minutes, 60)
-    if hours >= 48:
-        return f"{hours / 24:.1f} days"
-    return f"{minutes} min" if not hours else f"{hours} h {rest} min"
-
-
-def run_seconds(recipe: Recipe, splits: Splits, device: torch.device, *, like: StoredRun | None = None) -> float | None:
-    """How long a run will take: as `like`, another seed of it, took here, or else from the start of its first epoch.
-
-    None where the network fails in training.
+def stacks_of(wanted: Sequence[PlannedRun], missing: Iterable[str], record: StudyRecord) -> tuple[tuple[str, ...], ...]:
+    """The keys of the runs that train together: the stacks that the record has and that are wanted entirely, and new
+    stacks of the other runs that are missing.
     """
-    if (
-        like is not None
-        and like.outcome.cost
-        and hardware_label(like.outcome.environment) == hardware_label(environment(device))
-    ):
-        return max(like.outcome.cost.total_seconds, like.outcome.cost.train_seconds)
-    try:
-        step, steps = _first_steps(recipe, splits, device)
-    except Exception as error:  # whatever a user's own network raises: training tells of it
-        if not isinstance(error, (RuntimeError, MemoryError)) and not resolve(recipe.model).is_custom:
-            raise
-        return None
-    looked_at = len(splits.validation) + (len(splits.test) if recipe.watch_test else 0)
-    looking = step / recipe.batch_size / 3 * looked_at  # forward alone costs about a third of a step
-    return recipe.epochs * (step * steps + looking)
+    recipes = {planned.key: planned.recipe for planned in reversed(wanted)}
+    old = tuple(keys for keys in record.stacks if all(key in recipes for key in keys))
+    taken = {key for keys in old for key in keys}
+    free = {recipes[key]: key for key in missing if key not in taken}
+    return (*old, *(tuple(free[recipe] for recipe in stack) for stack in plan_stacks(list(free))))
 
 
-class _EnoughError(Exception):
-    """The first epoch has been timed for long enough."""
-
-
-def _first_steps(recipe: Recipe, splits: Splits, device: torch.device) -> tuple[float, int]:
-    """Seconds a step, the first one left out where there are others, and steps an epoch."""
-    ends, steps = [time.perf_counter()], 1
-
-    def watch(progress: TrainingEvent) -> None:
-        nonlocal steps
-        if progress.history:
-            raise _EnoughError
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        ends.append(time.perf_counter())
-        steps = progress.steps_per_epoch
-        if len(ends) > 3 and ends[-1] - ends[1] > TIMED_SECONDS:
-            raise _EnoughError
-
-    with contextlib.suppress(_EnoughError):
-        fit(dataclasses.replace(recipe, watch_test=False, select="last"), splits, device=device, on_event=watch)
-    first = 1 if len(ends) > 2 else 0
-    return (ends[-1] - ends[first]) / (len(ends) - 1 - first), steps
-
-
-def reseeded(study: Study, seeds: int) -> Study:
-    """The study with seeds 0, 1, … for every recipe.
-
-    Raises:
-        RecipeError: no seed at all, or too many.
+def units_of(wanted: Sequence[PlannedRun], record: StudyRecord | None) -> list[list[PlannedRun]]:
+    """The runs in the order in which they train: single runs, and each of the record's stacks where its first run
+    stands.
     """
-    check_seeds(seeds)
-    bases = dict.fromkeys(dataclasses.replace(recipe, seed=0) for recipe in study.recipes)
-    return dataclasses.replace(study, recipes=with_seeds(bases, range(seeds)))
+    stack_of = {key: keys for keys in (record.stacks if record else ()) for key in keys}
+    of_key = {planned.key: planned for planned in reversed(wanted)}
+    units, placed = [], set()
+    for planned in wanted:
+        keys = stack_of.get(planned.key)
+        if keys is None or planned is not of_key[planned.key]:
+            units.append([planned])
+        elif keys not in placed:
+            placed.add(keys)
+            units.append([of_key[key] for key in keys])
+    return units
 
 
-def reduced(study: Study) -> Study:
-    """The study made so small that it ends within minutes anywhere: it shows the machinery, and answers nothing.
-
-    The 1,797 real digits stand for its data set, 2 epochs and 2 seeds for its own, 96 pixels for anything larger.
-    """
-    small = tuple(
-        dataclasses.replace(
-            recipe,
-            dataset="digits",
-            epochs=min(recipe.epochs, REDUCED_EPOCHS),
-            batch_size=min(recipe.batch_size, 64),
-            warmup=min(recipe.warmup, 1),
-            normalize="none" if recipe.normalize == "none" else "dataset",
-            resize=recipe.resize and min(recipe.resize, REDUCED_SIDE),
-            validation=0 if recipe.validation == 0 else None,
-        )
-        for recipe in study.recipes
-    )
-    seeds = min(REDUCED_SEEDS, max(Counter(getattr(recipe, study.compare) for recipe in study.recipes).values()))
-    command = study.command and f"{study.command} --quick"
-    named = dataclasses.replace(study, name=f"{study.name}-quick", recipes=small, command=command)
-    return reseeded(named, seeds)
+def stack_notice(unit: Sequence[PlannedRun], device: torch.device) -> str:
+    """What a person should know about runs that train at the same time."""
+    how = "side by side" if device.type == "cpu" else "as one stack"
+    text = f"{len(unit)} runs of {unit[0].recipe.model} train {how}"
+    return f"{text}, which is no faster on one thread" if stacking_pays(device) is False else text
 
 
-def tell_reduction(study: Study) -> str:
-    """What a reduced study is, in one line."""
-    seeds, epochs = len({recipe.seed for recipe in study.recipes}), max(recipe.epochs for recipe in study.recipes)
-    size = f"{epochs} epoch{'s' * (epochs > 1)}, {seeds} seed{'s' * (seeds > 1)}"
-    return f"digits instead of the study's own images, {size}: this shows how the study works and answers nothing"
-
-
-def _stored(recipe: Recipe, splits: Splits, store: Store) -> StoredRun | None:
-    """The run if the store has it whole; one that is damaged or failed will be trained again."""
-    try:
-        found = store.find(recipe, recipe.key(splits.digest))
-    except StoreError:
-        return None
-    return found if found and found.outcome.status != "failed" else None
-
-
-def _data(recipe: Recipe) -> tuple[str, int | None, int | None]:
-    return recipe.dataset, recipe.validation, recipe.resize
+def stacking_hints(wanted: Sequence[PlannedRun], device: torch.device) -> dict[str, str]:
+    """A hint for each run that would train faster in a stack, by its key."""
+    if not stacking_pays(device):
+        return {}
+    of = {planned.recipe: planned for planned in reversed(wanted)}
+    hint = "--stack trains {} runs of {} side by side, which is faster than one after another"
+    return {
+        of[recipe].key: hint.format(len(stack), recipe.model)
+        for stack in plan_stacks(list(of))
+        if len(stack) >= WORTH_A_HINT
+        for recipe in stack
+    }

@@ -6,7 +6,6 @@ from convarium.analysis.claims import describe, measured, published
 from convarium.analysis.comparison import formatting, hardware_label
 from convarium.runs.store import Store, StoredRun
 from convarium.studies.catalogue import Finding, catalogue, findings, tag
-from convarium.studies.plan import duration
 
 SOURCES = {
     "memory-blog": "新的网络结构超越残差网络:记忆网络与残差网络的对比实践 (2024)",
@@ -76,7 +75,7 @@ def cost(finding: Finding) -> str:
     """The cost of a claim's runs, in a cell of a table."""
     if not finding.runs:
         return f"{finding.planned} runs"
-    return f"{len(finding.runs)} of {finding.planned} runs, {duration(finding.seconds)}"
+    return f"{len(finding.runs)} of {finding.planned} runs, {formatting.duration(finding.seconds)}"
 
 
 def _studies(found: Iterable[Finding]) -> list[str]:

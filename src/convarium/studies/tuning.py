@@ -8,16 +8,13 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
-
-import torch
 
 from convarium.analysis.comparison import METRICS
 from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
-from convarium.runs.store import Store
-from convarium.studies.run import StudyEvent, run
+from convarium.studies.resources import Resources
+from convarium.studies.run import StudyEvent, run_study
 from convarium.studies.study import Study, grid
 
 TUNING_SEEDS = (1_000_000, 1_000_001)
@@ -29,7 +26,7 @@ WIDEST = 81.0
 
 @dataclass(frozen=True)
 class Tuned:
-    """What was found for one compared value.
+    """The learning rate that was chosen for one compared value.
 
     Attributes:
         value: of the study's axis.
@@ -44,12 +41,10 @@ class Tuned:
 
 def tune(
     study: Study,
-    store: Store,
+    resources: Resources,
     *,
     seeds: Sequence[int] = TUNING_SEEDS,
     factors: Sequence[float] = FACTORS,
-    device: torch.device | str | None = None,
-    data_dir: Path | None = None,
     on_event: Callable[[StudyEvent], None] | None = None,
 ) -> tuple[Study, tuple[Tuned, ...]]:
     """The study with each network's own best learning rate, and what was tried.
@@ -60,10 +55,10 @@ def tune(
 
     Args:
         study: becomes "<name>-tuned".
-        store: where the tuning runs lie too; what is finished is not trained again.
+        resources: the store, where the tuning runs lie too and finished ones are reused; the data sets; the device.
         seeds: of the tuning runs.
         factors: of the recipe's own rate, ascending.
-        device, data_dir, progress: as for `convarium.studies.run.run`.
+        on_event: as for `run_study`.
 
     Raises:
         RecipeError: the study compares learning rates, a tuning seed is one of its own, or there are no factors.
@@ -76,24 +71,24 @@ def tune(
     if not factors or not seeds:
         raise RecipeError("tuning needs at least one factor and one seed")
     bases = {getattr(recipe, study.compare): recipe for recipe in reversed(study.recipes)}
-    found = []
+    chosen: list[Tuned] = []
     for value in study.values:
         base, rates = _for_tuning(bases[value]), list(factors)
         while True:
             name = f"{study.name}-tuning-{re.sub(r'[^A-Za-z0-9_.]+', '-', str(value)).strip('-')}"
-            tried = _try(name, study, base, rates, seeds, store, device, data_dir, on_event)
+            tried = _try(name, study, base, rates, seeds, resources, on_event)
             best = max(tried, key=tried.__getitem__)
             wider = _beyond(best, base, rates)
             if wider is None:
-                found.append(Tuned(value, best, tried))
+                chosen.append(Tuned(value, best, tried))
                 break
             rates = sorted([*rates, wider])
-    chosen = {tuned.value: tuned.learning_rate for tuned in found}
+    rate_of = {tuned.value: tuned.learning_rate for tuned in chosen}
     recipes = tuple(
-        dataclasses.replace(recipe, learning_rate=chosen[getattr(recipe, study.compare)]) for recipe in study.recipes
+        dataclasses.replace(recipe, learning_rate=rate_of[getattr(recipe, study.compare)]) for recipe in study.recipes
     )
     command = study.command and (study.command if "--tune" in study.command else f"{study.command} --tune")
-    return dataclasses.replace(study, name=f"{study.name}-tuned", recipes=recipes, command=command), tuple(found)
+    return dataclasses.replace(study, name=f"{study.name}-tuned", recipes=recipes, command=command), tuple(chosen)
 
 
 def _for_tuning(recipe: Recipe) -> Recipe:
@@ -108,9 +103,7 @@ def _try(
     base: Recipe,
     factors: Sequence[float],
     seeds: Sequence[int],
-    store: Store,
-    device: torch.device | str | None,
-    data_dir: Path | None,
+    resources: Resources,
     on_event: Callable[[StudyEvent], None] | None,
 ) -> dict[float, float]:
     rates = [_rate(base, factor) for factor in factors]
@@ -121,7 +114,7 @@ def _try(
         compare="learning_rate",
         metric="validation_accuracy",
     )
-    comparison = run(trial, store, device=device, data_dir=data_dir, on_event=on_event)
+    comparison = run_study(trial, resources, on_event=on_event)
     accuracy = METRICS["validation_accuracy"]
     return {rate: fmean(accuracy.measure(done) or 0.0 for done in comparison.row(rate).runs) for rate in rates}
 

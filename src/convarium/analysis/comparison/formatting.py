@@ -120,3 +120,14 @@ def escape_markdown(text: str, *, keep_code: bool = False) -> str:
         for special in ("\\", "|", "*", "_", "`", "<", "[", "]"):
             pieces[i] = pieces[i].replace(special, "&lt;" if special == "<" else f"\\{special}")
     return "`".join(pieces)
+
+
+def duration(seconds: float) -> str:
+    """A time in seconds, in words: "40 s", "12 min", "3 h 20 min"."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    minutes = round(seconds / 60)
+    hours, rest = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours / 24:.1f} days"
+    return f"{minutes} min" if not hours else f"{hours} h {rest} min"
