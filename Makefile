@@ -1,19 +1,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format index clean
+.PHONY: demo test check wheel-check format index clean
 
 demo: .venv/ready
 	$(BIN)/convarium compare memory_mlp residual_mlp residual_cnn lenet --dataset digits --seeds 5
 
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal  # one thread a worker: two fighting over two cores take ten times as long
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal  # one thread per worker: two that compete for two cores take ten times as long
 
 check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry src
+
+wheel-check: .venv/ready
+	PYTHON=$(BIN)/python tests/check_wheel.sh
 
 format: .venv/ready
 	$(BIN)/ruff format .
