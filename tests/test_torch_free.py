@@ -9,6 +9,10 @@ HEAVY = ("torch", "pandas", "altair", "statsmodels", "sklearn", "scipy", "tensor
 
 LIGHT = [
     "convarium",
+    "convarium.analysis.claims",
+    "convarium.analysis.comparison",
+    "convarium.analysis.statistics",
+    "convarium.benchmark.speed_page",
     "convarium.errors",
     "convarium.spec",
     "convarium.records",

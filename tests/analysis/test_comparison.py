@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -517,6 +520,18 @@ def test_an_accuracys_interval_is_not_told_beyond_100_percent():
     found = compare_runs(runs(LENET, [0.97, 0.99]))
     assert found.rows[0].measured.high > 1
     assert found.rows[0].verdict == "lenet: test accuracy 98.0 % (95 % interval 85.3 to 100.0, 2 seeds)"
+
+
+def test_a_stored_study_is_compared_without_torch():
+    code = (
+        "import sys; from convarium.analysis.comparison import as_json, compare_runs; "
+        "from convarium.runs.store import Store; store = Store(sys.argv[1]); "
+        "found = compare_runs(store.runs_of(store.study('memory_vs_residual'))); "
+        "as_json(found); found.frame('rows'); print(found.rows[1].decision, 'torch' in sys.modules)"
+    )
+    results = Path(__file__).parents[2] / "results"
+    answer = subprocess.run([sys.executable, "-c", code, str(results)], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["better", "False"]
 
 
 def test_class_differences_hold_for_all_classes_at_once():

@@ -7,8 +7,6 @@ over at least the table's family. A claim about one row is judged by itself.
 
 from itertools import pairwise
 
-from scipy import stats
-
 from convarium.analysis.claims.kinds import (
     Better,
     Claim,
@@ -149,6 +147,8 @@ def leading_classes(run: StoredRun) -> tuple[str, ...]:
 
 
 def _more_than_half(claim: Claim, row: Row, count: int, n: int, text: str) -> Verdict:
+    from scipy import stats
+
     outcome: Judgement = "undecided"
     if n and stats.binomtest(count, n, 0.5, alternative="greater").pvalue <= 1 - LEVEL:
         outcome = "supported"

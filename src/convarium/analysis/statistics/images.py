@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
 
 from convarium.analysis.statistics.means import LEVEL, Interval, finite
 from convarium.errors import ConvariumError
@@ -57,6 +56,8 @@ def mcnemar(first: ArrayLike, second: ArrayLike, labels: ArrayLike) -> McNemar:
         )
     one, other = a == truth, b == truth
     table = [[int((one & other).sum()), int((one & ~other).sum())], [int((~one & other).sum()), 0]]
+    from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
+
     p = float(exact_mcnemar(table, exact=True).pvalue)
     return McNemar(table[0][1], table[1][0], len(truth), p)
 

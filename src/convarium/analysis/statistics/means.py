@@ -1,14 +1,21 @@
-"""Means over seeds, their differences, tests of equivalence, and prediction intervals of further runs."""
+"""Means over seeds, their differences, tests of equivalence, and prediction intervals of further runs.
+
+scipy and statsmodels are imported by the functions that use them: a list of claims is printed without them.
+"""
+
+from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from convarium.errors import ConvariumError
+
+if TYPE_CHECKING:
+    from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 LEVEL = 0.95
 _NO_SPREAD = 1e-9
@@ -103,6 +110,8 @@ def estimate(values: ArrayLike, *, level: float = LEVEL) -> Estimate:
         return Estimate(float(x[0]), None, None, None, 1)
     if not _varies(x):
         return Estimate(float(x[0]), None, None, 0.0, len(x))
+    from statsmodels.stats.weightstats import DescrStatsW
+
     low, high = DescrStatsW(x).tconfint_mean(alpha=1 - level)
     return Estimate(float(x.mean()), float(low), float(high), float(x.std(ddof=1)), len(x))
 
@@ -131,7 +140,7 @@ def difference(
     if tested is None:
         return Difference(mean, None, None, len(x), len(y), paired, level, family, 0.0, None)
     alpha = (1 - level) / family
-    if isinstance(tested, DescrStatsW):
+    if paired:
         low, high = tested.tconfint_mean(alpha=alpha)
         deviation, degrees = float((x - y).std(ddof=1)), float(len(x) - 1)
     else:
@@ -162,7 +171,7 @@ def equivalence(
     if tested is None:
         return Equivalence(margin, None, None, None, False)
     alpha = (1 - level) / family
-    if isinstance(tested, DescrStatsW):
+    if paired:
         p = float(tested.ttost_mean(-margin, margin)[0])
         low, high = tested.tconfint_mean(alpha=2 * alpha)
     else:
@@ -189,6 +198,8 @@ def prediction_interval(values: ArrayLike, *, runs: int = 1, level: float = LEVE
         raise ConvariumError("runs is out of range", expected="at least 1", received=runs)
     if len(x) < 2 or not _varies(x):
         return None
+    from scipy import stats
+
     half = stats.t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) * math.sqrt(1 / len(x) + 1 / runs)
     return Interval(float(x.mean() - half), float(x.mean() + half))
 
@@ -205,6 +216,8 @@ def rank_test(first: ArrayLike, second: ArrayLike) -> float:
     x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if not len(x) or not len(y) or np.isnan(x).any() or np.isnan(y).any():
         raise ConvariumError("first and second cannot be ranked", expected="values without NaN in both")
+    from scipy import stats
+
     ranks = stats.rankdata(np.concatenate([x, y]))
     if np.ptp(ranks) == 0:
         return 1.0
@@ -256,6 +269,8 @@ def _groups(
 
 def _statistics_of(x: NDArray[np.float64], y: NDArray[np.float64], paired: bool) -> DescrStatsW | CompareMeans | None:
     """Returns the object by which statsmodels tests and computes intervals; None if nothing varies."""
+    from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
     scale = float(max(np.abs(x).max(), np.abs(y).max()))
     if paired:
         return DescrStatsW(x - y) if _varies(x - y, scale) else None

@@ -3,9 +3,6 @@
 import math
 from dataclasses import dataclass
 
-from scipy import stats
-from statsmodels.stats.power import TTestIndPower, TTestPower
-
 from convarium.analysis.statistics.means import LEVEL, Difference
 
 POWER = 0.8
@@ -42,6 +39,8 @@ def seeds_needed(difference: Difference, resolve: float, *, power: float = POWER
     deviation, degrees = difference.deviation, difference.degrees
     if not deviation or degrees is None:
         return None
+    from scipy import stats
+
     low, high = (deviation * math.sqrt(degrees / stats.chi2.ppf(q, degrees)) for q in (0.9, 0.1))
     alpha = (1 - difference.level) / difference.family
     counts = [_seeds(resolve / s, difference.paired, alpha, power) for s in (low, deviation, high)]
@@ -76,6 +75,9 @@ def smallest_difference(
 
 def _power(effect: float, n: int, paired: bool, alpha: float) -> float:
     """The probability that a two-sided t-test with n seeds detects a difference of `effect` deviations."""
+    from scipy import stats
+    from statsmodels.stats.power import TTestIndPower, TTestPower
+
     power = float((TTestPower() if paired else TTestIndPower()).power(effect, n, alpha))
     if not math.isnan(power):
         return power
@@ -88,6 +90,8 @@ def _power(effect: float, n: int, paired: bool, alpha: float) -> float:
 
 def _seeds(effect: float, paired: bool, alpha: float, power: float) -> int:
     """The least n with that power, searched upwards from the n of a known deviation, which is always a little less."""
+    from scipy import stats
+
     z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
     n = max(2, math.floor(min((1 if paired else 2) * (z / effect) ** 2, MOST_SEEDS)))
     while n < MOST_SEEDS and _power(effect, n, paired, alpha) < power:
