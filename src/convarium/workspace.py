@@ -131,7 +131,7 @@ class Workspace:
         """
         from convarium.studies.run import train_one
 
-        recipe = _recipe(model, preset, fields)
+        recipe = planned_recipe(model, preset, fields)
         return train_one(recipe, self._resources, on_event=on_event)
 
     def compare(
@@ -168,7 +168,7 @@ class Workspace:
         """
         from convarium.studies.study import study_of_networks
 
-        bases = [_recipe(model, preset, fields) for model in ([models] if isinstance(models, str) else models)]
+        bases = [planned_recipe(model, preset, fields) for model in ([models] if isinstance(models, str) else models)]
         if command is None:
             command = _compare_command(models, seeds=seeds, preset=preset, baseline=baseline, name=name, fields=fields)
         study = study_of_networks(bases, seeds=seeds, baseline=baseline, name=name, command=command)
@@ -551,7 +551,12 @@ def _image_of_dataset(dataset: str) -> ImageSpec:
     return DATASETS[dataset].spec if dataset in DATASETS else load_data(dataset).train.spec
 
 
-def _recipe(model: str | Recipe, preset: str | None, fields: Mapping[str, Any]) -> Recipe:
+def planned_recipe(model: str | Recipe, preset: str | None, fields: Mapping[str, Any]) -> Recipe:
+    """The recipe of a network: a source's or the default one, with these fields replaced.
+
+    Raises:
+        ConvariumError: a network, preset, field or value that does not exist.
+    """
     from convarium.recipes.presets import recipe_preset
     from convarium.recipes.recipe import Recipe
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import convarium.data
+from convarium import benchmark
 from convarium.benchmark import (
     JOBS,
     Accuracies,
@@ -26,7 +27,7 @@ from convarium.benchmark import (
 from convarium.benchmark.cold_start import train_cold
 from convarium.benchmark.interleaved_timing import WARM_UP_SECONDS, interleaved, measure_pairs, stopwatch
 from convarium.benchmark.machine import Ceiling, ceiling, fastest
-from convarium.cli import bench_command
+from convarium.cli import main
 from convarium.errors import ConvariumError, SpecError
 from convarium.recipes.presets import recipe_preset
 from convarium.recipes.recipe import Recipe
@@ -217,7 +218,7 @@ def test_emulated_bfloat16_is_timed_only_where_it_is_asked_for(timed, monkeypatc
     monkeypatch.setattr(timing, "emulates_bfloat16", lambda device: True)
     assert [row.precision for row in bench(["lenet@d2l"], device="cpu")] == ["float32"]
     assert [row.precision for row in bench(["lenet@d2l"], precision="bfloat16", device="cpu")] == ["bfloat16"]
-    bench_command.bench(("lenet@d2l",), device="cpu")
+    assert main(["bench", "lenet@d2l", "--device", "cpu"]) == 0
     told = capsys.readouterr()
     assert "no bfloat16 rows" in told.err
     assert "| bfloat16 |" not in told.out
@@ -300,18 +301,19 @@ def told(timed, monkeypatch, capsys):
             for p in precisions
         ]
 
-    monkeypatch.setattr(bench_command, "time_cold_start", start)
-    monkeypatch.setattr(bench_command, "equal_accuracy", judged)
+    monkeypatch.setattr(benchmark, "time_cold_start", start)
+    monkeypatch.setattr(benchmark, "equal_accuracy", judged)
 
-    def call(*jobs, **options):
-        bench_command.bench(jobs, pairs=3, device="cpu", **options)
-        return capsys.readouterr().out
+    def call(*words, code=0):
+        assert main(["bench", *words, "--pairs", "3", "--device", "cpu"]) == code
+        shown = capsys.readouterr()
+        return shown.err if code else shown.out
 
     return call
 
 
 def test_the_command_prints_markdown(told):
-    text = told("lenet@d2l", cold=4, accuracy=True, stack=True)
+    text = told("lenet@d2l", "--cold", "4", "--accuracy", "--stack")
     rows = [line.split(" | ")[:3] for line in text.splitlines() if line.startswith("| lenet")]
     stack = "| lenet@d2l, 8 seeds stacked, per seed"
     assert [row[:2] for row in rows] == [
@@ -320,11 +322,12 @@ def test_the_command_prints_markdown(told):
     # 4 epochs of 1,000 images at the reference's 100 a second.
     assert "| lenet@d2l | bfloat16 | 4 | 2.5 | 10.0 | 14.0 | 40.0 | 90.00% |" in text
     assert text.endswith("\n\n- lenet@d2l in float32 is told\n- lenet@d2l in bfloat16 is told\n")
-    assert told("lenet@d2l", markdown=True) == told("lenet@d2l")
+    assert told("lenet@d2l", "--markdown") == told("lenet@d2l")
 
 
 def test_the_command_prints_json(told):
-    single, half, stacked, _ = json.loads(told("lenet@d2l", cold=4, accuracy=True, seeds=3, stack=True, as_json=True))
+    flags = ["--cold", "4", "--accuracy", "--seeds", "3", "--stack", "--json"]
+    single, half, stacked, _ = json.loads(told("lenet@d2l", *flags))
     assert single["ratios"] == [4, 5, 6]
     assert (single["precision"], half["precision"]) == ("float32", "bfloat16")
     assert half["cold"]["precision"] == half["accuracy"]["precision"] == "bfloat16"
@@ -335,8 +338,7 @@ def test_the_command_prints_json(told):
 
 
 def test_the_command_refuses_before_it_measures(told):
-    with pytest.raises(ConvariumError, match="choose one of --markdown and --json"):
-        told(markdown=True, as_json=True)
-    for options in ({"cold": 0}, {"seeds": 0}, {"epochs": 0}):
-        with pytest.raises(ConvariumError, match="--seeds, --epochs or --cold is out of range: expected 1 or more"):
-            told("lenet@d2l", **options)
+    assert "choose one of --markdown and --json" in told("--markdown", "--json", code=2)
+    for flag in ("--cold", "--seeds", "--epochs"):
+        complaint = told("lenet@d2l", flag, "0", code=2)
+        assert "--seeds, --epochs or --cold is out of range: expected 1 or more" in complaint

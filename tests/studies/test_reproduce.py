@@ -265,10 +265,12 @@ def test_the_command_lists_the_catalogue(call, filled, tmp_path):
     (tmp_path / "results").mkdir()  # else the checkout's own records speak, where they are more
     code, out, err = call("--store", filled.root)
     assert (code, err) == (0, "")
-    assert all(name in out for name in catalogue())
+    assert all(f"\n{name} " in out for name in catalogue())
+    assert max(map(len, out.splitlines())) <= 80
+    code, out, _ = call("--store", filled.root, "--markdown")
     (row,) = [line for line in out.splitlines() if " memory-on-par " in line]
     assert re.search(
-        r"memory-blog +on a par +98\.\d+ \(98\.\d+ to 98\.\d+\) % +5 +supported +10 of 20 runs, 15 min", row
+        r"memory-blog \| on a par \| 98\.\d+ \(98\.\d+ to 98\.\d+\) % \| 5 \| supported \| 10 of 20 runs, 15 min", row
     )
     code, out, _ = call("--store", filled.root, "--json")
     assert [row["name"] for row in json.loads(out)] == list(catalogue())

@@ -1,35 +1,108 @@
-"""The command line: thin. Each command of `commands` calls public functions and shows what they return."""
+"""The command line: it parses a call, calls one verb of the package, and prints what the verb returns.
 
-import contextlib
-import functools
-import inspect
-import io
+Each command's module is imported when the command is called or its help is asked for, so that help, version,
+completion and complaints answer at once. `main` runs one call.
+"""
+
+import difflib
+import importlib
 import os
-import re
 import sys
 from collections.abc import Sequence
-from importlib import metadata
+from typing import Any, NamedTuple
 
-import tyro
+import click
 
-from convarium.cli.commands import COMMANDS
 from convarium.cli.terminal import note
 from convarium.errors import ConvariumError
 from convarium.spec import unknown
 
-DESCRIPTION = """Trains the classic convolutional networks side by side, fairly and fast,
-and says which differences are real.
+__all__ = ["COMMANDS", "main"]
 
-Begin with: convarium compare lenet residual_cnn"""
+
+class _Entry(NamedTuple):
+    module: str
+    command: str
+    summary: str
+
+
+COMMANDS = {
+    "list": _Entry("inspecting", "list_", "Lists networks, presets, data sets, activations or studies."),
+    "describe": _Entry("inspecting", "describe", "Shows a network layer by layer."),
+    "train": _Entry("single_run", "train", "Trains one network once."),
+    "compare": _Entry("comparing", "compare", "Trains networks × seeds on equal terms and compares."),
+    "run": _Entry("experiments", "run", "Carries out a study: a built-in one, or your own file."),
+    "reproduce": _Entry("experiments", "reproduce", "Checks published claims: list, run, verdict."),
+    "results": _Entry("comparing", "results", "Prints a study's table and verdicts."),
+    "report": _Entry("comparing", "report", "Writes a study's report: one HTML file, or figures."),
+    "evaluate": _Entry("single_run", "evaluate", "Scores a stored run or a weights file on a split."),
+    "data": _Entry("inspecting", "data", "Finds, downloads and verifies data sets."),
+    "bench": _Entry("benchmarking", "bench", "Times this machine against the sources' own loops."),
+}
+"""Name → where the command is and what it does, in the order in which help lists them."""
+
+_COMPLETE = "_CONVARIUM_COMPLETE"
+"""The environment variable by which a shell asks for completion; the name is click's convention."""
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when the command is needed; click makes a group lazy by these methods."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            if ctx.resilient_parsing:
+                return None
+            raise unknown("command", cmd_name, COMMANDS, hint="(convarium --help)")
+        entry = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(f"convarium.cli.{entry.module}"), entry.command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        names = [CompletionItem(n, help=e.summary) for n, e in COMMANDS.items() if n.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 80,
+        "token_normalize_func": lambda name: name.replace("_", "-"),  # --batch_size is --batch-size
+    },
+)
+@click.version_option(package_name="convarium", message="convarium %(version)s")
+def convarium() -> None:
+    """Trains the classic convolutional networks side by side, fairly and fast,
+    and says which differences are real.
+
+    Begin with: convarium compare lenet residual_cnn
+    """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code: 0, 2 for a wrong call, 1 for a failure, 130 after Ctrl-C."""
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        words = sys.argv[1:] if argv is None else list(argv)
-        command = _parse(words)
-        if command is not None:
-            command(argv=tuple(words)) if "argv" in inspect.signature(command.func).parameters else command()
+        if instruction := os.environ.get(_COMPLETE):
+            from click.shell_completion import shell_complete
+
+            return shell_complete(convarium, {}, "convarium", _COMPLETE, instruction)
+        with convarium.make_context("convarium", words.copy() or ["--help"], obj=words) as context:
+            convarium.invoke(context)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.UsageError as error:
+        note(f"convarium: {_explained(error, words)}")
+        return error.exit_code
     except ConvariumError as error:
         note(f"convarium: {error}")
         return error.exit_code
@@ -44,64 +117,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(argv: list[str]) -> "functools.partial[None] | None":
-    """The command with its arguments, or None where help or the version was asked for and shown."""
-    if argv == ["--version"]:
-        sys.stdout.write(f"convarium {metadata.version('convarium')}\n")
-        return None
-    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
-        raise unknown("command", argv[0], COMMANDS, hint="(convarium --help)")
-    shown, complaint = io.StringIO(), io.StringIO()
-    width = os.environ.get("COLUMNS")
-    try:
-        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(complaint):
-            if argv and not {"-h", "--help"} & set(argv):
-                os.environ["COLUMNS"] = "1000"  # a complaint that is not folded can be read back
-            command: functools.partial[None] = tyro.extras.subcommand_cli_from_dict(
-                COMMANDS, args=argv or ["--help"], prog="convarium", description=DESCRIPTION
-            )
-            return command
-    except SystemExit as stop:
-        if not stop.code:
-            sys.stdout.write(re.sub(r"\{None\}\|(\{.*?\}|\S+)", _without_none, shown.getvalue()))
-            return None
-        raise ConvariumError(_one_sentence(complaint.getvalue(), argv[0] if argv else "")) from None
-    finally:
-        os.environ.pop("COLUMNS", None) if width is None else os.environ.update(COLUMNS=width)
-
-
-def _without_none(found: re.Match[str]) -> str:
-    """The kind of a flag that may be left out, for `{None}|INT`; as wide as it was, for the column beside it."""
-    return found[1].strip("{}").ljust(len(found[0]))
-
-
-def _one_sentence(boxed: str, command: str) -> str:
-    """Tyro's boxed complaint about a call of a command, as one sentence with a way out."""
-    lines = [re.sub(r"[─│╭╮╰╯]", " ", line).strip() for line in boxed.splitlines()]
-    blocks: list[list[str]] = [[]]
-    for line in lines:
-        if line and not set(line) - set("- "):
-            blocks.append([])
-        elif line:
-            blocks[-1].append(line)
-    parts = [" ".join(block) for block in blocks[1:] if block]
-    kept = [part for part in parts if not part.startswith(("Argument helptext", "For full helptext", "Full helptext"))]
-    sentence = "; ".join(" ".join(part.split()).rstrip(".") for part in kept) or "the call cannot be read"
-    sentence = re.sub(r" \(applied to [^)]*\)|(?<=\S) Arguments are applied to .*?ordering can matter", "", sentence)
-    sentence = re.sub(r"[Nn]o type matching (.+?) could be instantiated from (\[.*?\]).*", _expected, sentence)
-    sentence = re.sub(r"; Perhaps you meant: (.*)", lambda found: _nearest(found[1], command), sentence)
-    help_of = f"convarium {command} --help" if command in COMMANDS else "convarium --help"
-    return f"{sentence[0].lower()}{sentence[1:]}; see {help_of}"
-
-
-def _nearest(proposed: str, command: str) -> str:
-    """The first flag among tyro's proposals that belongs to the command; they are of all commands."""
-    flags = re.findall(r"(--[\w-]+).*?((?: in convarium \w+ --help)+)", proposed)
-    own = [flag for flag, where in flags if f" in convarium {command} --help" in where]
-    return f"; did you mean {own[0]}?" if own else ""
-
-
-def _expected(found: re.Match[str]) -> str:
-    """Tyro's word on a value that fits none of several types, without its types in brackets."""
-    kinds = found[1].replace("{None}|", "").strip("{}")
-    return f"expected {kinds.lower().replace('|', ' or ')}, received {found[2]}"
+def _explained(error: click.UsageError, words: Sequence[str]) -> ConvariumError:
+    """Click's complaint about a call as one sentence with a way out."""
+    called = f"convarium {words[0]}" if words and words[0] in COMMANDS else "convarium"
+    see = f"see {called} --help"
+    text = " ".join(error.message.split()).rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        parameters = error.ctx.command.params if error.ctx else []
+        flags = [flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts)]
+        near = difflib.get_close_matches(error.option_name, [f for f in flags if f.startswith("--")], n=1, cutoff=0.65)
+        hint = f"did you mean {near[0]}? {see}" if near else see
+        return ConvariumError(f"unknown option {error.option_name}", hint=hint)
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        return ConvariumError(f"{called} needs {error.param.human_readable_name}", hint=see)
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        name = error.param.opts[0] if isinstance(error.param, click.Option) else error.param.human_readable_name
+        return ConvariumError(f"{name}: {text}", hint=see)
+    return ConvariumError(text[:1].lower() + text[1:], hint=see)

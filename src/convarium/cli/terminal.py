@@ -1,52 +1,73 @@
-"""What the command line shows: live progress on standard error, tables on standard output."""
+"""What the command line shows: answers on standard output; notes and live progress on standard error.
 
+rich is imported where something is drawn: help and complaints do without it.
+"""
+
+from __future__ import annotations
+
+import io
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console, RenderableType
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress, ProgressColumn, TaskID
+    from rich.table import Table
 
-from convarium.recipes.recipe import Recipe
-from convarium.studies.run import StudyEvent
-
-OUT = Console(highlight=False, soft_wrap=False)
-ERR = Console(stderr=True, highlight=False)
+    from convarium.studies.run import StudyEvent
 
 
-def say(text: str | RenderableType) -> None:
-    """One text, or something rich can draw, on standard output; brackets in texts are no markup."""
-    OUT.print(escape(text) if isinstance(text, str) else text, soft_wrap=isinstance(text, str))
+def say(answer: str | RenderableType, *, mark: str = "") -> None:
+    """Prints one text, or something that rich can draw, on standard output.
+
+    Args:
+        answer: a text is printed as it is; a drawing is as wide as the terminal, or 80 columns without one.
+        mark: what stands before every line, such as "[reduced] ".
+    """
+    console = _console(sys.stdout)
+    if isinstance(answer, str):
+        lines = answer.splitlines() or [""]
+    elif mark or not console.is_terminal:
+        lines = drawn_lines(answer, console.width - len(mark))
+    else:
+        console.print(answer)
+        return
+    sys.stdout.write("".join(f"{mark}{line}\n" for line in lines))
+
+
+def say_wrapped(text: str, *, mark: str = "", indent: str = "    ") -> None:
+    """Prints a sentence, folded between words where it is wider than the terminal, or than 80 columns without one."""
+    width = _console(sys.stdout).width - len(mark)
+    say("\n".join(textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)), mark=mark)
 
 
 def note(text: str) -> None:
-    """One line on standard error: what is not the answer."""
-    ERR.print(escape(text), soft_wrap=True)
+    """Prints one line on standard error: what is not the answer."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def say_json(value: Any) -> None:
-    """One JSON value on standard output, for machines."""
+    """Prints one JSON value on standard output, for machines."""
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def columns_of_terminal() -> int:
+    """The width of standard output: 80 without a terminal."""
+    return _console(sys.stdout).width
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
     """A plain table; the columns named in `right` are aligned to the right."""
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
     for column in columns:
         drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
@@ -54,83 +75,109 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
     return drawn
 
 
+def drawn_lines(drawing: RenderableType, width: int) -> list[str]:
+    """What rich draws in so many columns, as lines of plain text."""
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    with console.capture() as captured:
+        console.print(drawing)
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
 @contextmanager
-def study_progress(mark: str = "") -> Iterator[Any]:
-    """A listener that draws two bars: the runs of the study, and the steps of the run that is training.
+def study_progress(mark: str = "") -> Iterator[Callable[[StudyEvent], None]]:
+    """A handler of a study's events that draws two bars: the runs of the study, and the steps of the run in training.
+
+    Without a terminal it prints a line when a run ends.
 
     Args:
         mark: what stands before every line, such as "[reduced] ".
     """
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[state]}"),
-    )
-    with Progress(*columns, console=ERR, transient=True, refresh_per_second=5, disable=not ERR.is_terminal) as bars:
-        whole, run = bars.add_task("runs", total=None, state=""), bars.add_task("", total=None, state="")
-        kept = 0
-        steps_done: dict[Recipe, int] = {}  # of the run, or the stack of runs, that is training
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
-        def listen(progress: StudyEvent) -> None:
-            nonlocal kept
-            name = escape(f"{mark}{progress.recipe.model} seed {progress.recipe.seed}")
-            if progress.message:
-                ERR.print(escape(f"{mark}{progress.message}"), soft_wrap=True)
-            if progress.notice:
-                ERR.print(escape(f"{mark}note: {progress.notice}"), soft_wrap=True)
-            if progress.finished:
-                kept += not progress.trained_now
-                bars.update(
-                    whole,
-                    total=progress.total,
-                    completed=progress.number,
-                    state=f"{kept} from the store" if kept else "",
-                )
-                if progress.trained_now and not ERR.is_terminal:
-                    ERR.print(escape(mark) + _line(progress), soft_wrap=True)
-                bars.reset(run, total=None, description="", state="")
-            if progress.begins:
+    with _bars(MofNCompleteColumn(), TimeRemainingColumn(), _text("{task.fields[state]}")) as bars:
+        runs_bar = bars.add_task(f"{mark}runs", total=None, state="")
+        run_bar = bars.add_task("", total=None, state="")
+        reused = 0
+        steps_done: dict[Any, int] = {}  # recipe → steps, of the runs that are training
+
+        def handle(event: StudyEvent) -> None:
+            nonlocal reused
+            if event.message:
+                bars.console.print(f"{mark}{event.message}", markup=False, soft_wrap=True)
+            if event.notice:
+                bars.console.print(f"{mark}note: {event.notice}", markup=False, soft_wrap=True)
+            if event.finished:
+                reused += not event.trained_now
+                state = f"{reused} from the store" if reused else ""
+                bars.update(runs_bar, total=event.total, completed=event.number, state=state)
+                if event.trained_now and not bars.console.is_terminal:
+                    bars.console.print(f"{mark}{_end_of_run(event)}", markup=False, soft_wrap=True)
+                bars.reset(run_bar, total=None, description="", state="")
+            if event.begins:
                 steps_done.clear()
-                steps_done.update(dict.fromkeys(progress.begins, 0))
-            if progress.training:
-                t = progress.training
-                steps_done[progress.recipe] = t.epoch * t.steps_per_epoch + t.step
+                steps_done.update(dict.fromkeys(event.begins, 0))
+            if event.training:
+                t = event.training
+                steps_done[event.recipe] = t.epoch * t.steps_per_epoch + t.step
                 runs, steps = len(steps_done), t.epochs * t.steps_per_epoch
-                who = name if runs == 1 else escape(f"{mark}{progress.recipe.model}, {runs} runs")
-                bars.update(run, description=who, total=runs * steps, completed=sum(steps_done.values()))
-                bars.update(whole, total=progress.total, completed=progress.number - 1)
+                name = f"{event.recipe.model} seed {event.recipe.seed}"
+                label = mark + (name if runs == 1 else f"{event.recipe.model}, {runs} runs")
+                bars.update(run_bar, description=label, total=runs * steps, completed=sum(steps_done.values()))
+                bars.update(runs_bar, total=event.total, completed=event.number - 1)
                 if t.history:
-                    bars.update(run, state=_scores(t.history[-1]))
+                    bars.update(run_bar, state=_scores(t.history[-1]))
 
-        yield listen
+        yield handle
 
 
 @contextmanager
 def download_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A listener that draws one bar a file: name, bytes so far, bytes in all."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=ERR, transient=True, disable=not ERR.is_terminal) as bars:
+    """A listener to downloads that draws one bar a file: name, bytes so far, bytes in all."""
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    with _bars(DownloadColumn(), TransferSpeedColumn()) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def listen(file: str, done: int, total: int) -> None:
-            task = tasks.setdefault(file, TaskID(-1))
-            if task < 0:
-                task = tasks[file] = bars.add_task(escape(file), total=total)
-            bars.update(task, completed=done)
+        def handle(file: str, done: int, total: int) -> None:
+            if file not in tasks:
+                tasks[file] = bars.add_task(file, total=total)
+            bars.update(tasks[file], completed=done)
 
-        yield listen
+        yield handle
 
 
-def _line(progress: StudyEvent) -> str:
-    assert progress.finished is not None
-    outcome = progress.finished.outcome
+def _bars(*columns: ProgressColumn) -> Progress:
+    """Bars with a description and these columns; texts are cut before a number is."""
+    from rich.progress import BarColumn, Progress
+
+    console = _console(sys.stderr)
+    every = (_text("{task.description}"), BarColumn(bar_width=10), *columns)
+    return Progress(
+        *every, console=console, transient=True, expand=True, refresh_per_second=5, disable=not console.is_terminal
+    )
+
+
+def _text(form: str) -> ProgressColumn:
+    from rich.progress import TextColumn
+    from rich.table import Column
+
+    return TextColumn(form, markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+
+
+def _console(stream: Any) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False)
+
+
+def _end_of_run(event: StudyEvent) -> str:
+    assert event.finished is not None
+    outcome = event.finished.outcome
     ended = f"test accuracy {outcome.test.accuracy:.2%}" if outcome.test else outcome.status
     seconds = f", {outcome.cost.train_seconds:.1f} s of training" if outcome.cost else ""
-    name = escape(f"{progress.recipe.model} seed {progress.recipe.seed}")
-    return f"run {progress.number} of {progress.total}: {name}: {ended}{seconds}"
+    return f"run {event.number} of {event.total}: {event.recipe.model} seed {event.recipe.seed}: {ended}{seconds}"
 
 
 def _scores(row: Any) -> str:

@@ -30,28 +30,31 @@ class Recipe:
     """One training run, as scalars: no device, no path, no verbosity.
 
     Attributes:
-        model: a network's spec: lenet, "resnet(depth=56)", resnet@uva, my_package.my_module:factory.
-        dataset: a name of `convarium list datasets`, or folder:PATH.
-        seed: of the initial weights, the shuffling, the augmentation and the dropout, each with a stream of its own.
-        epochs: passes over the training images.
-        batch_size: images a step.
-        drop_last: leave out an epoch's last batch where it is smaller than the others.
-        optimizer: of torch.optim.
-        learning_rate: at its highest; the schedule scales it.
-        momentum: of sgd.
-        nesterov: of sgd.
-        weight_decay: added to the gradient by sgd and adam, decoupled from it by adamw.
-        decay_norms_and_biases: whether weight decay also shrinks the parameters of norms and the biases.
-        schedule: constant, "steps(milestones=[100, 150], gamma=0.1)", cosine or one_cycle.
-        warmup: epochs in which the learning rate rises linearly from near 0.
-        label_smoothing: share of the label spread evenly over all classes, 0 to 1.
-        augment: none, or a list: "flip, pad_crop(4)", "flip, resized_crop(scale=(0.8, 1.0), ratio=(0.9, 1.1))".
-        normalize: dataset (mean and deviation of the training split), none ([0, 1]), or "mean=0.1307, std=0.3081".
-        resize: pixels to which the images are enlarged or reduced; none: as they are.
-        validation: images held out of the training split; none: the data set's own choice; 0 is legal.
-        watch_test: look at the test split after every epoch, as some sources do; the result is marked so.
-        select: the epoch that is scored: last, best_validation or best_test.
-        precision: of the network's arithmetic: float32, or bfloat16 autocast.
+        model: Network's spec: lenet, "resnet(depth=56)", resnet@uva, my_package.my_module:factory.
+        dataset: Name of `convarium list datasets`, or folder:PATH for images of your own.
+        seed: Seed of initial weights, shuffling, augmentation and dropout, each of which has a stream of its own.
+        epochs: Passes over the training images.
+        batch_size: Images in a step.
+        drop_last: Leave out an epoch's last batch if it is smaller than the others.
+        optimizer: Optimizer from torch.optim.
+        learning_rate: Peak learning rate; the schedule multiplies it.
+        momentum: Momentum (SGD only).
+        nesterov: Use Nesterov momentum (SGD only).
+        weight_decay: Weight decay: added to the gradient by SGD and Adam, decoupled from it by AdamW.
+        decay_norms_and_biases: Apply weight decay to biases and the parameters of normalization layers, too.
+        schedule: Learning rate schedule: constant, "steps(milestones=[100, 150], gamma=0.1)", cosine or one_cycle.
+        warmup: Epochs in which the learning rate rises linearly from near 0.
+        label_smoothing: Share of the label that is spread evenly over all classes, 0 to 1.
+        augment: Augmentation: none, or a list such as "flip, pad_crop(4)" or
+            "flip, resized_crop(scale=(0.8, 1.0), ratio=(0.9, 1.1))".
+        normalize: Normalization: dataset (mean and deviation of the training split), none (values from 0 to 1), or
+            "mean=0.1307, std=0.3081".
+        resize: Side in pixels to which the images are enlarged or reduced; by default they keep their size.
+        validation: Images held out of the training split for validation, 0 for none; by default the data set's own
+            choice.
+        watch_test: Score the test split after every epoch, as some sources do; the result is marked "test watched".
+        select: Epoch that is scored: the last, or the best by validation or by test accuracy.
+        precision: Precision of the network's arithmetic: float32, or bfloat16 autocast.
     """
 
     model: str = "lenet"

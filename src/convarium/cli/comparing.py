@@ -1,0 +1,156 @@
+"""Commands about a comparison: train what it needs, and show its table and its report."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from convarium.cli import completion, parameters
+from convarium.cli.parameters import given_fields, recipe_flags, switch
+from convarium.cli.single_run import check_failed
+from convarium.cli.terminal import note, say, say_json, study_progress
+from convarium.errors import ConvariumError, SpecError
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="MODEL...", shell_complete=completion.models)
+@recipe_flags(without=["model", "seed"])
+@click.option(
+    "--seeds", type=int, default=5, show_default=True, help="Runs of each network, with the seeds 0, 1, 2 and so on."
+)
+@parameters.preset
+@click.option("--baseline", metavar="MODEL", help="Network that the others are compared with; by default the first.")
+@click.option("--name", metavar="TEXT", help="Name of the study; more seeds or networks extend a study of that name.")
+@parameters.stack
+@parameters.live
+@parameters.store
+@parameters.data_dir
+@parameters.device
+@parameters.as_json
+@click.pass_context
+def compare(
+    context: click.Context,
+    /,
+    models: tuple[str, ...],
+    *,
+    seeds: int,
+    preset: str | None,
+    baseline: str | None,
+    name: str | None,
+    stack: bool,
+    live: bool,
+    store: Path,
+    data_dir: Path | None,
+    device: str | None,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Trains networks × seeds on equal terms and compares.
+
+    The main job: it prints the table and the verdicts and writes the report. Runs that the store already has are
+    reused. MODEL is a network's spec: lenet, "resnet(depth=56)", resnet@uva, my_package.my_module:factory.
+    """
+    if not models:
+        raise SpecError("compare needs at least one network", hint="try: convarium compare lenet residual_cnn")
+    from convarium.workspace import Workspace, planned_recipe
+
+    given = given_fields(fields, context)
+    recipes = [planned_recipe(model, preset, given) for model in models]
+    note(f"reading {recipes[0].dataset} …")
+    with study_progress() as on_event:
+        result = Workspace(store, data_dir, device).compare(
+            models,
+            seeds=seeds,
+            preset=preset,
+            baseline=baseline,
+            name=name,
+            stack=stack,
+            live=live,
+            command=shlex.join(["convarium", *context.obj]),
+            on_event=on_event,
+            **given,
+        )
+    if as_json:
+        from convarium.analysis.comparison import as_json as comparison_as_json
+
+        say_json(comparison_as_json(result.comparison) | {"study": result.study.name, "report": str(result.report)})
+    else:
+        from convarium.pages import as_rich
+
+        say(as_rich(result.comparison))
+        say(f"study:  {result.study.name}\nreport: {result.report}")
+    check_failed(result.runs)
+
+
+@click.command()
+@click.argument("study", metavar="STUDY", shell_complete=completion.studies)
+@parameters.store
+@switch("csv", help="Print CSV.")
+@switch("markdown", help="Print Markdown.")
+@switch("latex", help="Print LaTeX.")
+@parameters.as_json
+def results(study: str, *, store: Path, csv: bool, markdown: bool, latex: bool, as_json: bool) -> None:
+    """Prints a study's table and verdicts.
+
+    From its stored runs: nothing is trained. STUDY is the name of a folder in studies/.
+    """
+    if csv + markdown + latex + as_json > 1:
+        raise ConvariumError("choose one of --csv, --markdown, --latex and --json")
+    from convarium.analysis.comparison import as_json as comparison_as_json
+    from convarium.pages import as_csv, as_latex, as_markdown, as_rich
+    from convarium.workspace import Workspace
+
+    comparison = Workspace(store).results(study)
+    if as_json:
+        say_json(comparison_as_json(comparison))
+    elif csv or markdown or latex:
+        say((as_csv if csv else as_markdown if markdown else as_latex)(comparison).rstrip("\n"))
+    else:
+        say(as_rich(comparison))
+
+
+@click.command()
+@click.argument("study", metavar="STUDY", shell_complete=completion.studies)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File to write; by default report.html in the study's folder.",
+)
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for every chart as SVG, PDF and PNG, with the data behind them as CSV.",
+)
+@switch(
+    "diagnostics",
+    help="Also look inside the networks, from their stored weights: gradients, dead units, loss surfaces, filters and "
+    "feature maps. This takes up to a few minutes a network.",
+)
+@parameters.store
+@parameters.data_dir
+@parameters.as_json
+def report(
+    study: str,
+    *,
+    out: Path | None,
+    figures: Path | None,
+    diagnostics: bool,
+    store: Path,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Writes a study's report: one HTML file, or figures.
+
+    The file opens without a network connection and without other files. STUDY is the name of a folder in studies/.
+    """
+    from convarium.workspace import Workspace
+
+    made = Workspace(store, data_dir).report(study, out=out, figures=figures, diagnostics=diagnostics, on_event=note)
+    figure_files = list(map(str, made.figures))
+    if as_json:
+        say_json({"study": study, "report": str(made.report), "figures": figure_files})
+    else:
+        say("\n".join([str(made.report), *figure_files]))

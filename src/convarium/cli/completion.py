@@ -1,0 +1,78 @@
+"""Values for the shell's completion.
+
+They come from tables that are read without torch, so that a Tab is answered at once.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+
+Completion = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def among(values: Iterable[str]) -> Completion:
+    """A completion that offers those values that begin with what has been typed."""
+    known = tuple(values)
+
+    def complete(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
+        return _beginning(known, typed)
+
+    return complete
+
+
+def models(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
+    """Networks and their presets."""
+    from convarium.models.index import NETWORKS, PRESETS
+
+    return _beginning([*NETWORKS, *PRESETS], typed)
+
+
+def recipe_presets(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
+    """The sources' tags, with their variants."""
+    from convarium.recipes.presets import RECIPES
+
+    tags = {f"{t}/{v}".rstrip("/"): None for t, networks in RECIPES.items() for vs in networks.values() for v in vs}
+    return _beginning(tags, typed)
+
+
+def datasets(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
+    """Published data sets, and the form of one's own."""
+    from convarium.data import DATASETS
+
+    return _beginning([*DATASETS, "folder:"], typed)
+
+
+def experiments(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
+    """The built-in studies, and Python files."""
+    from convarium.studies.builtin import EXPERIMENTS
+
+    files = sorted(str(path) for path in Path().glob(f"{typed}*") if path.suffix == ".py")
+    return [*_beginning(EXPERIMENTS, typed), *files]
+
+
+def claims(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
+    """The claims of the catalogue, their studies and their sources."""
+    from convarium.studies.catalogue import catalogue, tag
+
+    entries = catalogue().values()
+    groups = dict.fromkeys([*(tag(entry.claim) for entry in entries), *(entry.study.name for entry in entries)])
+    return _beginning([*groups, *(entry.name for entry in entries), "all"], typed)
+
+
+def studies(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
+    """The studies of the store."""
+    return _beginning(sorted(path.parent.name for path in _store(context).glob("studies/*/study.json")), typed)
+
+
+def runs(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
+    """The finished runs of the store, by their folders' names."""
+    return _beginning(sorted(path.parent.name for path in _store(context).glob("runs/*/outcome.json")), typed)
+
+
+def _store(context: click.Context) -> Path:
+    return Path(context.params.get("store") or ".")
+
+
+def _beginning(names: Iterable[str], typed: str) -> list[str]:
+    return [name for name in names if name.startswith(typed)]

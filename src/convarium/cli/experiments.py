@@ -1,0 +1,200 @@
+"""Commands that carry out whole studies: the built-in ones, a user's own, and the catalogue of published claims."""
+
+import dataclasses
+import itertools
+import operator
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from convarium.cli import completion, parameters
+from convarium.cli.parameters import switch
+from convarium.cli.terminal import columns_of_terminal, note, say, say_json, say_wrapped, study_progress, table
+from convarium.errors import ConvariumError
+
+if TYPE_CHECKING:
+    from convarium.studies.catalogue import Finding
+
+_MARK = "[reduced] "
+_WIDE = 150
+"""Columns in which the catalogue's whole table is not folded."""
+
+
+@click.command()
+@click.argument("experiment", metavar="EXPERIMENT", shell_complete=completion.experiments)
+@click.option("--seeds", type=parameters.optional(int), metavar="INTEGER", help="Runs of each row.")
+@switch("tune", help="First choose each network's learning rate on validation images, with other seeds.")
+@parameters.quick
+@parameters.stack
+@parameters.live
+@parameters.store
+@parameters.data_dir
+@parameters.device
+@parameters.as_json
+def run(
+    experiment: str,
+    *,
+    seeds: int | None,
+    tune: bool,
+    quick: bool,
+    stack: bool,
+    live: bool,
+    store: Path,
+    data_dir: Path | None,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Carries out a study: a built-in one, or your own file.
+
+    It prints the plan, trains the missing runs, prints table and verdicts and writes the report. EXPERIMENT is a name
+    of `convarium list experiments`, or a Python file that defines `study`.
+    """
+    mark = _MARK if quick else ""
+    note(f"{mark}preparing {experiment} …")
+    from convarium.workspace import Workspace
+
+    with study_progress(mark) as on_event:
+        result = Workspace(store, data_dir, device).run(
+            experiment, seeds=seeds, tune=tune, quick=quick, stack=stack, live=live, on_event=on_event
+        )
+    evidence = result.evidence
+    if as_json:
+        from convarium.analysis.comparison import as_json as comparison_as_json
+
+        say_json(
+            comparison_as_json(result.comparison)
+            | {
+                "study": result.study.name,
+                "reduced": mark.strip() or None,
+                "claims": {n: {"outcome": v.outcome, "sentence": v.sentence} for n, v in evidence.verdicts.items()},
+                "tuned": {str(choice.value): choice.learning_rate for choice in result.tuned},
+                "panels": [dataclasses.asdict(panel) for panel in evidence.tables],
+                "report": str(result.report),
+            }
+        )
+        return
+    from convarium.pages import as_rich
+
+    say(as_rich(result.comparison), mark=mark)
+    for panel in evidence.tables:
+        say(f"\n{panel.title}", mark=mark)
+        say(table(panel.columns, panel.rows, right=panel.columns[1:]), mark=mark)
+    for name, verdict in evidence.verdicts.items():
+        say_wrapped(f"{name}: {verdict.sentence} ({verdict.claim.source})", mark=mark)
+    say(f"study:  {result.study.name}\nreport: {result.report}", mark=mark)
+
+
+@click.command()
+@click.argument("claims", nargs=-1, metavar="[CLAIM]...", shell_complete=completion.claims)
+@parameters.quick
+@parameters.stack
+@switch("record", help="Copy the store's studies into results/, without weights and predictions.")
+@switch("page", help="Write docs/reproductions.md from results/.")
+@switch("markdown", help="Print the list as Markdown, in full width.")
+@parameters.store
+@parameters.data_dir
+@parameters.device
+@parameters.as_json
+def reproduce(
+    claims: tuple[str, ...],
+    *,
+    quick: bool,
+    stack: bool,
+    record: bool,
+    page: bool,
+    markdown: bool,
+    store: Path,
+    data_dir: Path | None,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Checks published claims: list, run, verdict.
+
+    Without a CLAIM it lists the claims as measured; with one it trains the missing runs and prints the verdict. CLAIM
+    is a name of the list, a study, a source's tag such as uva, or all. Finished runs are reused.
+    """
+    if record or page:
+        if claims or quick:
+            raise ConvariumError("--record and --page take no CLAIM and no --quick", hint="run the claims first")
+        _record(store, record=record, page=page)
+        return
+    from convarium.studies.catalogue import as_json as finding_as_json
+    from convarium.workspace import Workspace
+
+    workspace, mark = Workspace(store, data_dir, device), _MARK if quick else ""
+    if claims or quick:
+        note(f"{mark}preparing {', '.join(claims) or 'all claims'} …")
+        with study_progress(mark) as on_event:
+            found = workspace.reproduce(*claims, quick=quick, stack=stack, on_event=on_event)
+    else:
+        found = workspace.reproduce()
+    if as_json:
+        say_json([finding_as_json(finding) | {"reduced": mark.strip() or None} for finding in found])
+    elif claims or quick:
+        for finding in found:
+            sentence = finding.verdict.sentence if finding.verdict else "not run yet"
+            say_wrapped(f"{finding.entry.name}: {sentence} ({finding.entry.claim.source})", mark=mark)
+            if finding.verdict and finding.verdict.outcome == "refuted" and finding.entry.reason:
+                say_wrapped(f"    why it may be: {finding.entry.reason}", mark=mark)
+    else:
+        _say_catalogue(found, markdown=markdown)
+    for finding in found:
+        if finding.error:
+            raise finding.error
+
+
+def _record(store: Path, *, record: bool, page: bool) -> None:
+    from convarium.runs.store import Store
+    from convarium.studies.builtin import EXPERIMENTS
+    from convarium.studies.catalogue import export_study, results_folder
+    from convarium.studies.reproductions_page import page as as_page
+
+    measured, results = Store(store), Store(results_folder())
+    names = [study.name for study in EXPERIMENTS.values() if record and measured.find_study(study.name) is not None]
+    if record and not names:
+        raise ConvariumError(f"{store} holds none of the built-in studies", hint="name their --store")
+    for name in names:
+        say(f"{name}: {export_study(name, measured, results)} runs in {results.root}")
+    if page:
+        path = results.root.parent / "docs" / "reproductions.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(as_page(results), "utf-8")
+        say(str(path))
+
+
+def _say_catalogue(found: "Sequence[Finding]", *, markdown: bool) -> None:
+    """The claims as measured: one table, without cost and source by source where 80 columns are too few for all."""
+    from convarium.analysis.claims import measured, published
+    from convarium.studies.catalogue import tag
+    from convarium.studies.reproductions_page import cost
+
+    columns = ("claim", "source", "published", "measured", "n", "verdict", "cost")
+    rows = [
+        (
+            finding.entry.name,
+            tag(finding.entry.claim),
+            published(finding.entry.claim),
+            measured(finding.verdict),
+            finding.verdict.n if finding.verdict else 0,
+            finding.verdict.outcome if finding.verdict else "not run yet",
+            cost(finding),
+        )
+        for finding in found
+    ]
+    numbers = ("published", "measured", "n")
+    if markdown:
+        rule = tuple("---:" if name in numbers else "---" for name in columns)
+        say("\n".join(f"| {' | '.join(map(str, line))} |" for line in (columns, rule, *rows)))
+    elif columns_of_terminal() >= _WIDE:
+        say(table(columns, rows, right=numbers))
+    else:
+        narrow: list[tuple[object, ...]] = []
+        for source, group in itertools.groupby(rows, key=operator.itemgetter(1)):
+            narrow += [(), (f"{source}:",)]
+            narrow += [
+                (name, verdict.removesuffix(" yet"), n or "", f"{stated}\n{value}" if value != "–" else stated)
+                for name, _, stated, value, n, verdict, _ in group
+            ]
+        say(table(("claim", "verdict", "n", "published, then measured"), narrow[1:], right=("n",)))

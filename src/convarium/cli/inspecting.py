@@ -1,0 +1,151 @@
+"""Commands that show what is available: lists, a network layer by layer, the data sets."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from convarium.cli import completion, parameters
+from convarium.cli.parameters import one_of
+from convarium.cli.terminal import download_progress, say, say_json, table
+from convarium.errors import SpecError
+
+_KINDS = ("models", "presets", "datasets", "activations", "recipes", "experiments")
+
+
+@click.command("list")
+@click.argument("kind", default="models", **one_of("kind of list", _KINDS))
+@parameters.as_json
+def list_(kind: str, *, as_json: bool) -> None:
+    """Lists networks, presets, data sets, activations or studies.
+
+    One line each, with parameter counts and sources.
+    """
+    rows = _LISTS[kind]()
+    if as_json:
+        say_json(rows)
+        return
+    cells = [[f"{value:,}" if isinstance(value, int) else value for value in row.values()] for row in rows]
+    say(table(list(rows[0]), cells, right=["parameters", "runs"]))
+
+
+@click.command()
+@click.argument("model", required=False, metavar="[MODEL]", shell_complete=completion.models)
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=completion.datasets,
+    help="Data set whose images the network takes; by default those that the preset was made for, else 1×28×28 or "
+    "3×32×32.",
+)
+@click.option(
+    "--resize",
+    type=parameters.optional(int),
+    metavar="INTEGER",
+    help="Side in pixels to which the images are enlarged or reduced; by default they keep their size.",
+)
+@click.option("--diff", nargs=2, type=str, metavar="A B", help="Compare two specs layer by layer.")
+@parameters.as_json
+def describe(
+    model: str | None, *, dataset: str | None, resize: int | None, diff: tuple[str, str] | None, as_json: bool
+) -> None:
+    """Shows a network layer by layer.
+
+    Name, type, output shape, parameters and FLOPs of every layer; with --diff, where two networks differ. MODEL is a
+    network's spec: lenet, "resnet(depth=56)", resnet@uva, my_package.my_module:factory.
+    """
+    from convarium.models import describe as descriptions
+    from convarium.workspace import Workspace, image_of
+
+    if (model is None) == (diff is None):
+        raise SpecError("describe takes a MODEL, or --diff A B")
+    if diff is not None:
+        difference = descriptions.diff(*diff, image_of(diff[0], dataset=dataset, resize=resize))
+        say_json(descriptions.diff_as_json(difference)) if as_json else say(descriptions.as_diff(difference))
+    elif model is not None:
+        described = Workspace().describe(model, dataset=dataset, resize=resize)
+        say_json(descriptions.as_json(described)) if as_json else say(descriptions.as_tree(described))
+
+
+@click.command()
+@click.argument("action", default="list", **one_of("action", ("list", "fetch", "check")))
+@click.argument("datasets", nargs=-1, metavar="[DATASET]...", shell_complete=completion.datasets)
+@parameters.data_dir
+@parameters.as_json
+def data(action: str, datasets: tuple[str, ...], *, data_dir: Path | None, as_json: bool) -> None:
+    """Finds, downloads and verifies data sets.
+
+    `list` says where each one lies, `fetch` downloads what is missing, `check` verifies the files. Without a DATASET
+    it is all of them.
+    """
+    from convarium.data import DATASETS, check, fetch, lookup
+    from convarium.data.sources import find
+
+    rows = []
+    for name, dataset in {name: lookup(name) for name in datasets or DATASETS}.items():
+        if action == "fetch":
+            with download_progress() as progress:
+                place = fetch(name, data_dir=data_dir, on_event=progress)
+        else:
+            found = find(dataset, data_dir)
+            place = check(name, data_dir=data_dir) if found and action == "check" else found and found[1]
+            if action == "check" and found is None and datasets:
+                check(name, data_dir=data_dir)  # names the missing files and where to put them
+        inside = "inside scikit-learn" if not dataset.files else None
+        rows.append({"dataset": name, "what": dataset.title, "place": inside or (str(place) if place else "not found")})
+    say_json(rows) if as_json else say(table(list(rows[0]), [list(row.values()) for row in rows]))
+
+
+Rows = list[dict[str, object]]
+
+
+def _models() -> Rows:
+    from convarium.models.index import NETWORKS, PARAMETERS
+
+    return [{"model": n, "parameters": PARAMETERS[n], "what": network.summary} for n, network in NETWORKS.items()]
+
+
+def _presets() -> Rows:
+    from convarium.models.index import PARAMETERS, PRESETS
+
+    return [{"preset": n, "parameters": PARAMETERS[n], "source": preset.source} for n, preset in PRESETS.items()]
+
+
+def _datasets() -> Rows:
+    from convarium.data import DATASETS
+
+    return [{"dataset": name, "what": dataset.title} for name, dataset in DATASETS.items()]
+
+
+def _activations() -> Rows:
+    from convarium.models.index import ACTIVATION_GAINS
+
+    return [{"activation": name, "gain": f"{gain:.4f}"} for name, gain in ACTIVATION_GAINS.items()]
+
+
+def _recipes() -> Rows:
+    from convarium.recipes.presets import RECIPES
+
+    return [
+        {"preset": f"{tag}/{variant}".rstrip("/"), "network": network}
+        for tag, networks in RECIPES.items()
+        for network, variants in networks.items()
+        for variant in variants
+    ]
+
+
+def _experiments() -> Rows:
+    from convarium.studies.builtin import EXPERIMENTS
+
+    rows = EXPERIMENTS.items()
+    return [{"experiment": name, "runs": len(study.recipes), "question": study.question} for name, study in rows]
+
+
+_LISTS: dict[str, Callable[[], Rows]] = {
+    "models": _models,
+    "presets": _presets,
+    "datasets": _datasets,
+    "activations": _activations,
+    "recipes": _recipes,
+    "experiments": _experiments,
+}

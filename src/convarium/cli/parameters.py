@@ -1,0 +1,123 @@
+"""Arguments and flags that several commands share, and the flags that are generated from the fields of `Recipe`."""
+
+import dataclasses
+import inspect
+import re
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import click
+
+from convarium.cli import completion
+from convarium.recipes.recipe import Recipe
+from convarium.spec import unknown
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+
+
+def switch(flag: str, name: str | None = None, *, default: bool = False, help: str) -> Decorator[Any]:  # noqa: A002
+    """A pair of flags, `--flag` and `--no-flag`.
+
+    Args:
+        flag: its name without the dashes.
+        name: of the Python argument; None: that of the flag.
+        default: the value where neither is given.
+        help: a sentence.
+    """
+    return click.option(
+        f"--{flag}/--no-{flag}", name or flag.replace("-", "_"), default=default, show_default=default, help=help
+    )
+
+
+def one_of(name: str, choices: Iterable[str]) -> dict[str, Any]:
+    """The settings of an option or argument that takes one of a few words: type, metavar and shell completion."""
+    known = tuple(choices)
+
+    def choice(text: str) -> str:
+        if text not in known:
+            raise unknown(name, text, known)
+        return text
+
+    return {"type": choice, "metavar": "|".join(known), "shell_complete": completion.among(known)}
+
+
+def optional(kind: type[int] | type[float]) -> Callable[[str], int | float | None]:
+    """The type of an option that takes a number, or `none`."""
+
+    def number(text: str) -> int | float | None:
+        try:
+            return None if text.lower() == "none" else kind(text)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not a valid {_NUMBERS[kind][1]}, nor none.") from None
+
+    return number
+
+
+_NUMBERS = {int: ("INTEGER", "integer"), float: ("FLOAT", "float")}
+
+_PATH = click.Path(path_type=Path)
+
+store = click.option("--store", type=_PATH, default=Path(), metavar="DIR", help="Folder that holds runs/ and studies/.")
+data_dir = click.option("--data-dir", type=_PATH, metavar="DIR", help="Folder that is searched for data sets first.")
+device = click.option("--device", metavar="NAME", help="Device: cpu, cuda or cuda:1; by default the best one here.")
+as_json = switch("json", "as_json", help="Print JSON, for machines.")
+live = switch("live", help="Write the report at once; opened in a browser, it follows the training.")
+quick = switch("quick", help="A reduced study within minutes: it shows how the study works and answers nothing.")
+stack = switch(
+    "stack", help="Train each network's seeds at the same time: side by side on a CPU, as one model on CUDA."
+)
+preset = click.option(
+    "--preset",
+    metavar="TAG",
+    shell_complete=completion.recipe_presets,
+    help="Train as a source does: memory-blog, d2l, uva, …; flags given beside it take precedence.",
+)
+
+
+def recipe_flags(*, without: Collection[str]) -> Decorator[Any]:
+    """A decorator that adds a flag for each field of `Recipe`, in their order, with the help of its docstring.
+
+    Args:
+        without: fields that get no flag.
+    """
+    help_of, kinds = attribute_help(Recipe), get_type_hints(Recipe)
+
+    def add(command: Any) -> Any:
+        for field in reversed(dataclasses.fields(Recipe)):
+            if field.name not in without:
+                command = _recipe_flag(field.name, kinds[field.name], field.default, help=help_of[field.name])(command)
+        return command
+
+    return add
+
+
+def _recipe_flag(name: str, kind: Any, default: Any, *, help: str) -> Decorator[Any]:  # noqa: A002
+    flag = name.replace("_", "-")
+    if kind is bool:
+        return switch(flag, default=default, help=help)
+    settings: dict[str, Any] = {"default": default, "show_default": default is not None, "help": help}
+    if get_origin(kind) is Literal:
+        settings |= one_of(name, get_args(kind))
+    elif get_origin(kind) in (types.UnionType,):
+        settings |= {"type": optional(get_args(kind)[0]), "metavar": _NUMBERS[get_args(kind)[0]][0]}
+    else:
+        settings |= {"type": kind}
+    if name == "dataset":
+        settings |= {"metavar": "NAME", "shell_complete": completion.datasets}
+    return click.option(f"--{flag}", **settings)
+
+
+def given_fields(fields: Mapping[str, Any], context: click.Context) -> dict[str, Any]:
+    """Those recipe fields that stand on the command line, including those that repeat the default."""
+    given = click.core.ParameterSource.COMMANDLINE
+    return {name: value for name, value in fields.items() if context.get_parameter_source(name) is given}
+
+
+def attribute_help(documented: type) -> dict[str, str]:
+    """The sentences of a class's docstring about its attributes, by their names: its Google-style `Attributes:`."""
+    section = inspect.cleandoc(documented.__doc__ or "").partition("Attributes:\n")[2]
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}

@@ -1,0 +1,139 @@
+"""Commands about one run: train it, score it."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from convarium.cli import completion, parameters
+from convarium.cli.parameters import given_fields, one_of, recipe_flags
+from convarium.cli.terminal import note, say, say_json, study_progress, table
+from convarium.errors import RunError
+
+if TYPE_CHECKING:
+    from convarium.records import Scores
+    from convarium.runs.store import StoredRun
+
+
+@click.command()
+@click.argument("model", metavar="MODEL", shell_complete=completion.models)
+@recipe_flags(without=["model"])
+@parameters.preset
+@parameters.store
+@parameters.data_dir
+@parameters.device
+@parameters.as_json
+@click.pass_context
+def train(
+    context: click.Context,
+    /,
+    model: str,
+    *,
+    preset: str | None,
+    store: Path,
+    data_dir: Path | None,
+    device: str | None,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Trains one network once.
+
+    With a live progress bar. A run that the store already has is reused. MODEL is a network's spec: lenet,
+    "resnet(depth=56)", resnet@uva, my_package.my_module:factory.
+    """
+    from convarium.workspace import Workspace, planned_recipe
+
+    recipe = planned_recipe(model, preset, given_fields(fields, context))
+    note(f"reading {recipe.dataset} …")
+    with study_progress() as on_event:
+        done = Workspace(store, data_dir, device).train(recipe, on_event=on_event)
+    outcome = done.outcome
+    if as_json:
+        scored = {split: getattr(outcome, split) for split in ("train", "validation", "test")}
+        scores = {split: _plain(scores) for split, scores in scored.items() if scores}
+        facts = {"run": str(done.path), "key": done.key, "status": outcome.status, "message": outcome.message}
+        history = [json.loads(line) for line in (done.path / "history.jsonl").read_text("utf-8").splitlines()]
+        say_json(
+            facts | {"scores": scores, "cost": outcome.cost and dataclasses.asdict(outcome.cost), "history": history}
+        )
+    elif outcome.test is None:
+        say(f"{recipe.model} seed {recipe.seed} {outcome.status}: {outcome.message}")
+        say(f"run: {done.path}")
+    else:
+        marks = " (test watched)" if recipe.watch_test else ""
+        marks = " (selected on test)" if recipe.select == "best_test" else marks
+        validation = f", validation {outcome.validation.accuracy:.2%}" if outcome.validation else ""
+        say(
+            f"{recipe.model} on {recipe.dataset}, seed {recipe.seed}, epoch {outcome.selected_epoch}: "
+            f"test accuracy {outcome.test.accuracy:.2%} of {outcome.test.n:,} images{marks}{validation}"
+        )
+        if outcome.cost:
+            say(f"{outcome.cost.train_seconds:.1f} s of training, {outcome.cost.images_per_second:,.0f} images/s")
+        say(f"run: {done.path}")
+    check_failed([done])
+
+
+@click.command()
+@click.argument("run", required=False, metavar="[RUN]", shell_complete=completion.runs)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Weights to score: .safetensors, a PyTorch state_dict, or a checkpoint published with a source.",
+)
+@click.option(
+    "--model",
+    metavar="MODEL",
+    shell_complete=completion.models,
+    help="Network that the weights belong to; a preset brings its source's preprocessing and division.",
+)
+@click.option("--dataset", metavar="NAME", shell_complete=completion.datasets, help="Data set that is scored.")
+@click.option(
+    "--split",
+    default="test",
+    show_default=True,
+    help="Split that is scored.",
+    **one_of("split", ("test", "validation", "train")),
+)
+@parameters.store
+@parameters.data_dir
+@parameters.as_json
+def evaluate(
+    run: str | None,
+    *,
+    weights: Path | None,
+    model: str | None,
+    dataset: str | None,
+    split: Literal["test", "validation", "train"],
+    store: Path,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Scores a stored run or a weights file on a split.
+
+    RUN is the name of a folder in runs/, its path, or the beginning of its key.
+    """
+    from convarium.workspace import Workspace
+
+    scores = Workspace(store, data_dir).evaluate(run, weights=weights, model=model, dataset=dataset, split=split)
+    if as_json:
+        say_json(_plain(scores))
+        return
+    say(f"{split} accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.n:,} images")
+    classes = [[name, "–" if accuracy is None else f"{accuracy:.2%}"] for name, accuracy in scores.per_class.items()]
+    say(table(["class", "accuracy"], classes, right=["accuracy"]))
+
+
+def check_failed(runs: "Sequence[StoredRun]") -> None:
+    """Raises RunError if any of the runs failed."""
+    failed = sum(run.outcome.status == "failed" for run in runs)
+    if failed:
+        wrong = "the run failed" if len(runs) == 1 else f"{failed} of {len(runs)} runs failed"
+        raise RunError(wrong, hint="mend what the note above names and give the same command again, which retries it")
+
+
+def _plain(scores: "Scores") -> dict[str, object]:
+    return {"accuracy": scores.accuracy, "loss": scores.loss, "per_class": dict(scores.per_class), "n": scores.n}
