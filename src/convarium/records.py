@@ -1,6 +1,6 @@
 """What a run leaves behind, as frozen dataclasses without logic."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -36,6 +36,59 @@ class Preset:
     image: ImageSpec
     source: str
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One call of a module; a block with its layers as `children`.
+
+    Attributes:
+        name: the module's path in the network.
+        type: its class.
+        detail: kernel and stride, where it has them: "3×3 /2".
+        output_shape: of one image, (c, h, w) or (features,); None for a layer that the forward pass never calls.
+        parameters: trainable numbers, the children's included; where a layer is called twice, those of the first call.
+        flops: a multiply-add counted as two, the children's included.
+    """
+
+    name: str
+    type: str
+    detail: str
+    output_shape: tuple[int, ...] | None
+    parameters: int
+    flops: int
+    children: tuple["Layer", ...] = ()
+
+
+@dataclass(frozen=True)
+class Description:
+    """A network layer by layer, on images of one kind.
+
+    Attributes:
+        model: the spec that it was described by.
+        image: the images.
+        root: the whole network.
+        citation: the first paragraph of the architecture's file.
+        summary: the first line of its factory.
+        source, note: of the preset, if it is one.
+    """
+
+    model: str
+    image: ImageSpec
+    root: Layer
+    citation: str
+    summary: str
+    source: str | None
+    note: str | None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers without children, in the order of execution.
+
+        Parameters that a block holds itself, and products that it computes outside its layers, stand in a row under the
+        block's own name, so that the rows add up.
+        """
+        return tuple(_leaves(self.root))
 
 
 @dataclass(frozen=True)
@@ -127,7 +180,8 @@ class Outcome:
     Attributes:
         status: "finished"; "diverged" (a loss that is not finite); "failed" (`message` says why).
         history: one row an epoch.
-        image: what the network took, resizing included; None in records from before it was kept.
+        image: the images that the network took, resizing included; None in records that are older than this field.
+        network: its layers; None where the run failed, and in older records.
         step_loss, step_accuracy: one value a training step, float32.
         selected_epoch: the epoch whose weights are scored and kept (counted from 1).
         train: of these weights, on the training images as they are, not augmented; the history has running means. None
@@ -146,8 +200,16 @@ class Outcome:
     validation: Scores | None = None
     test: Scores | None = None
     image: ImageSpec | None = None
+    network: Description | None = field(default=None, repr=False, compare=False)
     step_loss: "np.ndarray | None" = field(default=None, repr=False, compare=False)
     step_accuracy: "np.ndarray | None" = field(default=None, repr=False, compare=False)
     logits: "np.ndarray | None" = field(default=None, repr=False, compare=False)
     labels: "np.ndarray | None" = field(default=None, repr=False, compare=False)
     weights: "Mapping[str, Tensor] | None" = field(default=None, repr=False, compare=False)
+
+
+def _leaves(layer: Layer) -> Iterator[Layer]:
+    if not layer.children:
+        yield layer
+    for child in layer.children:
+        yield from _leaves(child)

@@ -29,10 +29,9 @@ from convarium.spec import parse, unknown
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
     from convarium.data.splits import Splits
-    from convarium.models.describe import Description
     from convarium.pages.claims_section import ClaimsSection
     from convarium.recipes.recipe import Recipe
-    from convarium.records import Scores
+    from convarium.records import Description, Scores
     from convarium.studies.catalogue import Finding
     from convarium.studies.plan import Plan
     from convarium.studies.resources import Resources

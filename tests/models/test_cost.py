@@ -130,7 +130,8 @@ def test_parameters_are_trainable_numbers_and_shared_ones_count_once():
 
 def test_the_cost_of_a_run():
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    run = cost.measure_cost(network, DIGITS, images=500, train_seconds=2.0, total_seconds=3.0, peak_memory_bytes=1)
+    flops = cost.count_flops(network, DIGITS)
+    run = cost.measure_cost(network, flops=flops, images=500, train_seconds=2.0, total_seconds=3.0, peak_memory_bytes=1)
     assert (run.parameters, run.flops) == (7850, 2 * 7840)
     assert (run.train_seconds, run.total_seconds, run.images_per_second) == (2.0, 3.0, 250.0)
     assert run.peak_memory_bytes > 0

@@ -1,13 +1,16 @@
 """The index of the zoo says what the code says, for every network, preset and option, and is read without PyTorch."""
 
 import inspect
+import json
 import typing
+from pathlib import Path
 
 import pytest
 import torch
 
 from convarium.models.build import load_architecture
 from convarium.models.cost import count_parameters
+from convarium.models.describe import describe
 from convarium.models.index import (
     ACTIVATION_GAINS,
     ADDED_OPTIONS,
@@ -18,11 +21,13 @@ from convarium.models.index import (
     native_image,
     resolve,
 )
-from convarium.models.indexing import index_text
+from convarium.models.indexing import index_text, layers_text
+from convarium.models.layers import LAYERS, description_from_json, description_to_json, known_description
 from convarium.models.options import parse_type, type_text
 from convarium.models.zoo import MODELS
 from convarium.models.zoo import PRESETS as ZOO_PRESETS
 from convarium.models.zoo.layers import ACTIVATIONS, Activation
+from convarium.runs.store import Store
 
 
 def test_the_stored_index_is_the_one_that_the_code_makes():
@@ -85,3 +90,22 @@ def test_a_type_is_read_back_as_it_was_written(kind):
 def test_a_users_factory_is_not_imported_to_read_its_spec():
     resolved = resolve("no_such_module:net( width=3 )")
     assert (resolved.canonical, resolved.is_custom) == ("no_such_module:net(width=3)", True)
+
+
+def test_the_stored_layers_are_those_that_the_code_makes():
+    assert LAYERS.read_text("utf-8") == layers_text(), "the zoo has changed: run `make index`"
+
+
+RUNS = Store(Path(__file__).parents[2] / "results").runs()
+RECORDED = sorted({(run.recipe.model, run.outcome.image) for run in RUNS}, key=str)
+
+
+@pytest.mark.parametrize(("model", "image"), RECORDED)
+def test_the_network_of_every_stored_run_is_known_layer_by_layer_without_building_it(model, image):
+    assert known_description(model, image) == describe(model, image)
+
+
+@pytest.mark.parametrize("model", ["lenet", "densenet(depth=10)", "residual_cnn(blocks=2)", "memory_mlp"])
+def test_a_description_is_read_back_as_it_was_written(model):
+    description = describe(model, native_image(model))
+    assert description_from_json(json.loads(json.dumps(description_to_json(description)))) == description

@@ -9,16 +9,20 @@ import pytest
 import torch
 
 from convarium.errors import StoreError
+from convarium.models.describe import describe
 from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Scores
 from convarium.runs.files import read_run, write_json
 from convarium.runs.store import Store, StudyRecord
+from convarium.training import fit
+from small_networks import few
 
 RECIPE = Recipe(model="lenet@d2l", epochs=1)
 KEY = RECIPE.key()
 ENVIRONMENT = Environment("0.1.0", "3.11", "2.13", "Linux", "a processor", "cpu", 2, ("a", "b"), "abc", "2026-01-01")
 SCORES = Scores(0.5, 1.25, {"a": 0.5, "<script>": None}, ((1, 1), (0, 0)), 0.125, 2)
 ROW = Epoch(1, 3, 0.1, 2.0, 0.5, 1.0, 0.75, None, None, 0.25)
+NETWORK = describe("lenet@d2l", ImageSpec(1, 28, 28, 10))
 OUTCOME = Outcome(
     status="finished",
     history=(ROW,),
@@ -28,6 +32,7 @@ OUTCOME = Outcome(
     validation=SCORES,
     test=SCORES,
     image=ImageSpec(1, 8, 8, 2),
+    network=NETWORK,
     step_loss=np.array([1, 2, 3], np.float32),
     step_accuracy=np.array([0, 0.5, 1], np.float32),
     logits=np.array([[1, 2], [3, 4]], np.float32),
@@ -52,12 +57,13 @@ def test_what_is_read_is_what_was_written(store, run):
     found = store.find(RECIPE, KEY)
     assert found.recipe == RECIPE
     assert found.key == KEY
-    arrays = dict.fromkeys(("step_loss", "step_accuracy", "logits", "labels", "weights"))
+    arrays = dict.fromkeys(("network", "step_loss", "step_accuracy", "logits", "labels", "weights"))
     assert found.outcome == dataclasses.replace(OUTCOME, **arrays)
     assert np.array_equal(found.predictions()[0], OUTCOME.logits)
     assert np.array_equal(found.predictions()[1], OUTCOME.labels)
     assert np.array_equal(found.steps()[1], OUTCOME.step_accuracy)
     assert torch.equal(found.weights()["w"], OUTCOME.weights["w"])
+    assert found.network() == NETWORK
 
 
 def test_a_run_from_before_its_images_were_recorded_reads_as_ever(run):
@@ -67,9 +73,21 @@ def test_a_run_from_before_its_images_were_recorded_reads_as_ever(run):
     assert read_run(run.path).outcome == dataclasses.replace(run.outcome, image=None)
 
 
+def test_a_run_from_before_its_network_was_recorded_has_none(store):
+    path = store.begin(RECIPE, KEY)
+    assert store.finish(path, dataclasses.replace(OUTCOME, network=None)).network() is None
+
+
+def test_training_records_the_network_that_it_trained():
+    recipe = Recipe(model="mnist_resnet", epochs=1, batch_size=10)
+    splits = few(30)
+    assert fit(recipe, splits).network == describe("mnist_resnet", splits.train.spec)
+
+
 def test_a_finished_folder_has_the_documented_files_and_nothing_else(run):
     assert sorted(p.name for p in run.path.iterdir()) == [
-        "history.jsonl", "outcome.json", "predictions.npz", "recipe.json", "steps.npz", "weights.safetensors",
+        "history.jsonl", "network.json", "outcome.json", "predictions.npz", "recipe.json", "steps.npz",
+        "weights.safetensors",
     ]  # fmt: skip
     assert run.path.name == f"digits-lenet-d2l-s0-{KEY[:8]}"
 
@@ -98,7 +116,7 @@ def test_an_unfinished_run_is_not_found(store):
 
 
 @pytest.mark.parametrize(
-    "name", ["predictions.npz", "steps.npz", "weights.safetensors", "history.jsonl", "recipe.json"]
+    "name", ["predictions.npz", "steps.npz", "weights.safetensors", "history.jsonl", "network.json", "recipe.json"]
 )
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_every_damaged_file_is_named(store, run, name, damage):

@@ -6,7 +6,7 @@ smaller part by far, and PyTorch's own counter, which counts here, leaves them o
 three forward passes: the backward pass computes the gradients of inputs and of weights.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Literal
 
@@ -14,29 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from convarium.records import Cost, ImageSpec
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One call of a module; a block with its layers as `children`.
-
-    Attributes:
-        name: the module's path in the network.
-        type: its class.
-        detail: kernel and stride, where it has them: "3×3 /2".
-        output_shape: of one image, (c, h, w) or (features,); None for a layer that the forward pass never calls.
-        parameters: trainable numbers, the children's included; where a layer is called twice, those of the first call.
-        flops: a multiply-add counted as two, the children's included.
-    """
-
-    name: str
-    type: str
-    detail: str
-    output_shape: tuple[int, ...] | None
-    parameters: int
-    flops: int
-    children: tuple["Layer", ...] = ()
+from convarium.records import Cost, ImageSpec, Layer
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -108,17 +86,26 @@ def layer_costs(network: nn.Module, image: ImageSpec) -> Layer:
 
 def measure_cost(
     network: nn.Module,
-    image: ImageSpec,
     *,
+    flops: int,
     images: int,
     train_seconds: float,
     total_seconds: float,
     peak_memory_bytes: int,
 ) -> Cost:
-    """What a run cost that trained `network` on `images` images (counted once an epoch) in `train_seconds`."""
+    """The cost of a run that trained `network` on `images` images (counted once an epoch) in `train_seconds`.
+
+    Args:
+        network: the trained network.
+        flops: of one image's forward pass, see `count_flops` and `layer_costs`.
+        images: training images, counted once an epoch.
+        train_seconds: wall-clock time of the training steps.
+        total_seconds: wall-clock time of the whole run.
+        peak_memory_bytes: see `Cost`.
+    """
     return Cost(
         parameters=count_parameters(network),
-        flops=count_flops(network, image),
+        flops=flops,
         train_seconds=train_seconds,
         total_seconds=total_seconds,
         images_per_second=images / train_seconds if train_seconds else 0.0,

@@ -12,35 +12,14 @@ import torch
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+from torch import nn
 
 from convarium.errors import ImageSizeError
-from convarium.models.build import Architecture, check_image, load_architecture
-from convarium.models.cost import Layer, layer_costs
-from convarium.records import ImageSpec
-
-
-@dataclass(frozen=True)
-class Description:
-    """A network on images of one kind.
-
-    Attributes:
-        model: the spec as it was asked for.
-        root: the whole network.
-        layers: what has no children, in the order of execution. Parameters that a block holds itself, and products that
-            it computes outside its layers, stand in a row under the block's own name, so that the rows add up.
-        citation: the architecture file's.
-        summary: the first line of its factory.
-        source, note: of the preset, if it is one.
-    """
-
-    model: str
-    image: ImageSpec
-    root: Layer
-    layers: tuple[Layer, ...]
-    citation: str
-    summary: str
-    source: str | None
-    note: str | None
+from convarium.models.build import check_image, load_architecture
+from convarium.models.cost import layer_costs
+from convarium.models.factories import Factory
+from convarium.models.index import NETWORKS, resolve
+from convarium.records import Description, ImageSpec, Layer
 
 
 @dataclass(frozen=True)
@@ -63,21 +42,33 @@ def describe(model: str, image: ImageSpec) -> Description:
     try:
         with torch.device("meta"):
             network = architecture.build(image)
-        root = layer_costs(network, image)
+        return describe_network(network, model, image)
     except (ImageSizeError, RuntimeError):
         check_image(model, image)  # says which layer and which size would do
         raise
-    citation, summary = _origin(architecture)
-    preset = architecture.resolved.preset
+
+
+def describe_network(network: nn.Module, model: str, image: ImageSpec) -> Description:
+    """Describes a network that has been built; it stays as it is.
+
+    Args:
+        network: the network.
+        model: the spec that it was built from.
+        image: the images that it takes.
+    """
+    resolved = resolve(model)
+    if resolved.is_custom:
+        citation, summary = _origin(load_architecture(model).factory)
+    else:
+        citation, summary = NETWORKS[resolved.name].citation, NETWORKS[resolved.name].summary
     return Description(
         model=model,
         image=image,
-        root=root,
-        layers=tuple(_leaves(root)),
+        root=layer_costs(network, image),
         citation=citation,
         summary=summary,
-        source=preset.source if preset else None,
-        note=(preset.note or None) if preset else None,
+        source=resolved.preset.source if resolved.preset else None,
+        note=(resolved.preset.note or None) if resolved.preset else None,
     )
 
 
@@ -152,13 +143,6 @@ def as_diff(difference: Difference) -> RenderableType:
     return Group(table, Text(verdict)) if same else table
 
 
-def _leaves(layer: Layer) -> Iterator[Layer]:
-    if not layer.children:
-        yield layer
-    for child in layer.children:
-        yield from _leaves(child)
-
-
 def _row(layer: Layer) -> dict[str, Any]:
     return {
         "name": layer.name,
@@ -169,11 +153,11 @@ def _row(layer: Layer) -> dict[str, Any]:
     }
 
 
-def _origin(architecture: Architecture) -> tuple[str, str]:
-    """The citation (first paragraph of the file that defines the factory) and the factory's first line."""
-    module = inspect.getmodule(inspect.unwrap(architecture.factory))
+def _origin(factory: Factory) -> tuple[str, str]:
+    """The citation (first paragraph of the file that defines a factory) and the factory's first line."""
+    module = inspect.getmodule(inspect.unwrap(factory))
     citation = inspect.cleandoc(module.__doc__ or "").partition("\n\n")[0] if module else ""
-    summary = inspect.cleandoc(architecture.factory.__doc__ or "").partition("\n")[0]
+    summary = inspect.cleandoc(factory.__doc__ or "").partition("\n")[0]
     return " ".join(citation.split()), summary
 
 

@@ -10,17 +10,41 @@ import torch
 from torch import nn
 
 from convarium.models.cost import count_parameters
+from convarium.models.describe import describe
 from convarium.models.factories import declared_options
+from convarium.models.index import resolve
+from convarium.models.layers import LAYERS, description_to_json, layers_key
 from convarium.models.options import Option, check_options, type_text
 from convarium.models.zoo import MODELS, PRESETS
 from convarium.models.zoo.layers import ACTIVATIONS
 from convarium.records import ImageSpec
 from convarium.spec import parse
 
+_RECORDED = (
+    "lenet@d2l",
+    "memory_mlp@memory-blog",
+    "residual_mlp@memory-blog",
+    *(f"mnist_resnet(activation={activation!r})" for activation in ("relu", "sigmoid", "tanh")),
+    "mnist_resnet(residual=False)",
+    *(f"residual_cnn(blocks={blocks}, residual={residual})" for blocks in (1, 4) for residual in (True, False)),
+)
+"""The networks of those stored runs that are older than `network.json`, all on the images of MNIST's size."""
+
 
 def write_index(path: Path) -> None:
-    """Writes `index.json` anew from the networks, presets and activations of the zoo."""
+    """Writes `index.json` anew from the networks, presets and activations of the zoo, and `layers.json` beside it."""
     path.write_text(index_text(), encoding="utf-8")
+    LAYERS.write_text(layers_text(), encoding="utf-8")
+
+
+def layers_text() -> str:
+    """The content of `layers.json`, one network a line."""
+    entries = {}
+    for model in _RECORDED:
+        values = description_to_json(describe(model, ImageSpec(1, 28, 28, 10)))
+        facts = {name: values[name] for name in ("image", "root", "citation", "summary")}
+        entries[layers_key(resolve(model).canonical, ImageSpec(1, 28, 28, 10))] = facts
+    return f"{{\n{_lines(entries)}\n}}\n"
 
 
 def index_text() -> str:

@@ -10,9 +10,9 @@ from convarium.analysis.comparison.rows import Row
 from convarium.data import DATASETS
 from convarium.data.splits import ImageData
 from convarium.errors import ConvariumError
-from convarium.models.describe import Description, describe
+from convarium.models.layers import known_description
 from convarium.recipes.recipe import Recipe
-from convarium.records import Environment, ImageSpec
+from convarium.records import Description, Environment, ImageSpec
 from convarium.runs.store import StoredRun
 
 
@@ -88,14 +88,28 @@ def layers(comparison: Comparison, images: ImageData | None = None) -> tuple[Lay
         if recipe.model in found:
             continue
         image = _image(row, images)
+        recorded = next(filter(None, (run.network() for run in row.runs)), None)
+        if recorded is not None:
+            found[recipe.model] = Layers(recipe.model, recorded)
+            continue
         if image is None:
             found[recipe.model] = Layers(recipe.model, None, "the size of the images is not known from the runs")
             continue
         try:
-            found[recipe.model] = Layers(recipe.model, describe(recipe.model, image))
+            found[recipe.model] = Layers(recipe.model, _description(recipe.model, image))
         except ConvariumError as error:  # a user's factory that is not here any more
             found[recipe.model] = Layers(recipe.model, None, str(error))
     return tuple(found.values())
+
+
+def _description(model: str, image: ImageSpec) -> Description:
+    """Of a run that is older than `network.json`: read if it is known, else the network is built."""
+    known = known_description(model, image)
+    if known is not None:
+        return known
+    from convarium.models.describe import describe  # imports PyTorch, which the rest of the page does not need
+
+    return describe(model, image)
 
 
 def _image(row: Row, images: ImageData | None) -> ImageSpec | None:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convarium.errors import ConvariumError, StoreError
+from convarium.models.layers import description_from_json, description_to_json
 from convarium.recipes.recipe import Recipe, recipe_from_json
-from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Scores
+from convarium.records import Cost, Description, Environment, Epoch, ImageSpec, Outcome, Scores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 SEAL = "outcome.json"
 PREDICTED = "predicted.jsonl"
 FileState = tuple[tuple[str, int, int], ...]
+NETWORK = "network.json"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,20 @@ class StoredRun:
         """Test images taken for each class, epoch by epoch; None where the run did not watch the test split."""
         path = self.path / PREDICTED
         return read_predicted(self.path) if path.exists() else None
+
+    def network(self) -> Description | None:
+        """The network layer by layer; None where the run failed, or is older than this file.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        path = self.path / NETWORK
+        if not path.exists():
+            return None
+        try:
+            return description_from_json(json.loads(path.read_text("utf-8")))
+        except (ValueError, TypeError, KeyError) as error:
+            raise StoreError(f"{path} is damaged", hint=_MEND) from error
 
     def weights(self) -> "dict[str, Tensor] | None":
         """The selected weights by name; None where the run has none."""
@@ -80,6 +96,9 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
         if present:
             _write(path / name, lambda file, present=present: np.savez_compressed(file, **present))  # type: ignore[misc]
             files.append(name)
+    if outcome.network is not None:
+        write_text(path / NETWORK, json.dumps(description_to_json(outcome.network), ensure_ascii=False) + "\n")
+        files.append(NETWORK)
     if outcome.weights is not None:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.weights.items()}
         write_tensors(path / "weights.safetensors", weights, {})
@@ -196,7 +215,7 @@ def _write(path: Path, fill: Callable[[Any], object]) -> None:
 
 
 def _outcome_to_json(outcome: Outcome) -> dict[str, Any]:
-    arrays = {"history", "step_loss", "step_accuracy", "logits", "labels", "weights"}
+    arrays = {"history", "network", "step_loss", "step_accuracy", "logits", "labels", "weights"}
     plain = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome) if f.name not in arrays}
     return {
         k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v

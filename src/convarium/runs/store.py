@@ -6,6 +6,7 @@ runs/<dataset>-<model>-s<seed>-<key8>/
     predicted.jsonl       test images taken for each class, a row an epoch, where the recipe watches the test split
     steps.npz             loss and accuracy of every training step
     predictions.npz       test logits and labels
+    network.json          the network layer by layer
     weights.safetensors   the selected weights
     surface.safetensors   the loss around those weights, once a report has looked inside
     outcome.json          how it ended, with the digests of the files above; written last, so that it is the seal

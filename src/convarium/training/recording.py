@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from convarium.data.splits import ImageData, Splits
 from convarium.metrics import scores
 from convarium.models.cost import measure_cost
+from convarium.models.describe import describe_network
 from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch, Outcome, Scores
 from convarium.runs.environment import environment, peak_memory_bytes
@@ -139,6 +140,7 @@ def outcome_of(
 
     train, validation = scored(splits.train), scored(splits.validation)
     test_logits = None if failed else logits_of(network, splits.test, recipe, splits, device)  # the one look at it
+    description = describe_network(network, recipe.model, splits.train.spec)
     return Outcome(
         status="diverged" if failed else "finished",
         message=f"the training loss was not finite in epoch {len(state.history)}" if failed else None,
@@ -146,7 +148,7 @@ def outcome_of(
         environment=environment(device, stack=stack),
         cost=measure_cost(
             network,
-            splits.train.spec,
+            flops=description.root.flops,
             images=images_seen,
             train_seconds=state.train_seconds,
             total_seconds=total_seconds,
@@ -156,6 +158,7 @@ def outcome_of(
         train=train,
         validation=validation,
         test=None if test_logits is None else scores(test_logits, splits.test.labels, splits.test.class_names),
+        network=description,
         step_loss=state.step_loss.numpy(),
         step_accuracy=state.step_accuracy.numpy(),
         logits=None if test_logits is None else test_logits.numpy(),
