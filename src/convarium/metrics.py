@@ -14,23 +14,6 @@ from convarium.records import Scores
 CALIBRATION_BINS = 15
 
 
-def predict_logits(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """The logits of all images in evaluation mode: (n, classes) float32, on the network's device.
-
-    Args:
-        network: is left in the mode it came in, module by module.
-        batches: (images, labels) with images as the network takes them, (b, c, h, w); the labels are not looked at.
-
-    Raises:
-        DataError: there is no batch.
-    """
-    with evaluating(network), torch.inference_mode():
-        logits = [network(images).float() for images, _ in batches]
-    if not logits:
-        raise DataError("there are no images to predict", hint="give at least one batch")
-    return torch.cat(logits)
-
-
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Evaluation mode inside; afterwards every module is as it was, also one frozen inside a training network."""

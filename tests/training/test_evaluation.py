@@ -9,7 +9,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, recall_s
 from torch import nn
 
 from convarium.errors import DataError
-from convarium.metrics import evaluating, predict_logits, scores
+from convarium.metrics import evaluating, scores
+from convarium.training.scoring import predict_logits
 
 TEN = tuple("0123456789")
 

@@ -14,8 +14,9 @@ from convarium.models.build import build_model
 from convarium.models.zoo import layers
 from convarium.recipes.recipe import Recipe
 from convarium.training.kernels import own_kernels
-from convarium.training.loop import training_batches
+from convarium.training.state import TrainingRun
 from convarium.training.step import lay_out
+from convarium.training.trainer import training_batches
 from exact import CPU, RECIPE, distance, exchanged, images
 from small_networks import NETWORKS, few
 
@@ -33,7 +34,7 @@ def test_a_network_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kerne
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
         lay_out(network, recipe, CPU)
-        x, labels = next(training_batches(recipe, splits, network, CPU).epoch(0))
+        x, labels = next(training_batches(TrainingRun(recipe, splits, network, CPU)).epoch(0))
         with own_kernels(network, recipe, CPU) if kernels else nullcontext():
             loss = F.cross_entropy(network(x.to(dtype)), labels)
         return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(network.parameters())) if g is not None])
@@ -59,7 +60,7 @@ def test_a_network_in_bfloat16_is_as_near_to_its_gradients_in_float64_as_with_py
     def gradients(dtype, *, kernels):
         network = build_model(recipe.model, splits.train.spec, seed=0).to(dtype).train()
         lay_out(network, recipe, CPU)
-        x, labels = next(training_batches(recipe, splits, network, CPU).epoch(0))
+        x, labels = next(training_batches(TrainingRun(recipe, splits, network, CPU)).epoch(0))
         half = torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.float32)
         with own_kernels(network, recipe, CPU) if kernels else nullcontext(), half:
             loss = F.cross_entropy(network(x.to(dtype)).to(dtype), labels)

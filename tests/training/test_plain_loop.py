@@ -14,8 +14,9 @@ from convarium.models.zoo.layers import stages
 from convarium.recipes.recipe import Recipe
 from convarium.seeding import derive_seed
 from convarium.training import fit
-from convarium.training.loop import training_batches
+from convarium.training.state import TrainingRun
 from convarium.training.step import is_channels_last
+from convarium.training.trainer import training_batches
 from small_networks import NETWORKS, few, in_float64
 
 CPU = torch.device("cpu")
@@ -60,7 +61,7 @@ def plain_losses(recipe, splits):
     settings = {"momentum": recipe.momentum, "nesterov": recipe.nesterov} if recipe.optimizer == "sgd" else {}
     settings |= {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     optimizer = kind(network.parameters(), fused=False, foreach=False, **settings)
-    batches = training_batches(recipe, splits, network, CPU)
+    batches = training_batches(TrainingRun(recipe, splits, network, CPU))
     assert not is_channels_last(network)
     assert not batches.channels_last
     losses = []
@@ -76,7 +77,7 @@ def plain_losses(recipe, splits):
 
 
 def agree(recipe, splits):
-    """Issue 4, done-line 2: within 1e-7 relative over 10 steps."""
+    """Within 1e-7 relative over 10 steps."""
     fast, plain = fit(recipe, splits, device="cpu").step_loss, plain_losses(recipe, splits)
     assert fast.dtype == np.float64
     assert len(set(plain)) >= 10

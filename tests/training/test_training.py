@@ -15,13 +15,17 @@ from convarium.data.splits import ImageData
 from convarium.errors import ImageSizeError, RecipeError
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
+from convarium.records import Epoch
 from convarium.seeding import derive_seed
 from convarium.training import evaluate, fit, recording
 from convarium.training import loop as training_loop
 from convarium.training.checkpoint import load_checkpoint, save_checkpoint
+from convarium.training.loop import make_step
 from convarium.training.optimizers import make_optimizer
-from convarium.training.step import make_step
+from convarium.training.state import TrainingState
+from convarium.training.trainer import prepare_run
 
+CPU = torch.device("cpu")
 SMALL = Recipe(model="lenet", epochs=3, batch_size=32, learning_rate=0.02, momentum=0.9, validation=40)
 
 
@@ -100,13 +104,23 @@ def test_a_damaged_checkpoint_costs_its_epochs_and_nothing_else(splits, tmp_path
 
 
 def test_a_checkpoint_of_another_network_is_not_used(splits, tmp_path):
-    network = build_model("lenet(pool='avg')", splits.train.spec)
-    optimizer = make_optimizer(network, SMALL)
-    assert load_checkpoint(tmp_path / "none.ckpt", network, optimizer) is None
-    state = training_loop.TrainingState(step_loss=torch.zeros(1), step_accuracy=torch.zeros(1))
-    save_checkpoint(tmp_path / "last.ckpt", network, optimizer, state)
-    other = build_model("residual_cnn", splits.train.spec)
-    assert load_checkpoint(tmp_path / "last.ckpt", other, make_optimizer(other, SMALL)) is None
+    lenet, other = (
+        prepare_run(dataclasses.replace(SMALL, model=model), splits, CPU)
+        for model in ("lenet(pool='avg')", "residual_cnn")
+    )
+    path = tmp_path / "last.ckpt"
+    assert not load_checkpoint(path, lenet)
+    lenet.runs[0].state = one_step()
+    save_checkpoint(path, lenet)
+    assert not load_checkpoint(path, other)
+    save_checkpoint(path, lenet)
+    assert load_checkpoint(path, lenet)
+
+
+def one_step():
+    """The records of a run after one epoch of one step."""
+    row = Epoch(1, 1, 0.02, 2.3, 0.1, None, None, None, None, 1.0)
+    return TrainingState(history=[row], step_loss=torch.zeros(1), step_accuracy=torch.zeros(1))
 
 
 DAMAGE = {
@@ -121,12 +135,11 @@ DAMAGE = {
 @pytest.mark.parametrize("changes", DAMAGE.values(), ids=DAMAGE)
 def test_a_checkpoint_that_is_only_partly_right_changes_nothing(splits, tmp_path, changes):
     path = tmp_path / "last.ckpt"
-    trained = build_model("lenet", splits.train.spec, seed=1)
-    optimizer = make_optimizer(trained, SMALL)
-    trained(torch.zeros(2, 1, 28, 28)).sum().backward()
-    optimizer.step()
-    state = training_loop.TrainingState(step_loss=torch.zeros(1), step_accuracy=torch.zeros(1))
-    save_checkpoint(path, trained, optimizer, state)
+    trained = prepare_run(dataclasses.replace(SMALL, seed=1), splits, CPU)
+    trained.network(torch.zeros(2, 1, 28, 28)).sum().backward()
+    trained.optimizers[0].step()
+    trained.runs[0].state = one_step()
+    save_checkpoint(path, trained)
     with safe_open(path, "pt") as file:
         facts, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     first = next(name for name in tensors if name.startswith("network.") and name.endswith("weight"))
@@ -134,12 +147,12 @@ def test_a_checkpoint_that_is_only_partly_right_changes_nothing(splits, tmp_path
     kept = {name: tensor for name, tensor in (tensors | changes).items() if tensor is not None}
     save_file(kept, path, facts)
 
-    network = build_model("lenet", splits.train.spec, seed=2)
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    fresh = make_optimizer(network, SMALL)
-    assert load_checkpoint(path, network, fresh) is None
-    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
-    assert not fresh.state_dict()["state"]
+    fresh = prepare_run(dataclasses.replace(SMALL, seed=2), splits, CPU)
+    before = {name: tensor.clone() for name, tensor in fresh.network.state_dict().items()}
+    assert not load_checkpoint(path, fresh)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in fresh.network.state_dict().items())
+    assert not fresh.optimizers[0].state_dict()["state"]
+    assert not fresh.runs[0].state.history
     assert not path.exists()
 
 
@@ -177,13 +190,13 @@ def test_drop_last_leaves_the_smaller_batch_out(splits):
 
 def test_the_test_split_is_read_once_after_training(splits, monkeypatch):
     looks = []
-    real = recording.logits_of
+    real = recording.split_logits
 
-    def logits_of(network, data, *rest):
+    def split_logits(run, data):
         looks.append("test" if data is splits.test else "validation")
-        return real(network, data, *rest)
+        return real(run, data)
 
-    monkeypatch.setattr(recording, "logits_of", logits_of)
+    monkeypatch.setattr(recording, "split_logits", split_logits)
     fit(SMALL, splits, device="cpu")
     assert looks.count("test") == 1
     assert looks[-1] == "test"
@@ -238,7 +251,7 @@ def test_the_step_counts_what_is_right(splits):
     images, labels = splits.train.images[:32].float() / 255, splits.train.labels[:32]
     with torch.no_grad():
         right = int((network(images).argmax(1) == labels).sum())
-    loss, counted = make_step(network, make_optimizer(network, SMALL), SMALL, torch.device("cpu"))(images, labels)
+    loss, counted = make_step(network, make_optimizer(network, SMALL), SMALL)(images, labels)
     assert int(counted) == right
     assert loss.requires_grad is False
 

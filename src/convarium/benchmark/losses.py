@@ -18,8 +18,9 @@ from convarium.data.splits import ImageData, Splits
 from convarium.errors import ConvariumError
 from convarium.models.build import build_model
 from convarium.training.kernels import own_kernels
+from convarium.training.loop import make_step
 from convarium.training.optimizers import make_optimizer
-from convarium.training.step import exact_arithmetic, is_channels_last, lay_out, make_step
+from convarium.training.step import exact_arithmetic, is_channels_last, lay_out
 
 LOSSES = 20
 NEAR = torch.finfo(torch.bfloat16).eps
@@ -68,7 +69,7 @@ def first_losses(
         recipe = recipe_of(job, precision)
         lay_out(copied, recipe, device)
         layout = torch.channels_last if is_channels_last(copied) else torch.contiguous_format
-        step = make_step(copied, make_optimizer(copied, recipe), recipe, device)
+        step = make_step(copied, make_optimizer(copied, recipe), recipe)
         with exact_arithmetic(device), own_kernels(copied, recipe, device):
             losses = torch.stack([step(images.contiguous(memory_format=layout), y)[0].cpu() for images, y in batches])
         apart = _finite(float((losses / expected - 1).abs().max()))

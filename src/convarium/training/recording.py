@@ -1,74 +1,69 @@
-"""What training tells and what is written down of it: an epoch, the weights that are selected, how a run ended."""
+"""What a run records: its epochs, the weights that are selected, and how it ended."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from convarium.data.splits import ImageData, Splits
+from convarium.data.splits import ImageData
 from convarium.metrics import scores
 from convarium.models.cost import measure_cost
 from convarium.models.describe import describe_network
-from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch, Outcome, Scores
 from convarium.runs.environment import environment, peak_memory_bytes
-from convarium.training.checkpoint import TrainingState
-from convarium.training.scoring import logits_of
-from convarium.training.step import lay_out
+from convarium.training.scoring import split_logits
+from convarium.training.state import TrainingEvent, TrainingRun
+from convarium.training.step import exact_arithmetic, lay_out
 
 
-@dataclass(frozen=True)
-class TrainingEvent:
-    """What `fit` tells while it trains: after every step, and after every epoch with the history and its own steps.
+class EpochSteps(NamedTuple):
+    """One run's steps of one epoch, on the CPU.
 
-    `test_predicted` counts the test images that the epoch's weights take for each class, where the recipe watches them.
+    Attributes:
+        losses, correct, sizes: (steps,): mean loss, number of correct predictions, and number of images.
     """
 
-    epoch: int
-    epochs: int
-    step: int
-    steps_per_epoch: int
-    history: tuple[Epoch, ...] | None = None
-    step_loss: Tensor | None = None
-    step_accuracy: Tensor | None = None
-    test_predicted: tuple[int, ...] | None = None
+    losses: Tensor
+    correct: Tensor
+    sizes: Tensor
 
 
-def record_epoch(
-    state: TrainingState,
-    recipe: Recipe,
-    splits: Splits,
-    network: nn.Module,
-    device: torch.device,
-    losses: Tensor,
-    right: Tensor,
-    sizes: Tensor,
-    *,
-    learning_rate: float,
-    seconds: float,
-) -> TrainingEvent:
-    """Writes an epoch down: its own steps, what the weights are worth at its end, and the weights if it is selected.
+def gather_steps(steps: Iterable[tuple[Tensor, Tensor, int]]) -> list[EpochSteps]:
+    """Fetches an epoch's steps from the device, and divides those of a stack among its members.
 
     Args:
-        losses, right, sizes: (steps,): mean loss, images classified rightly, and images.
-        learning_rate: of the last step.
-        seconds: of the steps.
+        steps: mean loss and number of correct predictions, () or (members,), and the number of images per member.
     """
+    losses, correct, sizes = zip(*steps, strict=True)
+    by_run = (torch.stack(values).cpu().reshape(len(sizes), -1).T.contiguous() for values in (losses, correct))
+    images = torch.tensor(sizes)
+    return [EpochSteps(run_losses, run_correct, images) for run_losses, run_correct in zip(*by_run, strict=True)]
+
+
+def record_epoch(run: TrainingRun, steps: EpochSteps, *, rate_factor: float, seconds: float) -> TrainingEvent:
+    """Adds a finished epoch to the run's state: its steps, its scores, and its weights if the epoch is selected.
+
+    Args:
+        run: its network is scored on the validation split, and on the test split if the recipe watches it.
+        steps: from `gather_steps`.
+        rate_factor: the schedule's factor in the last step.
+        seconds: duration of the steps.
+    """
+    state, recipe, (losses, correct, sizes) = run.state, run.recipe, steps
+    watched = {"validation": run.splits.validation} if len(run.splits.validation) else {}
+    watched |= {"test": run.splits.test} if recipe.watch_test else {}
     finite = bool(torch.isfinite(losses).all())
-    watched = {"validation": splits.validation} if len(splits.validation) else {}
-    watched |= {"test": splits.test} if recipe.watch_test else {}
-    seen = {name: _look(network, data, recipe, splits, device) for name, data in watched.items()} if finite else {}
-    validation, test = (seen.get(name, (None, None, None)) for name in ("validation", "test"))
+    results = {name: _quick_scores(run, data) for name, data in watched.items()} if finite else {}
+    validation, test = (results.get(name, (None, None, None)) for name in ("validation", "test"))
     row = Epoch(
         epoch=len(state.history) + 1,
         steps=(len(state.history) + 1) * len(losses),
-        learning_rate=learning_rate,
+        learning_rate=recipe.learning_rate * rate_factor,
         train_loss=float((losses.double() * sizes).sum() / sizes.sum()),
-        train_accuracy=float(right.sum() / sizes.sum()),
+        train_accuracy=float(correct.sum() / sizes.sum()),
         validation_loss=validation[0],
         validation_accuracy=validation[1],
         test_loss=test[0],
@@ -76,88 +71,81 @@ def record_epoch(
         seconds=seconds,
     )
     state.history.append(row)
-    accuracies = right / sizes
+    accuracies = correct / sizes
     state.step_loss = torch.cat([state.step_loss, losses])
     state.step_accuracy = torch.cat([state.step_accuracy, accuracies])
     state.train_seconds += seconds
-    _select(recipe, state, network)
-    told = tuple(state.history), losses, accuracies, test[2]
-    return TrainingEvent(row.epoch, recipe.epochs, 0, len(losses), *told)
+    _select(run)
+    recorded = tuple(state.history), losses, accuracies, test[2]
+    return TrainingEvent(row.epoch, recipe.epochs, 0, len(losses), *recorded)
 
 
-def diverged(state: TrainingState) -> bool:
-    """Whether the last epoch had a loss that is not finite, with which a run ends."""
-    return bool(state.history) and not math.isfinite(state.history[-1].train_loss)
-
-
-def _look(
-    network: nn.Module, data: ImageData, recipe: Recipe, splits: Splits, device: torch.device
-) -> tuple[float, float, tuple[int, ...]]:
-    """Mean loss and accuracy of the weights as they stand, and how many images they take for each class."""
-    logits, labels = logits_of(network, data, recipe, splits, device), data.labels.cpu()
+def _quick_scores(run: TrainingRun, data: ImageData) -> tuple[float, float, tuple[int, ...]]:
+    """Mean loss and accuracy of the current weights, and how many images they assign to each class."""
+    logits, labels = split_logits(run, data), data.labels.cpu()
     predicted = logits.argmax(1)
     counts = torch.bincount(predicted, minlength=logits.shape[1]).tolist()
     return float(F.cross_entropy(logits, labels)), float((predicted == labels).double().mean()), tuple(counts)
 
 
-def _select(recipe: Recipe, state: TrainingState, network: nn.Module) -> None:
-    """Keeps the weights of the epoch that the recipe selects, of equally good ones the first; or the last ones of a run
-    that has diverged.
+def _select(run: TrainingRun) -> None:
+    """Stores the weights of the epoch that the recipe selects: of equally good epochs the first, and of a run that has
+    diverged the last.
     """
+    state, select = run.state, run.recipe.select
     state.selected_epoch, before = len(state.history), state.selected_epoch
-    if not diverged(state):
-        if recipe.select == "last":
+    if not state.diverged:
+        if select == "last":
             return
-        of = attrgetter("validation_accuracy" if recipe.select == "best_validation" else "test_accuracy")
-        if before and of(state.history[-1]) <= of(state.history[before - 1]):
+        accuracy = attrgetter("validation_accuracy" if select == "best_validation" else "test_accuracy")
+        if before and accuracy(state.history[-1]) <= accuracy(state.history[before - 1]):
             state.selected_epoch = before
             return
-    state.selected = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    state.selected = {name: tensor.detach().clone() for name, tensor in run.network.state_dict().items()}
 
 
-def outcome_of(
-    recipe: Recipe,
-    splits: Splits,
-    network: nn.Module,
-    state: TrainingState,
-    device: torch.device,
-    *,
-    total_seconds: float,
-    stack: tuple[str, ...] = (),
-) -> Outcome:
-    """How the run ended, with its one look at the test split. `network` is left with the selected weights."""
-    failed = diverged(state)
-    lay_out(network, recipe, device)  # as `evaluate` will find it, for the same bits
+def make_outcome(run: TrainingRun, *, total_seconds: float, stack: tuple[str, ...] = ()) -> Outcome:
+    """How the run ended, with its one look at the test split. The network is left with the selected weights.
+
+    Args:
+        run: trained.
+        total_seconds: from the call of `fit` to now.
+        stack: keys of the runs that trained together with this one, which the environment names.
+    """
+    network, splits, recipe, state = run.network, run.splits, run.recipe, run.state
+    lay_out(network, recipe, run.device)  # as `evaluate` lays it out, for the same bits
     if state.selected:
         network.load_state_dict(state.selected)
     n = len(splits.train)
-    images_seen = len(state.history) * (n - n % recipe.batch_size if recipe.drop_last else n)
+    images_per_epoch = n - n % recipe.batch_size if recipe.drop_last else n
 
-    def scored(data: ImageData) -> Scores | None:
-        if failed or not len(data):
-            return None
-        return scores(logits_of(network, data, recipe, splits, device), data.labels, data.class_names)
+    def scored(data: ImageData) -> tuple[Scores | None, Tensor | None]:
+        if state.diverged or not len(data):
+            return None, None
+        logits = split_logits(run, data)
+        return scores(logits, data.labels, data.class_names), logits
 
-    train, validation = scored(splits.train), scored(splits.validation)
-    test_logits = None if failed else logits_of(network, splits.test, recipe, splits, device)  # the one look at it
+    with exact_arithmetic(run.device):
+        train, validation = scored(splits.train)[0], scored(splits.validation)[0]
+        test, test_logits = scored(splits.test)  # the one look at the test split
     description = describe_network(network, recipe.model, splits.train.spec)
     return Outcome(
-        status="diverged" if failed else "finished",
-        message=f"the training loss was not finite in epoch {len(state.history)}" if failed else None,
+        status="diverged" if state.diverged else "finished",
+        message=f"the training loss was not finite in epoch {len(state.history)}" if state.diverged else None,
         history=tuple(state.history),
-        environment=environment(device, stack=stack),
+        environment=environment(run.device, stack=stack),
         cost=measure_cost(
             network,
             flops=description.root.flops,
-            images=images_seen,
+            images=len(state.history) * images_per_epoch,
             train_seconds=state.train_seconds,
             total_seconds=total_seconds,
-            peak_memory_bytes=peak_memory_bytes(device),
+            peak_memory_bytes=peak_memory_bytes(run.device),
         ),
-        selected_epoch=None if failed else state.selected_epoch,
+        selected_epoch=None if state.diverged else state.selected_epoch,
         train=train,
         validation=validation,
-        test=None if test_logits is None else scores(test_logits, splits.test.labels, splits.test.class_names),
+        test=test,
         network=description,
         step_loss=state.step_loss.numpy(),
         step_accuracy=state.step_accuracy.numpy(),
@@ -168,7 +156,7 @@ def outcome_of(
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU, laid out in the order of their dimensions, as files keep them."""
+    """Copies on the CPU, contiguous as files store them."""
     return {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }

@@ -1,5 +1,6 @@
 """A network with its weights on a split: logits and scores, on the images as its recipe preprocesses them."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -8,31 +9,47 @@ from torch import Tensor, nn
 from convarium.data.batches import Batches
 from convarium.data.splits import ImageData, Splits
 from convarium.data.transforms import normalization
-from convarium.errors import RecipeError
-from convarium.metrics import predict_logits, scores
+from convarium.errors import DataError, RecipeError
+from convarium.metrics import evaluating, scores
 from convarium.recipes.recipe import Recipe
 from convarium.records import Scores
 from convarium.training.memory import keep_freed_memory
+from convarium.training.state import TrainingRun
 from convarium.training.step import is_channels_last, lay_out
 
 EVALUATION_BATCH = 500
 
 
-def logits_of(
-    network: nn.Module, data: ImageData, recipe: Recipe, splits: Splits, device: torch.device | str = "cpu"
-) -> Tensor:
-    """Logits (n, classes) of a split in its own order, preprocessed as the recipe says and not augmented."""
-    mean, std = normalization(recipe.normalize, splits)
+def predict_logits(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """The logits of all images in evaluation mode: (n, classes) float32, on the network's device.
+
+    Args:
+        network: every module is left in the mode, training or evaluation, that it was in.
+        batches: (images, labels) with images as the network takes them, (b, c, h, w); the labels are not used.
+
+    Raises:
+        DataError: there is no batch.
+    """
+    with evaluating(network), torch.inference_mode():
+        logits = [network(images).float() for images, _ in batches]
+    if not logits:
+        raise DataError("there are no images to predict", hint="give at least one batch")
+    return torch.cat(logits)
+
+
+def split_logits(run: TrainingRun, data: ImageData) -> Tensor:
+    """Logits (n, classes) of a split's images in their own order, preprocessed as the recipe says, not augmented."""
+    mean, std = normalization(run.recipe.normalize, run.splits)
     batches = Batches(
         data,
         batch_size=EVALUATION_BATCH,
         mean=mean,
         std=std,
-        device=device,
-        channels_last=is_channels_last(network),
-        dtype=next(network.parameters()).dtype,
+        device=run.device,
+        channels_last=is_channels_last(run.network),
+        dtype=next(run.network.parameters()).dtype,
     )
-    return predict_logits(network, batches.epoch(0)).cpu()
+    return predict_logits(run.network, batches.epoch(0)).cpu()
 
 
 def evaluate(
@@ -43,7 +60,14 @@ def evaluate(
     split: Literal["test", "validation", "train"] = "test",
     device: torch.device | str | None = None,
 ) -> Scores:
-    """Scores of a network with its weights, on the images as the recipe preprocesses them.
+    """Scores a network with its weights, on the images as the recipe preprocesses them.
+
+    Args:
+        network: is moved to the device, in the memory format that the recipe trains in.
+        recipe: says how images are preprocessed.
+        splits: as for `fit`.
+        split: which of them is scored.
+        device: as for `fit`.
 
     Raises:
         RecipeError: the recipe holds no validation images out.
@@ -54,15 +78,15 @@ def evaluate(
     device = pick_device(device)
     keep_freed_memory(device)
     lay_out(network.to(device), recipe, device)
-    logits = logits_of(network, data, recipe, splits, device)
+    logits = split_logits(TrainingRun(recipe, splits, network, device), data)
     return scores(logits, data.labels, data.class_names)
 
 
 def pick_device(device: torch.device | str | None) -> torch.device:
-    """The device asked for, or the best there is.
+    """The device that is named, or CUDA if it is available, else the CPU.
 
     Raises:
-        RecipeError: no such device here, or one on which Convarium does not train.
+        RecipeError: no such device is available, or Convarium does not train on it.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,14 +1,12 @@
-"""One training step as one callable: forward, loss, backward, update."""
+"""How a training step computes: memory format, merged memory blocks, exact arithmetic."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from convarium.recipes.recipe import Recipe
-from convarium.training.capture import Step, capturing
 from convarium.training.optimizers import memory_blocks
 
 
@@ -44,36 +42,6 @@ def is_channels_last(network: nn.Module) -> bool:
     """Whether its convolutions lie as (n, h, w, c), and their images should."""
     weights = [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
     return any(not w.is_contiguous() and w.is_contiguous(memory_format=torch.channels_last) for w in weights)
-
-
-def make_step(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    device: torch.device,
-    generators: Sequence[torch.Generator] = (),
-) -> Step:
-    """A training step that never waits for the device: what it returns is read once an epoch.
-
-    It takes images (n, c, h, w) and labels (n,) int64. On CUDA it is captured when it is first called; the optimizer's
-    state is to be loaded before. `generators` are those that the network draws from beside the device's own.
-    """
-    half = recipe.precision == "bfloat16"
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-
-    def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
-            logits = network(images)
-        loss = F.cross_entropy(at_least_float32(logits), labels, label_smoothing=recipe.label_smoothing)
-        # Not `backward`, which clones a gradient that two parameters share, such as a memory block's W and M.
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
-
-    return capturing(step, [*network.parameters(), *network.buffers()], [optimizer], generators)
 
 
 def at_least_float32(logits: Tensor) -> Tensor:

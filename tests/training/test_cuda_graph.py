@@ -14,13 +14,12 @@ from torch.utils._pytree import tree_leaves
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
 from convarium.studies.study import grid
-from convarium.training import capture, fit, fit_stack
+from convarium.training import cuda_graph, fit, fit_stack, parallel
 from convarium.training import loop as training_loop
-from convarium.training import stack as training_stack
-from convarium.training.capture import REHEARSALS
+from convarium.training.cuda_graph import WARMUP_STEPS
+from convarium.training.loop import make_step
 from convarium.training.optimizers import make_optimizer, set_learning_rate
-from convarium.training.stacked_loop import fit_as_one
-from convarium.training.step import make_step
+from convarium.training.stacked import fit_stacked_model
 from small_networks import few, in_float64
 
 CPU = torch.device("cpu")
@@ -45,7 +44,7 @@ class Tape(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.operations, self.rehearsals, self.replays, self.call = [], 0, 0, None
+        self.operations, self.warmups, self.replays, self.call = [], 0, 0, None
         self.made.append(self)
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
@@ -55,13 +54,13 @@ class Tape(TorchDispatchMode):
         self.operations.append((operation, args, kwargs or {}, result))
         return result
 
-    def rehearse(self, call):
-        for _ in range(REHEARSALS - 1):
+    def warm_up(self, call):
+        for _ in range(WARMUP_STEPS - 1):
             call()
         with self:
             call()
         self.operations.clear()
-        self.rehearsals += 1
+        self.warmups += 1
 
     def capture(self, call):
         self.call = call
@@ -91,7 +90,7 @@ def on_tape(monkeypatch):
     """From when it is called, steps are recorded and replayed: PyTorch's, since a tape hears nothing of C."""
     monkeypatch.setenv("CONVARIUM_KERNELS", "torch")
     Tape.made.clear()
-    return lambda: monkeypatch.setattr(capture, "graph_for", lambda device, generators: Tape())
+    return lambda: monkeypatch.setattr(cuda_graph, "graph_for", lambda device, generators: Tape())
 
 
 def same(a, b):
@@ -129,7 +128,7 @@ def test_a_captured_run_has_the_bits_of_one_that_is_not(changes, splits, on_tape
     on_tape()
     same(fit(recipe, splits, device="cpu"), alone)
     (tape,) = Tape.made
-    assert (tape.rehearsals, tape.replays) == (1, 9)  # the last batch of each epoch is a smaller one
+    assert (tape.warmups, tape.replays) == (1, 9)  # the last batch of each epoch is a smaller one
 
 
 @pytest.mark.parametrize("changes", [SETTINGS["dropout"], SETTINGS["nesterov, two groups"], ADAM], ids=str)
@@ -170,7 +169,7 @@ STACKED = {
 
 @pytest.mark.parametrize("changes", STACKED.values(), ids=STACKED)
 def test_a_captured_stack_has_the_bits_of_one_that_is_not(changes, splits, on_tape, monkeypatch):
-    monkeypatch.setattr(training_stack, "_way", lambda device: fit_as_one)
+    monkeypatch.setattr(parallel, "_method_for", lambda device: fit_stacked_model)
     base = dataclasses.replace(SMALL, **changes)
     recipes = grid(base, seed=[0, 1], learning_rate=[base.learning_rate, 2 * base.learning_rate])
     alone = fit_stack(recipes, splits, device="cpu")
@@ -181,12 +180,12 @@ def test_a_captured_stack_has_the_bits_of_one_that_is_not(changes, splits, on_ta
 
 
 @pytest.mark.parametrize("changes", [SETTINGS["dropout"] | {"momentum": 0.9}, SETTINGS["batch norm"], ADAM], ids=str)
-def test_rehearsing_leaves_no_trace(changes, splits, on_tape):
+def test_warming_up_leaves_no_trace(changes, splits, on_tape):
     on_tape()
     recipe = dataclasses.replace(SMALL, **changes)
     network = build_model(recipe.model, splits.train.spec)
     optimizer = make_optimizer(network, recipe)
-    step = make_step(network, optimizer, recipe, CPU)
+    step = make_step(network, optimizer, recipe)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     batch = torch.rand(8, 1, 16, 16), torch.zeros(8, dtype=torch.long)
     drawn, python = torch.get_rng_state(), random.getstate()
@@ -204,7 +203,7 @@ def test_what_a_step_returns_is_not_overwritten_by_the_next(splits, on_tape):
     on_tape()
     network = build_model("lenet", splits.train.spec)
     optimizer = make_optimizer(network, SMALL)
-    step = make_step(network, optimizer, SMALL, CPU)
+    step = make_step(network, optimizer, SMALL)
     batches = [(torch.rand(8, 1, 16, 16), torch.full((8,), label)) for label in (1, 2)]
     first, again = step(*batches[0]), step(*batches[0])
     kept = first[0].item(), again[0].item()
@@ -241,7 +240,7 @@ def test_a_network_that_cannot_be_captured_trains_without_and_says_so_once(reads
         random.seed(1)
         network = Waits(reads)
         recipe = dataclasses.replace(SMALL, momentum=0.9)
-        step = make_step(network, make_optimizer(network, recipe), recipe, CPU)
+        step = make_step(network, make_optimizer(network, recipe), recipe)
         torch.manual_seed(1)
         batches = [(torch.rand(8, 1, 16, 16), torch.arange(8)) for _ in range(4)]
         return [step(*batch)[0].item() for batch in batches]
@@ -256,7 +255,7 @@ def test_a_network_that_cannot_be_captured_trains_without_and_says_so_once(reads
 
 
 def test_on_the_cpu_nothing_is_captured():
-    assert capture.graph_for(CPU, []) is None
+    assert cuda_graph.graph_for(CPU, []) is None
 
 
 # Training asks for deterministic kernels where there are any, and PyTorch tells where there are none.
@@ -271,7 +270,7 @@ def test_on_cuda_captured_losses_are_those_of_the_step(changes, splits, monkeypa
     recipe = dataclasses.replace(SMALL, **changes)
     captured = fit(recipe, splits, device="cuda")
     assert not caplog.records
-    monkeypatch.setattr(capture, "graph_for", lambda device, generators: None)
+    monkeypatch.setattr(cuda_graph, "graph_for", lambda device, generators: None)
     eager = fit(recipe, splits, device="cuda")
     np.testing.assert_allclose(
         captured.step_loss, eager.step_loss, rtol=1e-2 if recipe.precision != "float32" else 1e-5
@@ -285,7 +284,7 @@ def test_on_cuda_captured_losses_agree_closely_in_float64(changes, splits, monke
     with in_float64():
         recipe = dataclasses.replace(SMALL, **changes)
         captured = fit(recipe, splits, device="cuda")
-        monkeypatch.setattr(capture, "graph_for", lambda device, generators: None)
+        monkeypatch.setattr(cuda_graph, "graph_for", lambda device, generators: None)
         np.testing.assert_allclose(captured.step_loss, fit(recipe, splits, device="cuda").step_loss, rtol=1e-6)
 
 
@@ -294,7 +293,7 @@ def test_on_cuda_captured_losses_agree_closely_in_float64(changes, splits, monke
 def test_on_cuda_a_network_that_waits_is_refused_before_it_is_captured(splits, caplog):
     device = torch.device("cuda")
     network = Waits(lambda y: y.mean().item()).to(device)
-    step = make_step(network, make_optimizer(network, SMALL), SMALL, device)
+    step = make_step(network, make_optimizer(network, SMALL), SMALL)
     for _ in range(3):
         loss, _ = step(torch.rand(8, 1, 16, 16, device=device), torch.arange(8, device=device))
     assert torch.isfinite(loss)

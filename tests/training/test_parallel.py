@@ -24,13 +24,10 @@ from convarium.runs.store import Store
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study
 from convarium.studies.study import Study, grid
-from convarium.training import evaluate, fit, fit_stack, side_by_side
+from convarium.training import evaluate, fit, fit_stack, parallel, trainer
 from convarium.training import loop as training_loop
-from convarium.training import stack as training_stack
-from convarium.training.side_by_side import fit_side_by_side
-from convarium.training.stack import LARGEST_STACK, plan_stacks, stacking_pays
-from convarium.training.stacked_loop import fit_as_one
-from convarium.training.stacked_step import make_optimizers, make_stacked_step, share_memory
+from convarium.training.parallel import LARGEST_STACK, fit_side_by_side, plan_stacks, stacking_pays
+from convarium.training.stacked import fit_stacked_model, make_optimizers, make_stacked_step, stack_networks
 from small_networks import NETWORKS, few, in_float64
 
 CPU = torch.device("cpu")
@@ -59,13 +56,13 @@ def two_threads():
     torch.set_num_threads(before)
 
 
-WAYS = {"side by side": fit_side_by_side, "as one": fit_as_one}
+METHODS = {"side by side": fit_side_by_side, "one model": fit_stacked_model}
 
 
-@pytest.fixture(params=WAYS.values(), ids=WAYS)
-def both_ways(request, monkeypatch, two_threads):
-    """What a CPU does and what CUDA does, both here."""
-    monkeypatch.setattr(training_stack, "_way", lambda device: request.param)
+@pytest.fixture(params=METHODS.values(), ids=METHODS)
+def both_methods(request, monkeypatch, two_threads):
+    """What a CPU does and what CUDA does, both on this CPU."""
+    monkeypatch.setattr(parallel, "_method_for", lambda device: request.param)
 
 
 def agree(stacked, recipes, splits, rel=1e-7):
@@ -83,7 +80,7 @@ def agree(stacked, recipes, splits, rel=1e-7):
             torch.testing.assert_close(outcome.weights[name], tensor, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("both_methods")
 @pytest.mark.parametrize("model", NETWORKS.values(), ids=NETWORKS)
 def test_members_lose_what_they_would_lose_alone_in_ten_steps(model, double, splits, monkeypatch):
     monkeypatch.setattr(resnet_imagenet, "stages", lambda widths, _, c_in: stages(widths, (1, 1, 1, 1), c_in))
@@ -134,7 +131,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("both_methods")
 @pytest.mark.parametrize("changes", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("model", ["memory_mlp(hidden=16)", "mnist_resnet"])
 def test_every_setting_works_on_its_member_as_it_does_alone(model, changes, double, splits):
@@ -142,7 +139,7 @@ def test_every_setting_works_on_its_member_as_it_does_alone(model, changes, doub
     agree(fit_stack(recipes, splits, device="cpu"), recipes, splits)
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("both_methods")
 def test_the_selected_epoch_is_each_members_own(splits):
     recipes = grid(dataclasses.replace(MLP, select="best_validation", epochs=5, learning_rate=0.2), seed=range(4))
     for recipe, outcome in zip(recipes, fit_stack(recipes, splits, device="cpu"), strict=True):
@@ -154,7 +151,7 @@ def test_the_selected_epoch_is_each_members_own(splits):
         assert evaluate(network, recipe, splits, device="cpu") == outcome.test
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("both_methods")
 def test_bfloat16_members_learn(splits):
     recipes = grid(dataclasses.replace(SMALL, precision="bfloat16", epochs=8), seed=[0, 1])
     for outcome in fit_stack(recipes, splits, device="cpu"):
@@ -171,7 +168,7 @@ def same(a, b):
         torch.testing.assert_close(a.weights[name], b.weights[name], rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("both_methods")
 def test_a_member_that_diverges_ends_and_leaves_the_others_as_they_are(splits):
     tame, wild = (dataclasses.replace(SMALL, epochs=3, learning_rate=rate) for rate in (0.02, 1e6))
     told = []
@@ -190,7 +187,7 @@ def test_a_member_that_diverges_ends_and_leaves_the_others_as_they_are(splits):
     assert told.count((1, True)) == 3 * steps
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("both_methods")
 def test_a_stack_of_which_all_members_diverge_ends(splits):
     recipes = grid(dataclasses.replace(SMALL, epochs=50, learning_rate=1e6), seed=[0, 1])
     outcomes = fit_stack(recipes, splits, device="cpu")
@@ -222,7 +219,7 @@ RESUMED = {
 }
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("both_methods")
 @pytest.mark.parametrize("changes", RESUMED.values(), ids=RESUMED)
 def test_a_stack_cut_off_and_resumed_gives_the_same_bits(splits, tmp_path, monkeypatch, changes):
     monkeypatch.setattr(training_loop, "CHECKPOINT_SECONDS", 0.0)
@@ -249,7 +246,7 @@ def test_a_stack_cut_off_and_resumed_gives_the_same_bits(splits, tmp_path, monke
 
 
 def test_a_checkpoint_of_other_members_or_of_a_single_run_is_not_used(splits, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_stack, "_way", lambda device: fit_as_one)
+    monkeypatch.setattr(parallel, "_method_for", lambda device: fit_stacked_model)
     monkeypatch.setattr(training_loop, "CHECKPOINT_SECONDS", 0.0)
     one, other = (grid(MLP, seed=seeds) for seeds in ([0, 1], [0, 2]))
     fit_stack(one, splits, device="cpu", folders=[None, tmp_path])
@@ -290,7 +287,7 @@ class Noisy(nn.Module):
 
 
 def test_members_that_would_draw_each_others_numbers_train_one_after_another(splits, two_threads, monkeypatch, caplog):
-    monkeypatch.setattr(training_loop, "build_model", lambda *_, seed: Noisy(seed))
+    monkeypatch.setattr(trainer, "build_model", lambda *_, seed: Noisy(seed))
     recipes = grid(SMALL, seed=range(3))
     together = fit_stack(recipes, splits, device="cpu")
     assert "its runs train one after another" in caplog.text
@@ -337,7 +334,7 @@ def test_nothing_is_told_after_an_error(splits, two_threads, monkeypatch):
         told.append(member)
         raise ValueError("full disk")
 
-    monkeypatch.setattr(side_by_side, "Lock", Lingering)
+    monkeypatch.setattr(parallel, "Lock", Lingering)
     with pytest.raises(ValueError, match="full disk"):
         fit_stack(grid(MLP, seed=range(2)), splits, device="cpu", on_event=fail)
     assert len(told) == 1
@@ -355,11 +352,10 @@ def test_dropout_leaves_out_the_share_it_should_and_members_differ(splits):
             return x.flatten(1)[:, :1] @ self.weight.T
 
     seen, networks = [], [Masked() for _ in range(3)]
-    parameters, buffers = share_memory(networks)
+    model = stack_networks(networks)
     recipes = grid(SMALL, seed=range(3))
     generators = [torch.Generator().manual_seed(seed) for seed in (1, 2, 2)]
-    optimizers = make_optimizers(parameters, recipes)
-    step = make_stacked_step(networks[0], parameters, buffers, optimizers, SMALL, CPU, generators)
+    step = make_stacked_step(model, make_optimizers(model, recipes), SMALL, generators)
     masks = []
     step(torch.rand(3, 40, 1, 2, 2), torch.zeros(3, 40, dtype=torch.long))
     masks = torch._C._functorch.get_unwrapped(seen[0])
@@ -374,7 +370,7 @@ def test_dropout_leaves_out_the_share_it_should_and_members_differ(splits):
 def test_what_cannot_stack_is_named(splits):
     with pytest.raises(RecipeError, match=r"epochs differs within a stack: 2 and 3: .*seed, learning_rate") as error:
         fit_stack([SMALL, dataclasses.replace(SMALL, epochs=3)], splits)
-    assert "train them apart" in str(error.value)
+    assert "train them in separate runs" in str(error.value)
     with pytest.raises(RecipeError, match="a stack needs at least one recipe"):
         fit_stack([], splits)
 
@@ -498,7 +494,7 @@ def test_the_command_line_stacks(tmp_path, capsys):
     assert all(len(run_.outcome.environment.stack) == 2 for run_ in Store(tmp_path).runs())
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("both_methods")
 def test_memory_does_not_grow_with_the_runs_of_a_study(splits):
     """After a stack nothing of it is left but what its outcomes hold."""
 

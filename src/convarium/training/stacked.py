@@ -1,0 +1,274 @@
+"""Several networks of one architecture trained as one stacked model: one forward and backward pass for all of them.
+
+Every network's parameters and buffers become parts of stacked tensors, (members, …). Scores and stored weights, which
+concern one member alone, use the member's own network, which sees the training through these parts.
+"""
+
+import copy
+import dataclasses
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convarium.data.batches import Batches
+from convarium.data.splits import ImageData, Splits
+from convarium.models.build import build_model
+from convarium.recipes.recipe import Recipe
+from convarium.records import Outcome
+from convarium.seeding import derive_seed
+from convarium.training.cuda_graph import capture_step
+from convarium.training.loop import train
+from convarium.training.optimizers import optimizer_over
+from convarium.training.recording import make_outcome
+from convarium.training.state import Step, TrainingEvent, TrainingRun
+from convarium.training.step import at_least_float32, memory_format
+from convarium.training.trainer import Trainer, training_batches
+
+
+def fit_stacked_model(
+    recipes: Sequence[Recipe],
+    splits: Splits,
+    device: torch.device,
+    folders: Sequence[Path | None],
+    *,
+    on_event: Callable[[int, TrainingEvent], None] | None = None,
+) -> list[Outcome]:
+    """`fit_stack` on CUDA: a step of all members is one step of a model with one dimension more."""
+    started, first = time.perf_counter(), recipes[0]
+    image = splits.train.spec
+    networks = [build_model(r.model, image, seed=derive_seed(r.seed, "init")).to(device).train() for r in recipes]
+    runs = [TrainingRun(recipe, splits, network, device) for recipe, network in zip(recipes, networks, strict=True)]
+    model = stack_networks(networks)
+    optimizers = make_optimizers(model, recipes)
+    generators = [torch.Generator(device) for _ in recipes]
+    on_device = dataclasses.replace(splits, train=_moved(splits.train, device))  # once, not once per member
+    trainer = Trainer(
+        runs=runs,
+        network=networks[0],
+        batches=StackedBatches([training_batches(dataclasses.replace(run, splits=on_device)) for run in runs]),
+        optimizers=[group.optimizer for group in optimizers],
+        learning_rates=[recipes[group.members.start].learning_rate for group in optimizers],
+        generators=generators,
+        concurrent=len(recipes),
+        members=tuple(recipe.key(splits.digest)[:8] for recipe in recipes),
+    )
+    step = make_stacked_step(model, optimizers, first, generators)
+    train(trainer, step, folder=next((folder for folder in folders if folder), None), on_event=on_event)
+    separate_networks(networks)  # so that the stored weights, loaded again, give exactly the stored scores
+    return [
+        make_outcome(run, total_seconds=(time.perf_counter() - started) / len(runs), stack=trainer.members)
+        for run in runs
+    ]
+
+
+@dataclass(frozen=True)
+class StackedModel:
+    """Networks of one architecture that share memory.
+
+    Attributes:
+        network: the first of them, for its structure.
+        parameters, buffers: by name, (members, …); every network's own are parts of them.
+    """
+
+    network: nn.Module
+    parameters: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class MembersOptimizer:
+    """An optimizer for neighboring members that have equal settings.
+
+    Attributes:
+        members: their place in the stack.
+        parts: their parts of the stacked parameters, in the order of these.
+    """
+
+    members: slice
+    parts: list[nn.Parameter]
+    optimizer: torch.optim.Optimizer
+
+
+class StackedBatches:
+    """The batches of all members, stacked: images (members, n, c, h, w) and labels (members, n)."""
+
+    def __init__(self, batches: Sequence[Batches]):
+        self.batches = batches
+
+    def __len__(self) -> int:
+        """Steps in one epoch."""
+        return len(self.batches[0])
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch."""
+        for members in zip(*(batches.epoch(number) for batches in self.batches), strict=True):
+            images, labels = (torch.stack(tensors) for tensors in zip(*members, strict=True))
+            yield images, labels
+
+
+def stack_networks(networks: Sequence[nn.Module]) -> StackedModel:
+    """Stacks the networks' parameters and buffers; from then on the networks' own are parts of the stacked tensors."""
+    linear = {f"{name}.weight" for name, module in networks[0].named_modules() if isinstance(module, nn.Linear)}
+    parameters = _stacked([dict(network.named_parameters()) for network in networks], transposed=linear)
+    buffers = _stacked([dict(network.named_buffers()) for network in networks])
+    return StackedModel(networks[0], {name: p.requires_grad_() for name, p in parameters.items()}, buffers)
+
+
+def separate_networks(networks: Sequence[nn.Module]) -> None:
+    """Undoes `stack_networks`: every network has its own tensors again, in the memory format of a single network."""
+    for network in networks:
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.data = tensor.detach().clone(memory_format=torch.contiguous_format)
+
+
+def make_optimizers(model: StackedModel, recipes: Sequence[Recipe]) -> list[MembersOptimizer]:
+    """One optimizer for each group of neighbors that have equal settings: one for eight seeds of one setting.
+
+    Its parameters are parts of the stacked ones, so that it computes for every number what it would compute for the
+    member alone.
+    """
+    optimizers, first = [], 0
+    for _, neighbors in groupby(recipes, lambda recipe: (recipe.learning_rate, recipe.weight_decay, recipe.momentum)):
+        members = slice(first, first + len(list(neighbors)))
+        parts = [nn.Parameter(_in_memory_order(p.detach())[members]) for p in model.parameters.values()]
+        optimizers.append(MembersOptimizer(members, parts, optimizer_over(parts, recipes[first], stacked=True)))
+        first = members.stop
+    return optimizers
+
+
+def make_stacked_step(
+    model: StackedModel,
+    optimizers: Sequence[MembersOptimizer],
+    recipe: Recipe,
+    generators: Sequence[torch.Generator],
+) -> Step:
+    """A training step of all members, each on its own images; on CUDA captured, as a single network's.
+
+    It takes images (members, n, c, h, w) and labels (members, n) int64, and returns mean losses (members,) and numbers
+    of correct predictions (members,).
+
+    Args:
+        model: from `stack_networks`.
+        optimizers: from `make_optimizers`.
+        recipe: any member's; its precision and label smoothing are used.
+        generators: each member's source of dropout masks, on the parameters' device. On the CPU they give the masks
+            that the member would draw alone from a global generator in the same state.
+    """
+    parameters = model.parameters
+    device = next(iter(parameters.values())).device
+    half = recipe.precision == "bfloat16"
+    structure = _structure(model.network, generators, memory_format(recipe, device))
+
+    def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], images: Tensor) -> Tensor:
+        logits: Tensor = torch.func.functional_call(structure, (parameters, buffers), (images,))
+        return logits
+
+    # Randomness other than nn.Dropout's, in a user's own network, differs from member to member too.
+    forward = torch.vmap(call, randomness="different")
+
+    def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
+            logits = forward(dict(parameters), dict(model.buffers), images)
+        losses = F.cross_entropy(
+            at_least_float32(logits).flatten(0, 1),
+            labels.flatten(),
+            label_smoothing=recipe.label_smoothing,
+            reduction="none",
+        )
+        losses = losses.view(labels.shape).mean(1)
+        # The members meet in this sum and nowhere before it, so the gradient of each is that of its own loss.
+        gradients: Sequence[Tensor | None] = torch.autograd.grad(
+            losses.sum(), list(parameters.values()), allow_unused=True
+        )
+        for group in optimizers:
+            for part, gradient, stacked in zip(group.parts, gradients, parameters.values(), strict=True):
+                if gradient is not None:
+                    part.grad = _in_memory_order(gradient, stacked)[group.members].contiguous()
+            group.optimizer.step()
+            group.optimizer.zero_grad()
+        return losses.detach(), (logits.detach().argmax(2) == labels).sum(1)
+
+    tensors = [*parameters.values(), *model.buffers.values()]
+    return capture_step(step, tensors, [group.optimizer for group in optimizers], generators)
+
+
+def _in_memory_order(tensor: Tensor, like: Tensor | None = None) -> Tensor:
+    """The tensor, its matrices transposed if those of `like`, or else its own, are transposed in memory."""
+    return tensor if (tensor if like is None else like).is_contiguous() else tensor.mT
+
+
+def _stacked(members: Sequence[dict[str, Tensor]], *, transposed: Container[str] = ()) -> dict[str, Tensor]:
+    """The members' tensors stacked. Those in `transposed` are stored transposed, as the stacked gradients of linear
+    layers are, which saves a transposition before every update.
+    """
+    stacked = {}
+    for name in members[0]:
+        parts = [tensors[name].detach() for tensors in members]
+        stacked[name] = torch.stack([p.mT for p in parts]).mT if name in transposed else torch.stack(parts)
+        for tensors, part in zip(members, stacked[name].unbind(), strict=True):
+            tensors[name].data = part
+    return stacked
+
+
+def _moved(data: ImageData, device: torch.device) -> ImageData:
+    return dataclasses.replace(data, images=data.images.to(device), labels=data.labels.to(device))
+
+
+def _structure(network: nn.Module, generators: Sequence[torch.Generator], layout: torch.memory_format) -> nn.Module:
+    """The network without its tensors; its dropout draws each member's masks from the member's own generator."""
+    structure = copy.deepcopy(network).to("meta").train()
+    for name, module in list(structure.named_modules()):
+        if type(module) is nn.Dropout and 0 < module.p < 1:
+            structure.set_submodule(name, _MembersDropout(module.p, generators, layout))
+    return structure
+
+
+class _MembersDropout(nn.Module):
+    """x · mask / (1 − p), each member's mask from its own generator, drawn in the memory order that it has alone."""
+
+    def __init__(self, p: float, generators: Sequence[torch.Generator], layout: torch.memory_format):
+        super().__init__()
+        self.p, self.generators, self.layout = p, generators, layout
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = _StackedDropout.apply(x, self.p, self.generators, self.layout)  # type: ignore[no-untyped-call]
+        return y
+
+
+class _StackedDropout(torch.autograd.Function):
+    """Dropout of all members at once, as a rule for `torch.vmap`, which cannot give each member its own generator.
+
+    A stack never computes outside of `torch.vmap`, where `forward` would be called.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, p: float, generators: Iterable[torch.Generator], layout: torch.memory_format) -> Tensor:
+        raise NotImplementedError
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        raise NotImplementedError
+
+    @staticmethod
+    def vmap(
+        _info: Any,
+        in_dims: tuple[int | None, ...],
+        x: Tensor,
+        p: float,
+        generators: Iterable[torch.Generator],
+        layout: torch.memory_format,
+    ) -> tuple[Tensor, int]:
+        x = x.movedim(in_dims[0] or 0, 0)
+        layout = layout if x[0].ndim == 4 else torch.contiguous_format
+        masks = [
+            torch.empty_like(part, memory_format=layout).bernoulli_(1 - p, generator=generator)
+            for part, generator in zip(x, generators, strict=True)
+        ]
+        return x * torch.stack(masks).div_(1 - p), 0

@@ -1,0 +1,84 @@
+"""A run while it trains: what it consists of, what it has recorded so far, and the events that it reports."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from convarium.data.splits import Splits
+from convarium.recipes.recipe import Recipe
+from convarium.records import Epoch
+
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""One training step: (images, labels) → (mean loss, number of correct predictions), both left on the device.
+
+A stacked model's step takes one dimension more, (members, …), and returns one value per member.
+"""
+
+
+@dataclass
+class TrainingState:
+    """What a run has recorded so far: everything mutable in `fit` besides the network and the optimizer.
+
+    Attributes:
+        history: one row per finished epoch.
+        step_loss, step_accuracy: (steps,) float; one tensor for all epochs, so that memory grows by these numbers only.
+        train_seconds: seconds spent in training steps.
+        selected_epoch: the epoch that the recipe selects, counted from 1; 0 before the first epoch ends.
+        selected: the state dict of that epoch; empty while the current weights are the selected ones.
+    """
+
+    history: list[Epoch] = field(default_factory=list)
+    step_loss: Tensor = field(default_factory=partial(torch.empty, 0))
+    step_accuracy: Tensor = field(default_factory=partial(torch.empty, 0))
+    train_seconds: float = 0.0
+    selected_epoch: int = 0
+    selected: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last epoch had a loss that is not finite, which ends the run."""
+        return bool(self.history) and not math.isfinite(self.history[-1].train_loss)
+
+
+@dataclass(frozen=True)
+class TrainingEvent:
+    """What `fit` reports while it trains: one event after every step, and one after every epoch.
+
+    Attributes:
+        epoch: index of the current epoch, from 0; after an epoch, the number of finished epochs.
+        epochs: epochs in the whole run.
+        step: finished steps of the current epoch; 0 in the event after an epoch.
+        steps_per_epoch: steps in one epoch.
+        history: rows of all finished epochs; None after a step, as are the attributes below.
+        step_loss, step_accuracy: (steps_per_epoch,) float, of the finished epoch.
+        test_predicted: how many test images the epoch's weights assign to each class; None unless the recipe watches
+            the test split.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps_per_epoch: int
+    history: tuple[Epoch, ...] | None = None
+    step_loss: Tensor | None = None
+    step_accuracy: Tensor | None = None
+    test_predicted: tuple[int, ...] | None = None
+
+
+@dataclass
+class TrainingRun:
+    """One recipe, its data, and the network that is trained or scored by it.
+
+    Attributes:
+        network: on `device`, in the memory format that the recipe trains in.
+    """
+
+    recipe: Recipe
+    splits: Splits
+    network: nn.Module
+    device: torch.device
+    state: TrainingState = field(default_factory=TrainingState)

@@ -1,0 +1,168 @@
+"""What the training loop works with, set up from a recipe: network, batches, optimizer."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from convarium.data.batches import Batches
+from convarium.data.splits import Splits
+from convarium.data.transforms import normalization
+from convarium.errors import RecipeError
+from convarium.models.build import build_model
+from convarium.recipes.recipe import Recipe
+from convarium.seeding import derive_seed
+from convarium.training.dropout import own_dropout
+from convarium.training.kernels import own_kernels, prepare_kernels
+from convarium.training.memory import keep_freed_memory
+from convarium.training.optimizers import make_optimizer, set_learning_rate
+from convarium.training.state import TrainingRun
+from convarium.training.step import is_channels_last, lay_out, merged_memory
+
+
+class EpochBatches(Protocol):
+    """What the loop needs of `data.batches.Batches`."""
+
+    def __len__(self) -> int:
+        """Steps in one epoch."""
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch: images and labels."""
+
+
+@dataclass
+class Trainer:
+    """One run set up for training, or several runs that train as one stacked model.
+
+    Attributes:
+        runs: one run, or the members of a stack.
+        network: what the training step calls.
+        batches: images and labels, epoch by epoch; of a stack with one dimension more, (members, …).
+        optimizers, learning_rates: optimizers, and the rates that the schedule multiplies.
+        generators: one per run, from which its dropout draws; none where dropout draws from PyTorch's own generators.
+        concurrent: how many runs share the clock; a run's seconds are its share of the time that passes.
+        members: keys of a stack's members, by which a checkpoint knows them; empty for a single run.
+        epoch_context: entered around the steps of every epoch.
+    """
+
+    runs: Sequence[TrainingRun]
+    network: nn.Module
+    batches: EpochBatches
+    optimizers: Sequence[torch.optim.Optimizer]
+    learning_rates: Sequence[float]
+    generators: Sequence[torch.Generator] = ()
+    concurrent: int = 1
+    members: tuple[str, ...] = ()
+    epoch_context: Callable[[], AbstractContextManager[object]] = nullcontext
+
+    @property
+    def recipe(self) -> Recipe:
+        """The run's recipe; of a stack the first member's, which differs from the others in seed and rates only."""
+        return self.runs[0].recipe
+
+    @property
+    def device(self) -> torch.device:
+        """Where the runs train."""
+        return self.runs[0].device
+
+    @property
+    def finished_epochs(self) -> int:
+        """Epochs that are recorded already; a member that has diverged stops recording before the others."""
+        return max(len(run.state.history) for run in self.runs)
+
+    def seed_dropout(self, epoch: int) -> None:
+        """Seeds every generator from which dropout draws, so that an epoch's masks depend on seed and epoch alone."""
+        torch.manual_seed(derive_seed(self.recipe.seed, "dropout", epoch))
+        for run, generator in zip(self.runs, self.generators, strict=False):
+            generator.manual_seed(derive_seed(run.recipe.seed, "dropout", epoch))
+
+    def set_learning_rates(self, factor: float) -> None:
+        """Sets the learning rate of every optimizer to its own times the schedule's factor."""
+        for optimizer, learning_rate in zip(self.optimizers, self.learning_rates, strict=True):
+            set_learning_rate(optimizer, learning_rate * factor)
+
+
+def prepare_run(recipe: Recipe, splits: Splits, device: torch.device, *, concurrent: int = 1) -> Trainer:
+    """Sets up one run: its network with initial weights on the device, its batches and its optimizer.
+
+    Args:
+        recipe, splits: as for `fit`.
+        device: where to train.
+        concurrent: runs that train at the same time, this one included.
+
+    Raises:
+        RecipeError, ImageSizeError: the recipe does not fit the data.
+    """
+    check_batches(recipe, splits)
+    keep_freed_memory(device)
+    prepare_kernels(device)
+    network = build_model(recipe.model, splits.train.spec, seed=derive_seed(recipe.seed, "init")).to(device).train()
+    lay_out(network, recipe, device)
+    generators = own_dropout(network, device)
+    with merged_memory(network, recipe):
+        optimizer = make_optimizer(network, recipe)
+    run = TrainingRun(recipe, splits, network, device)
+    return Trainer(
+        runs=[run],
+        network=network,
+        batches=training_batches(run),
+        optimizers=[optimizer],
+        learning_rates=[recipe.learning_rate],
+        generators=generators,
+        concurrent=concurrent,
+        epoch_context=lambda: _accelerated(run),
+    )
+
+
+def check_batches(recipe: Recipe, splits: Splits) -> None:
+    """Refuses, before anything is trained, a recipe that does not fit its data.
+
+    Raises:
+        RecipeError: a batch larger than the training split, images of another size than the recipe's, or a selection
+            by validation images where there are none.
+        SpecError: a normalization of three channels for images with one.
+    """
+    normalization(recipe.normalize, splits)
+    if recipe.batch_size > len(splits.train):
+        raise RecipeError(
+            f"batch_size {recipe.batch_size} exceeds the {len(splits.train)} training images of {recipe.dataset}",
+            hint=f"use --batch-size {len(splits.train)} or less",
+        )
+    if splits.train.resize != recipe.resize:
+        raise RecipeError(
+            f"the images are resized to {splits.train.resize}, the recipe says {recipe.resize}",
+            hint="load_data(…, resize=recipe.resize)",
+        )
+    if recipe.select == "best_validation" and not len(splits.validation):
+        raise RecipeError(
+            f"select='best_validation' needs validation images, and {recipe.dataset} holds none out",
+            hint="use --validation N",
+        )
+
+
+def training_batches(run: TrainingRun) -> Batches:
+    """A run's training batches, in the dtype and the memory format of its network."""
+    recipe = run.recipe
+    mean, std = normalization(recipe.normalize, run.splits)
+    return Batches(
+        run.splits.train,
+        batch_size=recipe.batch_size,
+        drop_last=recipe.drop_last,
+        augment=recipe.augment,
+        mean=mean,
+        std=std,
+        shuffle_seed=derive_seed(recipe.seed, "shuffle"),
+        augment_seed=derive_seed(recipe.seed, "augment"),
+        device=run.device,
+        channels_last=is_channels_last(run.network),
+        dtype=next(run.network.parameters()).dtype,
+    )
+
+
+@contextmanager
+def _accelerated(run: TrainingRun) -> Iterator[None]:
+    with merged_memory(run.network, run.recipe), own_kernels(run.network, run.recipe, run.device):
+        yield
