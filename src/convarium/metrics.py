@@ -1,71 +1,96 @@
-"""From logits to scores: pure functions that choose no split and read nothing."""
+"""From logits to scores, with NumPy alone: pure functions that choose no split and read nothing."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from convarium.errors import DataError
 from convarium.records import Scores
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 CALIBRATION_BINS = 15
 
 
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards every module is as it was, also one frozen inside a training network."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def scores(logits: Tensor, labels: Tensor, class_names: Iterable[str]) -> Scores:
+def scores(logits: "np.ndarray | Tensor", labels: "np.ndarray | Tensor", class_names: Iterable[str]) -> Scores:
     """Scores one model on one split.
 
-    A row with a NaN predicts the class of its first NaN, as `argmax` has it, and makes the loss and the calibration
-    error NaN: a broken network is scored, not hidden.
+    A row with a NaN predicts the class of its first NaN, as `argmax` does, and makes the loss and the calibration error
+    NaN: a broken network is scored, not hidden.
 
     Args:
         logits: (n, classes), of any floating type; the scores are computed in float64.
         labels: (n,) integers in [0, classes).
-        class_names: one a class. Where two are equal, every name gets its label as a suffix: "cat (3)".
+        class_names: one per class. If any two are equal, every name gets its label as a suffix: "cat (3)".
 
     Raises:
         DataError: nothing to score, or shapes, labels and names that do not belong together.
     """
     names = _distinct(tuple(class_names))
-    labels = labels.detach().to("cpu", torch.int64)
-    logits = logits.detach().to("cpu", torch.float64)
+    logits, labels = _as_array(logits, np.float64), _as_array(labels, np.int64)
     _check(logits, labels, names)
 
-    predicted = logits.argmax(dim=1)
-    pairs = len(names) * labels.numpy() + predicted.numpy()
-    counts = np.bincount(pairs, minlength=len(names) ** 2).reshape(len(names), -1)
+    predicted = logits.argmax(axis=1)
+    counts = np.bincount(len(names) * labels + predicted, minlength=len(names) ** 2).reshape(len(names), -1)
     recalls = [int(row[i]) / int(row.sum()) if row.any() else None for i, row in enumerate(counts)]
-    confidence = logits.softmax(dim=1).amax(dim=1)
+    with np.errstate(invalid="ignore"):  # of infinite logits
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        log_sums = np.log(np.exp(shifted).sum(axis=1))
+    losses = log_sums - shifted[np.arange(len(labels)), labels]
     return Scores(
         accuracy=int(counts.trace()) / len(labels),
-        loss=F.cross_entropy(logits, labels).item(),
+        loss=float(losses.mean()),
         per_class=dict(zip(names, recalls, strict=True)),
         confusion=tuple(tuple(map(int, row)) for row in counts),
-        calibration_error=_calibration_error(confidence.numpy(), (predicted == labels).numpy()),
+        calibration_error=_calibration_error(np.exp(-log_sums), predicted == labels),
         n=len(labels),
     )
+
+
+class CalibrationBins(NamedTuple):
+    """Predictions grouped by confidence into CALIBRATION_BINS bins of equal width; empty bins are left out.
+
+    Attributes:
+        counts: predictions in the bin, (bins,).
+        confidence: their mean confidence, (bins,).
+        accuracy: the share of them that is correct, (bins,).
+    """
+
+    counts: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+
+def calibration_bins(confidence: np.ndarray, correct: np.ndarray) -> CalibrationBins:
+    """Groups predictions by confidence; a bin holds its upper bound, not its lower one.
+
+    Args:
+        confidence: (n,) finite: the probability of the predicted class, in [0, 1].
+        correct: (n,) bool: whether the prediction is correct.
+    """
+    confidence = confidence.astype(np.float64)
+    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS) - 1, 0, CALIBRATION_BINS - 1).astype(np.int64)
+    counts = np.bincount(bins, minlength=CALIBRATION_BINS)
+    filled = counts > 0
+    sums = (np.bincount(bins, weights=values, minlength=CALIBRATION_BINS)[filled] for values in (confidence, correct))
+    return CalibrationBins(counts[filled], *(total / counts[filled] for total in sums))
 
 
 def _calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
     """Σ over bins of (share of images) · |accuracy − mean confidence|; Guo et al. 2017, arXiv 1706.04599, eq. 3."""
     if not np.isfinite(confidence).all():
         return float("nan")
-    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS) - 1, 0, CALIBRATION_BINS - 1).astype(np.int64)
-    return float(np.abs(np.bincount(bins, weights=correct - confidence)).sum() / len(confidence))
+    bins = calibration_bins(confidence, correct)
+    return float((bins.counts * np.abs(bins.accuracy - bins.confidence)).sum() / len(confidence))
+
+
+def _as_array(values: "np.ndarray | Tensor", dtype: type[np.generic]) -> np.ndarray:
+    if isinstance(values, np.ndarray):
+        return values.astype(dtype)
+    values = values.detach().cpu()
+    return (values.double() if values.is_floating_point() else values).numpy().astype(dtype)  # NumPy has no bfloat16
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -73,14 +98,14 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     return names if len(set(names)) == len(names) else tuple(f"{name} ({label})" for label, name in enumerate(names))
 
 
-def _check(logits: Tensor, labels: Tensor, names: tuple[str, ...]) -> None:
+def _check(logits: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> None:
     if not len(labels):
         raise DataError("there are no images to score", hint="leave out the scores of an empty split")
     if logits.shape != (len(labels), len(names)):
         raise DataError(
             "logits do not belong to these labels and class names",
             expected=f"shape {(len(labels), len(names))}, images by classes",
-            received=tuple(logits.shape),
+            received=logits.shape,
             hint="score the split that the network predicted, with the classes it was trained on",
         )
     if labels.min() < 0 or labels.max() >= len(names):
@@ -89,5 +114,5 @@ def _check(logits: Tensor, labels: Tensor, names: tuple[str, ...]) -> None:
             "labels name a class that does not exist",
             expected=f"0 to {len(names) - 1}",
             received=wrong,
-            hint="give one class name a class",
+            hint="give one class name per class",
         )

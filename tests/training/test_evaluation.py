@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, recall_s
 from torch import nn
 
 from convarium.errors import DataError
-from convarium.metrics import evaluating, scores
+from convarium.metrics import calibration_bins, scores
+from convarium.models.modes import evaluating, modes_restored
 from convarium.training.scoring import predict_logits
 
 TEN = tuple("0123456789")
@@ -53,6 +56,27 @@ def test_calibration_error_by_hand():
     logits = torch.stack([confidence.log(), (1 - confidence).log()], dim=1)
     result = scores(logits, torch.tensor([0, 0, 0, 1, 1, 1]), ("a", "b"))
     assert result.calibration_error == pytest.approx(4 / 6 * 0.15 + 2 / 6 * 0.6, abs=1e-6)
+
+
+def test_calibration_bins_hold_their_upper_bound_and_empty_ones_are_left_out():
+    bins = calibration_bins(np.array([1 / 15, 0.1, 0.5, 1.0]), np.array([True, False, True, True]))
+    assert bins.counts.tolist() == [1, 1, 1, 1]
+    assert bins.confidence.tolist() == pytest.approx([1 / 15, 0.1, 0.5, 1.0])
+    assert bins.accuracy.tolist() == [1, 0, 1, 1]
+    assert calibration_bins(np.full(5, 0.9), np.ones(5, bool)).counts.tolist() == [5]
+
+
+def test_scores_of_arrays_are_those_of_tensors():
+    logits, labels = drawn(50)
+    assert scores(logits.numpy(), labels.numpy(), TEN) == scores(logits, labels, TEN)
+
+
+def test_scoring_arrays_imports_no_torch():
+    script = (
+        "import sys, numpy as np; from convarium.metrics import scores;"
+        "scores(np.eye(3), np.arange(3), 'abc'); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_calibration_error_by_the_definition():
@@ -156,6 +180,15 @@ def test_evaluating_ends_with_the_block():
     with evaluating(network):
         assert not any(m.training for m in network.modules())
     assert all(m.training for m in network.modules())
+
+
+def test_every_module_gets_its_own_mode_back():
+    network = Noisy()
+    network.net[0].eval()
+    for change in (network.train, network.eval):
+        with modes_restored(network):
+            change()
+        assert [m.training for m in network.modules()] == [True, True, False, True, True, True]
 
 
 def test_prediction_of_nothing_is_told():

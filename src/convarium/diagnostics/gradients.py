@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from convarium.data.splits import Splits
 from convarium.diagnostics.sample import training_sample
 from convarium.models.build import build_model
+from convarium.models.modes import modes_restored
 from convarium.recipes.recipe import Recipe
 from convarium.seeding import derive_seed
 
@@ -43,12 +44,9 @@ def gradient_norms(
     listed = {name: _weights(module) for name, module in network.named_modules()}
     layers = {name: weights for name, weights in listed.items() if weights}
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    modes = [(module, module.training) for module in network.modules()]
-    with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+    with modes_restored(network), torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
         torch.manual_seed(dropout_seed)
         logits = torch.func.functional_call(network.train(), buffers, (images,))
-    for module, mode in modes:
-        module.training = mode
     weights = [weight for own in layers.values() for weight in own]
     found = iter(torch.autograd.grad(F.cross_entropy(logits, labels), weights, materialize_grads=True))
     measured = []

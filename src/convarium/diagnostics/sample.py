@@ -9,7 +9,7 @@ from torch.utils.hooks import RemovableHandle
 from convarium.data.batches import Batches
 from convarium.data.splits import Splits
 from convarium.data.transforms import normalization
-from convarium.metrics import evaluating
+from convarium.models.modes import evaluating
 from convarium.recipes.recipe import Recipe
 from convarium.seeding import derive_seed
 

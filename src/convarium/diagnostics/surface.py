@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convarium.errors import ConvariumError
-from convarium.metrics import evaluating
+from convarium.models.modes import evaluating
 from convarium.seeding import derive_seed
 
 SIZE = 15

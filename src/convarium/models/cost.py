@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from convarium.models.modes import evaluating
 from convarium.records import Cost, ImageSpec, Layer
 
 
@@ -131,15 +132,10 @@ def _run_once(network: nn.Module, image: ImageSpec, device: Literal["meta", "cpu
         for name, tensor in chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False))
     }
     dtype = next((parameter.dtype for parameter in network.parameters()), None)
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()  # a batch norm in training mode refuses a single image of 1×1 pixels
-    try:
-        with torch.device(device), torch.no_grad():
-            batch = torch.zeros(1, image.channels, image.height, image.width, dtype=dtype)
-            torch.func.functional_call(network, shadow, batch, tie_weights=False)
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    # In evaluation mode, because a batch norm in training mode refuses a single image of 1×1 pixels.
+    with evaluating(network), torch.device(device), torch.no_grad():
+        batch = torch.zeros(1, image.channels, image.height, image.width, dtype=dtype)
+        torch.func.functional_call(network, shadow, batch, tie_weights=False)
 
 
 def _detail(module: nn.Module) -> str:

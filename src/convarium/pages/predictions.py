@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from convarium.analysis.comparison import Comparison
-from convarium.metrics import CALIBRATION_BINS
+from convarium.metrics import calibration_bins
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +104,9 @@ def calibration(predictions: Predictions) -> pd.DataFrame:
         right = (predicted == predictions.labels).ravel().astype(float)
         known = np.isfinite(sure)
         sure, right = sure[known], right[known]
-        bins = np.clip(np.ceil(sure * CALIBRATION_BINS) - 1, 0, CALIBRATION_BINS - 1).astype(int)
-        counts = np.bincount(bins, minlength=CALIBRATION_BINS)
-        filled = counts > 0
-        sums = (np.bincount(bins, weights=values, minlength=CALIBRATION_BINS)[filled] for values in (sure, right))
-        mean_sure, mean_right = (total / counts[filled] for total in sums)
-        parts.append(pd.DataFrame({"label": label, "confidence": mean_sure, "accuracy": mean_right,
-                                   "share": counts[filled] / max(len(sure), 1)}))  # fmt: skip
+        bins = calibration_bins(sure, right)
+        parts.append(pd.DataFrame({"label": label, "confidence": bins.confidence, "accuracy": bins.accuracy,
+                                   "share": bins.counts / max(len(sure), 1)}))  # fmt: skip
     return pd.concat(parts, ignore_index=True)
 
 

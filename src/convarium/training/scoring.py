@@ -10,7 +10,8 @@ from convarium.data.batches import Batches
 from convarium.data.splits import ImageData, Splits
 from convarium.data.transforms import normalization
 from convarium.errors import DataError, RecipeError
-from convarium.metrics import evaluating, scores
+from convarium.metrics import scores
+from convarium.models.modes import evaluating
 from convarium.recipes.recipe import Recipe
 from convarium.records import Scores
 from convarium.training.memory import keep_freed_memory

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convarium.errors import ImageSizeError, SpecError
+from convarium.models.modes import evaluating
 from convarium.records import ImageSpec
 
 
@@ -214,18 +215,16 @@ def output_shape(
     hooks = [m.register_forward_pre_hook(lambda m, x, layer=layer: enter(layer, m, x)) for layer, m in leaves]
     hooks += [m.register_forward_hook(lambda m, *_, layer=layer: leave(layer, m)) for layer, m in leaves]
     tensors = {k: v.to(device) for k, v in (*network.named_parameters(), *network.named_buffers())}
-    training = network.training
     try:
-        with torch.device(device), torch.no_grad():
+        with evaluating(network), torch.device(device), torch.no_grad():
             batch = torch.zeros(1, image.channels, image.height, image.width)
-            result = torch.func.functional_call(network.eval(), tensors, (batch,))
+            result = torch.func.functional_call(network, tensors, (batch,))
     except RuntimeError as error:
         raise ImageSizeError(
             f"{name} cannot take {image.channels}×{image.height}×{image.width} images: {where}"
             + (why or f": {str(error).splitlines()[0]}")
         ) from error
     finally:
-        network.train(training)
         for hook in hooks:
             hook.remove()
     if not isinstance(result, Tensor):
