@@ -20,9 +20,9 @@ from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.estimate import run_seconds
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study
-from convarium.training.trainer import check_batches
-from convarium.training.scoring import pick_device
 from convarium.training.parallel import plan_stacks, stacking_pays
+from convarium.training.scoring import pick_device
+from convarium.training.trainer import check_batches
 
 WORTH_A_HINT = 4
 """Stacking is proposed if at least this many runs fit into one stack."""

@@ -33,7 +33,6 @@ from convarium.studies.resources import Resources
 from convarium.studies.study import Study, compare_study
 from convarium.training import TrainingEvent, fit, fit_stack
 from convarium.training.scoring import pick_device
-from convarium.training.trainer import check_batches
 
 
 @dataclass(frozen=True)
