@@ -82,7 +82,9 @@ def parse_options(text: str) -> dict[str, Any]:
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> SpecError:
     """The error, to be raised, for a name that is in no table: names the nearest ones, or all."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or [n for n in names if name and name in n][:3]
+    by_lower = {known_name.lower(): known_name for known_name in names}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    near = [by_lower[lower] for lower in close] or [n for n in names if name and name.lower() in n.lower()][:3]
     listed = " or ".join(map(repr, near)) if near else ", ".join(names)
     ask = f"did you mean {listed}?" if near else f"choose one of {listed}"
     return SpecError(f"unknown {kind} {name!r}", hint=f"{ask} {hint}".strip())

@@ -273,6 +273,8 @@ WRONG = [
     (["compare"], "at least one network"),
     (["compare", "lenett"], "did you mean 'lenet'"),
     (["compare", "lenet", "--dataset", "mnst"], "did you mean 'mnist'"),
+    (["compare", "lenet", "--dataset", "MNIST"], "unknown data set 'MNIST'; did you mean 'mnist'"),
+    (["train", "lenet", "--dataset", "./photos"], "'./photos'; did you mean 'folder:./photos', your own images?"),
     (["trian", "lenet"], "unknown command 'trian'; did you mean 'train'"),
     (["compare", "lenet", "--seeds", "0"], "seeds is out of range: expected 1 to 10,000, received 0"),
     (["compare", "lenet", "--seeds", "1000000000"], "seeds is out of range: expected 1 to 10,000"),

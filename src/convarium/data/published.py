@@ -6,9 +6,11 @@ was measured with `splits.content_digest` on verified files.
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from convarium.data.readers import read_archive, read_cifar_binary, read_cifar_pickles, read_digits, read_idx
 from convarium.data.sources import Dataset, Layout, RemoteFile
+from convarium.errors import SpecError
 from convarium.records import ImageSpec
 from convarium.spec import unknown
 
@@ -267,5 +269,7 @@ def lookup(dataset: str) -> Dataset:
         SpecError: there is none, with the nearest names.
     """
     if dataset not in DATASETS:
+        if "/" in dataset or Path(dataset).is_dir():
+            raise SpecError(f"unknown data set {dataset!r}", hint=f"did you mean 'folder:{dataset}', your own images?")
         raise unknown("data set", dataset, DATASETS, hint="(or folder:PATH for your own images)")
     return DATASETS[dataset]
