@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
     from rich.table import Table
 
+    from convarium.records import Epoch
     from convarium.studies.run import StudyEvent
 
 
@@ -180,6 +181,7 @@ def _end_of_run(event: StudyEvent) -> str:
     return f"run {event.number} of {event.total}: {event.recipe.model} seed {event.recipe.seed}: {ended}{seconds}"
 
 
-def _scores(row: Any) -> str:
-    validation = f", validation {row.validation_accuracy:.1%}" if row.validation_accuracy is not None else ""
-    return f"epoch {row.epoch}: loss {row.train_loss:.3f}{validation}"
+def _scores(row: Epoch) -> str:
+    """The last epoch's scores; the first words are what 80 columns have room for."""
+    validation = f", val {row.validation_accuracy:.1%}" if row.validation_accuracy is not None else ""
+    return f"loss {row.train_loss:.3f}{validation}, epoch {row.epoch}"

@@ -1,0 +1,62 @@
+"""What the terminal shows fits 80 columns, and no number is cut."""
+
+import io
+import re
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from convarium.cli import main, terminal
+from convarium.recipes.recipe import Recipe
+from convarium.records import Epoch
+from convarium.studies.run import StudyEvent
+from convarium.training import TrainingEvent
+
+LONG = Recipe(model="resnet(depth=56, shortcut='A', activation='leaky_relu')", dataset="cifar10", epochs=200, seed=12)
+ROW = Epoch(123, 48_093, 0.1, 0.0123, 0.9, 0.02, 0.9876, None, None, 10.0)
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """A terminal of 80 columns; calling it gives the lines as they stood at some time, with their widths."""
+    shown = io.StringIO()
+    monkeypatch.setattr(
+        terminal, "_console", lambda stream: Console(file=shown, width=80, force_terminal=True, highlight=False)
+    )
+
+    def lines():
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
+        return [line for line in re.split(r"[\r\n]", text) if line.strip()]
+
+    return lines
+
+
+def test_progress_bars_fit_80_columns_and_cut_no_number(screen):
+    with terminal.study_progress() as on_event:
+        on_event(StudyEvent(1, 1_200, LONG, begins=(LONG,)))
+        on_event(StudyEvent(17, 1_200, LONG, training=TrainingEvent(122, 200, 391, 391, history=(ROW,))))
+    last = screen()[-2:]
+    assert max(map(cell_len, screen())) <= 80
+    assert "16/1200" in last[0]
+    assert "48093/78200" in last[1]
+    assert "resnet(depth=56" in last[1]
+    assert "loss 0.012, val 98.8%" in last[1]
+
+
+def test_download_bars_fit_80_columns_and_cut_no_number(screen):
+    with terminal.download_progress() as on_event:
+        on_event("cifar-10-python-with-a-name-that-is-much-too-long-for-the-window.tar.gz", 12_300_000, 170_498_071)
+    assert max(map(cell_len, screen())) <= 80
+    assert "12.3/170.5 MB" in screen()[-1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["list", kind] for kind in ("models", "presets", "datasets", "activations", "recipes", "experiments")]
+    + [["data", "list"], ["describe", "googlenet@uva"], ["describe", "--diff", "lenet", "lenet(pool='avg')"]],
+    ids=" ".join,
+)
+def test_what_is_printed_fits_80_columns(words, capsys):
+    assert main(words) == 0
+    assert max(map(cell_len, capsys.readouterr().out.splitlines())) <= 80
