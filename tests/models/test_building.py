@@ -4,7 +4,9 @@ import hashlib
 import re
 import sys
 import textwrap
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -29,13 +31,19 @@ LINEAR = """
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty working folder; what is imported from it is forgotten afterwards."""
-    modules = set(sys.modules)
+    """An empty working folder; modules that are imported from it are removed afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
-    for name in set(sys.modules) - modules:
+    for name in [name for name, module in sys.modules.items() if lies_in(tmp_path, module)]:
         del sys.modules[name]
+
+
+def lies_in(folder: Path, module: ModuleType) -> bool:
+    """Whether a module was read from the folder; PyTorch's own, which may be loaded during a test, were not."""
+    spec = getattr(module, "__spec__", None)
+    places = [spec.origin or "", *(spec.submodule_search_locations or ())] if isinstance(spec, ModuleSpec) else []
+    return any(place.startswith(str(folder)) for place in places)
 
 
 def write(path: Path, text: str) -> None:
