@@ -27,6 +27,7 @@ from convarium.benchmark import (
 from convarium.benchmark.cold_start import train_cold
 from convarium.benchmark.interleaved_timing import WARM_UP_SECONDS, interleaved, measure_pairs, stopwatch
 from convarium.benchmark.machine import Ceiling, ceiling, fastest
+from convarium.benchmark.speed_page import MARKER
 from convarium.cli import main
 from convarium.errors import ConvariumError, SpecError
 from convarium.recipes.presets import recipe_preset
@@ -219,9 +220,9 @@ def test_emulated_bfloat16_is_timed_only_where_it_is_asked_for(timed, monkeypatc
     assert [row.precision for row in bench(["lenet@d2l"], device="cpu")] == ["float32"]
     assert [row.precision for row in bench(["lenet@d2l"], precision="bfloat16", device="cpu")] == ["bfloat16"]
     assert main(["bench", "lenet@d2l", "--device", "cpu"]) == 0
-    told = capsys.readouterr()
-    assert "no bfloat16 rows" in told.err
-    assert "| bfloat16 |" not in told.out
+    shown = capsys.readouterr()
+    assert "no bfloat16 rows" in shown.err
+    assert "| bfloat16 |" not in shown.out
 
 
 def test_rows_become_a_table_under_their_machine(timed):
@@ -251,7 +252,7 @@ def test_a_real_timing_runs_to_its_end(monkeypatch):
     assert re.search(r"memory_mlp .* 1 pair\)", as_markdown([row]))
 
 
-def test_wrong_calls_are_told():
+def test_wrong_calls_are_refused():
     with pytest.raises(SpecError, match=r"unknown job 'lenet'; did you mean 'lenet@d2l'"):
         bench(["lenet"])
     with pytest.raises(ConvariumError, match="timing is out of range: expected pairs ≥ 1 and seconds > 0"):
@@ -288,7 +289,7 @@ def test_a_cold_training_without_its_data_is_refused(tmp_path):
 
 
 @pytest.fixture
-def told(timed, monkeypatch, capsys):
+def printed(timed, monkeypatch, capsys):
     """What the command prints of measurements that are known."""
 
     def start(job, *, epochs, precision, **_):
@@ -297,7 +298,7 @@ def told(timed, monkeypatch, capsys):
 
     def judged(job, *, precisions, seeds, epochs, **_):
         return [
-            Accuracies(job, p, epochs, 9, (0.9,) * seeds, (None,) * seeds, None, f"{job} in {p} is told")
+            Accuracies(job, p, epochs, 9, (0.9,) * seeds, (None,) * seeds, None, f"{job} in {p} is judged")
             for p in precisions
         ]
 
@@ -312,8 +313,8 @@ def told(timed, monkeypatch, capsys):
     return call
 
 
-def test_the_command_prints_markdown(told):
-    text = told("lenet@d2l", "--cold", "4", "--accuracy", "--stack")
+def test_the_command_prints_markdown(printed):
+    text = printed("lenet@d2l", "--cold", "4", "--accuracy", "--stack")
     rows = [line.split(" | ")[:3] for line in text.splitlines() if line.startswith("| lenet")]
     stack = "| lenet@d2l, 8 seeds stacked, per seed"
     assert [row[:2] for row in rows] == [
@@ -321,13 +322,13 @@ def test_the_command_prints_markdown(told):
     ]
     # 4 epochs of 1,000 images at the reference's 100 a second.
     assert "| lenet@d2l | bfloat16 | 4 | 2.5 | 10.0 | 14.0 | 40.0 | 90.00% |" in text
-    assert text.endswith("\n\n- lenet@d2l in float32 is told\n- lenet@d2l in bfloat16 is told\n")
-    assert told("lenet@d2l", "--markdown") == told("lenet@d2l")
+    assert text.endswith("\n\n- lenet@d2l in float32 is judged\n- lenet@d2l in bfloat16 is judged\n")
+    assert printed("lenet@d2l", "--markdown") == printed("lenet@d2l")
 
 
-def test_the_command_prints_json(told):
+def test_the_command_prints_json(printed):
     flags = ["--cold", "4", "--accuracy", "--seeds", "3", "--stack", "--json"]
-    single, half, stacked, _ = json.loads(told("lenet@d2l", *flags))
+    single, half, stacked, _ = json.loads(printed("lenet@d2l", *flags))
     assert single["ratios"] == [4, 5, 6]
     assert (single["precision"], half["precision"]) == ("float32", "bfloat16")
     assert half["cold"]["precision"] == half["accuracy"]["precision"] == "bfloat16"
@@ -337,8 +338,27 @@ def test_the_command_prints_json(told):
     assert not {"cold", "accuracy"} & stacked.keys()
 
 
-def test_the_command_refuses_before_it_measures(told):
-    assert "choose one of --markdown and --json" in told("--markdown", "--json", code=2)
+def test_the_command_records_its_figures_and_makes_the_page(printed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "docs" / "speed.md"
+    page.parent.mkdir()
+    page.write_text(f"# By hand\n\n{MARKER}\n", encoding="utf-8")
+    printed("lenet@d2l", "--cold", "4", "--accuracy", "--seeds", "2", "--record")
+    (path,) = (tmp_path / "results" / "speed").glob("*.json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert [(t["precision"], t["ratio"]["median"]) for t in content["timings"]] == [("float32", 5), ("bfloat16", 5)]
+    assert content["timings"][0]["cold"]["training"] == 10.0
+    assert content["accuracies"][1]["accuracies"] == [[None, None], [0.9, 0.9]]
+    assert "| lenet@d2l |" not in page.read_text(encoding="utf-8")
+    assert main(["bench", "--page"]) == 0
+    assert "| lenet@d2l | bfloat16 | 256 | 100 | 500 | 5.0 (4.0 to 6.0, 3 pairs) |" in page.read_text(encoding="utf-8")
+    printed("resnet@uva", "--record", "--page")
+    assert "| resnet@uva | float32 |" in page.read_text(encoding="utf-8")
+
+
+def test_the_command_refuses_before_it_measures(printed):
+    assert "--page without --record takes no JOB" in printed("lenet@d2l", "--page", code=2)
+    assert "choose one of --markdown and --json" in printed("--markdown", "--json", code=2)
     for flag in ("--cold", "--seeds", "--epochs"):
-        complaint = told("lenet@d2l", flag, "0", code=2)
+        complaint = printed("lenet@d2l", flag, "0", code=2)
         assert "--seeds, --epochs or --cold is out of range: expected 1 or more" in complaint

@@ -1,8 +1,8 @@
 """The sources' networks in the sources' own form: what a reader of the tutorials would have typed.
 
-These are the ones for MNIST and Fashion-MNIST; `networks_uva` has those for CIFAR-10. Nothing of Convarium is imported.
-Modules are defined and registered in the order of the sources, biases and all, so
-that this file is a second opinion on every preset: equal parameter counts, equal logits for equal weights.
+This file has those for MNIST and Fashion-MNIST; `networks_uva` has those for CIFAR-10. Both import nothing else.
+Modules are defined and registered in the order of the sources, with all their biases, so that every preset is checked
+against an independent version: equal parameter counts, equal logits for equal weights.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class MemoryBlock(nn.Module):
-    """Source 000: x·(W + M), sigmoid, linear, doubled."""
+    """memory-blog: x·(W + M), sigmoid, linear, doubled."""
 
     def __init__(self, hidden_dim: int):
         super().__init__()
@@ -31,7 +31,7 @@ class MemoryBlock(nn.Module):
 
 
 class ResidualMLP(nn.Module):
-    """Source 000: the residual network that the memory block is compared with."""
+    """memory-blog: the residual network that the memory block is compared with."""
 
     def __init__(self, hidden_dim: int):
         super().__init__()
@@ -50,7 +50,7 @@ class ResidualMLP(nn.Module):
 
 
 class ResidualCNNBlock(nn.Module):
-    """Source 001: two padded 3×3 convolutions with biases, no norm."""
+    """residual-blog: two padded 3×3 convolutions with biases, no norm."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -63,7 +63,7 @@ class ResidualCNNBlock(nn.Module):
 
 
 class ResidualCNN(nn.Module):
-    """Source 001."""
+    """residual-blog."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class ResidualCNN(nn.Module):
 
 
 class ReportBlock(nn.Module):
-    """Source 003, whose listing ends before the block's body: the customary one, norm in the shortcut too."""
+    """mnist-report, whose listing ends before the block's body: the customary one, norm in the shortcut too."""
 
     def __init__(self, c_in: int, c_out: int, stride: int):
         super().__init__()
@@ -103,7 +103,7 @@ class ReportBlock(nn.Module):
 
 
 class ReportResNet(nn.Module):
-    """Source 003."""
+    """mnist-report."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class ReportResNet(nn.Module):
 
 
 def lenet() -> nn.Module:
-    """Source 002, after d2l.ai."""
+    """d2l, after d2l.ai."""
     return _xavier(nn.Sequential(
         nn.Conv2d(1, 6, kernel_size=5, padding=2), nn.Sigmoid(), nn.AvgPool2d(kernel_size=2, stride=2),
         nn.Conv2d(6, 16, kernel_size=5), nn.Sigmoid(), nn.AvgPool2d(kernel_size=2, stride=2), nn.Flatten(),
@@ -129,7 +129,7 @@ def lenet() -> nn.Module:
 
 
 def alexnet() -> nn.Module:
-    """Source 002, after d2l.ai."""
+    """d2l, after d2l.ai."""
     return _xavier(nn.Sequential(
         nn.Conv2d(1, 96, kernel_size=11, stride=4, padding=1), nn.ReLU(), nn.MaxPool2d(kernel_size=3, stride=2),
         nn.Conv2d(96, 256, kernel_size=5, padding=2), nn.ReLU(), nn.MaxPool2d(kernel_size=3, stride=2),
@@ -142,7 +142,7 @@ def alexnet() -> nn.Module:
 
 
 def vgg11_small() -> nn.Module:
-    """Source 002, after d2l.ai: VGG-11 with all widths divided by 4."""
+    """d2l, after d2l.ai: VGG-11 with all widths divided by 4."""
     blocks, c_in = [], 1
     for convs, c_out in ((1, 16), (1, 32), (2, 64), (2, 128), (2, 128)):
         layers: list[nn.Module] = []
@@ -158,7 +158,7 @@ def vgg11_small() -> nn.Module:
 
 
 def nin() -> nn.Module:
-    """Source 002, after d2l.ai: a ReLU also on the class maps."""
+    """d2l, after d2l.ai: a ReLU also on the class maps."""
 
     def block(c_in: int, c_out: int, kernel: int, stride: int, padding: int) -> nn.Module:
         return nn.Sequential(

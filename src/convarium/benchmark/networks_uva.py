@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class InceptionBlock(nn.Module):
-    """Source 004: four branches side by side; every convolution has a bias, though a norm follows."""
+    """uva: four branches side by side; every convolution has a bias, though a norm follows."""
 
     def __init__(self, c_in: int, reduce: tuple[int, int], out: tuple[int, int, int, int]):
         super().__init__()
@@ -24,7 +24,7 @@ class InceptionBlock(nn.Module):
 
 
 def googlenet() -> nn.Module:
-    """Source 004, UvA tutorial 5."""
+    """uva, UvA tutorial 5."""
     blocks = nn.Sequential(
         InceptionBlock(64, (32, 16), (16, 32, 8, 8)),
         InceptionBlock(64, (32, 16), (24, 48, 12, 12)),
@@ -42,7 +42,7 @@ def googlenet() -> nn.Module:
 
 
 class ResNetBlock(nn.Module):
-    """Source 004: the 1×1 convolution of the shortcut has a bias and no norm."""
+    """uva: the 1×1 convolution of the shortcut has a bias and no norm."""
 
     def __init__(self, c_in: int, c_out: int, *, subsample: bool):
         super().__init__()
@@ -64,7 +64,7 @@ class ResNetBlock(nn.Module):
 
 
 class PreActResNetBlock(nn.Module):
-    """Source 004: the shortcut has a norm and an activation of its own."""
+    """uva: the shortcut has a norm and an activation of its own."""
 
     def __init__(self, c_in: int, c_out: int, *, subsample: bool):
         super().__init__()
@@ -85,19 +85,19 @@ class PreActResNetBlock(nn.Module):
 
 
 def resnet() -> nn.Module:
-    """Source 004, UvA tutorial 5: 20 layers."""
+    """uva, UvA tutorial 5: 20 layers."""
     stem = nn.Sequential(nn.Conv2d(3, 16, kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
     return _kaiming(nn.Sequential(stem, _stages(ResNetBlock), _head(64)), "fan_out")
 
 
 def preact_resnet() -> nn.Module:
-    """Source 004, UvA tutorial 5: nothing after the last block, a defect that its published numbers contain."""
+    """uva, UvA tutorial 5: nothing after the last block, a defect that its published numbers contain."""
     stem = nn.Sequential(nn.Conv2d(3, 16, kernel_size=3, padding=1, bias=False))
     return _kaiming(nn.Sequential(stem, _stages(PreActResNetBlock), _head(64)), "fan_out")
 
 
 class DenseLayer(nn.Module):
-    """Source 004: the new maps stand before the old ones."""
+    """uva: the new maps stand before the old ones."""
 
     def __init__(self, c_in: int, bn_size: int, growth_rate: int):
         super().__init__()
@@ -113,7 +113,7 @@ class DenseLayer(nn.Module):
 
 
 def densenet() -> nn.Module:
-    """Source 004, UvA tutorial 5: four blocks of six layers, growth 16."""
+    """uva, UvA tutorial 5: four blocks of six layers, growth 16."""
     c, growth, bn_size = 32, 16, 2
     stem = nn.Sequential(nn.Conv2d(3, c, kernel_size=3, padding=1))
     blocks: list[nn.Module] = []

@@ -175,8 +175,8 @@ def slug(machine: Mapping[str, str]) -> str:
 def _accuracy_of(result: Accuracies) -> Record:
     from convarium.benchmark.reference import JOBS
 
-    same, failed = result.equivalence, "failed" in result.verdict
-    accuracies = [[a for a in side if a is not None] for side in (result.convarium, result.reference)]
+    same, accuracies = result.equivalence, [list(result.convarium), list(result.reference)]
+    failed = "failed" in result.verdict or None in [*result.convarium, *result.reference]
     return {
         "network": result.job,
         "dataset": JOBS[result.job].dataset,
@@ -186,8 +186,8 @@ def _accuracy_of(result: Accuracies) -> Record:
         "paired": False,
         "first": result.precision,
         "second": "the reference",
-        "means": None if failed else [statistics.fmean(side) for side in accuracies],
-        "accuracies": [list(result.convarium), list(result.reference)],
+        "means": None if failed else [statistics.fmean(a for a in each if a is not None) for each in accuracies],
+        "accuracies": accuracies,
         "low": same.low if same else None,
         "high": same.high if same else None,
         "level": result.level,

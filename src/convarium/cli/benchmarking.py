@@ -1,6 +1,7 @@
 """The command that times this machine against the sources' own loops."""
 
 import statistics
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,18 +14,18 @@ from convarium.cli.terminal import note, say, say_json
 from convarium.errors import ConvariumError
 
 if TYPE_CHECKING:
-    from convarium.benchmark import BenchRow
+    from convarium.benchmark import Accuracies, BenchRow, ColdStart, FirstLosses
 
 
 @click.command()
 @click.argument("jobs", nargs=-1, metavar="[JOB]...")
-@click.option("--pairs", type=int, default=5, show_default=True, help="Turns that each side has.")
+@click.option("--pairs", type=int, default=5, show_default=True, help="Number of turns of each loop.")
 @click.option("--seconds", type=float, default=10.0, show_default=True, help="About how long a turn takes.")
 @click.option(
     "--precision",
     default="both",
     show_default=True,
-    help="Precision of Convarium's side, a row for each; the reference is always float32. A processor without "
+    help="Precision of Convarium, a row for each; the reference is always float32. A processor without "
     "instructions for bfloat16 is timed in float32 alone.",
     **one_of("precision", ("both", "float32", "bfloat16")),
 )
@@ -39,14 +40,16 @@ if TYPE_CHECKING:
 )
 @switch(
     "accuracy",
-    help="Also train both sides and judge whether their test accuracies are equivalent; at 224 pixels on a CPU, "
+    help="Also train both loops and judge whether their test accuracies are equivalent; at 224 pixels on a CPU, "
     "whether their first 20 losses agree.",
 )
-@click.option("--seeds", type=int, default=10, show_default=True, help="Trainings of each side for --accuracy.")
+@click.option("--seeds", type=int, default=10, show_default=True, help="Trainings of each loop for --accuracy.")
 @click.option("--epochs", type=int, default=1, show_default=True, help="Epochs of each training for --accuracy.")
 @parameters.data_dir
 @parameters.device
 @switch("markdown", help="Print Markdown, which is also the default.")
+@switch("record", help="Also write all figures into results/speed/<machine>.json.")
+@switch("page", help="Write the tables of docs/speed.md from results/speed; without --record nothing is timed.")
 @parameters.as_json
 def bench(
     jobs: tuple[str, ...],
@@ -63,6 +66,8 @@ def bench(
     data_dir: Path | None,
     device: str | None,
     markdown: bool,
+    record: bool,
+    page: bool,
     as_json: bool,
 ) -> None:
     """Times this machine against the sources' own loops.
@@ -74,12 +79,19 @@ def bench(
         raise ConvariumError("choose one of --markdown and --json")
     if min(seeds, epochs, 1 if cold is None else cold) < 1:
         raise ConvariumError("--seeds, --epochs or --cold is out of range", expected="1 or more")
+    if page and not record:
+        if jobs:
+            raise ConvariumError("--page without --record takes no JOB", hint="add --record, or leave the jobs out")
+        from convarium.benchmark import write_page
+
+        say(str(write_page()))
+        return
     from convarium.benchmark import JOBS, as_markdown, cold_as_markdown, equal_accuracy, time_cold_start
     from convarium.benchmark import bench as run_bench
 
     chosen = jobs or tuple(JOBS)
 
-    def tell(row: "BenchRow") -> None:
+    def announce(row: "BenchRow") -> None:
         stacked = f", {row.members} seeds stacked" if row.members > 1 else ""
         note(f"{row.job}{stacked}, {row.precision}: {statistics.median(row.ratios):.1f} times the reference")
 
@@ -92,7 +104,7 @@ def bench(
         lightning=lightning,
         data_dir=data_dir,
         device=device,
-        on_event=tell,
+        on_event=announce,
     )
     precisions = tuple(dict.fromkeys(row.precision for row in rows))
     if precision == "both" and len(precisions) == 1:
@@ -110,6 +122,8 @@ def bench(
             job, precisions=precisions, seeds=seeds, epochs=epochs, data_dir=data_dir, device=device
         )
     }
+    if record:
+        _record(rows, cold=started, results=judged.values(), page=page)
     if as_json:
         values = [asdict(row) for row in rows]
         for row, form in zip(rows, values, strict=True):
@@ -119,3 +133,25 @@ def bench(
         return
     parts = [as_markdown(rows), cold_as_markdown(started), "\n".join(f"- {j.verdict}" for j in judged.values())]
     say("\n\n".join(part for part in parts if part))
+
+
+def _record(
+    rows: "list[BenchRow]",
+    *,
+    cold: "Mapping[BenchRow, ColdStart]",
+    results: "Iterable[Accuracies | FirstLosses]",
+    page: bool,
+) -> None:
+    from convarium.benchmark import Accuracies, FirstLosses, record, write_page
+
+    compared = list(results)
+    path = record(
+        rows,
+        "results/speed",
+        cold=cold,
+        accuracies=[result for result in compared if isinstance(result, Accuracies)],
+        first_losses=[result for result in compared if isinstance(result, FirstLosses)],
+    )
+    note(f"recorded in {path}")
+    if page:
+        note(f"written: {write_page()}")
