@@ -408,7 +408,7 @@ def test_the_package_loads_nothing_until_it_is_asked():
     """Else Ctrl-C would meet seconds of imports before anything listens."""
     code = (
         "import sys, convarium, convarium.__main__\n"
-        "print('torch' in sys.modules); convarium.Recipe; print('torch' in sys.modules)"
+        "print('torch' in sys.modules); convarium.fit; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
