@@ -19,5 +19,6 @@ convarium=$folder/env/bin/convarium
 test -s studies/*/report.html
 "$convarium" reproduce >claims.txt
 grep -q memory claims.txt
+"$convarium" reproduce --json | grep -q '"verdict": "supported"'
 "$folder/env/bin/python" -m pip check
 echo "the wheel works by itself: $(wc -l <claims.txt) lines of claims"

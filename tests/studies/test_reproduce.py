@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,16 @@ from convarium.cli import main
 from convarium.errors import SpecError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Outcome
+from convarium.runs.files import write_json
 from convarium.runs.store import Store, StudyRecord
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.catalogue import (
     as_json,
     catalogue,
-    copy_record,
     export_study,
     findings,
     needed,
+    results_folder,
     select,
     stored_comparison,
 )
@@ -169,24 +171,38 @@ def test_the_records_of_a_study_are_enough_for_its_verdict_and_hold_no_weights(f
     assert export_study(NAME, filled, target) == 10
     assert export_study(NAME, filled, target) == 10
     names = {path.name for path in target.root.rglob("*") if path.is_file()}
-    assert names == {"study.json", "recipe.json", "history.jsonl", "outcome.json"}
+    assert names == {f"{NAME}.json", "runs.jsonl"}
     (entry,) = select(["memory-on-par"], catalogue())
-    (one,), (other,) = findings([entry], [filled]), findings([entry], [target])
+    (one,), (other,) = findings([entry], [filled]), findings([entry], [Store(target.root)])
     assert one.verdict == other.verdict
-    assert target.runs()[0].predictions() is None
+    assert Store(target.root).runs()[0].predictions() is None
 
 
 def test_exporting_adds_to_what_is_there_and_a_missing_or_damaged_run_is_named(filled, tmp_path):
     target = Store(tmp_path / "results")
     half = dataclasses.replace(filled.study(NAME), keys=filled.study(NAME).keys[:4])
-    target.save_study(half)
+    (target.root / "studies").mkdir(parents=True)
+    write_json(target.root / "studies" / f"{NAME}.json", dataclasses.asdict(half))
+    assert target.study(NAME) == half
     export_study(NAME, filled, target)
     assert target.study(NAME).keys == filled.study(NAME).keys
     with pytest.raises(StoreError, match="no study 'none'"):
         export_study("none", filled, target)
-    gone = filled.runs()[0]
-    with pytest.raises(StoreError, match=r"cannot be copied: .*; run its study again"):
-        copy_record(dataclasses.replace(gone, path=tmp_path / "gone"), target)
+    shutil.copytree(filled.root, tmp_path / "broken")
+    broken = Store(tmp_path / "broken")
+    (broken.runs()[0].path / "history.jsonl").write_text("")
+    with pytest.raises(StoreError, match=r"history\.jsonl is damaged: .*; delete the folder, or run its study again"):
+        export_study(NAME, broken, target)
+
+
+def test_only_the_records_that_come_with_convarium_count_and_never_a_folder_that_lies_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    assert results_folder() == ROOT / "results"
+    package = tmp_path / "site-packages" / "convarium"
+    (package / "results").mkdir(parents=True)
+    monkeypatch.setattr("convarium.studies.catalogue.__file__", str(package / "studies" / "catalogue.py"))
+    assert results_folder() == package / "results"
 
 
 @pytest.mark.parametrize(
@@ -243,6 +259,7 @@ def test_the_records_of_the_repository_are_small_and_hold_no_weights():
     files = [path for path in (ROOT / "results").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 20e6
     assert {path.suffix for path in files} <= {".json", ".jsonl", ".md"}
+    assert len(Store(ROOT / "results").runs()) >= 85  # no record is ever lost
 
 
 def test_numbers_as_ranges():
@@ -252,6 +269,7 @@ def test_numbers_as_ranges():
 @pytest.fixture
 def call(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("convarium.studies.catalogue.results_folder", lambda: tmp_path / "results")
 
     def run(*argv):
         code = main(["reproduce", *map(str, argv)])
@@ -261,8 +279,7 @@ def call(capsys, tmp_path, monkeypatch):
     return run
 
 
-def test_the_command_lists_the_catalogue(call, filled, tmp_path):
-    (tmp_path / "results").mkdir()  # else the checkout's own records speak, where they are more
+def test_the_command_lists_the_catalogue(call, filled):
     code, out, err = call("--store", filled.root)
     assert (code, err) == (0, "")
     assert all(f"\n{name} " in out for name in catalogue())
@@ -295,7 +312,6 @@ def only_tiny(monkeypatch):
 
 
 def test_the_command_runs_a_claim_goes_on_where_it_stopped_and_keeps_records(call, only_tiny, tmp_path):
-    (tmp_path / "results").mkdir()
     code, out, err = call("tiny-fails", "--device", "cpu")
     assert code == 0, err
     assert out.startswith("tiny-fails: ")
@@ -310,9 +326,9 @@ def test_the_command_runs_a_claim_goes_on_where_it_stopped_and_keeps_records(cal
     assert len(list(tmp_path.glob("runs/*/outcome.json"))) == 4
     code, out, _ = call("--record", "--page")
     assert code == 0
-    assert "tiny: 4 runs in results" in out
+    assert f"tiny: 4 runs in {tmp_path / 'results'}" in out
     assert "`tiny-fails`: lenet fails to train" in (tmp_path / "docs" / "reproductions.md").read_text("utf-8")
-    assert not list(tmp_path.glob("results/runs/*/weights.safetensors"))
+    assert {path.name for path in (tmp_path / "results").rglob("*") if path.is_file()} == {"runs.jsonl", "tiny.json"}
 
 
 def test_reduced_the_command_says_so_on_every_line(call, only_tiny):

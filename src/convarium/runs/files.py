@@ -9,7 +9,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,12 +32,21 @@ NETWORK = "network.json"
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A finished run on disk. `outcome` holds no arrays; they are read when asked for."""
+    """A finished run in a store.
+
+    Attributes:
+        key: its identity, see `Recipe.key`.
+        path: its folder; of a run in a records file, the folder in which it would lie.
+        recipe: what was trained.
+        outcome: how it ended; without arrays, which are read when they are needed.
+        recorded_counts: of a run in a records file, what `predicted` returns.
+    """
 
     key: str
     path: Path
     recipe: Recipe
     outcome: Outcome
+    recorded_counts: tuple[tuple[int, ...], ...] | None = None
 
     def predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Test logits (n, classes) float32 and labels (n,) int64; None where the run has none."""
@@ -48,7 +57,9 @@ class StoredRun:
         return self._pair("steps.npz", "loss", "accuracy")
 
     def predicted(self) -> tuple[tuple[int, ...], ...] | None:
-        """Test images taken for each class, epoch by epoch; None where the run did not watch the test split."""
+        """The number of test images predicted as each class, epoch by epoch; None if the run did not watch them."""
+        if self.recorded_counts is not None:
+            return self.recorded_counts
         path = self.path / PREDICTED
         return read_predicted(self.path) if path.exists() else None
 
@@ -103,7 +114,7 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.weights.items()}
         write_tensors(path / "weights.safetensors", weights, {})
         files.append("weights.safetensors")
-    seal = _outcome_to_json(outcome) | {"files": {name: _digest(path / name) for name in files}}
+    seal = outcome_to_json(outcome) | {"files": {name: _digest(path / name) for name in files}}
     write_json(path / SEAL, seal)
 
 
@@ -137,7 +148,7 @@ def read_run(path: Path, *, verify: bool = True) -> StoredRun:
         file = path / "history.jsonl"
         history = read_history(path)
         file = path / SEAL
-        return StoredRun(key, path, recipe_from_json(recipe), _outcome_from_json(seal, history))
+        return StoredRun(key, path, recipe_from_json(recipe), outcome_from_json(seal, history))
     except StoreError:
         raise
     except ConvariumError as error:
@@ -151,13 +162,22 @@ _MEND = "delete the folder, or run its study again, which sets it aside and trai
 
 def write_history(path: Path, history: tuple[Epoch, ...]) -> None:
     """Writes `history.jsonl` into a run's folder; a number that JSON has not (a diverged loss) becomes null."""
-    rows = [json.dumps({k: _finite(v) for k, v in dataclasses.asdict(row).items()}) for row in history]
+    rows = [json.dumps(row) for row in history_to_json(history)]
     _write(path / "history.jsonl", lambda file: file.write("".join(row + "\n" for row in rows).encode()))
 
 
 def read_history(path: Path) -> tuple[Epoch, ...]:
     """The rows of a run's `history.jsonl`; a training loss of null comes back as NaN."""
-    rows = [json.loads(line) for line in (path / "history.jsonl").read_text("utf-8").splitlines()]
+    return history_from_json(json.loads(line) for line in (path / "history.jsonl").read_text("utf-8").splitlines())
+
+
+def history_to_json(history: Iterable[Epoch]) -> list[dict[str, Any]]:
+    """The epochs as plain values; a number that is not finite becomes None, which JSON has."""
+    return [{k: _finite(v) for k, v in dataclasses.asdict(row).items()} for row in history]
+
+
+def history_from_json(rows: Iterable[dict[str, Any]]) -> tuple[Epoch, ...]:
+    """The epochs that `history_to_json` wrote; a training loss of None becomes NaN."""
     return tuple(Epoch(**(row | {"train_loss": math.nan} if row["train_loss"] is None else row)) for row in rows)
 
 
@@ -214,7 +234,8 @@ def _write(path: Path, fill: Callable[[Any], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as plain values, without its history, its network and its arrays."""
     arrays = {"history", "network", "step_loss", "step_accuracy", "logits", "labels", "weights"}
     plain = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome) if f.name not in arrays}
     return {
@@ -223,7 +244,9 @@ def _outcome_to_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _outcome_from_json(seal: dict[str, Any], history: tuple[Epoch, ...]) -> Outcome:
+def outcome_from_json(seal: dict[str, Any], history: tuple[Epoch, ...]) -> Outcome:
+    """The outcome that `outcome_to_json` wrote, with the history of its run."""
+
     def scores(values: dict[str, Any] | None) -> Scores | None:
         return values and Scores(**(values | {"confusion": tuple(map(tuple, values["confusion"]))}))  # type: ignore[return-value]
 

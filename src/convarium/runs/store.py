@@ -12,6 +12,10 @@ runs/<dataset>-<model>-s<seed>-<key8>/
     outcome.json          how it ended, with the digests of the files above; written last, so that it is the seal
     last.ckpt             while unfinished: what resuming needs
 studies/<name>/study.json
+
+A folder of records, such as results/, holds the same in two kinds of files and is read only; see `runs.archive`:
+runs.jsonl                every run without weights and predictions
+studies/<name>.json       each study
 """
 
 import dataclasses
@@ -20,6 +24,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +33,7 @@ from filelock import FileLock, Timeout
 from convarium.errors import StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
+from convarium.runs.archive import RECORDS, read_records
 from convarium.runs.files import SEAL, FileState, StoredRun, file_state, read_run, write_json, write_outcome
 
 __all__ = ["Store", "StoredRun", "StudyRecord"]
@@ -71,6 +77,8 @@ class Store:
 
     def folder(self, recipe: Recipe, key: str) -> Path:
         """Where a run lies, or would lie. The name is for people; only the key in it is looked up."""
+        if key in self._records:
+            return self._records[key].path
         found = sorted((self.root / "runs").glob(f"*-{key[:8]}"))
         if found:
             return found[0]
@@ -83,11 +91,14 @@ class Store:
         Raises:
             StoreError: a run that is sealed but damaged.
         """
+        if key in self._records:
+            return self._records[key]
         path = self.folder(recipe, key)
         return self._read(path) if (path / SEAL).exists() else None
 
     def set_aside(self, path: Path) -> Path:
-        """Renames a damaged run's folder so that it is out of the way but not lost, and returns its new place."""
+        """Renames a damaged run's folder so that it is out of the way but not lost, and returns its new path."""
+        self._check_writable()
         for number in range(1, 1000):
             aside = path.with_name(f"{path.name}.damaged-{number}")
             if not aside.exists():
@@ -96,6 +107,7 @@ class Store:
 
     def begin(self, recipe: Recipe, key: str) -> Path:
         """Makes the folder of a run and writes its recipe; finds an unfinished one again."""
+        self._check_writable()
         path = self.folder(recipe, key)
         path.mkdir(parents=True, exist_ok=True)
         write_json(path / "recipe.json", recipe.to_json() | {"key": key})
@@ -108,6 +120,16 @@ class Store:
         run = read_run(path, verify=False)  # the digests have just been made from these files
         self._read_runs[path] = file_state(path), run
         return run
+
+    @cached_property
+    def _records(self) -> dict[str, StoredRun]:
+        """The runs of the records file by their keys; none if there is no such file."""
+        path = self.root / RECORDS
+        return read_records(path) if path.exists() else {}
+
+    def _check_writable(self) -> None:
+        if (self.root / RECORDS).exists():
+            raise StoreError(f"{self.root} is a folder of records, which is read only", hint="choose another --store")
 
     def _read(self, path: Path) -> StoredRun:
         """The run of a folder, from memory if its files have the sizes and times that they had.
@@ -141,7 +163,8 @@ class Store:
     def runs(self) -> list[StoredRun]:
         """All finished, undamaged runs, by folder name."""
         seals = sorted((self.root / "runs").glob("*/" + SEAL))
-        return [self._read(seal.parent) for seal in seals if ".damaged-" not in seal.parent.name]
+        runs = [self._read(seal.parent) for seal in seals if ".damaged-" not in seal.parent.name]
+        return sorted([*runs, *self._records.values()], key=lambda run: run.path.name)
 
     def run(self, name: str) -> StoredRun:
         """A run by its folder's name or path, or by the beginning of its key.
@@ -153,6 +176,13 @@ class Store:
         for path in (given, self.root / "runs" / name):
             if (path / SEAL).exists():
                 return self._read(path)
+        recorded = [
+            run
+            for run in self._records.values()
+            if run.path in (given, self.root / "runs" / name) or (len(name) >= 4 and run.key.startswith(name))
+        ]
+        if len(recorded) == 1:
+            return recorded[0]
         found = [p.parent for p in (self.root / "runs").glob(f"*-{name[:8]}/" + SEAL)] if len(name) >= 4 else []
         found = found or [p.parent for p in (self.root / "runs").glob(f"*-{name}*/" + SEAL)]
         if len(found) == 1:
@@ -165,6 +195,7 @@ class Store:
 
     def save_study(self, study: StudyRecord) -> Path:
         """Writes `study.json` and returns its folder."""
+        self._check_writable()
         path = self.root / "studies" / study.name
         path.mkdir(parents=True, exist_ok=True)
         write_json(path / "study.json", dataclasses.asdict(study))
@@ -176,8 +207,9 @@ class Store:
         Raises:
             StoreError: its file is damaged.
         """
-        path = self.root / "studies" / name / "study.json"
-        if not path.exists():
+        places = self.root / "studies" / name / "study.json", self.root / "studies" / f"{name}.json"
+        path = next((place for place in places if place.exists()), None)
+        if path is None:
             return None
         try:
             values = json.loads(path.read_text("utf-8"))
@@ -196,15 +228,26 @@ class Store:
         """
         found = self.find_study(name)
         if found is None:
-            names = sorted(p.parent.name for p in (self.root / "studies").glob("*/study.json"))
+            names = self.study_names()
             hint = f"there are: {', '.join(names)}" if names else "make one with convarium compare"
             raise StoreError(f"no study {name!r} in {self.root / 'studies'}", hint=hint)
         return found
 
+    def study_names(self) -> list[str]:
+        """The names of all studies, in alphabetical order."""
+        folder = self.root / "studies"
+        return sorted({p.parent.name for p in folder.glob("*/study.json")} | {p.stem for p in folder.glob("*.json")})
+
     def runs_of(self, study: StudyRecord) -> list[StoredRun]:
         """The study's finished runs, in the plan's order; what is unfinished is left out."""
-        paths = [path for key in study.keys for path in (self.root / "runs").glob(f"*-{key[:8]}")]
-        return [self._read(path) for path in paths if (path / SEAL).exists()]
+        runs: list[StoredRun] = []
+        for key in study.keys:
+            if key in self._records:
+                runs.append(self._records[key])
+                continue
+            paths = (self.root / "runs").glob(f"*-{key[:8]}")
+            runs += [self._read(path) for path in paths if (path / SEAL).exists()]
+        return runs
 
 
 def _slug(text: str) -> str:

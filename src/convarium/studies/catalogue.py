@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from convarium.analysis.claims import Claim, Verdict, labels_of, published
 from convarium.analysis.comparison import Comparison
-from convarium.errors import ConvariumError, SpecError, StoreError
-from convarium.runs.files import PREDICTED, SEAL, write_json
+from convarium.errors import ConvariumError, SpecError
+from convarium.runs.archive import RECORDS, add_records, read_records
+from convarium.runs.files import write_json
 from convarium.runs.store import Store, StoredRun
 from convarium.spec import unknown
 from convarium.studies.builtin import EXPERIMENTS
@@ -23,9 +22,6 @@ from convarium.studies.study import Study, compare_study, judge_study
 if TYPE_CHECKING:
     from convarium.studies.resources import Resources
     from convarium.studies.run import StudyEvent
-
-RECORDS = ("recipe.json", "history.jsonl", PREDICTED)
-"""What is kept of a run beside its seal where only records are kept: no weights, no predictions."""
 
 
 @dataclass(frozen=True)
@@ -192,40 +188,35 @@ def as_json(finding: Finding) -> dict[str, Any]:
 
 
 def export_study(name: str, store: Store, target: Store) -> int:
-    """Copies a study and the records of its finished runs, and returns how many there are in the target now.
+    """Adds a study and the records of its finished runs to a folder of records.
 
-    Recipe, history and outcome of each run, no weights and no predictions: enough for every comparison and verdict.
-    A run of the target is replaced; one that the store does not have stays.
+    Of each run the recipe, history and outcome are kept, no weights and no predictions: enough for every comparison
+    and verdict. A record that the folder has already is replaced; one that the store does not have stays.
+
+    Args:
+        name: of the study.
+        store: that holds the study.
+        target: the folder of records, or one that does not exist yet.
+
+    Returns:
+        How many runs of the study the folder holds now.
 
     Raises:
-        StoreError: no such study, or a damaged run.
+        StoreError: there is no such study, or one of its runs is damaged.
     """
     record = store.study(name)
-    for run in store.runs_of(record):
-        copy_record(run, target)
+    path = target.root / RECORDS
+    add_records(path, store.runs_of(record))
     before = target.find_study(name)
     keys = record.keys if before is None else tuple(dict.fromkeys((*before.keys, *record.keys)))
-    target.save_study(dataclasses.replace(record, keys=keys))
-    return len(target.runs_of(target.study(name)))
-
-
-def copy_record(run: StoredRun, target: Store) -> None:
-    """Copies one run without weights and predictions; its seal names the files that are left."""
-    path = target.folder(run.recipe, run.key)
-    path.mkdir(parents=True, exist_ok=True)
-    (path / SEAL).unlink(missing_ok=True)
-    try:
-        seal = json.loads((run.path / SEAL).read_text("utf-8"))
-        kept = {name: digest for name, digest in seal["files"].items() if name in RECORDS}
-        for name in kept:
-            shutil.copyfile(run.path / name, path / name)
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{run.path} cannot be copied: {error}", hint="run its study again") from error
-    write_json(path / SEAL, seal | {"files": kept})
+    studies = target.root / "studies"
+    studies.mkdir(exist_ok=True)
+    write_json(studies / f"{name}.json", dataclasses.asdict(dataclasses.replace(record, keys=keys)))
+    return len(set(keys) & set(read_records(path)))
 
 
 def results_folder() -> Path:
-    """Where the measured records lie: ./results, or else in the checkout that this code runs from."""
-    here = Path("results")
-    checkout = Path(__file__).resolve().parents[3] / "results"
-    return here if here.is_dir() or not checkout.is_dir() else checkout
+    """The folder of measured records: inside an installed package, or in the checkout that this code runs from."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "results"
+    return installed if installed.is_dir() else package.parents[1] / "results"
