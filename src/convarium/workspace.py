@@ -253,7 +253,7 @@ class Workspace:
             out: the file to write; None: report.html in the study's folder.
             figures: a folder for every chart as SVG, PDF and PNG, with the data behind them as CSV.
             diagnostics: also look inside the networks, from their stored weights; takes minutes.
-            on_event: called with a sentence about each network that is looked into.
+            on_event: called with a sentence about each network that is diagnosed.
 
         Raises:
             StoreError: no such study, or none of its runs is finished.

@@ -1,4 +1,4 @@
-"""Networks seen from inside, on networks small enough to know by hand what there is to see."""
+"""Diagnostics of networks that are small enough to know the results by hand."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from convarium.data import load_data
 from convarium.data.batches import Batches
 from convarium.diagnostics import (
     Diagnosis,
-    Undiagnosed,
+    MissingDiagnosis,
     augmented_samples,
     diagnose,
     diagnose_run,
@@ -37,6 +37,10 @@ from convarium.studies.run import train_one
 from made_studies import made_study
 
 IMAGE, IMAGE_28 = ImageSpec(1, 8, 8, 10), ImageSpec(1, 28, 28, 10)
+
+
+def assert_close(found: np.ndarray, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(torch.from_numpy(found), expected)
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +105,9 @@ def test_units_dead_by_construction_are_reported_dead():
     images = torch.linspace(0, 1, 64).reshape(1, 1, 8, 8)
     first, second = unit_activity(network, images)
     assert (first.depth, first.name, first.activation, first.kind) == (1, "1", "relu", "dead")
-    assert (first.units, first.idle) == (4, 1)
-    assert first.flat == (64 + 32) / 256
-    assert (second.units, second.idle, second.flat) == (3, 2, pytest.approx(2 / 3))
+    assert (first.units, first.inactive_units) == (4, 1)
+    assert first.inactive_outputs == (64 + 32) / 256
+    assert (second.units, second.inactive_units, second.inactive_outputs) == (3, 2, pytest.approx(2 / 3))
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
@@ -116,19 +120,19 @@ def test_units_saturated_by_construction_are_reported_saturated(name):
     act = ACTIVATIONS[name]()
     inputs = torch.tensor([[edge + 0.01, -edge - 0.01, edge - 0.01, 0.0], [edge + 1, -9.0, 9.0, 0.0]])
     (found,) = unit_activity(act, inputs)
-    assert (found.kind, found.units, found.idle) == ("saturated", 4, 2)
-    assert found.flat == 5 / 8
+    assert (found.kind, found.units, found.inactive_units) == ("saturated", 4, 2)
+    assert found.inactive_outputs == 5 / 8
 
 
 @pytest.mark.parametrize("activation", [a for a in ACTIVATIONS.values() if a is not IDENTITY], ids=lambda a: a.name)
 def test_every_activation_is_known_and_none_is_flat_near_zero(activation):
     (found,) = unit_activity(activation(), torch.tensor([[0.1, 0.5], [0.2, 1.0]]))
-    assert (found.activation, found.idle, found.flat) == (activation.name, 0, 0.0)
+    assert (found.activation, found.inactive_units, found.inactive_outputs) == (activation.name, 0, 0.0)
 
 
 def test_a_leaky_relu_never_dies():
     (found,) = unit_activity(nn.LeakyReLU(), torch.full((4, 3), -1e6))
-    assert (found.idle, found.flat) == (0, 0.0)
+    assert (found.inactive_units, found.inactive_outputs) == (0, 0.0)
 
 
 # ---- the loss surface ----------------------------------------------------------------------------------------------
@@ -172,7 +176,7 @@ def test_the_centre_of_a_surface_is_the_stored_loss_and_the_network_is_left_alon
     batches = Batches(digits.test, batch_size=len(digits.test), mean=digits.mean, std=digits.std)
     surface = loss_surface(network, *next(iter(batches.epoch(0))), size=3)
     assert surface.center == pytest.approx(run.outcome.test.loss, rel=1e-5)
-    assert surface.images == len(digits.test)
+    assert surface.image_count == len(digits.test)
     assert all(torch.equal(weight, run.weights()[name]) for name, weight in network.state_dict().items())
 
 
@@ -197,7 +201,7 @@ def test_every_network_shows_its_first_layer_and_is_watched_without_a_change(mod
     assert found.weights.shape[:2] == (4, 3)
     maps = feature_maps(network, torch.rand(1, 3, 64, 64))
     assert 2 <= len(maps) <= 5
-    assert all(len(of_layer.maps) == min(16, of_layer.of) for of_layer in maps)
+    assert all(len(of_layer.maps) == min(16, of_layer.total) for of_layer in maps)
 
 
 def test_of_several_convolutions_that_read_the_image_the_largest_is_shown():
@@ -208,12 +212,12 @@ def test_of_several_convolutions_that_read_the_image_the_largest_is_shown():
 def test_first_filters_are_the_weights_themselves():
     convolution = build_model("lenet", IMAGE_28)
     found = first_filters(convolution, IMAGE_28)
-    assert torch.equal(found.weights, next(convolution.parameters()))
+    assert np.array_equal(found.weights, next(convolution.parameters()).detach())
     residual, memory = build_model("residual_mlp(hidden=9)", IMAGE), build_model("memory_mlp(hidden=9)", IMAGE)
-    torch.testing.assert_close(first_filters(residual, IMAGE).weights, residual[1].weight.reshape(9, 1, 8, 8))
+    assert_close(first_filters(residual, IMAGE).weights, residual[1].weight.reshape(9, 1, 8, 8))
     whole = (memory[1].weight + memory[1].memory).T.reshape(9, 1, 8, 8)
-    torch.testing.assert_close(first_filters(memory, IMAGE, most=9).weights, whole)
-    assert first_filters(memory, IMAGE, most=2).of == 9
+    assert_close(first_filters(memory, IMAGE, most=9).weights, whole)
+    assert first_filters(memory, IMAGE, most=2).total == 9
 
 
 def test_feature_maps_are_what_the_activations_put_out():
@@ -221,8 +225,8 @@ def test_feature_maps_are_what_the_activations_put_out():
     network = nn.Sequential(conv, nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 10), nn.ReLU())
     image = torch.randn(1, 1, 8, 8)
     (found,) = feature_maps(network, image, most=2)
-    assert (found.layer, found.of) == ("1", 3)
-    assert torch.equal(found.maps, conv(image).relu()[0, :2])
+    assert (found.layer, found.total) == ("1", 3)
+    assert np.array_equal(found.maps, conv(image).relu()[0, :2].detach())
     assert feature_maps(build_model("residual_mlp(hidden=9)", IMAGE), image) == ()
 
 
@@ -232,13 +236,15 @@ def test_feature_maps_are_what_the_activations_put_out():
 def test_augmented_images_are_the_originals_moved_by_the_recipes_law(digits):
     assert augmented_samples(Recipe(), digits) is None
     found = augmented_samples(Recipe(augment="flip"), digits, images=4, times=12)
-    assert found.images.dtype == torch.uint8
-    assert found.changed.shape == (4, 12, 1, 28, 28)
+    assert found.images.dtype == np.uint8
+    assert found.augmented.shape == (4, 12, 1, 28, 28)
     mirrored = [
-        [torch.equal(one, image.flip(-1)) for one in changed]
-        for image, changed in zip(found.images, found.changed, strict=True)
+        [np.array_equal(one, image[..., ::-1]) for one in changed]
+        for image, changed in zip(found.images, found.augmented, strict=True)
     ]
-    same = [[torch.equal(one, image) for one in row] for image, row in zip(found.images, found.changed, strict=True)]
+    same = [
+        [np.array_equal(one, image) for one in row] for image, row in zip(found.images, found.augmented, strict=True)
+    ]
     assert (np.array(mirrored) ^ np.array(same)).all()
     assert 0 < np.sum(mirrored) < 48
 
@@ -248,18 +254,18 @@ def test_augmented_images_are_the_originals_moved_by_the_recipes_law(digits):
 
 def test_a_study_is_diagnosed_row_by_row_and_its_surfaces_are_kept(trained, monkeypatch):
     heard = []
-    found = diagnose(trained, size=3, tell=heard.append)
+    found = diagnose(trained, size=3, on_event=heard.append)
     assert heard == list(trained)
     assert [one.label for one in found] == list(trained)
     lenet, resnet = found
     assert isinstance(lenet, Diagnosis)
     assert isinstance(resnet, Diagnosis)
     assert len(lenet.initial) == len(lenet.final) == 5
-    assert lenet.augmented.law == "flip, pad_crop(2)"
+    assert lenet.augmented.augment == "flip, pad_crop(2)"
     assert resnet.augmented is None
     assert resnet.image.shape == (1, 28, 28)
-    assert resnet.surface.images == lenet.surface.images == 256
-    monkeypatch.setattr("convarium.diagnostics.runs.loss_surface", None)  # not measured again
+    assert resnet.surface.image_count == lenet.surface.image_count == 256
+    monkeypatch.setattr("convarium.diagnostics.diagnose_runs.loss_surface", None)  # not measured again
     again = diagnose(trained, size=3)
     assert again[0].surface.losses.tolist() == lenet.surface.losses.tolist()
     with pytest.raises(TypeError):
@@ -276,8 +282,8 @@ def test_a_damaged_surface_is_measured_again(trained):
 def test_what_cannot_be_diagnosed_says_why(tmp_path, trained, monkeypatch):
     made = made_study(tmp_path, {"lenet": 0.9, "residual_cnn": None}, seeds=1)
     lenet, diverged = diagnose({row.label: row.runs for row in made.rows})
-    assert lenet == Undiagnosed("lenet", "its runs were stored without their weights")
-    assert diverged == Undiagnosed("residual_cnn", "none of its runs finished")
+    assert lenet == MissingDiagnosis("lenet", "its runs were stored without their weights")
+    assert diverged == MissingDiagnosis("residual_cnn", "none of its runs finished")
     (run,) = trained["lenet"]
     away = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, dataset="folder:/nowhere/pets"))
     other = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, model="nin(width_divisor=8)"))

@@ -5,20 +5,19 @@ import json
 import math
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from rich.console import Console
 
 from convarium.analysis.claims import Better, judge
 from convarium.analysis.comparison import Comparison, compare_runs
-from convarium.data.splits import ImageData
 from convarium.errors import ConvariumError
 from convarium.models.describe import describe
 from convarium.pages import (
+    ClaimsSection,
+    ExtraTable,
     as_csv,
     as_latex,
     as_markdown,
@@ -33,18 +32,18 @@ from convarium.pages import (
     save_figures,
     write_report,
 )
-from convarium.pages.cells import answer, columns, short
-from convarium.pages.claims_section import ClaimsSection, ExtraTable
-from convarium.pages.costs import cost_points
-from convarium.pages.curves import POINTS, curve_points, steps_a_point
-from convarium.pages.forest import WIDTH, forest
-from convarium.pages.glances import arrivals, hardest
-from convarium.pages.page import page
-from convarium.pages.predictions import agreement, calibration, contested, read_predictions
-from convarium.pages.style import colors, dashes
+from convarium.pages.accuracy_panel import PLOT_WIDTH, cost_points, forest_plot
+from convarium.pages.chart_style import colors, dashes
+from convarium.pages.curves import POINTS, curve_points, steps_per_point
+from convarium.pages.disagreements import shares_correct
+from convarium.pages.highlights import answer, epochs_to_level, hardest_classes
+from convarium.pages.page import render
+from convarium.pages.predictions import agreement, calibration, read_predictions
+from convarium.pages.table import columns, short
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec
-from made_studies import DIGITS, HERE, made_run, made_study
+from html_page import Reader, data_of
+from made_studies import HERE, made_run, made_study
 
 PLOTS = (plot_curves, plot_accuracy, plot_cost, plot_classes, plot_confusion, plot_calibration, plot_agreement)
 
@@ -58,45 +57,7 @@ def study(tmp_path_factory) -> Comparison:
 
 @pytest.fixture(scope="module")
 def text(study) -> str:
-    return page(study)
-
-
-_VOID = {"meta", "input", "img", "br"}
-
-
-class Reader(HTMLParser):
-    """Tags, attributes and visible text of a page; fails where elements do not nest."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in _VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"script", "style"} & set(self.open):
-            self.words.append(data)
-
-    @property
-    def visible(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-
-def data_of(text: str) -> dict:
-    return json.loads(re.search(r'id="page-data">(.*?)</script>', text, re.S)[1])
+    return render(study)
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
@@ -207,12 +168,12 @@ def test_latex_table_is_balanced_and_escapes_special_signs(study):
 
 
 def test_forest_keeps_the_order_of_the_numbers(study):
-    drawn = forest(study)
-    for mark, row in zip(drawn.marks, study.rows, strict=True):
+    plot = forest_plot(study)
+    for mark, row in zip(plot.marks, study.rows, strict=True):
         assert (mark is None) == (row.difference is None)
         if mark is not None:
-            assert 0 <= mark.low <= mark.mean <= mark.high <= WIDTH
-            assert (mark.mean > drawn.zero) == (row.difference.mean > 0)
+            assert 0 <= mark.low <= mark.mean <= mark.high <= PLOT_WIDTH
+            assert (mark.mean > plot.zero) == (row.difference.mean > 0)
 
 
 # ---- curves ----------------------------------------------------------------------------------------------------------
@@ -241,7 +202,7 @@ def test_step_curves_keep_the_mean_of_all_steps(study):
     expected = np.mean([run.steps()[0].astype(float) for run in study.row("residual_cnn").trained], 0)
     assert len(points) == steps  # fewer than POINTS: nothing is thinned
     np.testing.assert_allclose(points["mean"], expected, rtol=1e-6)
-    assert steps_a_point(curve_points(study, "step")) == 1
+    assert steps_per_point(curve_points(study, "step")) == 1
 
 
 @pytest.mark.parametrize("x", ["epoch", "step"])
@@ -256,7 +217,7 @@ def test_long_curves_are_thinned_without_losing_their_extremes(tmp_path, x):
         assert points["low"].min() == full.min()
         assert points["high"].max() == full.max()
     else:
-        assert steps_a_point(points) == 3000 / POINTS
+        assert steps_per_point(points) == 3000 / POINTS
 
 
 def curve_values(study: Comparison, x: str) -> np.ndarray:
@@ -279,7 +240,7 @@ def test_values_that_are_not_finite_are_left_out(tmp_path):
 # ---- cost, predictions -----------------------------------------------------------------------------------------------
 
 
-def test_nobody_on_the_pareto_front_is_beaten_and_everyone_else_is(study):
+def test_networks_on_the_pareto_front_are_unbeaten_and_all_others_are_beaten(study):
     for _, points in cost_points(study).groupby("cost"):
         for _, point in points.iterrows():
             cheaper = points[(points["value"] <= point["value"]) & (points["label"] != point["label"])]
@@ -310,7 +271,7 @@ def test_one_runs_calibration_bins_give_back_its_stored_error(tmp_path):
 
 
 def test_contested_shares_add_up_to_the_accuracies(study):
-    for found in contested(read_predictions(study), "lenet"):
+    for found in shares_correct(read_predictions(study), "lenet"):
         assert found.both + found.only_this + found.only_baseline + found.neither == pytest.approx(1)
         assert found.both + found.only_this == pytest.approx(study.row(found.label).test.mean)
         assert found.both + found.only_baseline == pytest.approx(study.row("lenet").test.mean)
@@ -385,7 +346,7 @@ def test_page_has_question_answer_command_verdicts_and_failures(study, text):
         assert run.key[:8] in shown
 
 
-def test_page_asks_the_network_for_nothing(text):
+def test_page_makes_no_requests(text):
     tags = Reader(text).tags
     loaded = [attributes.get(name) for _, attributes in tags for name in ("src", "href") if attributes.get(name)]
     assert all(source.startswith("data:") for source in loaded)
@@ -414,7 +375,7 @@ def test_names_from_users_stay_text(tmp_path):
     names = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "</script>", "猫", "{{ 7 * 7 }}")
     question = "Is <b>this</b> & </title><script>alert(3)</script> safe?"
     study = made_study(tmp_path, {"lenet": 0.9, "residual_cnn": 0.95}, names=names, question=question, images=200)
-    text = page(study)
+    text = render(study)
     reader = Reader(text)
     scripts = [attributes for tag, attributes in reader.tags if tag == "script"]
     assert len(scripts) == 3  # the library, the data, the page's own
@@ -442,24 +403,23 @@ def test_page_lists_the_layers_of_every_network(text):
 
 def test_images_that_divide_two_networks_are_shown_where_given(tmp_path):
     study = made_study(tmp_path, {"lenet": 0.8, "residual_cnn": 0.95}, images=200)
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (200, 1, 8, 8), generator=generator, dtype=torch.uint8)
-    images = ImageData(pixels, torch.arange(200) % 10, DIGITS)
-    path = write_report(study, tmp_path / "deep" / "report.html", images=images)
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 1, 8, 8), dtype=np.uint8)
+    images = pixels, np.arange(200) % 10
+    path = write_report(study, tmp_path / "deep" / "report.html", test_images=images)
     tags = Reader(path.read_text("utf-8")).tags
     pictures = [attributes for tag, attributes in tags if tag == "img"]
     assert len(pictures) == 24  # twelve for either side
     assert all(attributes["src"].startswith("data:image/png;base64,") and attributes["alt"] for attributes in pictures)
-    without = Reader(page(study))
+    without = Reader(render(study))
     assert not [tag for tag, _ in without.tags if tag == "img"]
     assert re.search(r"image \d+", without.visible)
 
 
 def test_images_of_another_split_are_refused(tmp_path):
     study = made_study(tmp_path, {"lenet": 0.8, "residual_cnn": 0.95}, images=200)
-    images = ImageData(torch.zeros((10, 1, 8, 8), dtype=torch.uint8), torch.arange(10), DIGITS)
+    images = np.zeros((10, 1, 8, 8), dtype=np.uint8), np.arange(10)
     with pytest.raises(ConvariumError, match="not the test images"):
-        write_report(study, tmp_path / "report.html", images=images)
+        write_report(study, tmp_path / "report.html", test_images=images)
     assert not (tmp_path / "report.html").exists()
 
 
@@ -492,7 +452,7 @@ def test_images_of_another_split_are_refused(tmp_path):
 )
 def test_odd_studies_make_sensible_pages(study, tmp_path):
     made = made_study(tmp_path, **({"epochs": 3} | study))
-    text = page(made)
+    text = render(made)
     shown = Reader(text).visible
     assert answer(made) in shown
     assert "nan" not in shown.replace("loss is nan", "")
@@ -504,11 +464,11 @@ def test_odd_studies_make_sensible_pages(study, tmp_path):
 def test_networks_of_a_users_folder_are_described_by_what_their_runs_recorded(tmp_path):
     """Runs from before that was recorded still have a page, and need the images for this part of it."""
     study = made_study(tmp_path, {"lenet": 0.9}, dataset="folder:/somewhere/pets", seeds=1)
-    assert "the size of the images is not known" in Reader(page(study)).visible
+    assert "the runs did not record the size of their images" in Reader(render(study)).visible
     (row,) = study.rows
     recorded = replace(row.runs[0], outcome=replace(row.runs[0].outcome, image=ImageSpec(3, 40, 30, 5)))
     known = replace(study, rows=(replace(row, runs=(recorded,)),))
-    assert f"{describe('lenet', ImageSpec(3, 40, 30, 5)).root.parameters:,} parameters" in Reader(page(known)).visible
+    assert f"{describe('lenet', ImageSpec(3, 40, 30, 5)).root.parameters:,} parameters" in Reader(render(known)).visible
 
 
 def test_comparison_by_another_axis(tmp_path):
@@ -517,7 +477,7 @@ def test_comparison_by_another_axis(tmp_path):
         for rate in (0.01, 0.1)
         for seed in range(2)
     ]
-    shown = Reader(page(compare_runs(runs, by="learning_rate"))).visible
+    shown = Reader(render(compare_runs(runs, by="learning_rate"))).visible
     assert "learning_rate=0.1" in shown
     assert "learning rate" in shown
 
@@ -531,13 +491,13 @@ def test_a_studys_claims_and_tables_stand_on_its_page(tmp_path):
     verdicts = {name: judge(claim, comparison) for name, claim in claims.items()}
     assert [verdict.outcome for verdict in verdicts.values()] == ["supported", "refuted"]
     panel = ExtraTable("Of its <own>", ("run", "classes"), (("lenet, seed 0", "6 4"),))
-    text = page(comparison, claims=ClaimsSection(verdicts, {"worse": "It saw one <run>."}, (panel,)))
+    text = render(comparison, claims=ClaimsSection(verdicts, {"worse": "It saw one <run>."}, (panel,)))
     assert re.sub("<wbr>", "", text).count("nin is better than lenet in test accuracy (a blog, section 1)") == 2
     assert '<span class="verdict supported">supported</span>' in text
     assert "It saw one &lt;run&gt;." in text
     assert "<summary>Of its &lt;own&gt;</summary>" in text
     assert '<td class="number">6 4</td>' in text
-    assert "What the sources claim" not in page(comparison)
+    assert "What the sources claim" not in render(comparison)
 
 
 def test_a_row_that_never_trained_has_failed_and_is_named_in_the_answer(tmp_path):
@@ -554,16 +514,16 @@ def test_one_seed_each_decides_nothing(tmp_path):
 
 
 def test_hardest_classes_are_those_with_the_smallest_means(study):
-    for found in hardest(study):
+    for found in hardest_classes(study):
         scored = [run.outcome.test.per_class for run in study.row(found.label).trained]
         means = sorted((sum(of[name] for of in scored) / len(scored), name) for name in scored[0])
         assert (found.accuracy, found.next_accuracy) == tuple(f"{100 * mean:.1f}" for mean, _ in means[:2])
         assert found.name in [name for mean, name in means if mean == means[0][0]]
 
 
-def test_arrivals_take_the_highest_level_that_all_trained_networks_reach(tmp_path):
+def test_epochs_to_level_takes_the_highest_level_that_all_trained_networks_reach(tmp_path):
     study = made_study(tmp_path, {"lenet": 0.86, "nin": 0.99}, epochs=8)
-    found = arrivals(study)
+    found = epochs_to_level(study)
     assert (found.split, found.level) == ("validation", "80 %")
     assert [label for label, _ in found.epochs] == ["nin", "lenet"]
     firsts = [

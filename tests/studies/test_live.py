@@ -8,13 +8,12 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from test_report import Reader, data_of
 
 from convarium.cli import main
 from convarium.errors import ConvariumError
 from convarium.pages import write_report
 from convarium.pages.curves import curve_points
-from convarium.pages.page import page
+from convarium.pages.page import render
 from convarium.pages.study_status import RunInProgress, StudyStatus, status_sentence, stopped_status
 from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch
@@ -27,6 +26,7 @@ from convarium.studies.resources import Resources
 from convarium.studies.run import StudyEvent, run_study
 from convarium.studies.study import Study, compare_finished, grid
 from convarium.training import TrainingEvent
+from html_page import Reader, data_of
 from made_studies import made_run, made_study
 
 EPOCHS = 2
@@ -81,27 +81,27 @@ def test_the_standing_names_every_run_that_trains_and_counts_those_that_ended(tm
 
 def test_an_unfinished_page_says_so_far_and_a_finished_one_does_not(tmp_path):
     study = made_study(tmp_path, {"lenet": 0.9, "residual_cnn": 0.97}, seeds=3)
-    unfinished = page(study, status=StudyStatus(6, 10, reload_seconds=7))
+    unfinished = render(study, status=StudyStatus(6, 10, reload_seconds=7))
     words = Reader(unfinished).visible
     assert "6 of 10 runs finished." in words
     assert "Results so far" in words
     assert all(f"So far, {row.verdict}" in words for row in study.rows)
     assert follows(unfinished)
     assert ("meta", {"http-equiv": "refresh", "content": "7"}) in Reader(unfinished).tags
-    finished = page(study)
+    finished = render(study)
     assert "so far" not in Reader(finished).visible.lower()
     assert not follows(finished)
-    assert not follows(page(study, status=stopped_status(study, 10)))
+    assert not follows(render(study, status=stopped_status(study, 10)))
 
 
 def test_a_page_before_the_first_run_has_ended_has_its_question_and_the_curves_so_far(tmp_path):
     none = compare_finished(Store(tmp_path).study(saved(tmp_path)), [])
-    text = page(none, status=StudyStatus(0, 4, (RunInProgress(RECIPES[0], (epoch(1), epoch(2))),), reload_seconds=5))
+    text = render(none, status=StudyStatus(0, 4, (RunInProgress(RECIPES[0], (epoch(1), epoch(2))),), reload_seconds=5))
     assert "Which one?" in Reader(text).visible
     assert "Results" not in Reader(text).visible
     assert "memory_mlp, seed 0: epoch 2 of 2" in Reader(text).visible
     assert data_of(text)["tables"]["epoch"]["label"] == ["memory_mlp"] * 8
-    assert page(none, status=StudyStatus(0, 4, reload_seconds=5))
+    assert render(none, status=StudyStatus(0, 4, reload_seconds=5))
 
 
 def test_curves_of_a_training_run_are_its_history_and_leave_the_others_alone(tmp_path):

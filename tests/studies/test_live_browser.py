@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 from test_live import epoch
-from test_report_browser import browser as browser  # the fixture
-from test_report_browser import lines, opened, pytestmark  # noqa: F401
 
+from browsers import browser as browser  # the fixture
+from browsers import lines, needs_browser, opened
 from convarium.analysis.comparison import compare_runs
 from convarium.pages import write_report
 from convarium.pages.study_status import RunInProgress, StudyStatus
 from convarium.recipes.recipe import Recipe
 from made_studies import made_study
+
+pytestmark = needs_browser
 
 TRAINING = StudyStatus(
     2, 4, (RunInProgress(Recipe(model="residual_cnn", epochs=12), (epoch(1), epoch(2))),), reload_seconds=3

@@ -1,21 +1,40 @@
-"""What goes on inside a trained network, from its stored weights: nothing here trains anything."""
+"""What happens inside a trained network: gradients, inactive units, the loss around its weights, filters and features.
 
-from convarium.diagnostics.activity import UnitActivity, unit_activity
-from convarium.diagnostics.augmented import Augmented, augmented_samples
-from convarium.diagnostics.features import FeatureMaps, Filters, feature_maps, first_filters
-from convarium.diagnostics.gradients import LayerGradient, gradient_norms, initial_gradients
-from convarium.diagnostics.runs import Diagnosis, Undiagnosed, diagnose, diagnose_run
-from convarium.diagnostics.sample import training_sample
-from convarium.diagnostics.surface import LossSurface, filter_normalized, loss_surface
+Everything is computed from the stored weights of runs. Nothing here trains, and the results are plain arrays.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from convarium.diagnostics.results import (
+    AugmentedImages,
+    Diagnoses,
+    Diagnosis,
+    FeatureMaps,
+    Filters,
+    LayerGradient,
+    LossSurface,
+    MissingDiagnosis,
+    UnitActivity,
+)
+
+if TYPE_CHECKING:
+    from convarium.diagnostics.diagnose_runs import diagnose, diagnose_run
+    from convarium.diagnostics.features import feature_maps, first_filters
+    from convarium.diagnostics.gradients import gradient_norms, initial_gradients
+    from convarium.diagnostics.samples import augmented_samples, training_sample
+    from convarium.diagnostics.surface import filter_normalized, loss_surface
+    from convarium.diagnostics.units import unit_activity
 
 __all__ = [
-    "Augmented",
+    "AugmentedImages",
+    "Diagnoses",
     "Diagnosis",
     "FeatureMaps",
     "Filters",
     "LayerGradient",
     "LossSurface",
-    "Undiagnosed",
+    "MissingDiagnosis",
     "UnitActivity",
     "augmented_samples",
     "diagnose",
@@ -29,3 +48,24 @@ __all__ = [
     "training_sample",
     "unit_activity",
 ]
+
+_MODULES = {
+    "augmented_samples": "samples",
+    "diagnose": "diagnose_runs",
+    "diagnose_run": "diagnose_runs",
+    "feature_maps": "features",
+    "filter_normalized": "surface",
+    "first_filters": "features",
+    "gradient_norms": "gradients",
+    "initial_gradients": "gradients",
+    "loss_surface": "surface",
+    "training_sample": "samples",
+    "unit_activity": "units",
+}
+"""Functions that need torch, with their modules, which are imported on first use."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

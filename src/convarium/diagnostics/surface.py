@@ -3,60 +3,41 @@ of neural nets", 2018, arXiv 1712.09913.
 
     L(a, b) = loss(θ + a·δ + b·η),    a, b from −1 to 1
 
-δ and η are random directions, each of whose filters is made as long as the filter of θ that it moves: networks whose
-weights differ in scale become comparable.
+δ and η are random directions. Each of their filters is scaled to the norm of the filter of θ that it moves, so that
+networks whose weights differ in scale can be compared.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convarium.diagnostics.results import LossSurface
 from convarium.errors import ConvariumError
 from convarium.models.modes import evaluating
 from convarium.seeding import derive_seed
 
 SIZE = 15
-
-
-@dataclass(frozen=True, eq=False)
-class LossSurface:
-    """Mean cross-entropy, nats, on a square of the plane through the weights that two directions span.
-
-    Attributes:
-        offsets: (size,): a and b, in lengths of the filters; the one in the middle is 0, the weights themselves.
-        losses: (size, size): losses[i, j] lies at offsets[i] along the first and offsets[j] along the second direction.
-        images: on how many.
-    """
-
-    offsets: np.ndarray
-    losses: np.ndarray
-    images: int
-
-    @property
-    def center(self) -> float:
-        """The loss of the weights themselves."""
-        middle = len(self.offsets) // 2
-        return float(self.losses[middle, middle])
+"""Number of points along each side of the grid."""
 
 
 def loss_surface(
     network: nn.Module, images: Tensor, labels: Tensor, *, size: int = SIZE, reach: float = 1.0, seed: int = 0
 ) -> LossSurface:
-    """The loss on a grid around the network's weights; the network is left as it was.
+    """The loss on a grid around the network's weights; the network is left unchanged.
 
-    As in the paper, biases and the parameters of norms stay where they are, and norms work with their stored
+    As in the paper, biases and the parameters of normalization layers stay fixed, and normalization uses its running
     statistics. Networks with the same layers get the same random numbers from one seed.
 
     Args:
-        network: with its trained weights.
-        images, labels: (n, c, h, w), preprocessed, and (n,); all are looked at size² times.
-        size: points a side, odd.
-        reach: of the grid on either side, in lengths of the filters.
-        seed: of the directions.
+        network: a network with its trained weights.
+        images: (n, c, h, w), normalized; the network evaluates all of them size² times.
+        labels: (n,).
+        size: number of points along each side, odd.
+        reach: distance from the center to each side, in lengths of the filters.
+        seed: seed of the two directions.
 
     Raises:
         ConvariumError: the size is even, or less than 3.
@@ -77,7 +58,7 @@ def loss_surface(
 
 
 def check_size(size: int) -> None:
-    """Refuses a grid whose middle is not the solution.
+    """Checks that the grid has a point in the middle, where the weights themselves are.
 
     Raises:
         ConvariumError: the size is even, or less than 3.
@@ -87,10 +68,17 @@ def check_size(size: int) -> None:
 
 
 def filter_normalized(weights: Mapping[str, Tensor], *, seed: int) -> dict[str, Tensor]:
-    """A random direction, each of whose filters has the norm of the filter of `weights` in the same place.
+    """A random direction whose filters have the norms of the filters of `weights`.
 
-    A filter is what makes one output channel: the slices along the first dimension, rows of a linear layer included.
-    What has less than two dimensions, biases and the parameters of norms, has no part in the direction.
+    A filter is a slice along the first dimension: the weights of one output channel, or a row of a linear layer.
+    Parameters of fewer than two dimensions (biases, normalization layers) are left out of the direction.
+
+    Args:
+        weights: a network's parameters by name.
+        seed: seed of the direction.
+
+    Returns:
+        One tensor, of the same shape, for each parameter of two dimensions or more.
     """
     generator = torch.Generator().manual_seed(seed)
     direction = {}

@@ -1,22 +1,35 @@
-"""The report: tables, charts and the page, drawn from a comparison; nothing here trains anything."""
+"""What a comparison looks like: tables, charts, figures, and the report as one HTML page.
 
-from convarium.pages.charts import (
-    plot_accuracy,
-    plot_agreement,
-    plot_calibration,
-    plot_classes,
-    plot_confusion,
-    plot_cost,
-    plot_curves,
-    plot_gradients,
-    plot_surface,
-    plot_units,
-)
-from convarium.pages.figures import save_figures
-from convarium.pages.page import write_report
-from convarium.pages.tables import as_csv, as_latex, as_markdown, as_rich
+Everything is drawn from stored runs. Nothing here trains, and nothing needs torch but the page's list of layers.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convarium.pages.charts import (
+        plot_accuracy,
+        plot_agreement,
+        plot_calibration,
+        plot_classes,
+        plot_confusion,
+        plot_cost,
+        plot_curves,
+        plot_gradients,
+        plot_surface,
+        plot_units,
+    )
+    from convarium.pages.claims_section import ClaimsSection, ExtraTable
+    from convarium.pages.exports import as_csv, as_latex, as_markdown, as_rich
+    from convarium.pages.figures import save_figures
+    from convarium.pages.page import write_report
+    from convarium.pages.study_status import RunInProgress, StudyStatus, stopped_status
 
 __all__ = [
+    "ClaimsSection",
+    "ExtraTable",
+    "RunInProgress",
+    "StudyStatus",
     "as_csv",
     "as_latex",
     "as_markdown",
@@ -32,5 +45,27 @@ __all__ = [
     "plot_surface",
     "plot_units",
     "save_figures",
+    "stopped_status",
     "write_report",
 ]
+
+_MODULES = {
+    "ClaimsSection": "claims_section",
+    "ExtraTable": "claims_section",
+    "RunInProgress": "study_status",
+    "StudyStatus": "study_status",
+    "as_csv": "exports",
+    "as_latex": "exports",
+    "as_markdown": "exports",
+    "as_rich": "exports",
+    "save_figures": "figures",
+    "stopped_status": "study_status",
+    "write_report": "page",
+}
+"""The modules of the public names, which are imported on first use: a table needs no altair. Plots are in `charts`."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'charts')}"), name)

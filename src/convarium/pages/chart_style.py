@@ -1,12 +1,13 @@
-"""What all charts share: data as Vega takes it, the colors of the networks, the filter of the page's legend."""
+"""What all charts share: colors, type and sizes, data as Vega takes it, and the parameter that hides networks.
+
+The charts are readable at the width of a column, in print, and by a reader who cannot tell red from green.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import pandas as pd
-
-from convarium.pages import style
 
 Chart = (
     alt.Chart
@@ -19,40 +20,87 @@ Chart = (
 )
 
 WIDTH, HEIGHT = 200, 140
-"""Of one panel in points: two stand side by side over the width of a page, one and its legend in a column."""
+"""Size of one panel in points: two panels fit side by side on a page, and one with its legend fits in a column."""
 
-SHOWN = "indexof(hidden, datum.label) < 0"
-"""Holds for what belongs to a network that the page's legend has not switched off; see `none_hidden`."""
+IS_SHOWN = "indexof(hidden, datum.label) < 0"
+"""A Vega expression: true for data of a network that the legend has not switched off; see `hidden_parameter`."""
 
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A8A")
+"""Okabe and Ito 2008, without their yellow (invisible on white) and with gray for black (invisible on a dark page)."""
+
+DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4))
+"""Dash patterns that distinguish networks of the same color, where there are more networks than colors."""
+
+_FONT = "Helvetica, Arial, 'Liberation Sans', 'Noto Sans CJK SC', sans-serif"
 _LEGEND = alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=2, symbolSize=200)
 
 
-def none_hidden() -> alt.Parameter:
-    """The names of the networks that the page's legend has switched off: none so far."""
-    return alt.param(name="hidden", value=[])
+def colors(labels: Sequence[str]) -> list[str]:
+    """One color for each label; the colors repeat after the last."""
+    return [COLORS[i % len(COLORS)] for i in range(len(labels))]
 
 
-def label_color(labels: Sequence[str], legend: bool) -> alt.Color:
-    """The same color for a network in every chart."""
-    scale = alt.Scale(domain=list(labels), range=style.colors(labels))
+def dashes(labels: Sequence[str]) -> list[list[int]]:
+    """One dash pattern for each label; the pattern changes each time the colors start again."""
+    return [list(DASHES[i // len(COLORS) % len(DASHES)]) for i in range(len(labels))]
+
+
+def label_color(labels: Sequence[str], *, legend: bool) -> alt.Color:
+    """Colors by label: a network has the same color in every chart."""
+    scale = alt.Scale(domain=list(labels), range=colors(labels))
     return alt.Color("label:N", title=None, scale=scale, legend=_LEGEND if legend else None)
 
 
-def label_dash(labels: Sequence[str], legend: bool) -> alt.StrokeDash:
-    """The same dashes for a network in every chart."""
-    scale = alt.Scale(domain=list(labels), range=style.dashes(labels))
+def label_dash(labels: Sequence[str], *, legend: bool) -> alt.StrokeDash:
+    """Dash patterns by label: a network has the same pattern in every chart."""
+    scale = alt.Scale(domain=list(labels), range=dashes(labels))
     return alt.StrokeDash("label:N", title=None, scale=scale, legend=_LEGEND if legend else None)
 
 
-def inline(frame: pd.DataFrame) -> alt.InlineData:
-    """A table as the chart's own data, whatever its length; numbers to five digits."""
-    columns = columnar(frame)
+def hidden_parameter() -> alt.Parameter:
+    """The parameter with the labels of the networks that the page's legend has switched off: none at first."""
+    return alt.param(name="hidden", value=[])
+
+
+def vega_config(*, font_size: int = 9, ink: str = "#222222", font: str = _FONT) -> dict[str, Any]:
+    """Vega-Lite's `config`: thin axes, a faint grid, no frame, no background.
+
+    Args:
+        font_size: size of labels, in points of a figure that is printed at its own size.
+        ink: color of text and axes; "currentColor" takes the text color of the page around the chart.
+        font: font of all text.
+    """
+    axis = {"labelColor": ink, "titleColor": ink, "tickColor": ink, "domainColor": ink, "gridColor": ink}
+    faint = {"gridOpacity": 0.08, "domainOpacity": 0.35, "tickOpacity": 0.35, "labelOpacity": 0.85}
+    sizes = {"labelFontSize": font_size, "titleFontSize": font_size, "titleFontWeight": "normal"}
+    return {
+        "background": "white",
+        "font": font,
+        "view": {"stroke": None},
+        "axis": axis | faint | sizes | {"labelLimit": 220, "tickSize": 4, "titlePadding": 6},
+        "legend": {"labelColor": ink, "titleColor": ink, "labelLimit": 260, "orient": "bottom", "columns": 3} | sizes,
+        "header": {"labelColor": ink, "titleColor": ink} | sizes,
+        "title": {"color": ink, "fontSize": font_size, "fontWeight": "normal"},
+        "text": {"color": ink, "fontSize": font_size},
+        "rule": {"color": ink},
+    }
+
+
+def with_style(chart: Any) -> Chart:
+    """The chart in the style of `vega_config` on white, for notebooks and paper."""
+    styled: Chart = chart.configure(**vega_config())
+    return styled
+
+
+def inline_data(frame: pd.DataFrame) -> alt.InlineData:
+    """A table as the chart's own data, with numbers rounded to five digits. Altair's limit on rows does not apply."""
+    columns = to_columns(frame)
     values = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return alt.InlineData(values=values)
 
 
-def columnar(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """One list a column; numbers to five digits, missing ones None."""
+def to_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """One list for each column, with numbers rounded to five digits and None for what is not finite."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, float):
@@ -62,14 +110,8 @@ def columnar(frame: pd.DataFrame) -> dict[str, list[Any]]:
     return {str(name): [plain(value) for value in frame[name].tolist()] for name in frame.columns}
 
 
-def dressed(chart: Any) -> Chart:
-    """The chart in the house's style, on white, for notebooks and paper."""
-    styled: Chart = chart.configure(**style.config())
-    return styled
-
-
-def room(values: pd.Series, share: float = 0.0) -> list[float]:
-    """The bounds of an axis: the values' own, `share` of their span wider, and never of no width."""
+def axis_bounds(values: pd.Series, share: float = 0.0) -> list[float]:
+    """The bounds of an axis, which are never equal: lowest and highest value, each moved out by `share` of the span."""
     low, high = float(values.min()), float(values.max())
     span = (high - low) or 1.0
     return [low - share * span, high + share * span] if high > low else [low - 0.5, high + 0.5]

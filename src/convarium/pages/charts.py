@@ -1,4 +1,4 @@
-"""The charts of a comparison as altair charts, for notebooks and figures."""
+"""The charts of a comparison as altair charts, for notebooks and for the files of `save_figures`."""
 
 from textwrap import wrap
 from typing import Any
@@ -7,12 +7,13 @@ import altair as alt
 import pandas as pd
 
 from convarium.analysis.comparison import Comparison
+from convarium.diagnostics import Diagnoses
 from convarium.errors import ConvariumError
-from convarium.pages import inside, inside_panels, score_panels
-from convarium.pages.costs import COSTS, cost_points, seed_points
-from convarium.pages.curve_panels import curve_panel, recorded_splits
-from convarium.pages.curves import QUANTITIES, XAxis, curve_points
-from convarium.pages.drawing import HEIGHT, Chart, dressed, inline, none_hidden
+from convarium.pages import accuracy_panel, diagnostics_charts, prediction_charts
+from convarium.pages.accuracy_panel import COSTS
+from convarium.pages.chart_style import HEIGHT, Chart, hidden_parameter, inline_data, with_style
+from convarium.pages.curves import QUANTITIES, XAxis, curve_chart, curve_points, recorded_splits
+from convarium.pages.diagnostics_section import MOMENTS, SHARES, available_diagnoses
 from convarium.pages.predictions import (
     Predictions,
     agreement,
@@ -22,36 +23,34 @@ from convarium.pages.predictions import (
     read_predictions,
 )
 
-_WHY = "each diagnosis says why"
-
 
 def plot_curves(comparison: Comparison, *, x: XAxis = "epoch", log: bool = False) -> Chart:
-    """Loss and accuracy of every split: one line a network, a band from the lowest to the highest seed.
+    """Loss and accuracy of every split: one line for each network, with a band from the lowest to the highest seed.
 
-    A click on the legend brings a network out. Failed runs are thin dotted lines of their own.
+    A click on the legend highlights a network. Failed runs are thin dotted lines of their own.
 
     Args:
-        comparison: whose runs.
-        x: "epoch" or "step".
-        log: losses on a logarithmic scale.
+        comparison: the comparison whose runs are drawn.
+        x: whether the horizontal axis counts epochs ("epoch") or steps ("step").
+        log: whether losses have a logarithmic scale.
 
     Raises:
-        ConvariumError: no run has recorded anything.
+        ConvariumError: no run has recorded a value.
     """
-    points = _some(curve_points(comparison, x), f"recorded a value by {x}")
+    points = _not_empty(curve_points(comparison, x), f"recorded a value by {x}")
     chosen = alt.selection_point(name="chosen", fields=["label"], bind="legend")
     splits = recorded_splits(points)
     rows: list[Any] = []
     for quantity in QUANTITIES:
         panels: list[Any] = [
-            curve_panel(inline(points.query("split == @split and quantity == @quantity")), points,
-                        _labels(comparison), quantity, split, x=x, log=log, chosen=chosen)
+            curve_chart(inline_data(points.query("split == @split and quantity == @quantity")), points, quantity, split,
+                        labels=_labels(comparison), x=x, log=log, chosen=chosen)
             for split in splits
         ]  # fmt: skip
-        if not rows:  # a selection belongs to one view, and is heard in all
+        if not rows:  # A selection belongs to one panel, and all panels react to it.
             panels[0] = panels[0].add_params(chosen)
         rows.append(alt.hconcat(*panels))
-    return _whole(alt.vconcat(*rows))
+    return _finish(alt.vconcat(*rows))
 
 
 def plot_accuracy(comparison: Comparison) -> Chart:
@@ -60,8 +59,8 @@ def plot_accuracy(comparison: Comparison) -> Chart:
     Raises:
         ConvariumError: no run has test scores.
     """
-    points = _some(seed_points(comparison), "test scores")
-    return _whole(score_panels.seeds_panel(inline(points), points, _labels(comparison)))
+    points = _not_empty(accuracy_panel.seed_points(comparison), "test scores")
+    return _finish(accuracy_panel.seeds_chart(inline_data(points), points, _labels(comparison)))
 
 
 def plot_cost(comparison: Comparison) -> Chart:
@@ -70,145 +69,151 @@ def plot_cost(comparison: Comparison) -> Chart:
     Raises:
         ConvariumError: no trained run has a cost.
     """
-    points = _some(cost_points(comparison), "a cost and test scores")
+    points = _not_empty(accuracy_panel.cost_points(comparison), "a cost and test scores")
     panels = [
-        score_panels.cost_panel(inline(points[points["cost"] == cost]), points, _labels(comparison), cost)
+        accuracy_panel.cost_chart(inline_data(points[points["cost"] == cost]), points, _labels(comparison), cost)
         for cost in COSTS
         if (points["cost"] == cost).any()
     ]
-    return _whole(alt.concat(*panels, columns=2))
+    return _finish(alt.concat(*panels, columns=2))
 
 
 def plot_classes(comparison: Comparison) -> Chart:
-    """Test accuracy class by class; of many classes, those on which the networks differ most.
+    """Test accuracy by class. With many classes, those on which the networks differ most are shown.
 
     Raises:
         ConvariumError: no run has test scores.
     """
-    points = _some(class_points(comparison), "test scores")
-    shown = points[points["class"].isin(score_panels.most_differing(points))]
-    return _whole(score_panels.classes_panel(inline(shown), shown, _labels(comparison)))
+    points = _not_empty(class_points(comparison), "test scores")
+    shown = points[points["class"].isin(prediction_charts.most_differing(points))]
+    return _finish(prediction_charts.classes_chart(inline_data(shown), shown, _labels(comparison)))
 
 
 def plot_confusion(comparison: Comparison, row: object = None) -> Chart:
-    """What was taken for what, in shares of the true class, summed over the trained runs.
+    """Confusion matrices in shares of the true class, summed over the trained runs.
 
     Args:
-        comparison: whose runs.
-        row: one row's label; None: all rows, three side by side.
+        comparison: the comparison whose runs are drawn.
+        row: label of one row; None: all rows, three side by side.
 
     Raises:
         ConvariumError: no run has test scores.
-        SpecError: no such row.
+        SpecError: there is no such row.
     """
-    points = _some(confusion_points(comparison), "test scores")
+    points = _not_empty(confusion_points(comparison), "test scores")
     names = [comparison.row(row).label] if row is not None else list(dict.fromkeys(points["label"]))
     panels: list[Any] = []
     for name in names:
-        of_row = _some(points[points["label"] == name], f"test scores under {name!r}")
-        panel: Any = score_panels.confusion_panel(inline(of_row), list(dict.fromkeys(points["true"])))
+        own = _not_empty(points[points["label"] == name], f"test scores under {name!r}")
+        panel: Any = prediction_charts.confusion_chart(inline_data(own), list(dict.fromkeys(points["true"])))
         panels.append(panel.properties(title=name) if len(names) > 1 else panel)
-    return dressed(alt.concat(*panels, columns=3) if len(panels) > 1 else panels[0])
+    return with_style(alt.concat(*panels, columns=3) if len(panels) > 1 else panels[0])
 
 
 def plot_calibration(comparison: Comparison) -> Chart:
-    """Accuracy against confidence, all trained runs of a network together (a reliability diagram).
+    """Accuracy against confidence over all trained runs of each network (a reliability diagram).
 
     Raises:
         ConvariumError: no run has stored its predictions.
     """
     points = calibration(_predictions(comparison))
-    return _whole(score_panels.calibration_panel(inline(points), points, _labels(comparison), legend=True))
+    chart = prediction_charts.calibration_chart(inline_data(points), points, _labels(comparison), legend=True)
+    return _finish(chart)
 
 
 def plot_agreement(comparison: Comparison) -> Chart:
-    """How often the runs of two networks predict the same class, and two seeds of one network.
+    """How often the runs of two networks, and two seeds of one network, predict the same class.
 
     Raises:
-        ConvariumError: there are no two runs with predictions of the same images.
+        ConvariumError: no two runs have stored predictions of the same images.
     """
-    points = _some(agreement(_predictions(comparison)), "stored its predictions beside another")
-    return dressed(score_panels.agreement_panel(inline(points), points))
+    points = _not_empty(agreement(_predictions(comparison)), "stored its predictions beside another")
+    return with_style(prediction_charts.agreement_chart(inline_data(points), points))
 
 
-def plot_gradients(diagnoses: inside.Diagnoses) -> Chart:
-    """The norm of the gradient from the first layer to the last: where the seed starts, and at the stored weights.
+def plot_gradients(diagnoses: Diagnoses) -> Chart:
+    """The norm of the gradient from the first layer to the last, at the initial and at the stored weights.
 
     Args:
-        diagnoses: of `convarium.diagnostics.diagnose`.
+        diagnoses: the result of `convarium.diagnostics.diagnose`.
 
     Raises:
-        ConvariumError: no network could be looked into.
+        ConvariumError: no network has diagnostics.
     """
-    points, labels = _some_inside(inside.gradient_points(diagnoses)), [one.label for one in diagnoses]
+    points, labels = _not_empty_diagnoses(diagnostics_charts.gradient_points(diagnoses)), [d.label for d in diagnoses]
     panels = [
-        inside_panels.gradient_panel(inline(points), points, labels, moment, legend=True) for moment in inside.MOMENTS
+        diagnostics_charts.gradient_chart(inline_data(points), points, labels, moment, legend=True)
+        for moment in MOMENTS
     ]
-    return _whole(alt.hconcat(*panels))
+    return _finish(alt.hconcat(*panels))
 
 
-def plot_units(diagnoses: inside.Diagnoses) -> Chart:
+def plot_units(diagnoses: Diagnoses) -> Chart:
     """Dead and saturated units, and outputs, from the first activation to the last.
 
     Args:
-        diagnoses: of `convarium.diagnostics.diagnose`.
+        diagnoses: the result of `convarium.diagnostics.diagnose`.
 
     Raises:
-        ConvariumError: no network could be looked into, or none has an activation of a known kind.
+        ConvariumError: no network has diagnostics, or none has an activation of a known kind.
     """
-    points, labels = _some_inside(inside.unit_points(diagnoses)), [one.label for one in diagnoses]
-    panels = [inside_panels.units_panel(inline(points), points, labels, share, legend=True) for share in inside.SHARES]
-    return _whole(alt.hconcat(*panels))
+    points, labels = _not_empty_diagnoses(diagnostics_charts.unit_points(diagnoses)), [d.label for d in diagnoses]
+    panels = [
+        diagnostics_charts.units_chart(inline_data(points), points, labels, share, legend=True) for share in SHARES
+    ]
+    return _finish(alt.hconcat(*panels))
 
 
-def plot_surface(diagnoses: inside.Diagnoses) -> Chart:
-    """The loss around every network's solution, in the same colors, and along the first direction.
+def plot_surface(diagnoses: Diagnoses) -> Chart:
+    """The loss around every network's weights in the same colors, and along the first direction.
 
     Args:
-        diagnoses: of `convarium.diagnostics.diagnose`.
+        diagnoses: the result of `convarium.diagnostics.diagnose`.
 
     Raises:
-        ConvariumError: no network could be looked into.
+        ConvariumError: no network has diagnostics.
     """
-    points, labels = _some_inside(inside.surface_points(diagnoses)), [one.label for one in diagnoses]
-    drawn: list[Any] = []
-    for number, one in enumerate(inside.known(diagnoses)):
-        own = inline(points[points["network"] == number])
-        drawn.append(
-            inside_panels.surface_panel(own, points, number, side=HEIGHT).properties(title=wrap(one.label, 28))
-        )
-    scale: Any = inside_panels.loss_scale(inline(inside.scale_points(points)), points)
+    points, labels = _not_empty_diagnoses(diagnostics_charts.surface_points(diagnoses)), [d.label for d in diagnoses]
+    panels: list[Any] = []
+    for number, diagnosis in enumerate(available_diagnoses(diagnoses)):
+        own = inline_data(points[points["network"] == number])
+        panel: Any = diagnostics_charts.surface_chart(own, points, number, side=HEIGHT)
+        panels.append(panel.properties(title=wrap(diagnosis.label, 28)))
+    scale: Any = diagnostics_charts.loss_scale_chart(inline_data(diagnostics_charts.scale_points(points)), points)
     along = points[points["second"] == 0]
-    lines: Any = inside_panels.slice_panel(inline(along), points, labels, legend=True)
-    whole = alt.vconcat(alt.concat(*drawn, columns=3), scale, lines)  # colors mean losses above, networks below
-    return _whole(whole.resolve_scale(color="independent", strokeDash="independent"))
+    lines: Any = diagnostics_charts.slice_chart(inline_data(along), points, labels, legend=True)
+    # Colors represent losses in the upper charts and networks in the lowest one.
+    chart = alt.vconcat(alt.concat(*panels, columns=3), scale, lines)
+    return _finish(chart.resolve_scale(color="independent", strokeDash="independent"))
 
 
 def _labels(comparison: Comparison) -> list[str]:
     return [row.label for row in comparison.rows]
 
 
-def _whole(chart: Any) -> Chart:
-    return dressed(chart.add_params(none_hidden()))
+def _finish(chart: Any) -> Chart:
+    return with_style(chart.add_params(hidden_parameter()))
 
 
-def _some(points: pd.DataFrame, what: str) -> pd.DataFrame:
+def _not_empty(points: pd.DataFrame, what: str) -> pd.DataFrame:
     if points.empty:
         raise ConvariumError(f"there is nothing to draw: no run has {what}", hint="compare runs that finished")
     return points
 
 
-def _some_inside(points: pd.DataFrame) -> pd.DataFrame:
+def _not_empty_diagnoses(points: pd.DataFrame) -> pd.DataFrame:
     if points.empty:
-        raise ConvariumError("there is nothing to draw: no network could be looked into", hint=_WHY)
+        raise ConvariumError(
+            "there is nothing to draw: no network has diagnostics", hint="each MissingDiagnosis has its reason"
+        )
     return points
 
 
 def _predictions(comparison: Comparison) -> Predictions:
-    found = read_predictions(comparison)
-    if found is None:
+    predictions = read_predictions(comparison)
+    if predictions is None:
         raise ConvariumError(
             "there is nothing to draw: no run has stored its predictions, or not of the same images",
-            hint="compare runs that finished, on one data set",
+            hint="compare finished runs on one data set",
         )
-    return found
+    return predictions

@@ -1,34 +1,96 @@
-"""Panels of what goes on inside: a quantity layer by layer, and the loss around the solution."""
+"""Charts of the diagnostics: gradients and inactive units by depth, and the loss around the stored weights."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
-from convarium.pages.drawing import HEIGHT, SHOWN, WIDTH, Chart, columnar, label_color, label_dash
-from convarium.pages.inside import MOMENTS, SHARES, loss_bounds
+from convarium.diagnostics import Diagnoses, LayerGradient, UnitActivity
+from convarium.pages.chart_style import HEIGHT, IS_SHOWN, WIDTH, Chart, label_color, label_dash, to_columns
+from convarium.pages.diagnostics_section import MOMENTS, SHARES, available_diagnoses
 
-_POWER = "datum.value === 1 ? '1' : format(datum.value, '.0e')"
+_POWER_OF_TEN = "datum.value === 1 ? '1' : format(datum.value, '.0e')"
 
-_DOTTED = 40
-"""Layers up to which each is a dot; the dots of more would make the line a band."""
+_MOST_DOTS = 40
+"""Number of layers up to which each layer has a dot; more dots would hide the line."""
 
-_PLACES = "{'0': 'first', '0.25': '¼', '0.5': '½', '0.75': '¾', '1': 'last'}[datum.value] + ''"
+_POSITION_LABELS = "{'0': 'first', '0.25': '¼', '0.5': '½', '0.75': '¾', '1': 'last'}[datum.value] + ''"
 
 
-def gradient_panel(
+def gradient_points(diagnoses: Diagnoses) -> pd.DataFrame:
+    """Gradients by layer.
+
+    Returns:
+        Columns label, seed, moment (a name of MOMENTS), depth, layers, position (0: first layer, 1: last), layer, norm,
+        rms.
+    """
+    rows = [
+        {"label": d.label, "seed": d.seed, "moment": moment, **_position(layer, len(layers)), "layer": layer.name,
+         "norm": layer.norm, "rms": layer.rms}
+        for d in available_diagnoses(diagnoses)
+        for moment in MOMENTS
+        for layers in [getattr(d, moment)]
+        for layer in layers
+    ]  # fmt: skip
+    columns = ["label", "seed", "moment", "depth", "layers", "position", "layer", "norm", "rms"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def unit_points(diagnoses: Diagnoses) -> pd.DataFrame:
+    """Inactive units by activation.
+
+    Returns:
+        Columns label, seed, depth, layers, position, layer, activation, kind, units, inactive_units,
+        inactive_unit_share, inactive_output_share.
+    """
+    rows = [
+        {"label": d.label, "seed": d.seed, **_position(layer, len(d.activity)), "layer": layer.name,
+         "activation": layer.activation, "kind": layer.kind, "units": layer.units,
+         "inactive_units": layer.inactive_units, "inactive_unit_share": layer.inactive_units / layer.units,
+         "inactive_output_share": layer.inactive_outputs}
+        for d in available_diagnoses(diagnoses)
+        for layer in d.activity
+    ]  # fmt: skip
+    columns = ["label", "seed", "depth", "layers", "position", "layer", "activation", "kind", "units", "inactive_units"]
+    return pd.DataFrame(rows, columns=[*columns, *SHARES])
+
+
+def surface_points(diagnoses: Diagnoses) -> pd.DataFrame:
+    """Losses around the weights: columns label, seed, network (number of the diagnosis), first, second, loss.
+
+    Losses that are not finite have no row.
+    """
+    parts = []
+    for number, diagnosis in enumerate(available_diagnoses(diagnoses)):
+        offsets = diagnosis.surface.offsets
+        first, second = np.meshgrid(offsets, offsets, indexing="ij")
+        values = {"first": first.ravel(), "second": second.ravel(), "loss": diagnosis.surface.losses.ravel()}
+        parts.append(pd.DataFrame({"label": diagnosis.label, "seed": diagnosis.seed, "network": number} | values))
+    columns = ["label", "seed", "network", "first", "second", "loss"]
+    points = pd.concat(parts) if parts else pd.DataFrame(columns=columns)
+    return points[np.isfinite(points["loss"].astype(float))].reset_index(drop=True)
+
+
+def scale_points(surfaces: pd.DataFrame) -> pd.DataFrame:
+    """The range of the losses of `surface_points` in 64 steps: columns from, to, loss."""
+    edges = np.geomspace(*_loss_bounds(surfaces), 65)
+    return pd.DataFrame({"from": edges[:-1], "to": edges[1:], "loss": np.sqrt(edges[:-1] * edges[1:])})
+
+
+def gradient_chart(
     data: alt.Data, points: pd.DataFrame, labels: Sequence[str], moment: str, *, legend: bool = False
 ) -> Chart:
-    """The norm of the gradient from the first layer to the last, one line a network, on a logarithmic scale.
+    """The norm of the gradient from the first layer to the last, one line for each network, on a logarithmic scale.
 
     Args:
-        data: what is drawn; other moments in it are left out.
-        points: of `gradient_points`, of all moments, which share the scale.
-        labels: of all networks, in the order of their colors.
-        moment: of MOMENTS.
-        legend: whether the panel names its lines itself.
+        data: what is drawn; rows of other moments are filtered out.
+        points: the rows of `gradient_points` of all moments, which share the scale.
+        labels: labels of all networks, in the order of their colors.
+        moment: a name of MOMENTS.
+        legend: whether the chart has a legend of its own.
     """
     positive = points.loc[points["norm"] > 0, "norm"]
     bounds = [float(positive.min()) / 1.5, float(positive.max()) * 1.5] if len(positive) else [0.1, 1.0]
@@ -36,59 +98,71 @@ def gradient_panel(
         "norm:Q",
         title=f"gradient norm {MOMENTS[moment]}",
         scale=alt.Scale(type="log", domain=bounds, nice=False),
-        axis=alt.Axis(values=_decades(*bounds), labelExpr=_POWER),
+        axis=alt.Axis(values=_decades(*bounds), labelExpr=_POWER_OF_TEN),
     )
-    # what has vanished altogether has no place on a logarithmic scale
-    base = alt.Chart(data).transform_filter(f"datum.moment === '{moment}' && datum.norm > 0 && {SHOWN}")
-    tips = [alt.Tooltip(f"{name}:Q", format=".2e") for name in ("norm", "rms")]
-    return _by_depth(base.encode(y=norm), labels, "layer", tips, legend=legend)
+    # A gradient of exactly 0 cannot be drawn on a logarithmic scale.
+    base = alt.Chart(data).transform_filter(f"datum.moment === '{moment}' && datum.norm > 0 && {IS_SHOWN}")
+    tooltip = [alt.Tooltip(f"{name}:Q", format=".2e") for name in ("norm", "rms")]
+    return _by_depth(base.encode(y=norm), labels, "layer", tooltip, legend=legend)
 
 
-def units_panel(
+def units_chart(
     data: alt.Data, points: pd.DataFrame, labels: Sequence[str], share: str, *, legend: bool = False
 ) -> Chart:
-    """A share of the units, or of their outputs, from the first activation to the last, one line a network.
+    """A share of the units, or of their outputs, from the first activation to the last, one line for each network.
 
     Args:
         data: what is drawn.
-        points: of `unit_points`.
-        labels: of all networks, in the order of their colors.
-        share: of SHARES.
-        legend: whether the panel names its lines itself.
+        points: the rows of `unit_points`, which decide the scale.
+        labels: labels of all networks, in the order of their colors.
+        share: a name of SHARES.
+        legend: whether the chart has a legend of its own.
     """
     scale = alt.Scale(domain=[0, max(0.1, float(points[share].max()))], nice=True)
-    part = alt.Y(f"{share}:Q", title=SHARES[share], scale=scale, axis=alt.Axis(format="~%", tickCount=5))
-    base = alt.Chart(data).transform_filter(SHOWN)
-    tips = ["activation:N", "units:Q", "idle:Q", *(alt.Tooltip(f"{name}:Q", format=".1%") for name in SHARES)]
-    return _by_depth(base.encode(y=part), labels, "activation", tips, legend=legend)
+    y = alt.Y(f"{share}:Q", title=SHARES[share], scale=scale, axis=alt.Axis(format="~%", tickCount=5))
+    base = alt.Chart(data).transform_filter(IS_SHOWN)
+    tooltip = [
+        "activation:N",
+        "units:Q",
+        alt.Tooltip("inactive_units:Q", title="dead or saturated"),
+        *(alt.Tooltip(f"{name}:Q", title=SHARES[name], format=".1%") for name in SHARES),
+    ]
+    return _by_depth(base.encode(y=y), labels, "activation", tooltip, legend=legend)
 
 
-def _by_depth(base: Any, labels: Sequence[str], counted: str, tips: Sequence[Any], *, legend: bool) -> Chart:
-    """Lines over the place in the network, which is the same for the last layer of all, however many they have."""
-    places = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=_PLACES, labelAngle=0, grid=False)
+def _by_depth(base: Any, labels: Sequence[str], counted: str, tooltip: Sequence[Any], *, legend: bool) -> Chart:
+    """Lines over the relative depth: the last layers of a shallow and of a deep network are at the same position."""
+    axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=_POSITION_LABELS, labelAngle=0, grid=False)
     base = base.encode(
-        x=alt.X("place:Q", title=counted, axis=places, scale=alt.Scale(domain=[0, 1], nice=False)),
-        color=label_color(labels, legend),
+        x=alt.X("position:Q", title=counted, axis=axis, scale=alt.Scale(domain=[0, 1], nice=False)),
+        color=label_color(labels, legend=legend),
     )
     named = ["label:N", alt.Tooltip("layer:N", title=counted), alt.Tooltip("depth:Q", title="number")]
-    size = alt.condition(f"datum.layers <= {_DOTTED}", alt.value(1), alt.value(0))
+    size = alt.condition(f"datum.layers <= {_MOST_DOTS}", alt.value(1), alt.value(0))
     return alt.layer(
-        base.mark_line(strokeWidth=1.6, strokeJoin="round").encode(strokeDash=label_dash(labels, legend)),
+        base.mark_line(strokeWidth=1.6, strokeJoin="round").encode(strokeDash=label_dash(labels, legend=legend)),
         base.mark_point(filled=True, size=22).encode(
-            opacity=size, tooltip=[*named, alt.Tooltip("layers:Q", title="of"), *tips]
+            opacity=size, tooltip=[*named, alt.Tooltip("layers:Q", title="of"), *tooltip]
         ),
     ).properties(width=WIDTH, height=HEIGHT)
 
 
-def surface_panel(data: alt.Data, points: pd.DataFrame, number: int, *, side: int) -> Chart:
-    """The loss around one network's solution, which is the cross in the middle; `points` are all networks'."""
-    offsets = columnar(points[["first"]].drop_duplicates().sort_values("first"))["first"]
+def surface_chart(data: alt.Data, points: pd.DataFrame, number: int, *, side: int) -> Chart:
+    """The loss around one network's weights, which are marked by the cross in the middle.
+
+    Args:
+        data: what is drawn; rows of other networks are filtered out.
+        points: the rows of `surface_points` of all networks, which share the colors.
+        number: number of the network.
+        side: width and height in pixels.
+    """
+    offsets = to_columns(points[["first"]].drop_duplicates().sort_values("first"))["first"]
     reach = offsets[-1]
     ends = alt.Axis(values=[-reach, 0.0, reach], format="~r", labelAngle=0, ticks=False, domain=False, title=None)
     across = alt.X("first:O", axis=ends, scale=alt.Scale(domain=offsets, paddingInner=0, paddingOuter=0))
     up = alt.Y("second:O", axis=ends, scale=alt.Scale(domain=offsets[::-1], paddingInner=0, paddingOuter=0))
     base = alt.Chart(data).transform_filter(f"datum.network === {number}").encode(x=across, y=up)
-    cells = base.mark_rect(strokeWidth=1).encode(  # a stroke of its own color closes the seams between cells
+    cells = base.mark_rect(strokeWidth=1).encode(  # A stroke of the same color closes the seams between the cells.
         color=_loss_color(points),
         stroke=_loss_color(points, alt.Stroke),
         tooltip=[alt.Tooltip(f"{name}:Q", format=".3~r") for name in ("first", "second", "loss")],
@@ -99,11 +173,15 @@ def surface_panel(data: alt.Data, points: pd.DataFrame, number: int, *, side: in
     return alt.layer(cells, cross).properties(width=side, height=side)
 
 
-def loss_scale(data: alt.Data, points: pd.DataFrame) -> Chart:
-    """Which color stands for which loss; `data` are the `scale_points`, `points` those of all surfaces."""
-    bounds = loss_bounds(points)
+def loss_scale_chart(data: alt.Data, points: pd.DataFrame) -> Chart:
+    """The colors of the losses; `data` are the `scale_points`, and `points` those of all surfaces."""
+    bounds = _loss_bounds(points)
     axis = alt.Axis(
-        title="loss, nats: the same colors for all", format="~g", values=_decades(*bounds), grid=False, domain=False
+        title="loss, nats: the same colors for all networks",
+        format="~g",
+        values=_decades(*bounds),
+        grid=False,
+        domain=False,
     )
     x = alt.X("from:Q", scale=alt.Scale(type="log", domain=list(bounds), nice=False), axis=axis)
     drawn: Chart = (
@@ -115,30 +193,30 @@ def loss_scale(data: alt.Data, points: pd.DataFrame) -> Chart:
     return drawn
 
 
-def slice_panel(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], *, legend: bool = False) -> Chart:
-    """The loss along the first direction, through the solutions of all networks."""
+def slice_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], *, legend: bool = False) -> Chart:
+    """The loss along the first direction through the weights of each network."""
     along = points[points["second"] == 0]
     low, high = (float(along["loss"].agg(end)) for end in ("min", "max"))
     bounds = (max(low, 1e-6) / 1.1, max(high, 1e-5) * 1.1)
     scale = alt.Scale(type="log", domain=list(bounds), nice=False, clamp=True)
     base = (
         alt.Chart(data)
-        .transform_filter(f"datum.second === 0 && {SHOWN}")
+        .transform_filter(f"datum.second === 0 && {IS_SHOWN}")
         .encode(
             x=alt.X("first:Q", title="along the first direction", axis=alt.Axis(grid=False, tickCount=5, format="~r")),
             y=alt.Y("loss:Q", title="loss, nats", scale=scale, axis=alt.Axis(format="~g", values=_decades(*bounds))),
-            color=label_color(labels, legend),
+            color=label_color(labels, legend=legend),
         )
     )
-    tips = ["label:N", alt.Tooltip("first:Q", format=".2f"), alt.Tooltip("loss:Q", format=".3~r")]
+    tooltip = ["label:N", alt.Tooltip("first:Q", format=".2f"), alt.Tooltip("loss:Q", format=".3~r")]
     return alt.layer(
-        base.mark_line(strokeWidth=1.8, strokeJoin="round").encode(strokeDash=label_dash(labels, legend)),
-        base.mark_point(filled=True, size=16, opacity=1).encode(tooltip=tips),
+        base.mark_line(strokeWidth=1.8, strokeJoin="round").encode(strokeDash=label_dash(labels, legend=legend)),
+        base.mark_point(filled=True, size=16, opacity=1).encode(tooltip=tooltip),
     ).properties(width=2 * WIDTH, height=HEIGHT)
 
 
 def _decades(low: float, high: float) -> Any:
-    """The powers of ten between two bounds, six or fewer; where there is one at most, Vega's own choice."""
+    """At most six powers of ten between two bounds; fewer than two are left to Vega."""
     first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
     step = max(1, math.ceil((last - first + 1) / 6))
     powers = [10.0**power for power in range(last, first - 1, -step)]
@@ -146,5 +224,17 @@ def _decades(low: float, high: float) -> Any:
 
 
 def _loss_color(points: pd.DataFrame, channel: Any = alt.Color) -> Any:
-    scale = alt.Scale(type="log", domain=list(loss_bounds(points)), scheme="viridis", clamp=True)
+    scale = alt.Scale(type="log", domain=list(_loss_bounds(points)), scheme="viridis", clamp=True)
     return channel("loss:Q", scale=scale, legend=None)
+
+
+def _loss_bounds(points: pd.DataFrame) -> tuple[float, float]:
+    """The lowest and the highest loss for a logarithmic scale: both positive, and never equal."""
+    low = max(float(points["loss"].min()), 1e-6)
+    return low, max(float(points["loss"].max()), 1.01 * low)
+
+
+def _position(layer: LayerGradient | UnitActivity, layers: int) -> dict[str, float]:
+    """Depth, and relative depth from 0 to 1; the only layer of a network counts as its last one."""
+    position = (layer.depth - 1) / (layers - 1) if layers > 1 else 1.0
+    return {"depth": layer.depth, "layers": layers, "position": position}

@@ -1,132 +1,172 @@
-"""What the diagnostics found, as tables of points: gradients and idle units by depth, loss around the solution."""
+"""The section 'Inside the training' of the page: its texts, numbers and pictures."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from convarium.diagnostics import Diagnosis, LayerGradient, Undiagnosed, UnitActivity
+from convarium.analysis.comparison import formatting
+from convarium.diagnostics import Diagnoses, Diagnosis, LayerGradient, MissingDiagnosis
+from convarium.pages.pictures import augmented_sheet, data_uri, filters_sheet, maps_sheet
 
-Diagnoses = Sequence[Diagnosis | Undiagnosed]
+MOMENTS = {"initial": "at the initial weights", "final": "at the stored weights"}
+"""When gradients are measured, each with its words in a title."""
 
-MOMENTS = {"initial": "at the start", "final": "at the stored weights"}
-
-
-SHARES = {"idle_share": "dead or saturated units", "flat_share": "dead or saturated outputs"}
+SHARES = {
+    "inactive_unit_share": "dead or saturated units",
+    "inactive_output_share": "dead or saturated outputs",
+}
+"""Shares of units and of single outputs, each with its title on an axis."""
 
 
 @dataclass(frozen=True)
-class InsideLine:
-    """One network in numbers.
+class DiagnosisSummary:
+    """One network's diagnostics in numbers.
 
     Attributes:
-        layers: with weights.
-        reach: the first layer's gradient norm as a share of the last one's, at each of MOMENTS; None where the last
-            one is 0.
-        idle, units: how many are dead or saturated, and how many there are.
-        kinds: "dead", "saturated", or both.
-        center: the loss of the stored weights on the images of the surface, nats; None where it is not finite.
-        highest: the highest finite loss on the surface, nats.
+        label, seed: the network's row, and the seed of the run that represents it.
+        layers: number of layers with weights.
+        gradient_ratio: the norm of the first layer's gradient divided by that of the last layer, at each of MOMENTS;
+            None where the last one is 0.
+        inactive_units, units: how many units are dead or saturated, and how many there are.
+        center: the loss at the stored weights on the images of the surface, in nats; None if it is not finite.
+        highest: the highest finite loss on the surface, in nats.
     """
 
     label: str
     seed: int
     layers: int
-    reach: dict[str, float | None]
-    idle: int
+    gradient_ratio: dict[str, float | None]
+    inactive_units: int
     units: int
-    kinds: str
     center: float | None
     highest: float | None
 
 
-def known(diagnoses: Diagnoses) -> list[Diagnosis]:
-    """Those that something is known of."""
-    return [one for one in diagnoses if isinstance(one, Diagnosis)]
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its caption; `source` is a data URI."""
+
+    caption: str
+    source: str
 
 
-def gradient_points(diagnoses: Diagnoses) -> pd.DataFrame:
-    """Columns label, seed, moment (of MOMENTS), depth, layers, place (0: first layer, 1: last), layer, norm, rms."""
-    rows = [
-        {"label": one.label, "seed": one.seed, "moment": moment, **_placed(layer, len(layers)), "layer": layer.name,
-         "norm": layer.norm, "rms": layer.rms}
-        for one in known(diagnoses)
-        for moment in MOMENTS
-        for layers in [getattr(one, moment)]
-        for layer in layers
-    ]  # fmt: skip
-    columns = ["label", "seed", "moment", "depth", "layers", "place", "layer", "norm", "rms"]
-    return pd.DataFrame(rows, columns=columns)
+@dataclass(frozen=True)
+class NetworkPictures:
+    """One network's pictures; `number` is the number of its loss surface."""
+
+    label: str
+    number: int
+    filters: Picture | None
+    image: str
+    maps: tuple[Picture, ...]
 
 
-def unit_points(diagnoses: Diagnoses) -> pd.DataFrame:
-    """Columns label, seed, depth, layers, place, layer, activation, kind, units, idle, idle_share, flat_share."""
-    rows = [
-        {"label": one.label, "seed": one.seed, **_placed(layer, len(one.activity)), "layer": layer.name,
-         "activation": layer.activation, "kind": layer.kind, "units": layer.units, "idle": layer.idle,
-         "idle_share": layer.idle / layer.units, "flat_share": layer.flat}
-        for one in known(diagnoses)
-        for layer in one.activity
-    ]  # fmt: skip
-    columns = ["label", "seed", "depth", "layers", "place", "layer", "activation", "kind", "units", "idle"]
-    return pd.DataFrame(rows, columns=[*columns, "idle_share", "flat_share"])
+@dataclass(frozen=True)
+class DiagnosticsSection:
+    """What the section shows beside its charts.
+
+    Attributes:
+        introduction: which runs are examined, and on how many images.
+        surface: on how many points and images the surfaces are measured, in words.
+        summaries: the numbers of each network.
+        networks: the pictures of each network.
+        augmented: one picture for each augmentation; empty if no network is trained with augmentation.
+        missing: the rows without diagnostics.
+    """
+
+    introduction: str
+    surface: str
+    summaries: tuple[DiagnosisSummary, ...]
+    networks: tuple[NetworkPictures, ...]
+    augmented: tuple[Picture, ...]
+    missing: tuple[MissingDiagnosis, ...]
 
 
-def surface_points(diagnoses: Diagnoses) -> pd.DataFrame:
-    """Columns label, seed, network (its number among the known), first, second, loss; what is not finite is missing."""
-    parts = []
-    for number, one in enumerate(known(diagnoses)):
-        first, second = np.meshgrid(one.surface.offsets, one.surface.offsets, indexing="ij")
-        found = {"first": first.ravel(), "second": second.ravel(), "loss": one.surface.losses.ravel()}
-        parts.append(pd.DataFrame({"label": one.label, "seed": one.seed, "network": number} | found))
-    points = (
-        pd.concat(parts) if parts else pd.DataFrame(columns=["label", "seed", "network", "first", "second", "loss"])
+def diagnostics_section(diagnoses: Diagnoses) -> DiagnosticsSection | None:
+    """The texts, numbers and pictures of the section; None without diagnoses."""
+    if not diagnoses:
+        return None
+    available = available_diagnoses(diagnoses)
+    augmented = {d.augmented.augment: d.augmented for d in available if d.augmented is not None}
+    return DiagnosticsSection(
+        introduction=_introduction(available),
+        surface=_surface(available),
+        summaries=summaries(diagnoses),
+        networks=tuple(_pictures(diagnosis, number) for number, diagnosis in enumerate(available)),
+        augmented=tuple(Picture(augment, augmented_sheet(images)) for augment, images in augmented.items()),
+        missing=tuple(d for d in diagnoses if isinstance(d, MissingDiagnosis)),
     )
-    return points[np.isfinite(points["loss"].astype(float))].reset_index(drop=True)
 
 
-def scale_points(surfaces: pd.DataFrame) -> pd.DataFrame:
-    """The range of the losses of `surface_points` in small steps: columns from, to, loss."""
-    low, high = loss_bounds(surfaces)
-    edges = np.geomspace(low, high, 65)
-    return pd.DataFrame({"from": edges[:-1], "to": edges[1:], "loss": np.sqrt(edges[:-1] * edges[1:])})
+def available_diagnoses(diagnoses: Diagnoses) -> list[Diagnosis]:
+    """The diagnoses without the rows that have none."""
+    return [diagnosis for diagnosis in diagnoses if isinstance(diagnosis, Diagnosis)]
 
 
-def loss_bounds(surfaces: pd.DataFrame) -> tuple[float, float]:
-    """The lowest and the highest loss of `surface_points`, for a logarithmic scale: above 0 and apart."""
-    low = max(float(surfaces["loss"].min()), 1e-6)
-    return low, max(float(surfaces["loss"].max()), 1.01 * low)
-
-
-def inside_lines(diagnoses: Diagnoses) -> tuple[InsideLine, ...]:
-    """Every known network in numbers."""
+def summaries(diagnoses: Diagnoses) -> tuple[DiagnosisSummary, ...]:
+    """The diagnostics of every network in numbers."""
     return tuple(
-        InsideLine(
-            label=one.label,
-            seed=one.seed,
-            layers=len(one.final),
-            reach={moment: _reach(getattr(one, moment)) for moment in MOMENTS},
-            idle=sum(layer.idle for layer in one.activity),
-            units=sum(layer.units for layer in one.activity),
-            kinds=" or ".join(sorted({layer.kind for layer in one.activity})),
-            center=_finite(one.surface.center),
-            highest=_finite(one.surface.losses[np.isfinite(one.surface.losses)].max(initial=-math.inf)),
+        DiagnosisSummary(
+            label=diagnosis.label,
+            seed=diagnosis.seed,
+            layers=len(diagnosis.final),
+            gradient_ratio={moment: _gradient_ratio(getattr(diagnosis, moment)) for moment in MOMENTS},
+            inactive_units=sum(layer.inactive_units for layer in diagnosis.activity),
+            units=sum(layer.units for layer in diagnosis.activity),
+            center=_finite(diagnosis.surface.center),
+            highest=_finite(diagnosis.surface.losses[np.isfinite(diagnosis.surface.losses)].max(initial=-math.inf)),
         )
-        for one in known(diagnoses)
+        for diagnosis in available_diagnoses(diagnoses)
     )
 
 
-def _placed(layer: LayerGradient | UnitActivity, layers: int) -> dict[str, float]:
-    """A network of one layer alone has its last one."""
-    place = (layer.depth - 1) / (layers - 1) if layers > 1 else 1.0
-    return {"depth": layer.depth, "layers": layers, "place": place}
+def _gradient_ratio(layers: Sequence[LayerGradient]) -> float | None:
+    return layers[0].norm / layers[-1].norm if layers and layers[-1].norm > 0 else None
 
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _reach(layers: Sequence[LayerGradient]) -> float | None:
-    return layers[0].norm / layers[-1].norm if layers and layers[-1].norm > 0 else None
+def _pictures(diagnosis: Diagnosis, number: int) -> NetworkPictures:
+    filters = None
+    if diagnosis.filters is not None:
+        shown, _, height, width = diagnosis.filters.weights.shape
+        text = (
+            f"{_how_many(shown, diagnosis.filters.total, 'filters')} of {height}×{width} in {diagnosis.filters.layer}"
+        )
+        filters = Picture(text, filters_sheet(diagnosis.filters))
+    maps = tuple(
+        Picture(
+            f"{maps.layer}: {_how_many(len(maps.maps), maps.total, 'channels')} "
+            f"of {maps.maps.shape[1]}×{maps.maps.shape[2]}",
+            maps_sheet(maps),
+        )
+        for maps in diagnosis.maps
+    )
+    return NetworkPictures(diagnosis.label, number, filters, data_uri(diagnosis.image), maps)
+
+
+def _how_many(shown: int, total: int, noun: str) -> str:
+    return f"all {total:,} {noun}" if shown == total else f"the first {shown} of {total:,} {noun}"
+
+
+def _introduction(diagnoses: list[Diagnosis]) -> str:
+    if not diagnoses:
+        return "None of the networks could be examined."
+    seeds = formatting.listed(sorted({diagnosis.seed for diagnosis in diagnoses}))
+    images = formatting.listed([f"{n:,}" for n in sorted({diagnosis.image_count for diagnosis in diagnoses})])
+    return (
+        f"One run represents each network: its first finished run with stored weights (seed {seeds}). It is examined "
+        f"on {images} training images without augmentation. Nothing is trained for this section."
+    )
+
+
+def _surface(diagnoses: list[Diagnosis]) -> str:
+    if not diagnoses:
+        return ""
+    images = formatting.listed([f"{n:,}" for n in sorted({diagnosis.surface.image_count for diagnosis in diagnoses})])
+    size = len(diagnoses[0].surface.offsets)
+    return f"{size}×{size} points, each the mean loss over {images} training images"

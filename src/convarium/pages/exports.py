@@ -1,4 +1,4 @@
-"""The table of a comparison for the terminal, for documents and for other programs."""
+"""The main table of a comparison for the terminal, for documents (Markdown, LaTeX) and for other programs (CSV)."""
 
 from rich import box
 from rich.cells import cell_len
@@ -7,41 +7,45 @@ from rich.table import Table
 from rich.text import Text
 
 from convarium.analysis.comparison import Comparison
-from convarium.pages.cells import Cell, Column, answer, caption, columns
+from convarium.pages.highlights import answer
+from convarium.pages.table import Cell, Column, caption, columns
 
 _HEADINGS = {"seeds": "n", "train_seconds": "training, s", "difference": "difference"}
-"""Shorter than the page's own."""
+"""Headings that are shorter than the page's."""
 
-_TERMINAL = ("label", "seeds", "parameters", "test", "validation", "measured", "train_seconds", "difference")
+_TERMINAL_COLUMNS = ("label", "seeds", "parameters", "test", "validation", "measured", "train_seconds", "difference")
 _DROPPED = ("validation", "parameters", "train_seconds")
-"""What a terminal leaves out where it is too narrow, in this order; the report has everything."""
+"""Columns that are left out, in this order, if the terminal is too narrow for all. The report has every column."""
 
 _GAP, _EDGES = 3, 2
-"""Characters between two columns of the terminal's table, and at its two sides."""
+"""Characters between two columns of the terminal's table, and at its two sides together."""
 
-_NAME = 24
-"""Characters of a network's name that stand in one line at least."""
+_LABEL_WIDTH = 24
+"""Characters of a network's name that are written in one line at least."""
 
-_COLOUR = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "baseline": "dim"}
+_COLORS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "baseline": "dim"}
 
 
 def as_rich(comparison: Comparison) -> RenderableType:
-    """The table for a terminal, whole in 100 columns, with the verdicts below it; names are text, never markup."""
-    verdicts = [Text(row.verdict, style=_COLOUR[row.decision]) for row in comparison.rows if row.verdict]
+    """The table for a terminal, with the verdicts below it. Names are shown as text, never as markup.
+
+    A terminal that is too narrow for all columns shows fewer of them: accuracy and difference always fit 60 columns.
+    """
+    verdicts = [Text(row.verdict, style=_COLORS[row.decision]) for row in comparison.rows if row.verdict]
     question = [Text(comparison.question, "bold")] if comparison.question else []
     notes = [Text(note, "dim") for note in (caption(comparison), *comparison.notes)]
     return Group(*question, _TerminalTable(comparison), *verdicts, Text(""), *notes)
 
 
 class _TerminalTable:
-    """As many columns as the terminal has room for, decided when it is drawn."""
+    """A table whose columns are chosen when it is drawn, as many as fit."""
 
     def __init__(self, comparison: Comparison):
         self.comparison = comparison
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        every = {column.key: column for column in columns(self.comparison)}
-        shown = [every[key] for key in _TERMINAL if key in every]
+        all_columns = {column.key: column for column in columns(self.comparison)}
+        shown = [all_columns[key] for key in _TERMINAL_COLUMNS if key in all_columns]
         for dropped in _DROPPED:
             if sum(_width(column) + _GAP for column in shown) - _GAP + _EDGES > options.max_width:
                 shown = [column for column in shown if column.key != dropped]
@@ -60,13 +64,13 @@ def _heading(column: Column) -> Text:
 
 
 def _width(column: Column) -> int:
-    """That a terminal gives it at least: a long name is folded, a number never."""
+    """The least width of a column: a long name may be folded, a number never."""
     widest = max(cell_len(text) for text in (_heading(column).plain, *(cell.text for cell in column.cells)))
-    return widest if column.numeric else min(widest, _NAME)
+    return widest if column.numeric else min(widest, _LABEL_WIDTH)
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """The table in GitHub's Markdown, question and answer above, verdicts below."""
+    """The table in GitHub's Markdown, with question and answer above and verdicts below."""
     shown = columns(comparison)
     head = "| " + " | ".join(_markdown(column.heading) for column in shown) + " |"
     rule = "| " + " | ".join("---:" if column.numeric else "---" for column in shown) + " |"
@@ -78,15 +82,15 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """The rows of the comparison as comma-separated numbers, accuracies as fractions of 1, nothing rounded."""
+    """The rows of the comparison as comma-separated values: accuracies as fractions of 1, nothing rounded."""
     return comparison.frame("rows").to_csv(index=False, lineterminator="\n")
 
 
 def as_latex(comparison: Comparison) -> str:
-    """The table as a `tabular` for LaTeX with the package booktabs; what the numbers are stands in comments above."""
+    """The table as a LaTeX `tabular` with the package booktabs, with question, answer and caption as comments above."""
     shown = columns(comparison)
-    told = [comparison.question, answer(comparison), caption(comparison)]
-    head = [f"% {' '.join(line.split())}" for line in told if line]
+    comments = [comparison.question, answer(comparison), caption(comparison)]
+    head = [f"% {' '.join(line.split())}" for line in comments if line]
     lines = [" & ".join(_latex(cell.text) for cell in cells) + r" \\" for cells in _rows(shown)]
     return "\n".join([
         *head,
@@ -105,7 +109,7 @@ def _rows(shown: tuple[Column, ...]) -> list[tuple[Cell, ...]]:
 
 
 def _markdown(text: str) -> str:
-    """A table's cell: no line breaks, and nothing that Markdown or HTML would read as its own."""
+    """Text for a cell of a table: without line breaks, and with Markdown's and HTML's special characters escaped."""
     text = " ".join(text.split())
     for special in ("\\", "|", "*", "_", "`", "<", "[", "]"):
         text = text.replace(special, "&lt;" if special == "<" else f"\\{special}")

@@ -1,4 +1,4 @@
-"""Every chart as files for a paper, and the numbers behind them."""
+"""Every chart as files for a paper, with the data behind it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from convarium.analysis.comparison import Comparison
+from convarium.diagnostics import Diagnoses
 from convarium.errors import ConvariumError
-from convarium.pages import charts, inside
-from convarium.pages.drawing import Chart
+from convarium.pages import charts, diagnostics_charts
+from convarium.pages.chart_style import Chart
 
 FIGURES: dict[str, Callable[[Comparison], Chart]] = {
     "curves": charts.plot_curves,
@@ -20,33 +21,37 @@ FIGURES: dict[str, Callable[[Comparison], Chart]] = {
     "calibration": charts.plot_calibration,
     "agreement": charts.plot_agreement,
 }
-INSIDE: dict[str, tuple[Callable[[inside.Diagnoses], Chart], Callable[[inside.Diagnoses], pd.DataFrame]]] = {
-    "gradients": (charts.plot_gradients, inside.gradient_points),
-    "units": (charts.plot_units, inside.unit_points),
-    "surface": (charts.plot_surface, inside.surface_points),
+"""The figures of a comparison by the names of their files."""
+
+DIAGNOSTIC_FIGURES: dict[str, tuple[Callable[[Diagnoses], Chart], Callable[[Diagnoses], pd.DataFrame]]] = {
+    "gradients": (charts.plot_gradients, diagnostics_charts.gradient_points),
+    "units": (charts.plot_units, diagnostics_charts.unit_points),
+    "surface": (charts.plot_surface, diagnostics_charts.surface_points),
 }
-TABLES = ("rows", "runs", "epochs", "classes")
-_PIXELS_AN_INCH = 300
+"""The figures of the diagnostics by the names of their files, each with the function that gives its data."""
+
+_TABLES = ("rows", "runs", "epochs", "classes")
+_PIXELS_PER_INCH = 300
 
 
-def save_figures(comparison: Comparison, directory: Path | str, *, diagnoses: inside.Diagnoses = ()) -> list[Path]:
-    """Writes each chart as SVG, PDF and PNG (300 pixels an inch) and the data as CSV.
+def save_figures(comparison: Comparison, directory: Path | str, *, diagnoses: Diagnoses = ()) -> list[Path]:
+    """Writes each chart as SVG, PDF and PNG (300 pixels per inch), and the data as CSV.
 
-    Labels have 9 points where a figure is printed at its own size. A chart for which the runs have no data is left out.
+    Labels are 9 points high if a figure is printed at its own size. A chart for which there are no data is left out.
 
     Args:
-        comparison: whose charts.
-        directory: is made where it is missing.
-        diagnoses: of `diagnose`; with them, also their charts and data.
+        comparison: the comparison whose charts are drawn.
+        directory: folder of the files; it is created if it does not exist.
+        diagnoses: the result of `diagnose`; with it, the charts and data of the diagnostics are written too.
 
     Returns:
-        The files, figures first.
+        The paths of the files, figures first.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     plots: dict[str, Callable[[], Chart]] = {name: partial(plot, comparison) for name, plot in FIGURES.items()}
-    plots |= {name: partial(plot, diagnoses) for name, (plot, _) in INSIDE.items()}
+    plots |= {name: partial(plot, diagnoses) for name, (plot, _) in DIAGNOSTIC_FIGURES.items()}
     for name, plot in plots.items():
         try:
             chart = plot()
@@ -54,15 +59,12 @@ def save_figures(comparison: Comparison, directory: Path | str, *, diagnoses: in
             continue
         for ending in ("svg", "pdf", "png"):
             path = folder / f"{name}.{ending}"
-            chart.save(str(path), ppi=_PIXELS_AN_INCH if ending == "png" else None)
+            chart.save(str(path), ppi=_PIXELS_PER_INCH if ending == "png" else None)
             written.append(path)
-    for table in TABLES:
-        path = folder / f"{table}.csv"
-        comparison.frame(table).to_csv(path, index=False, lineterminator="\n")  # type: ignore[arg-type]
-        written.append(path)
-    for name, (_, points) in INSIDE.items():
-        frame = points(diagnoses)
-        if not frame.empty:
+    frames = {table: comparison.frame(table) for table in _TABLES}  # type: ignore[arg-type]
+    frames |= {name: points(diagnoses) for name, (_, points) in DIAGNOSTIC_FIGURES.items()}
+    for name, frame in frames.items():
+        if name not in DIAGNOSTIC_FIGURES or not frame.empty:
             path = folder / f"{name}.csv"
             frame.to_csv(path, index=False, lineterminator="\n")
             written.append(path)

@@ -1,20 +1,24 @@
-"""Facts that a reader looks for by name: the hardest class of every network, and who got to a level first."""
+"""The facts that a reader looks for first: the answer in one sentence, the hardest classes, who was accurate first."""
 
 import math
 from dataclasses import dataclass
 from statistics import fmean
 
-from convarium.analysis.comparison import Comparison, Row, metric_of
+from convarium.analysis.comparison import Comparison, Row, formatting, metric_of
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+"""Levels of accuracy for `epochs_to_level`."""
 
 
 @dataclass(frozen=True)
-class Hardest:
-    """The two classes of which a network gets the smallest shares right, accuracies in per cent.
+class HardestClasses:
+    """The two classes of which a network classifies the smallest shares correctly, accuracies in per cent.
 
     Attributes:
-        spread: of the hardest, from the lowest to the highest seed; None for one seed.
+        label: the network's row.
+        name, accuracy: the hardest class.
+        spread: the accuracies of the hardest class from the lowest to the highest seed; None for one seed.
+        next_name, next_accuracy: the second hardest class.
     """
 
     label: str
@@ -26,13 +30,13 @@ class Hardest:
 
 
 @dataclass(frozen=True)
-class Arrivals:
-    """When each network got to a level of accuracy, looked at after every epoch.
+class EpochsToLevel:
+    """After how many epochs each network first reached a level of accuracy.
 
     Attributes:
-        split: whose accuracy it is.
+        split: the split whose accuracy this is.
         level: the highest of LEVELS that every trained network reaches, such as "98 %".
-        epochs: (label, mean epochs), the first one first.
+        epochs: (label, mean number of epochs), the fastest network first.
     """
 
     split: str
@@ -40,26 +44,45 @@ class Arrivals:
     epochs: tuple[tuple[str, str], ...]
 
 
-def hardest(comparison: Comparison) -> tuple[Hardest, ...]:
-    """Of every trained network; nothing where a class is missing in a split of two classes or fewer."""
-    return tuple(found for row in comparison.rows if (found := _hardest(row)) is not None)
+def answer(comparison: Comparison) -> str:
+    """The answer to the comparison's question in one sentence, with n and interval."""
+    if not comparison.rows:
+        return "No run has finished yet."
+    metric = metric_of(comparison.metric)
+    others = [row for row in comparison.rows if row.label != comparison.baseline]
+    if len(others) == 1 or comparison.baseline is None:
+        return _sentence(others[0].verdict)
+    parts = _failures(comparison)
+    others = [row for row in others if not has_failed(row)]
+    if others:
+        parts.append(_decisions(comparison, others))
+    measured = [(row, row.measured) for row in comparison.rows if row.measured is not None]
+    if not measured:
+        return _sentence("; ".join(parts))
+    sign = 1 if metric.higher_is_better else -1
+    best, estimate = max(measured, key=lambda pair: sign * pair[1].mean)
+    superlative = "highest" if metric.higher_is_better else "lowest"
+    leader = f"the {superlative} mean {metric.title} is that of {best.label}, {formatting.mean(metric, estimate)}"
+    has_failures = any(row.failed for row in comparison.rows)
+    return _sentence("; ".join([*parts, leader] if has_failures else [leader, *parts]))
 
 
-def _hardest(row: Row) -> Hardest | None:
-    scored = [run.outcome.test.per_class for run in row.trained if run.outcome.test]
-    names = [n for n in (scored[0] if scored else ()) if all(of.get(n) is not None for of in scored)]
-    if len(names) < 2:
-        return None
-    values = {name: [accuracy for of in scored if (accuracy := of[name]) is not None] for name in names}
-    first, second = sorted(names, key=lambda name: fmean(values[name]))[:2]
-    low, high = min(values[first]), max(values[first])
-    spread = f"{100 * low:.1f} to {100 * high:.1f}" if len(scored) > 1 else None
-    means = (f"{100 * fmean(values[name]):.1f}" for name in (first, second))
-    return Hardest(row.label, first, next(means), spread, second, next(means))
+def has_failed(row: Row) -> bool:
+    """Whether all runs of a row failed."""
+    return row.failed > 0 and row.n == 0
 
 
-def arrivals(comparison: Comparison) -> Arrivals | None:
-    """On validation, or else on a watched test split; None where neither was looked at after every epoch."""
+def hardest_classes(comparison: Comparison) -> tuple[HardestClasses, ...]:
+    """The hardest classes of every network that has accuracies of two classes or more in all of its trained runs."""
+    return tuple(hardest for row in comparison.rows if (hardest := _hardest(row)) is not None)
+
+
+def epochs_to_level(comparison: Comparison) -> EpochsToLevel | None:
+    """When the networks reached a level on validation, or else on a test split that was scored every epoch.
+
+    Returns:
+        None if there are fewer than two trained networks, or if neither split was scored after every epoch.
+    """
     rows = [row for row in comparison.rows if row.trained]
     for split in ("validation", "test"):
         for level in reversed(LEVELS):
@@ -67,5 +90,59 @@ def arrivals(comparison: Comparison) -> Arrivals | None:
             reached = {row.label: [e for e in row.values(metric).values() if math.isfinite(e)] for row in rows}
             if len(rows) > 1 and all(len(reached[row.label]) == row.n for row in rows):
                 means = sorted((fmean(epochs), label) for label, epochs in reached.items())
-                return Arrivals(split, f"{100 * level:g} %", tuple((label, f"{mean:.3g}") for mean, label in means))
+                return EpochsToLevel(
+                    split, f"{100 * level:g} %", tuple((label, f"{mean:.3g}") for mean, label in means)
+                )
     return None
+
+
+def _failures(comparison: Comparison) -> list[str]:
+    """How many runs failed and which networks lost all of theirs; empty if no run failed."""
+    failed, runs = sum(row.failed for row in comparison.rows), sum(len(row.runs) for row in comparison.rows)
+    if not failed:
+        return []
+    lost = [row.label for row in comparison.rows if has_failed(row)]
+    every = f", all of {formatting.listed(lost)}" if lost else ""
+    return [f"{failed} of {formatting.count(runs, 'run')} failed{every}"]
+
+
+def _decisions(comparison: Comparison, others: list[Row]) -> str:
+    """How many of the other networks are better, worse, equivalent and undecided."""
+    metric = metric_of(comparison.metric)
+    counts = {
+        decision: sum(row.decision == decision for row in others) for decision in ("better", "worse", "equivalent")
+    }
+    undecided = len(others) - sum(counts.values())
+    if undecided == len(others) and all(row.n <= 1 for row in comparison.rows):
+        return "one seed each decides nothing between them"
+    phrases = [
+        f"{counts[decision]} {'is' if counts[decision] == 1 else 'are'} {name} {comparison.baseline}"
+        for decision, name in (
+            ("better", f"{metric.better} than"),
+            ("worse", f"{metric.worse} than"),
+            ("equivalent", "equivalent to"),
+        )
+        if counts[decision]
+    ]
+    phrases += [f"{undecided} {'is' if undecided == 1 else 'are'} undecided"] if undecided else []
+    return f"of {formatting.count(len(others), 'other')}, {formatting.listed(phrases)}"
+
+
+def _sentence(text: str) -> str:
+    """The text with a full stop. It is not always capitalized, because it may begin with a network's name."""
+    first = text.partition(" ")[0]
+    text = text[0].upper() + text[1:] if first in ("the", "of", "undecided:", "not") else text
+    return text if text.endswith(".") else text + "."
+
+
+def _hardest(row: Row) -> HardestClasses | None:
+    scored = [run.outcome.test.per_class for run in row.trained if run.outcome.test]
+    names = [n for n in (scored[0] if scored else ()) if all(classes.get(n) is not None for classes in scored)]
+    if len(names) < 2:
+        return None
+    values = {name: [accuracy for classes in scored if (accuracy := classes[name]) is not None] for name in names}
+    first, second = sorted(names, key=lambda name: fmean(values[name]))[:2]
+    low, high = min(values[first]), max(values[first])
+    spread = f"{100 * low:.1f} to {100 * high:.1f}" if len(scored) > 1 else None
+    means = (f"{100 * fmean(values[name]):.1f}" for name in (first, second))
+    return HardestClasses(row.label, first, next(means), spread, second, next(means))

@@ -1,4 +1,4 @@
-"""The report: one HTML file that opens offline, made from a comparison alone."""
+"""The report: one HTML file that opens without a network connection, made from a comparison alone."""
 
 import json
 import re
@@ -15,21 +15,19 @@ from markupsafe import Markup, escape
 
 from convarium.analysis.claims import describe, measured, published
 from convarium.analysis.comparison import Comparison, formatting
-from convarium.data.splits import ImageData
-from convarium.pages import style
-from convarium.pages.cells import answer, caption, columns, short, verdict_word
+from convarium.diagnostics import Diagnoses
+from convarium.pages.accuracy_panel import COSTS, forest_plot
+from convarium.pages.chart_style import colors, dashes
 from convarium.pages.claims_section import ClaimsSection
-from convarium.pages.costs import COSTS
-from convarium.pages.duels import duels
-from convarium.pages.forest import forest
-from convarium.pages.glances import arrivals, hardest
-from convarium.pages.inside import MOMENTS, SHARES, Diagnoses
-from convarium.pages.inside_page import inside_page
+from convarium.pages.diagnostics_section import MOMENTS, SHARES, diagnostics_section
+from convarium.pages.disagreements import TestImages, disagreements
+from convarium.pages.exports import as_csv, as_latex, as_markdown
+from convarium.pages.highlights import answer, epochs_to_level, hardest_classes
 from convarium.pages.page_charts import page_charts
 from convarium.pages.predictions import calibration_errors, read_predictions
-from convarium.pages.run_lists import layers, run_lists
+from convarium.pages.runs_section import network_layers, runs_section
 from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
-from convarium.pages.tables import as_csv, as_latex, as_markdown
+from convarium.pages.table import caption, columns, short, verdict_word
 from convarium.runs.files import write_text
 
 
@@ -37,48 +35,48 @@ def write_report(
     comparison: Comparison,
     path: Path | str,
     *,
-    images: ImageData | None = None,
+    test_images: TestImages | None = None,
     status: StudyStatus | None = None,
     diagnoses: Diagnoses = (),
     claims: ClaimsSection | None = None,
 ) -> Path:
-    """Writes the comparison's page: question, answer, table, charts, and every run with its recipe.
+    """Writes the report of a comparison: question, answer, table, charts, and every run with its recipe.
 
-    The file holds all it needs: it opens without a network and asks none for anything.
+    The file contains everything that it needs: it opens without a network connection and makes no requests.
 
     Args:
-        comparison: what the page tells.
-        path: of the HTML file; its folder is made where it is missing.
-        images: the test split that the runs were scored on; with it, the page shows the images that divide the
-            networks, else it names them by number.
+        comparison: the comparison that is reported.
+        path: path of the HTML file; its folder is created if it does not exist.
+        test_images: (n, c, h, w) uint8 pixels and (n,) labels of the test split that the runs were scored on. With
+            them, the page shows the images that the networks classify differently; otherwise it gives their numbers.
         status: how far the study is; None: it is finished.
-        diagnoses: of `diagnose`, one a row; with them the page has a section on what goes on inside the networks.
-        claims: the claims that the study judges, and tables of its own.
+        diagnoses: the result of `diagnose`, one entry for each row; with them, the page has a section of diagnostics.
+        claims: the verdicts on the study's claims, and the study's own tables.
 
     Returns:
         The path.
 
     Raises:
-        ConvariumError: `images` are not those that the runs were scored on.
+        ConvariumError: `test_images` are not the images that the runs were scored on.
     """
-    text = page(comparison, images=images, status=status, diagnoses=diagnoses, claims=claims)
+    text = render(comparison, test_images=test_images, status=status, diagnoses=diagnoses, claims=claims)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
     return path
 
 
-def page(
+def render(
     comparison: Comparison,
     *,
-    images: ImageData | None = None,
+    test_images: TestImages | None = None,
     status: StudyStatus | None = None,
     diagnoses: Diagnoses = (),
     claims: ClaimsSection | None = None,
 ) -> str:
-    """The page's HTML; see `write_report`."""
+    """The HTML of the report; the arguments are those of `write_report`."""
     environment = Environment(
-        loader=PackageLoader("convarium", "pages"),
+        loader=PackageLoader("convarium", "pages/templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -86,12 +84,11 @@ def page(
     )
     environment.filters["breakable"] = _breakable
     in_progress = status.in_progress if status else ()
-    labels = list(
-        dict.fromkeys([row.label for row in comparison.rows] + [row_label(run, comparison) for run in in_progress])
-    )
+    rows = [row.label for row in comparison.rows]
+    labels = list(dict.fromkeys(rows + [row_label(run, comparison) for run in in_progress]))
     predictions = read_predictions(comparison)
-    charts = page_charts(comparison, predictions, labels, in_progress, diagnoses)
-    scripts = ["reading.js", "page.js", *(["live.js"] if status and status.reload_seconds else [])]
+    charts = page_charts(comparison, predictions, labels, in_progress=in_progress, diagnoses=diagnoses)
+    scripts = ["restore.js", "page.js", *(["live.js"] if status and status.reload_seconds else [])]
     copies = {
         "command": comparison.command,
         "markdown": as_markdown(comparison),
@@ -107,38 +104,38 @@ def page(
         answer=answer(comparison),
         columns=columns(comparison),
         caption=caption(comparison),
-        forest=forest(comparison),
+        forest_plot=forest_plot(comparison),
         swatches=[
             Swatch(label, color, " ".join(map(str, dash)))
-            for label, color, dash in zip(labels, style.colors(labels), style.dashes(labels), strict=True)
+            for label, color, dash in zip(labels, colors(labels), dashes(labels), strict=True)
         ],
         charts=charts,
         cost_titles=COSTS,
-        duels=duels(comparison, predictions, images),
+        disagreements=disagreements(comparison, predictions, test_images),
         calibration_errors=calibration_errors(comparison),
-        inside=inside_page(diagnoses),
+        diagnostics=diagnostics_section(diagnoses),
         claims=claims or ClaimsSection(),
         describe=describe,
         published=published,
         measured=measured,
         verdict_word=verdict_word,
-        hardest=hardest(comparison),
-        arrivals=arrivals(comparison),
+        hardest_classes=hardest_classes(comparison),
+        epochs_to_level=epochs_to_level(comparison),
         moments=MOMENTS,
         shares=SHARES,
-        runs=run_lists(comparison),
-        networks=layers(comparison, images),
+        runs=runs_section(comparison),
+        networks=network_layers(comparison, test_images),
         short=short,
         data=_json({"specs": charts.specs, "tables": charts.tables, "copies": copies}),
-        css=Markup(_text("page.css")),  # noqa: S704  our own file
-        script=Markup("".join(map(_text, scripts))),  # noqa: S704  our own files
+        css=Markup(_read("page.css")),  # noqa: S704  our own file
+        script=Markup("".join(map(_read, scripts))),  # noqa: S704  our own files
         library=Markup(_vega()),  # noqa: S704  Vega's own
     )
 
 
 @dataclass(frozen=True)
 class Swatch:
-    """How a network is drawn in every chart."""
+    """The color and the dash pattern of a network in every chart."""
 
     label: str
     color: str
@@ -155,24 +152,24 @@ def _title(comparison: Comparison, labels: list[str]) -> str:
 
 @cache
 def _breakable(name: str) -> Markup:
-    """A network's name that a narrow column breaks before its source or its options rather than within a word."""
+    """A network's name that a narrow column breaks before "@" and "(" rather than within a word."""
     return Markup(re.sub(r"(?=[@(])", "<wbr>", str(escape(name))))  # noqa: S704  (escaped)
 
 
 def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script, of the version that altair writes for."""
+    """Vega, Vega-Lite and Vega-Embed in one script, in the version that altair writes for."""
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)
     return script.replace("</script", r"<\/script")
 
 
-def _text(file: str) -> str:
-    return (resources.files("convarium.pages") / file).read_text("utf-8")
+def _read(file: str) -> str:
+    return (resources.files("convarium.pages") / "templates" / file).read_text("utf-8")
 
 
 def _json(value: Any) -> Markup:
-    """JSON that cannot end the script element it stands in, whatever a class or a network is called."""
+    """JSON that cannot end its script element, whatever the names of classes and networks are."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704  nothing that HTML could read is left in it
+    return Markup(text)  # noqa: S704  (no character that HTML could interpret is left)

@@ -1,4 +1,4 @@
-"""The charts of the page: specifications without data, and the data once for all of them."""
+"""The charts of the page: specifications without data, and the data that they share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,35 +8,37 @@ import altair as alt
 import pandas as pd
 
 from convarium.analysis.comparison import Comparison
-from convarium.pages import inside, inside_panels, score_panels, style
-from convarium.pages.costs import COSTS, cost_points, seed_points
-from convarium.pages.curve_panels import curve_panel, recorded_splits
-from convarium.pages.curves import QUANTITIES, XAxis, curve_points, steps_a_point
-from convarium.pages.drawing import columnar, none_hidden
+from convarium.diagnostics import Diagnoses
+from convarium.pages import accuracy_panel, diagnostics_charts, prediction_charts
+from convarium.pages.accuracy_panel import COSTS
+from convarium.pages.chart_style import hidden_parameter, to_columns, vega_config
+from convarium.pages.curves import QUANTITIES, XAxis, curve_chart, curve_points, recorded_splits, steps_per_point
+from convarium.pages.diagnostics_section import MOMENTS, SHARES, available_diagnoses
 from convarium.pages.predictions import Predictions, agreement, calibration, class_points, confusion_points
 from convarium.pages.study_status import RunInProgress
 
-_PAGE_STYLE = style.config(font_size=12, ink="currentColor", font="system-ui, sans-serif") | {"background": None}
+_PAGE_STYLE = vega_config(font_size=12, ink="currentColor", font="system-ui, sans-serif") | {"background": None}
 _CELL = 34
-"""Of a matrix with numbers, in pixels."""
-_SIDE = 216
-"""Of a loss surface, in pixels."""
+"""Width of a cell of a matrix with numbers, in pixels."""
+_SURFACE_SIZE = 216
+"""Width and height of a loss surface, in pixels."""
 
 
 @dataclass
 class PageCharts:
-    """What the page's script draws.
+    """What the script of the page draws.
 
     Attributes:
-        specs: Vega-Lite by name, the tables it needs in `usermeta`; "curves/loss/train/epoch/linear" and the like.
-        tables: by name, one list a column.
+        specs: Vega-Lite specifications by name, such as "curves/loss/train/epoch/linear"; `usermeta` names the table
+            that a specification needs.
+        tables: data by name, one list for each column.
         curves: (quantity, split) of each panel of the learning curves.
         by_step: whether the curves can be shown by step.
-        one_epoch: whether every run is one epoch long, so that curves by epoch are dots.
-        steps_a_point: training steps that one point of such a curve stands for, at most.
+        one_epoch: whether every run has one epoch, so that curves by epoch are dots.
+        steps_per_point: the largest number of training steps that one point of a curve by step represents.
         costs: names of COSTS that can be drawn.
-        classes, shown_classes: how many there are, and how many of them the charts show.
-        confused: labels that have a confusion matrix.
+        classes, shown_classes: number of classes, and number of classes that the charts show.
+        confusion_labels: labels of the networks with a confusion matrix.
     """
 
     specs: dict[str, Any] = field(default_factory=dict)
@@ -44,28 +46,29 @@ class PageCharts:
     curves: tuple[tuple[str, str], ...] = ()
     by_step: bool = False
     one_epoch: bool = False
-    steps_a_point: int = 1
+    steps_per_point: int = 1
     costs: tuple[str, ...] = ()
     classes: int = 0
     shown_classes: int = 0
-    confused: tuple[str, ...] = ()
+    confusion_labels: tuple[str, ...] = ()
 
 
 def page_charts(
     comparison: Comparison,
     predictions: Predictions | None,
     labels: Sequence[str],
+    *,
     in_progress: Sequence[RunInProgress] = (),
-    diagnoses: inside.Diagnoses = (),
+    diagnoses: Diagnoses = (),
 ) -> PageCharts:
-    """All charts that the comparison, and what is training, have data for.
+    """All charts for which there are data.
 
     Args:
-        comparison: of the finished runs.
-        predictions: theirs.
-        labels: of all networks, in the order of their colors.
+        comparison: the comparison of the finished runs.
+        predictions: the predictions of the finished runs.
+        labels: labels of all networks, in the order of their colors.
         in_progress: runs that are training.
-        diagnoses: what the networks look like from inside, where that was asked for.
+        diagnoses: the diagnostics of the networks; empty: without their charts.
     """
     made = PageCharts()
     _add_curves(made, comparison, labels, in_progress)
@@ -73,7 +76,7 @@ def page_charts(
     _add_classes(made, comparison, labels)
     if predictions is not None:
         _add_predictions(made, predictions, labels)
-    _add_inside(made, diagnoses, labels)
+    _add_diagnostics(made, diagnoses, labels)
     return made
 
 
@@ -85,26 +88,27 @@ def _add_curves(
         points = curve_points(comparison, x, in_progress)
         if points.empty:
             continue
-        made.tables[x] = columnar(points)
+        made.tables[x] = to_columns(points)
         shown = [(quantity, split) for quantity in QUANTITIES for split in recorded_splits(points)]
         if x == "step":
             made.one_epoch = all(run.recipe.epochs == 1 for row in comparison.rows for run in row.runs)
-            made.by_step, made.steps_a_point = True, steps_a_point(points)
+            made.by_step, made.steps_per_point = True, steps_per_point(points)
         made.curves = made.curves or tuple(shown)
         for quantity, split in shown:
             for log in (False, True) if quantity == "loss" else (False,):
-                panel = curve_panel(alt.NamedData(name=x), points, labels, quantity, split, x=x, log=log)
+                panel = curve_chart(alt.NamedData(name=x), points, quantity, split, labels=labels, x=x, log=log)
                 name = f"curves/{quantity}/{split}/{x}/{'log' if log else 'linear'}"
-                made.specs[name] = _for_page(panel, x, height=220, moving="at")
+                made.specs[name] = _for_page(panel, x, height=220, rule="at")
 
 
 def _add_costs(made: PageCharts, comparison: Comparison, labels: Sequence[str]) -> None:
-    seeds, costs = seed_points(comparison), cost_points(comparison)
+    seeds, costs = accuracy_panel.seed_points(comparison), accuracy_panel.cost_points(comparison)
     if not seeds.empty:
-        made.specs["seeds"] = _for_page(score_panels.seeds_panel(_named(made, "seeds", seeds), seeds, labels), "seeds")
+        panel: Any = accuracy_panel.seeds_chart(_named(made, "seeds", seeds), seeds, labels)
+        made.specs["seeds"] = _for_page(panel, "seeds")
     made.costs = tuple(cost for cost in COSTS if (costs["cost"] == cost).any())
     for cost in made.costs:
-        panel = score_panels.cost_panel(_named(made, "costs", costs), costs, labels, cost)
+        panel = accuracy_panel.cost_chart(_named(made, "costs", costs), costs, labels, cost)
         made.specs[f"cost/{cost}"] = _for_page(panel, "costs", height=260)
 
 
@@ -113,67 +117,81 @@ def _add_classes(made: PageCharts, comparison: Comparison, labels: Sequence[str]
     if points.empty:
         return
     names = list(dict.fromkeys(points["class"]))
-    kept = score_panels.most_differing(points)
-    made.classes, made.shown_classes = len(names), len(kept)
-    shown = points[points["class"].isin(kept)]
-    panel = score_panels.classes_panel(_named(made, "classes", shown), shown, labels)
+    classes = prediction_charts.most_differing(points)
+    made.classes, made.shown_classes = len(names), len(classes)
+    shown = points[points["class"].isin(classes)]
+    panel = prediction_charts.classes_chart(_named(made, "classes", shown), shown, labels)
     made.specs["classes"] = _for_page(panel, "classes")
     confused = confusion_points(comparison)
-    confused = confused[confused["true"].isin(kept) & confused["predicted"].isin(kept)]
-    made.confused = tuple(dict.fromkeys(confused["label"]))
-    chart: Any = score_panels.confusion_panel(_named(made, "confusion", confused), kept, cell=_CELL)
-    chosen = alt.param(name="row", value=made.confused[0])
-    chart = chart.transform_filter("datum.label === row").add_params(chosen)
+    confused = confused[confused["true"].isin(classes) & confused["predicted"].isin(classes)]
+    made.confusion_labels = tuple(dict.fromkeys(confused["label"]))
+    chart: Any = prediction_charts.confusion_chart(_named(made, "confusion", confused), classes, cell=_CELL)
+    row = alt.param(name="row", value=made.confusion_labels[0])
+    chart = chart.transform_filter("datum.label === row").add_params(row)
     made.specs["confusion"] = _for_page(chart, "confusion", wide=False)
 
 
 def _add_predictions(made: PageCharts, predictions: Predictions, labels: Sequence[str]) -> None:
     points = calibration(predictions)
-    panel = score_panels.calibration_panel(_named(made, "calibration", points), points, labels, legend=False)
+    panel = prediction_charts.calibration_chart(_named(made, "calibration", points), points, labels, legend=False)
     made.specs["calibration"] = _for_page(panel, "calibration", height=340)
     alike = agreement(predictions)
     if not alike.empty:
-        panel = score_panels.agreement_panel(_named(made, "agreement", alike), alike, cell=_CELL + 16)
+        panel = prediction_charts.agreement_chart(_named(made, "agreement", alike), alike, cell=_CELL + 16)
         made.specs["agreement"] = _for_page(panel, "agreement", wide=False)
 
 
-def _add_inside(made: PageCharts, diagnoses: inside.Diagnoses, labels: Sequence[str]) -> None:
-    if not inside.known(diagnoses):
+def _add_diagnostics(made: PageCharts, diagnoses: Diagnoses, labels: Sequence[str]) -> None:
+    if not available_diagnoses(diagnoses):
         return
-    gradients, units = inside.gradient_points(diagnoses), inside.unit_points(diagnoses)
+    gradients, units = diagnostics_charts.gradient_points(diagnoses), diagnostics_charts.unit_points(diagnoses)
     data = _named(made, "gradients", gradients)
-    for moment in inside.MOMENTS:
-        panel = inside_panels.gradient_panel(data, gradients, labels, moment)
+    for moment in MOMENTS:
+        panel = diagnostics_charts.gradient_chart(data, gradients, labels, moment)
         made.specs[f"gradients/{moment}"] = _for_page(panel, "gradients", height=220)
     if not units.empty:
         data = _named(made, "units", units)
-        for share in inside.SHARES:
+        for share in SHARES:
             made.specs[f"units/{share}"] = _for_page(
-                inside_panels.units_panel(data, units, labels, share), "units", height=220
+                diagnostics_charts.units_chart(data, units, labels, share), "units", height=220
             )
-    surfaces = inside.surface_points(diagnoses)
+    surfaces = diagnostics_charts.surface_points(diagnoses)
     if surfaces.empty:
         return
     data = _named(made, "surfaces", surfaces)
     for number in surfaces["network"].unique():
-        panel = inside_panels.surface_panel(data, surfaces, number, side=_SIDE)
+        panel = diagnostics_charts.surface_chart(data, surfaces, number, side=_SURFACE_SIZE)
         made.specs[f"surface/{number}"] = _for_page(panel, "surfaces", wide=False)
-    made.specs["surface/slice"] = _for_page(inside_panels.slice_panel(data, surfaces, labels), "surfaces", height=260)
-    scale = inside_panels.loss_scale(_named(made, "scale", inside.scale_points(surfaces)), surfaces)
+    made.specs["surface/slice"] = _for_page(
+        diagnostics_charts.slice_chart(data, surfaces, labels), "surfaces", height=260
+    )
+    scale = diagnostics_charts.loss_scale_chart(
+        _named(made, "scale", diagnostics_charts.scale_points(surfaces)), surfaces
+    )
     made.specs["surface/scale"] = _for_page(scale, "scale")
 
 
 def _named(made: PageCharts, name: str, points: pd.DataFrame) -> alt.NamedData:
-    made.tables[name] = columnar(points)
+    made.tables[name] = to_columns(points)
     return alt.NamedData(name=name)
 
 
 def _for_page(
-    chart: Any, table: str, *, height: int | None = None, wide: bool = True, moving: str | None = None
+    chart: Any, table: str, *, height: int | None = None, wide: bool = True, rule: str | None = None
 ) -> dict[str, Any]:
-    """In the page's own colors and without a legend; `wide`: as wide as the page gives it room."""
-    params = [none_hidden()] + ([alt.param(name=moving, value=None)] if moving else [])
-    spec: dict[str, Any] = chart.add_params(*params).to_dict(validate=False)  # its parts were when they were made
+    """A specification in the page's own colors and without a legend.
+
+    Args:
+        chart: the chart.
+        table: name of the table with its data.
+        height: in pixels; None: the chart's own.
+        wide: whether the chart takes the full width of its place on the page.
+        rule: name of the parameter that holds the position of a vertical rule; None: the chart has no rule.
+    """
+    params = [hidden_parameter()] + ([alt.param(name=rule, value=None)] if rule else [])
+    spec: dict[str, Any] = chart.add_params(*params).to_dict(
+        validate=False
+    )  # Its parts were validated when they were made.
     del spec["$schema"]
     spec |= {"config": _PAGE_STYLE, "usermeta": {"table": table}}
     if wide:

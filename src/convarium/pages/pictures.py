@@ -1,4 +1,4 @@
-"""Tensors as pictures for a page: PNG files inside its text."""
+"""Arrays as pictures for the page: PNG images as data URIs."""
 
 import base64
 import io
@@ -6,36 +6,36 @@ import io
 import numpy as np
 from PIL import Image
 
-from convarium.diagnostics import Augmented, FeatureMaps, Filters
+from convarium.diagnostics import AugmentedImages, FeatureMaps, Filters
 
 _COLUMNS, _GAP = 8, 6
-"""Tiles side by side, and pixels between them."""
+"""Number of tiles in a row, and pixels between two tiles."""
 _SMALL, _LARGE = 40, 56
-"""Pixels of a tile's height, about: small images are enlarged by a whole number."""
+"""Approximate heights of a tile in pixels; small images are enlarged by an integer factor."""
 
 _VIRIDIS = np.array(
     [(68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99),
      (170, 220, 50), (253, 231, 37)], dtype=float
 )  # fmt: skip
-"""S. van der Walt and N. Smith's viridis at even steps: equal steps look equal, to the color-blind too."""
+"""The colormap viridis by S. van der Walt and N. Smith at nine equal steps."""
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """A (c, h, w) uint8 image, c = 1 gray or 3 RGB, as a PNG."""
+    """A (c, h, w) uint8 image, gray with c = 1 or RGB with c = 3, as a PNG."""
     return _uri(_picture(pixels))
 
 
 def filters_sheet(filters: Filters) -> str:
-    """Filters side by side: zero is gray, positive weights are brighter; each filter by its own largest weight."""
-    weights = filters.weights.numpy()
+    """Filters side by side, each scaled by its largest weight: zero is gray, positive weights are brighter."""
+    weights = filters.weights
     largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
     pixels = np.rint(127.5 + 127.5 * weights / np.where(largest > 0, largest, 1)).astype(np.uint8)
     return _sheet([_picture(tile if len(tile) in (1, 3) else tile[:1]) for tile in pixels], _COLUMNS, _SMALL)
 
 
 def maps_sheet(maps: FeatureMaps) -> str:
-    """Channels side by side, the lowest value of the layer dark blue and its highest yellow."""
-    values = maps.maps.numpy().astype(float)
+    """Channels side by side; the lowest value of the layer is dark blue and the highest is yellow."""
+    values = maps.maps.astype(float)
     low, high = values.min(), values.max()
     shade = (values - low) / ((high - low) or 1.0) * (len(_VIRIDIS) - 1)
     colored = [np.interp(shade, np.arange(len(_VIRIDIS)), _VIRIDIS[:, channel]) for channel in range(3)]
@@ -43,28 +43,28 @@ def maps_sheet(maps: FeatureMaps) -> str:
     return _sheet([_picture(tile) for tile in pixels], _COLUMNS, _LARGE)
 
 
-def augmented_sheet(augmented: Augmented) -> str:
-    """A row an image: as it is, a gap, and as a network may be shown it."""
-    rows = zip(augmented.images.numpy(), augmented.changed.numpy(), strict=True)
-    tiles = [_picture(tile) for image, changed in rows for tile in (image, *changed)]
-    return _sheet(tiles, 1 + augmented.changed.shape[1], _LARGE, apart=2 * _GAP)
+def augmented_sheet(augmented: AugmentedImages) -> str:
+    """One row for each image: the original, a gap, and its augmented versions."""
+    rows = zip(augmented.images, augmented.augmented, strict=True)
+    tiles = [_picture(tile) for image, versions in rows for tile in (image, *versions)]
+    return _sheet(tiles, 1 + augmented.augmented.shape[1], _LARGE, indent=2 * _GAP)
 
 
 def _picture(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
 
 
-def _sheet(tiles: list[Image.Image], columns: int, side: int, *, apart: int = 0) -> str:
-    """Tiles in rows on nothing, so that the page shows between them; the first column `apart` from the others."""
-    times: float = round(side / tiles[0].height) or side / tiles[0].height
-    width, height = round(times * tiles[0].width), round(times * tiles[0].height)
+def _sheet(tiles: list[Image.Image], columns: int, side: int, *, indent: int = 0) -> str:
+    """Tiles in rows on a transparent ground, with `indent` more pixels behind the first column."""
+    factor: float = round(side / tiles[0].height) or side / tiles[0].height
+    width, height = round(factor * tiles[0].width), round(factor * tiles[0].height)
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
-    sheet = Image.new("RGBA", (columns * (width + _GAP) - _GAP + apart, rows * (height + _GAP) - _GAP))
+    sheet = Image.new("RGBA", (columns * (width + _GAP) - _GAP + indent, rows * (height + _GAP) - _GAP))
     for i, tile in enumerate(tiles):
         row, column = divmod(i, columns)
-        grown = tile.resize((width, height), Image.Resampling.NEAREST if times >= 1 else Image.Resampling.BOX)
-        sheet.paste(grown, (column * (width + _GAP) + (apart if column else 0), row * (height + _GAP)))
+        resized = tile.resize((width, height), Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX)
+        sheet.paste(resized, (column * (width + _GAP) + (indent if column else 0), row * (height + _GAP)))
     return _uri(sheet)
 
 

@@ -1,4 +1,4 @@
-"""What the trained runs predicted, image by image: agreement, calibration, and who is right where."""
+"""What the trained runs predicted, image by image: accuracy by class, confusion, calibration and agreement."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from convarium.metrics import calibration_bins
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Of all trained runs of a comparison, on the same n test images.
+    """The predictions of all trained runs of a comparison on the same n test images.
 
     Attributes:
-        labels: true classes, (n,).
-        class_names: one a class.
-        predicted: by row, (runs, n) classes.
-        confidence: by row, (runs, n): the probability of the predicted class.
+        labels: (n,), the true classes.
+        class_names: one name for each class.
+        predicted: by label of the row, (runs, n), the predicted classes.
+        confidence: by label of the row, (runs, n), the probability of the predicted class.
     """
 
     labels: np.ndarray
@@ -25,39 +25,23 @@ class Predictions:
     predicted: dict[str, np.ndarray]
     confidence: dict[str, np.ndarray]
 
-    def right(self, label: str) -> np.ndarray:
-        """The share of a row's runs that are right, image by image, (n,)."""
+    def share_correct(self, label: str) -> np.ndarray:
+        """(n,): for each image the share of the row's runs that predict its true class."""
         return np.asarray((self.predicted[label] == self.labels).mean(0))
 
 
-@dataclass(frozen=True)
-class Contested:
-    """One row against the baseline on the same images, shares of 1: one run of each, averaged over all such pairs.
-
-    Attributes:
-        images: indices of the test images that most divide them, in favour of `label` and in favour of the baseline.
-    """
-
-    label: str
-    both: float
-    only_this: float
-    only_baseline: float
-    neither: float
-    images: tuple[tuple[int, ...], tuple[int, ...]]
-
-
 def read_predictions(comparison: Comparison) -> Predictions | None:
-    """The stored predictions of all trained runs; None where there are none, or not of the same images."""
+    """The stored predictions of all trained runs; None if there are none, or if they are not of the same images."""
     labels: np.ndarray | None = None
     predicted: dict[str, list[np.ndarray]] = {}
     confidence: dict[str, list[np.ndarray]] = {}
     names: tuple[str, ...] = ()
     for row in comparison.rows:
         for run in row.trained:
-            found = run.predictions()
-            if found is None or run.outcome.test is None:
+            stored = run.predictions()
+            if stored is None or run.outcome.test is None:
                 continue
-            logits, truth = found
+            logits, truth = stored
             names = names or tuple(run.outcome.test.per_class)
             labels = truth if labels is None else labels
             if not np.array_equal(truth, labels):
@@ -66,26 +50,26 @@ def read_predictions(comparison: Comparison) -> Predictions | None:
             confidence.setdefault(row.label, []).append(_confidence(logits))
     if labels is None:
         return None
-    stacked = ({label: np.stack(runs) for label, runs in of.items()} for of in (predicted, confidence))
+    stacked = ({label: np.stack(runs) for label, runs in values.items()} for values in (predicted, confidence))
     return Predictions(labels, names, *stacked)
 
 
 def agreement(predictions: Predictions) -> pd.DataFrame:
-    """How often two runs predict the same class, right or wrong.
+    """How often two runs predict the same class, correct or not.
 
     Returns:
-        Columns first, second, agreement (mean over all pairs of runs, fraction of 1), pairs. Between a network and
-        itself the pairs are those of different seeds; where there is one seed, the row is missing.
+        Columns first, second, agreement (mean over all pairs of runs, fraction of 1), pairs. For a network and itself
+        the pairs are those of different seeds; a network with one seed has no such row.
     """
     labels = list(predictions.predicted)
-    every = np.concatenate([predictions.predicted[label] for label in labels])
-    of = np.repeat(np.arange(len(labels)), [len(predictions.predicted[label]) for label in labels])
-    same = np.stack([(every == run).mean(1) for run in every])
+    runs = np.concatenate([predictions.predicted[label] for label in labels])
+    row_of_run = np.repeat(np.arange(len(labels)), [len(predictions.predicted[label]) for label in labels])
+    same = np.stack([(runs == run).mean(1) for run in runs])
     np.fill_diagonal(same, np.nan)
     rows = []
     for i, first in enumerate(labels):
         for j, second in enumerate(labels):
-            block = same[np.ix_(of == i, of == j)]
+            block = same[np.ix_(row_of_run == i, row_of_run == j)]
             pairs = int(np.isfinite(block).sum())
             if pairs:
                 rows.append({"first": first, "second": second, "agreement": float(np.nanmean(block)), "pairs": pairs})
@@ -93,10 +77,10 @@ def agreement(predictions: Predictions) -> pd.DataFrame:
 
 
 def calibration(predictions: Predictions) -> pd.DataFrame:
-    """Confidence against accuracy in equal-width bins, over all runs of a row together.
+    """Confidence against accuracy in bins of equal width, over all runs of a row together.
 
     Returns:
-        Columns label, confidence (mean of the bin), accuracy, share (of all predictions); empty bins are missing.
+        Columns label, confidence (mean of the bin), accuracy, share (of all predictions); empty bins have no row.
     """
     parts = []
     for label, predicted in predictions.predicted.items():
@@ -111,38 +95,12 @@ def calibration(predictions: Predictions) -> pd.DataFrame:
 
 
 def calibration_errors(comparison: Comparison) -> list[tuple[str, float]]:
-    """(label, mean expected calibration error of its trained runs), fractions of 1; rows without are left out."""
+    """(label, mean expected calibration error of its trained runs) of each row with test scores, fractions of 1."""
     errors = {
         row.label: [run.outcome.test.calibration_error for run in row.trained if run.outcome.test is not None]
         for row in comparison.rows
     }
     return [(label, float(np.mean(values))) for label, values in errors.items() if values]
-
-
-def contested(predictions: Predictions, baseline: str, *, images: int = 12) -> tuple[Contested, ...]:
-    """Every other row against the baseline, with up to `images` test images for either side."""
-    if baseline not in predictions.predicted:
-        return ()
-    other = predictions.right(baseline)
-    found = []
-    for label in predictions.predicted:
-        if label == baseline:
-            continue
-        this = predictions.right(label)
-        lead = this - other
-        order = np.argsort(-lead, kind="stable")
-        ahead = [int(i) for i in order[:images] if lead[i] > 0]
-        behind = [int(i) for i in order[::-1][:images] if lead[i] < 0]
-        both, first, second = (float(s.mean()) for s in (this * other, this * (1 - other), (1 - this) * other))
-        found.append(Contested(label, both, first, second, 1 - both - first - second, (tuple(ahead), tuple(behind))))
-    return tuple(found)
-
-
-def votes(predictions: Predictions, label: str, image: int) -> list[tuple[str, int]]:
-    """What the runs of a row take an image for: (class, runs), the most frequent first."""
-    classes, counts = np.unique(predictions.predicted[label][:, image], return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    return [(predictions.class_names[classes[i]], int(counts[i])) for i in order]
 
 
 def class_points(comparison: Comparison) -> pd.DataFrame:
@@ -153,18 +111,18 @@ def class_points(comparison: Comparison) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     trained = trained[(trained["status"] == "trained") & trained["accuracy"].notna()]
     grouped = trained.groupby(["label", "class"], sort=False)
-    found = grouped.agg(
+    points = grouped.agg(
         mean=("accuracy", "mean"), low=("accuracy", "min"), high=("accuracy", "max"), images=("images", "first")
     )
-    return found.reset_index()[columns]
+    return points.reset_index()[columns]
 
 
 def confusion_points(comparison: Comparison) -> pd.DataFrame:
-    """What was taken for what, summed over the trained runs of a row.
+    """The confusion matrix of each row, summed over its trained runs.
 
     Returns:
-        Columns label, true, predicted, count, share (of the images of the true class); pairs that never occurred are
-        missing.
+        Columns label, true, predicted, count, share (of the images of the true class); pairs that never occurred have
+        no row.
     """
     rows = []
     for row in comparison.rows:

@@ -1,4 +1,4 @@
-"""What every run was: recipe, seed, environment, how it ended; and every network layer by layer."""
+"""The sections that list every run (recipe, seed, environment, result) and every network layer by layer."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from typing import Any
 from convarium.analysis.comparison import Comparison, status
 from convarium.analysis.comparison.rows import Row
 from convarium.data import DATASETS
-from convarium.data.splits import ImageData
 from convarium.errors import ConvariumError
 from convarium.models.layers import known_description
+from convarium.pages.disagreements import TestImages
 from convarium.recipes.recipe import Recipe
 from convarium.records import Description, Environment, ImageSpec
 from convarium.runs.store import StoredRun
@@ -18,23 +18,24 @@ from convarium.runs.store import StoredRun
 
 @dataclass(frozen=True)
 class RunLine:
-    """One run in the list of all runs; `place` is the number of its environment, counted from 1."""
+    """One run in the list of all runs; `environment` is the number of its environment, from 1."""
 
     label: str
     run: StoredRun
     status: str
-    place: int
+    environment: int
 
 
 @dataclass(frozen=True)
-class RunLists:
+class RunsSection:
     """All runs, what they share and where they differ.
 
     Attributes:
-        shared: recipe fields that all runs have alike.
-        differing: recipe fields that differ between the rows, beside the seed and what is compared: label → field →
-            value.
-        environments: each kind once; starting times are those of the runs.
+        lines: one entry for each run.
+        shared: recipe fields that are the same in all rows.
+        differing: recipe fields that differ between the rows, without the seed and the field that is compared:
+            label → field → value.
+        environments: every environment once.
         failures: (label, seed, sentence) of every run that failed.
     """
 
@@ -46,25 +47,25 @@ class RunLists:
 
 
 @dataclass(frozen=True)
-class Layers:
-    """A network layer by layer, or the reason why it is not shown."""
+class NetworkLayers:
+    """A network layer by layer, or the reason why its layers are not shown."""
 
     label: str
     description: Description | None
     missing: str | None = None
 
 
-def run_lists(comparison: Comparison) -> RunLists:
-    """What every run of a comparison was."""
-    places: dict[Environment, int] = {}
+def runs_section(comparison: Comparison) -> RunsSection:
+    """Lists all runs of a comparison with their settings, environments and failures."""
+    numbers: dict[Environment, int] = {}
     lines, failures = [], []
     for row in comparison.rows:
         for run in row.runs:
-            kind = dataclasses.replace(run.outcome.environment, started="", stack=())
+            environment = dataclasses.replace(run.outcome.environment, started="", stack=())
             ended = status(run)
-            lines.append(RunLine(row.label, run, ended, places.setdefault(kind, len(places) + 1)))
+            lines.append(RunLine(row.label, run, ended, numbers.setdefault(environment, len(numbers) + 1)))
             if ended != "trained":
-                failures.append((row.label, run.recipe.seed, _told(run, ended)))
+                failures.append((row.label, run.recipe.seed, _failure(run, ended)))
     recipes = {row.label: _settings(row.runs[0].recipe, comparison.by) for row in comparison.rows}
     first = next(iter(recipes.values()), {})
     shared = {name: value for name, value in first.items() if all(r[name] == value for r in recipes.values())}
@@ -72,64 +73,64 @@ def run_lists(comparison: Comparison) -> RunLists:
         label: {name: value for name, value in recipe.items() if name not in shared}
         for label, recipe in recipes.items()
     }
-    return RunLists(tuple(lines), shared, differing, tuple(places), tuple(failures))
+    return RunsSection(tuple(lines), shared, differing, tuple(numbers), tuple(failures))
 
 
-def layers(comparison: Comparison, images: ImageData | None = None) -> tuple[Layers, ...]:
-    """Every network of the comparison once, on the images of its data set.
+def network_layers(comparison: Comparison, test_images: TestImages | None = None) -> tuple[NetworkLayers, ...]:
+    """The layers of every network of a comparison, each network once.
 
     Args:
-        comparison: whose networks.
-        images: of the data set; asked where the runs are too old to tell, and the data set is not a published one.
+        comparison: the comparison whose networks are described.
+        test_images: pixels and labels of its test split. Needed only for runs that did not record the size of their
+            images, on a data set of the user's own.
     """
-    found: dict[str, Layers] = {}
+    described: dict[str, NetworkLayers] = {}
     for row in comparison.rows:
-        recipe = row.runs[0].recipe
-        if recipe.model in found:
-            continue
-        image = _image(row, images)
-        recorded = next(filter(None, (run.network() for run in row.runs)), None)
-        if recorded is not None:
-            found[recipe.model] = Layers(recipe.model, recorded)
-            continue
-        if image is None:
-            found[recipe.model] = Layers(recipe.model, None, "the size of the images is not known from the runs")
-            continue
-        try:
-            found[recipe.model] = Layers(recipe.model, _description(recipe.model, image))
-        except ConvariumError as error:  # a user's factory that is not here any more
-            found[recipe.model] = Layers(recipe.model, None, str(error))
-    return tuple(found.values())
+        model = row.runs[0].recipe.model
+        if model not in described:
+            recorded = next(filter(None, (run.network() for run in row.runs)), None)
+            if recorded is not None:
+                described[model] = NetworkLayers(model, recorded)
+            else:
+                described[model] = _described_anew(model, _image_spec(row, test_images))
+    return tuple(described.values())
 
 
-def _description(model: str, image: ImageSpec) -> Description:
-    """Of a run that is older than `network.json`: read if it is known, else the network is built."""
+def _described_anew(model: str, image: ImageSpec | None) -> NetworkLayers:
+    """The layers of a network whose runs were made before runs recorded them."""
+    if image is None:
+        return NetworkLayers(model, None, "the runs did not record the size of their images")
     known = known_description(model, image)
     if known is not None:
-        return known
-    from convarium.models.describe import describe  # imports PyTorch, which the rest of the page does not need
+        return NetworkLayers(model, known)
+    from convarium.models.describe import describe  # It imports torch, which the rest of the page does not need.
 
-    return describe(model, image)
+    try:
+        return NetworkLayers(model, describe(model, image))
+    except ConvariumError as error:  # A user's network may have been moved or changed.
+        return NetworkLayers(model, None, str(error))
 
 
-def _image(row: Row, images: ImageData | None) -> ImageSpec | None:
+def _image_spec(row: Row, test_images: TestImages | None) -> ImageSpec | None:
     recorded = next((run.outcome.image for run in row.runs if run.outcome.image is not None), None)
     if recorded is not None:
         return recorded
     recipe = row.runs[0].recipe
-    known = images.spec if images is not None else None
-    if recipe.dataset in DATASETS:
-        known = DATASETS[recipe.dataset].spec
-    if known is None or recipe.resize is None:
-        return known
-    return dataclasses.replace(known, height=recipe.resize, width=recipe.resize)
+    spec = DATASETS[recipe.dataset].spec if recipe.dataset in DATASETS else None
+    if spec is None and test_images is not None:
+        scores = next((run.outcome.test for run in row.trained if run.outcome.test is not None), None)
+        channels, height, width = test_images[0].shape[1:]
+        spec = ImageSpec(channels, height, width, len(scores.per_class)) if scores else None
+    if spec is None or recipe.resize is None:
+        return spec
+    return dataclasses.replace(spec, height=recipe.resize, width=recipe.resize)
 
 
 def _settings(recipe: Recipe, by: str) -> dict[str, Any]:
     return {name: value for name, value in recipe.to_json().items() if name not in ("seed", by)}
 
 
-def _told(run: StoredRun, ended: str) -> str:
+def _failure(run: StoredRun, ended: str) -> str:
     outcome, epochs = run.outcome, len(run.outcome.history)
     message = f": {outcome.message}" if outcome.message else ""
     if ended == "at chance":

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convarium.analysis.comparison import Comparison
-from convarium.data.splits import ImageData
-from convarium.diagnostics import Undiagnosed, diagnose
+from convarium.diagnostics import Diagnoses, MissingDiagnosis, diagnose
 from convarium.errors import ConvariumError
 from convarium.pages import write_report
 from convarium.pages.claims_section import ClaimsSection
-from convarium.pages.inside import Diagnoses
+from convarium.pages.disagreements import TestImages
 from convarium.pages.study_status import stopped_status
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.panels import evidence as evidence_of
@@ -43,7 +42,7 @@ def write_study_report(
     return write_report(
         comparison,
         out or store.root / "studies" / name / "report.html",
-        images=_test_images(comparison, resources),
+        test_images=_test_images(comparison, resources),
         status=stopped_status(comparison, len(store.study(name).keys)),
         diagnoses=diagnoses,
         claims=_built_in(comparison, name) if evidence is None else evidence,
@@ -62,10 +61,10 @@ def diagnose_rows(
     """
     say = on_event or (lambda _: None)
     runs = {row.label: row.runs for row in comparison.rows}
-    found = diagnose(runs, data_dir=resources.data_dir, tell=lambda label: say(f"looking inside {label}"))
+    found = diagnose(runs, data_dir=resources.data_dir, on_event=lambda label: say(f"diagnosing {label}"))
     for one in found:
-        if isinstance(one, Undiagnosed):
-            say(f"{one.label} cannot be looked into: {one.reason}")
+        if isinstance(one, MissingDiagnosis):
+            say(f"{one.label} has no diagnostics: {one.reason}")
     return found
 
 
@@ -74,12 +73,13 @@ def _built_in(comparison: Comparison, name: str) -> ClaimsSection | None:
     return evidence_of(study, comparison, recorded_panels(study, comparison)) if study else None
 
 
-def _test_images(comparison: Comparison, resources: Resources) -> ImageData | None:
-    """The images that the runs were scored on; None where they differ between runs or are not on this machine."""
+def _test_images(comparison: Comparison, resources: Resources) -> TestImages | None:
+    """The images and labels that the runs were scored on; None if they differ between runs or are not available."""
     recipes = [run.recipe for row in comparison.rows for run in row.runs]
     if len({(recipe.dataset, recipe.resize) for recipe in recipes}) != 1:
         return None
     try:
-        return resources.splits(recipes[0], download=False).test
-    except ConvariumError:  # a page is drawn from records alone; the images are an addition
+        test = resources.splits(recipes[0], download=False).test
+    except ConvariumError:  # A page is drawn from records alone; the images are an addition.
         return None
+    return test.images.numpy(), test.labels.numpy()

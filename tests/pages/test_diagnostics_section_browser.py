@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
-from test_inside import diagnosis
-from test_report_browser import browser as browser  # the fixture
-from test_report_browser import opened, pytestmark  # noqa: F401
+from test_diagnostics_section import diagnosis
 
+from browsers import browser as browser  # the fixture
+from browsers import needs_browser, opened
 from convarium.pages import write_report
 from made_studies import made_study
+
+pytestmark = needs_browser
 
 LONG = "residual_variant(depth=110, variant='a_name_that_is_rather_long_for_a_telephone')"
 
@@ -22,16 +24,16 @@ def report(tmp_path_factory) -> Path:
 
 def test_all_of_it_is_drawn_and_the_legend_hides_a_network_there_too(browser, report):
     with opened(browser, report) as page:
-        assert page.locator("#inside figure[data-chart] svg.marks").count() == 8
+        assert page.locator("#diagnostics figure[data-chart] svg.marks").count() == 8
         for chart, marks in (("surface/0", 225), ("surface/scale", 64)):
             cells = page.locator(f"figure[data-chart='{chart}'] g.mark-rect path")
             assert cells.count() == marks
             assert len({cell.get_attribute("fill") for cell in cells.all()}) > 10
         lines = "figure[data-chart='gradients/initial'] g.mark-line path"
         drawn = page.locator(lines).count()
-        page.locator("#inside .legend button[data-label=lenet]").click()
+        page.locator("#diagnostics .legend button[data-label=lenet]").click()
         page.wait_for_function(f"document.querySelectorAll(`{lines}`).length < {drawn}")
-        for image in page.locator("#inside img").all():
+        for image in page.locator("#diagnostics img").all():
             assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
 
@@ -39,9 +41,9 @@ def test_all_of_it_is_drawn_and_the_legend_hides_a_network_there_too(browser, re
 @pytest.mark.parametrize("width", [380, 1280])
 def test_it_fits_any_width_and_takes_the_colors_of_the_scheme(browser, report, width, scheme):
     with opened(browser, report, width, scheme) as page:
-        page.evaluate("document.querySelectorAll('#inside details').forEach(one => one.open = true)")
+        page.evaluate("document.querySelectorAll('#diagnostics details').forEach(one => one.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        for part in page.locator("#inside figure, #inside img").all():
+        for part in page.locator("#diagnostics figure, #diagnostics img").all():
             box = part.bounding_box()
             assert box["x"] + box["width"] <= width
         label = page.locator("figure[data-chart='surface/0'] g.role-axis-label text").first

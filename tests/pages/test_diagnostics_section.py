@@ -1,4 +1,4 @@
-"""'Inside the training': the section of the page, its charts and its pictures."""
+"""The section 'Inside the training' of the page: its texts, charts and pictures."""
 
 import base64
 import dataclasses
@@ -9,26 +9,26 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
-from test_report import Reader, data_of
 
 from convarium.cli import main
 from convarium.diagnostics import (
-    Augmented,
+    AugmentedImages,
     Diagnosis,
     FeatureMaps,
     Filters,
     LayerGradient,
     LossSurface,
-    Undiagnosed,
+    MissingDiagnosis,
     UnitActivity,
 )
 from convarium.errors import ConvariumError
 from convarium.pages import plot_gradients, plot_surface, plot_units, save_figures
-from convarium.pages.inside import gradient_points, inside_lines, scale_points, surface_points, unit_points
-from convarium.pages.page import page
+from convarium.pages.diagnostics_charts import gradient_points, scale_points, surface_points, unit_points
+from convarium.pages.diagnostics_section import summaries
+from convarium.pages.page import render
 from convarium.pages.pictures import augmented_sheet, filters_sheet, maps_sheet
+from html_page import Reader, data_of
 from made_studies import made_study
 
 HEAD = "Inside the training"
@@ -44,7 +44,7 @@ def diagnosis(label: str, layers: int = 5, *, worst: float = 50.0, size: int = 5
     }
     offsets = np.linspace(-1, 1, size)
     losses = 0.1 + worst * (offsets[:, None] ** 2 + offsets[None, :] ** 2) / 2
-    images = torch.arange(2 * 8 * 8, dtype=torch.uint8).reshape(2, 1, 8, 8)
+    images = np.arange(2 * 8 * 8, dtype=np.uint8).reshape(2, 1, 8, 8)
     return Diagnosis(
         label=label,
         seed=0,
@@ -53,11 +53,11 @@ def diagnosis(label: str, layers: int = 5, *, worst: float = 50.0, size: int = 5
             UnitActivity(2, "act2", "tanh", 4, 1, 0.3, "saturated"),
         ),
         surface=LossSurface(offsets, losses, 64),
-        filters=Filters("conv", torch.linspace(-1, 2, 3 * 3 * 3).reshape(3, 1, 3, 3), 3),
+        filters=Filters("conv", np.linspace(-1, 2, 3 * 3 * 3).reshape(3, 1, 3, 3), 3),
         image=images[0],
-        maps=(FeatureMaps("act1", torch.rand(4, 6, 6), 20),),
-        augmented=Augmented("flip", images, torch.stack([images, images.flip(-1)], dim=1)),
-        images=256,
+        maps=(FeatureMaps("act1", np.random.default_rng(0).random((4, 6, 6)), 20),),
+        augmented=AugmentedImages("flip", images, np.stack([images, images[..., ::-1]], axis=1)),
+        image_count=256,
         **gradients,
     )
 
@@ -69,14 +69,14 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def diagnoses():
-    return (diagnosis("lenet"), diagnosis("residual_cnn", 60, worst=900), Undiagnosed("nin", REASON))
+    return (diagnosis("lenet"), diagnosis("residual_cnn", 60, worst=900), MissingDiagnosis("nin", REASON))
 
 
 # ---- the page ------------------------------------------------------------------------------------------------------
 
 
 def test_the_section_is_there_if_asked_for_and_only_then(study, diagnoses):
-    without, told = Reader(page(study)).visible, page(study, diagnoses=diagnoses)
+    without, told = Reader(render(study)).visible, render(study, diagnoses=diagnoses)
     shown = Reader(told).visible
     assert HEAD not in without
     assert shown.index("Confidence and agreement") < shown.index(HEAD) < shown.index("Networks, layer by layer")
@@ -86,18 +86,18 @@ def test_the_section_is_there_if_asked_for_and_only_then(study, diagnoses):
     expected = [
         "gradients/initial",
         "gradients/final",
-        "units/idle_share",
-        "units/flat_share",
+        "units/inactive_unit_share",
+        "units/inactive_output_share",
         "surface/0",
         "surface/1",
     ]
     assert charts == [*expected, "surface/scale", "surface/slice"]
     assert set(charts) <= set(specs)
-    assert not any(name.startswith(("gradients", "units", "surface")) for name in data_of(page(study))["specs"])
+    assert not any(name.startswith(("gradients", "units", "surface")) for name in data_of(render(study))["specs"])
 
 
 def test_every_picture_is_inside_the_page_and_described(study, diagnoses):
-    tags = Reader(page(study, diagnoses=diagnoses)).tags
+    tags = Reader(render(study, diagnoses=diagnoses)).tags
     images = [attributes for tag, attributes in tags if tag == "img"]
     assert len(images) == 2 * (1 + 1 + 1) + 1  # filters, image and maps of two networks; one law of augmentation
     assert all(image["src"].startswith("data:image/png;base64,") and image["alt"] for image in images)
@@ -107,25 +107,25 @@ def test_every_picture_is_inside_the_page_and_described(study, diagnoses):
 
 def test_a_network_with_nothing_to_draw_says_so(study):
     bare = dataclasses.replace(diagnosis("lenet"), filters=None, maps=(), augmented=None, activity=())
-    told = page(study, diagnoses=(bare,))
+    told = render(study, diagnoses=(bare,))
     shown = Reader(told).visible
     assert "its first layer cannot be drawn as an image" in shown
-    assert "No layer of this network keeps the image's rows and columns." in shown
-    assert "these networks were trained on the images as they are" in shown
+    assert "No layer of this network keeps the rows and columns of the image." in shown
+    assert "these networks were trained without augmentation" in shown
     assert "Which units" not in shown
-    assert "units/idle_share" not in data_of(told)["specs"]
+    assert "units/inactive_unit_share" not in data_of(told)["specs"]
 
 
-def test_a_page_whose_networks_could_all_not_be_looked_into(study):
-    shown = Reader(page(study, diagnoses=(Undiagnosed("lenet", REASON),))).visible
-    assert "None of the networks could be looked at." in shown
+def test_a_page_of_which_no_network_could_be_examined(study):
+    shown = Reader(render(study, diagnoses=(MissingDiagnosis("lenet", REASON),))).visible
+    assert "None of the networks could be examined." in shown
     assert "Does the gradient" not in shown
 
 
 def test_names_are_escaped(tmp_path):
     label = "</script><b>'\"x"
-    hostile = (diagnosis(label), Undiagnosed("<i>y", "<u>z"))
-    text = page(made_study(tmp_path, {"lenet": 0.9}, seeds=1, epochs=1), diagnoses=hostile)
+    hostile = (diagnosis(label), MissingDiagnosis("<i>y", "<u>z"))
+    text = render(made_study(tmp_path, {"lenet": 0.9}, seeds=1, epochs=1), diagnoses=hostile)
     assert label in Reader(text).visible
     assert not {"b", "i", "u"} & {tag for tag, _ in Reader(text).tags}
     assert label in data_of(text)["tables"]["gradients"]["label"]
@@ -137,12 +137,12 @@ def test_vanished_gradients_and_losses_that_are_no_numbers_leave_the_page_whole(
     losses[0, 0], losses[0, 1] = np.nan, np.inf
     dead = tuple(dataclasses.replace(layer, norm=0.0, rms=0.0) for layer in broken.initial)
     surface = dataclasses.replace(broken.surface, losses=losses)
-    text = page(study, diagnoses=(dataclasses.replace(broken, initial=dead, surface=surface),))
+    text = render(study, diagnoses=(dataclasses.replace(broken, initial=dead, surface=surface),))
     shown = Reader(text).visible
     assert "nan" not in shown
     assert data_of(text)["tables"]["surfaces"]["loss"] == pytest.approx(losses[np.isfinite(losses)], rel=1e-4)
     lost = dataclasses.replace(surface, losses=np.full((5, 5), np.nan))
-    told = page(study, diagnoses=(dataclasses.replace(broken, surface=lost),))
+    told = render(study, diagnoses=(dataclasses.replace(broken, surface=lost),))
     assert "nan" not in Reader(told).visible
     assert "How rough" not in Reader(told).visible
 
@@ -151,17 +151,17 @@ def test_vanished_gradients_and_losses_that_are_no_numbers_leave_the_page_whole(
 
 
 def test_lines_and_points_are_the_diagnoses(diagnoses):
-    lenet, deep = inside_lines(diagnoses)
+    lenet, deep = summaries(diagnoses)
     assert (lenet.layers, deep.layers) == (5, 60)
-    assert lenet.reach == {"initial": pytest.approx(1e-4), "final": 1.0}
-    assert (lenet.idle, lenet.units) == (3, 10)
+    assert lenet.gradient_ratio == {"initial": pytest.approx(1e-4), "final": 1.0}
+    assert (lenet.inactive_units, lenet.units) == (3, 10)
     assert (lenet.center, lenet.highest) == (pytest.approx(0.1), pytest.approx(50.1))
     points = gradient_points(diagnoses)
     assert len(points) == 2 * (5 + 60)
     for _, layers in points.groupby(["label", "moment"]):
-        assert (layers["place"].min(), layers["place"].max()) == (0, 1)
+        assert (layers["position"].min(), layers["position"].max()) == (0, 1)
     units = unit_points(diagnoses)
-    assert units["idle_share"].tolist() == pytest.approx([2 / 6, 1 / 4] * 2)
+    assert units["inactive_unit_share"].tolist() == pytest.approx([2 / 6, 1 / 4] * 2)
     surfaces = surface_points(diagnoses)
     assert len(surfaces) == 2 * 25
     corner = surfaces[(surfaces["label"] == "lenet") & (surfaces["first"] == -1) & (surfaces["second"] == 0)]
@@ -172,7 +172,7 @@ def test_lines_and_points_are_the_diagnoses(diagnoses):
 
 def test_a_layer_alone_is_the_last():
     (point,) = gradient_points((diagnosis("lenet", 1),)).query("moment == 'final'").to_dict("records")
-    assert (point["depth"], point["layers"], point["place"]) == (1, 1, 1.0)
+    assert (point["depth"], point["layers"], point["position"]) == (1, 1, 1.0)
 
 
 # ---- pictures ------------------------------------------------------------------------------------------------------
@@ -182,8 +182,8 @@ def opened(source: str) -> np.ndarray:
     return np.array(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
 
 
-def test_zero_is_grey_in_a_filter_and_nothing_is_between_the_filters():
-    weights = torch.tensor([[[[0.0, 1.0], [-1.0, 0.5]]], [[[0.0, 0.0], [0.0, 0.0]]]])
+def test_zero_is_gray_in_a_filter_and_nothing_is_between_the_filters():
+    weights = np.array([[[[0.0, 1.0], [-1.0, 0.5]]], [[[0.0, 0.0], [0.0, 0.0]]]])
     sheet = opened(filters_sheet(Filters("conv", weights, 2)))
     assert sheet.shape == (40, 86, 4)  # two tiles of 2×2 enlarged 20 times, 6 pixels apart
     assert sheet[::20, 0:40:20, 0].tolist() == [[128, 255], [0, 191]]
@@ -192,16 +192,16 @@ def test_zero_is_grey_in_a_filter_and_nothing_is_between_the_filters():
 
 
 def test_the_lowest_value_of_a_map_is_dark_blue_and_the_highest_yellow():
-    sheet = opened(maps_sheet(FeatureMaps("act", torch.tensor([[[0.0, 3.0]]]), 1)))
+    sheet = opened(maps_sheet(FeatureMaps("act", np.array([[[0.0, 3.0]]]), 1)))
     assert sheet[0, 0].tolist() == [68, 1, 84, 255]
     assert sheet[0, -1].tolist() == [253, 231, 37, 255]
-    assert (opened(maps_sheet(FeatureMaps("act", torch.zeros(2, 70, 70), 2)))[..., 0] <= 68).all()  # dead, and large
+    assert (opened(maps_sheet(FeatureMaps("act", np.zeros((2, 70, 70)), 2)))[..., 0] <= 68).all()  # dead, and large
 
 
 def test_augmented_images_stand_behind_their_originals():
-    images = torch.zeros(2, 3, 56, 56, dtype=torch.uint8)
-    changed = torch.full((2, 4, 3, 56, 56), 200, dtype=torch.uint8)
-    sheet = opened(augmented_sheet(Augmented("flip", images, changed)))
+    images = np.zeros((2, 3, 56, 56), dtype=np.uint8)
+    changed = np.full((2, 4, 3, 56, 56), 200, dtype=np.uint8)
+    sheet = opened(augmented_sheet(AugmentedImages("flip", images, changed)))
     assert sheet.shape == (2 * 56 + 6, 5 * 56 + 4 * 6 + 12, 4)
     assert (sheet[:56, :56, :3] == 0).all()
     assert (sheet[:, 56:74, 3] == 0).all()
@@ -221,12 +221,12 @@ def test_figures_come_with_their_data(study, diagnoses, tmp_path):
 
 
 @pytest.mark.parametrize("plot", [plot_gradients, plot_units, plot_surface])
-def test_there_is_no_chart_of_what_could_not_be_looked_into(plot):
-    with pytest.raises(ConvariumError, match="no network could be looked into"):
-        plot((Undiagnosed("nin", REASON),))
+def test_there_is_no_chart_of_missing_diagnoses(plot):
+    with pytest.raises(ConvariumError, match="no network has diagnostics"):
+        plot((MissingDiagnosis("nin", REASON),))
 
 
-def test_report_looks_inside_if_asked(tmp_path, monkeypatch, capsys):
+def test_report_has_diagnostics_if_asked(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     asked = ["compare", "lenet", "memory_mlp(hidden=16)", "--seeds", "1", "--epochs", "1", "--batch-size", "256"]
     assert main([*asked, "--name", "two"]) == 0
@@ -240,8 +240,8 @@ def test_report_looks_inside_if_asked(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(["report", "two", "--diagnostics"]) == 0
     told = capsys.readouterr().err
-    assert "looking inside lenet" in told
-    assert f"memory_mlp(hidden=16) cannot be looked into: {REASON}" in told
+    assert "diagnosing lenet" in told
+    assert f"memory_mlp(hidden=16) has no diagnostics: {REASON}" in told
     assert HEAD in html.read_text("utf-8")
     assert list(tmp_path.glob("runs/*lenet*/surface.safetensors"))
     assert main(["report", "two"]) == 0

@@ -1,4 +1,4 @@
-// The page's behavior: charts, legend, switches, sorting, copying. No library but Vega-Embed.
+// The behavior of the page: charts, legend, switches, sorting, copying. The only library is Vega-Embed.
 const page = JSON.parse(document.getElementById("page-data").textContent);
 const tables = Object.fromEntries(Object.entries(page.tables).map(([name, columns]) => [name, rowsOf(columns)]));
 const hidden = new Set([...document.querySelectorAll('.legend button[aria-pressed="false"]')].map((b) => b.dataset.label));
@@ -21,12 +21,12 @@ function specOf(figure) {
   if (!figure.classList.contains("curve")) return page.specs[figure.dataset.chart];
   const { x, scale } = settings();
   const name = `curves/${figure.dataset.quantity}/${figure.dataset.split}/${x}`;
-  return page.specs[`${name}/${scale}`] ?? page.specs[`${name}/linear`]; // accuracies are never logarithmic
+  return page.specs[`${name}/${scale}`] ?? page.specs[`${name}/linear`]; // accuracies have no logarithmic scale
 }
 
 async function draw(figure) {
   const spec = specOf(figure);
-  figure.hidden = !spec; // by step there are training curves only
+  figure.hidden = !spec; // there are curves by step for the training split only
   views.get(figure)?.finalize();
   views.delete(figure);
   if (!spec) return;
@@ -46,8 +46,8 @@ function smoothed(name, window) {
   if (window === 1) return tables[name];
   const reach = (window - 1) / 2;
   const average = (line, i, column) => {
-    const near = line.slice(Math.max(0, i - reach), i + reach + 1);
-    return near.reduce((sum, point) => sum + point[column], 0) / near.length;
+    const neighbors = line.slice(Math.max(0, i - reach), i + reach + 1);
+    return neighbors.reduce((sum, point) => sum + point[column], 0) / neighbors.length;
   };
   return linesOf(tables[name]).flatMap((line) =>
     line.map((point, i) => ({ ...point, mean: average(line, i, "mean"), low: average(line, i, "low"), high: average(line, i, "high") })));
@@ -106,13 +106,13 @@ function values(figure, at) {
   return { x: x0, points: points.filter((p) => p.x === x0).sort((a, b) => b.mean - a.mean) };
 }
 
-function written(quantity, value) {
+function format(quantity, value) {
   return quantity === "accuracy" ? `${(100 * value).toFixed(1)} %` : value.toPrecision(3);
 }
 
-function show(figure, at, left, top) {
+function showValues(figure, at, left, top) {
   const { x, points } = values(figure, at);
-  if (!points.length) return hide();
+  if (!points.length) return hideValues();
   for (const other of curves()) views.get(other)?.signal("at", x).runAsync();
   const cell = (tag, text, kind) => Object.assign(document.createElement(tag), { textContent: text, className: kind ?? "" });
   const table = document.createElement("table");
@@ -123,8 +123,8 @@ function show(figure, at, left, top) {
     const drawn = document.querySelectorAll(".legend button");
     const own = [...drawn].find((button) => button.dataset.label === point.label);
     swatch.append(own.querySelector("svg").cloneNode(true));
-    const band = point.n > 1 ? `${written(point.quantity, point.low)} to ${written(point.quantity, point.high)}` : "";
-    row.append(swatch, cell("th", point.label + (point.run ? ` (${point.run})` : "")), cell("td", written(point.quantity, point.mean), "number"), cell("td", band, "number"));
+    const band = point.n > 1 ? `${format(point.quantity, point.low)} to ${format(point.quantity, point.high)}` : "";
+    row.append(swatch, cell("th", point.label + (point.run ? ` (${point.run})` : "")), cell("td", format(point.quantity, point.mean), "number"), cell("td", band, "number"));
   }
   if (points.length > 12) table.insertRow().append(cell("td"), cell("th", `and ${points.length - 12} more`));
   hover.replaceChildren(table);
@@ -134,7 +134,7 @@ function show(figure, at, left, top) {
   hover.style.top = `${Math.max(4, Math.min(top + 16, innerHeight - box.height - 8))}px`;
 }
 
-function hide() {
+function hideValues() {
   hover.hidden = true;
   for (const figure of curves()) views.get(figure)?.signal("at", null).runAsync();
 }
@@ -145,11 +145,11 @@ for (const figure of curves()) {
     const view = views.get(figure);
     if (!view) return;
     const px = event.clientX - offset();
-    if (px < -5 || px > view.width() + 5) return hide();
-    show(figure, view.scale("x").invert(px), event.clientX, event.clientY);
+    if (px < -5 || px > view.width() + 5) return hideValues();
+    showValues(figure, view.scale("x").invert(px), event.clientX, event.clientY);
   });
-  figure.addEventListener("pointerleave", hide);
-  figure.addEventListener("blur", hide);
+  figure.addEventListener("pointerleave", hideValues);
+  figure.addEventListener("blur", hideValues);
   figure.addEventListener("keydown", (event) => {
     const view = views.get(figure);
     const direction = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -161,7 +161,7 @@ for (const figure of curves()) {
     const i = at === null ? (direction > 0 ? -1 : xs.length) : xs.indexOf(at);
     const x = xs[Math.min(Math.max(i + direction, 0), xs.length - 1)];
     const box = figure.getBoundingClientRect();
-    show(figure, x, offset() + view.scale("x")(x), box.top + box.height / 3);
+    showValues(figure, x, offset() + view.scale("x")(x), box.top + box.height / 3);
   });
 }
 
@@ -180,7 +180,7 @@ for (const table of document.querySelectorAll("table.results")) {
       const value = (row) => row.cells[column].dataset.value;
       const order = (a, b) => {
         const [x, y] = [value(a), value(b)];
-        if (x === "" || y === "") return (x === "") - (y === ""); // what has no value stays last
+        if (x === "" || y === "") return (x === "") - (y === ""); // rows without a value stay last
         return sign * (numeric ? x - y : x.localeCompare(y));
       };
       table.tBodies[0].append(...[...table.tBodies[0].rows].sort(order));
@@ -193,7 +193,7 @@ for (const table of document.querySelectorAll("table.results")) {
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
-  } catch { // a browser that gives pages from disk no clipboard
+  } catch { // some browsers give pages that are opened from disk no clipboard
     const area = document.createElement("textarea");
     area.value = text;
     document.body.append(area);

@@ -1,0 +1,144 @@
+"""All diagnostics of every network of a study, from stored weights: one run represents all seeds of a network."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from convarium.data import load_data
+from convarium.data.splits import Splits
+from convarium.data.transforms import normalization
+from convarium.diagnostics.features import feature_maps, first_filters
+from convarium.diagnostics.gradients import gradient_norms, initial_gradients
+from convarium.diagnostics.results import Diagnosis, LossSurface, MissingDiagnosis
+from convarium.diagnostics.samples import SAMPLE_SIZE, augmented_samples, training_sample
+from convarium.diagnostics.surface import SIZE, check_size, loss_surface
+from convarium.diagnostics.units import unit_activity
+from convarium.errors import ConvariumError
+from convarium.models.build import build_model
+from convarium.models.weights import set_weights
+from convarium.runs.files import StoredRun, write_tensors
+from convarium.seeding import derive_seed
+
+SURFACE_FILE = "surface.safetensors"
+"""The file in a run's folder with its loss surface, which takes longer to compute than everything else together."""
+
+_MOST_FLOPS = 4e12
+"""FLOPs of one surface, unless it has the least number of images: about a minute on a few cores."""
+_LEAST_IMAGES = 32
+
+
+def diagnose(
+    runs: Mapping[str, Sequence[StoredRun]],
+    *,
+    data_dir: Path | None = None,
+    size: int = SIZE,
+    on_event: Callable[[str], None] | None = None,
+) -> tuple[Diagnosis | MissingDiagnosis, ...]:
+    """Diagnoses one run of each label: the first finished run that has stored its weights. Nothing is trained.
+
+    Args:
+        runs: the runs of a comparison: `{row.label: row.runs for row in comparison.rows}`.
+        data_dir: a data folder that is searched before all others; nothing is downloaded.
+        size: number of points along each side of the loss surfaces, odd.
+        on_event: called with each label before its run is diagnosed.
+
+    Returns:
+        One entry for each label, in their order.
+
+    Raises:
+        ConvariumError: the size is even, or less than 3.
+    """
+    check_size(size)
+    chosen = {label: _chosen(candidates) for label, candidates in runs.items()}
+    flops = [run.outcome.cost.flops for run in chosen.values() if isinstance(run, StoredRun) and run.outcome.cost]
+    # The same number of images for all networks, so that their surfaces can be compared.
+    images = max(_LEAST_IMAGES, int(_MOST_FLOPS / (size**2 * max(flops, default=1))))
+
+    @cache
+    def load(dataset: str, validation: int | None, resize: int | None) -> Splits:
+        return load_data(dataset, data_dir=data_dir, validation=validation, resize=resize, download=False)
+
+    diagnoses: list[Diagnosis | MissingDiagnosis] = []
+    for label, run in chosen.items():
+        if isinstance(run, str):
+            diagnoses.append(MissingDiagnosis(label, run))
+            continue
+        if on_event is not None:
+            on_event(label)
+        try:
+            splits = load(run.recipe.dataset, run.recipe.validation, run.recipe.resize)
+            diagnoses.append(diagnose_run(run, splits, label=label, size=size, surface_images=images))
+        except ConvariumError as error:  # The data are missing, or a user's network has changed.
+            diagnoses.append(MissingDiagnosis(label, str(error)))
+    return tuple(diagnoses)
+
+
+def diagnose_run(
+    run: StoredRun, splits: Splits, *, label: str, size: int = SIZE, surface_images: int = SAMPLE_SIZE
+) -> Diagnosis:
+    """Computes all diagnostics of one run.
+
+    Args:
+        run: a finished run with its weights.
+        splits: the data of its recipe.
+        label: label of the row that it represents.
+        size: number of points along each side of the loss surface, odd.
+        surface_images: number of images of the `training_sample` that the surface is measured on, at most.
+
+    Raises:
+        ConvariumError: the run has no weights, they do not fit the network, or the network cannot be built.
+    """
+    weights, recipe = run.weights(), run.recipe
+    if weights is None:
+        raise ConvariumError(
+            f"{run.path} holds no weights", hint="published records are stored without weights; train the run again"
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = build_model(recipe.model, splits.train.spec)
+    set_weights(network, weights)
+    network.to(device)
+    images, labels = (part.to(device) for part in training_sample(recipe, splits))
+    mean, std = (torch.tensor(v).reshape(-1, 1, 1) for v in normalization(recipe.normalize, splits))
+    return Diagnosis(
+        label=label,
+        seed=recipe.seed,
+        initial=initial_gradients(recipe, splits),
+        final=gradient_norms(network, images, labels, dropout_seed=derive_seed(recipe.seed, "dropout")),
+        activity=unit_activity(network, images),
+        surface=_surface(run.path, network, images[:surface_images], labels[:surface_images], size),
+        filters=first_filters(network, splits.train.spec),
+        image=(255 * (images[0].cpu() * std + mean)).round().clamp(0, 255).to(torch.uint8).numpy(),
+        maps=feature_maps(network, images[:1]),
+        augmented=augmented_samples(recipe, splits),
+        image_count=len(images),
+    )
+
+
+def _chosen(runs: Sequence[StoredRun]) -> StoredRun | str:
+    """The run that represents a label, or the reason why there is none."""
+    finished = [run for run in runs if run.outcome.status == "finished"]
+    if not finished:
+        return "none of its runs finished"
+    with_weights = (run for run in finished if (run.path / "weights.safetensors").exists())
+    return next(with_weights, "its runs were stored without their weights")
+
+
+def _surface(folder: Path, network: nn.Module, images: Tensor, labels: Tensor, size: int) -> LossSurface:
+    """The surface stored in the run's folder if size and number of images match; otherwise computed and stored."""
+    path = folder / SURFACE_FILE
+    with contextlib.suppress(OSError, SafetensorError, KeyError):
+        stored = load_file(path)
+        if len(stored["offsets"]) == size and int(stored["images"]) == len(labels):
+            return LossSurface(stored["offsets"].numpy(), stored["losses"].numpy(), len(labels))
+    surface = loss_surface(network, images, labels, size=size)
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(getattr(surface, name))) for name in ("offsets", "losses")}
+    with contextlib.suppress(OSError):  # In a store that cannot be written to, the surface is computed again next time.
+        write_tensors(path, tensors | {"images": torch.tensor(surface.image_count)}, {})
+    return surface
