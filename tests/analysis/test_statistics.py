@@ -18,6 +18,7 @@ from convarium.analysis.statistics import (
     image_interval,
     margin_of,
     mcnemar,
+    paired_ratio,
     prediction_interval,
     rank_test,
     seeds_needed,
@@ -398,3 +399,17 @@ def test_power_is_known_even_for_two_seeds_and_large_families(family):
     threshold = stats.t.ppf(1 - 0.05 / family / 2, 1)
     needed = smallest_difference(2, paired=True, family=family)
     assert needed * math.sqrt(2) == pytest.approx(threshold * stats.norm.ppf(0.9), rel=0.01)
+
+
+def test_rates_of_pairs_are_divided_pair_by_pair():
+    ratio = paired_ratio([200.0, 330.0, 360.0], [100.0, 110.0, 90.0])
+    assert ratio.ratios == (2, 3, 4)
+    assert (ratio.median, ratio.lowest, ratio.highest) == (3, 2, 4)
+    # The ratio of the means would be 890 / 300 = 2.97, and hides which turns belong together.
+    assert paired_ratio([1.0, 4.0], [1.0, 2.0]).median == 1.5
+
+
+@pytest.mark.parametrize(("first", "second"), [([], []), ([1.0], [1.0, 2.0]), ([1.0], [0.0]), ([math.nan], [1.0])])
+def test_rates_that_are_no_pairs_are_refused(first, second):
+    with pytest.raises(ConvariumError, match="first and second are not the rates of pairs"):
+        paired_ratio(first, second)

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convarium.analysis.statistics import paired_ratio
 from convarium.errors import ConvariumError
 
 if TYPE_CHECKING:
@@ -139,9 +140,12 @@ def timing_of(row: BenchRow, cold: ColdStart | None = None) -> Record:
         "pairs": len(row.ratios),
         "reference": _rates(row.reference),
         "convarium": _rates(row.convarium),
-        "ratio": _spread(row.ratios),
-        **({"lightning": _rates(row.lightning)} if row.lightning else {}),
-        **({"lightning_ratio": _spread(row.lightning_ratios)} if row.lightning_ratios else {}),
+        "ratio": _spread(row.convarium, row.reference),
+        **(
+            {"lightning": _rates(row.lightning), "lightning_ratio": _spread(row.convarium, row.lightning)}
+            if row.lightning
+            else {}
+        ),
         "share": row.share,
         "peak": asdict(row.ceiling),
         **({"cold": {"epochs": cold.epochs, "images": cold.images, "first_step": cold.first_step,
@@ -206,5 +210,6 @@ def _rates(turns: Sequence[float]) -> Record:
     return {"median": statistics.median(turns), "turns": list(turns)}
 
 
-def _spread(ratios: Sequence[float]) -> Record:
-    return {"median": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
+def _spread(first: Sequence[float], second: Sequence[float]) -> Record:
+    ratio = paired_ratio(first, second)
+    return {"median": ratio.median, "lowest": ratio.lowest, "highest": ratio.highest}

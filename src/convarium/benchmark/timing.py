@@ -9,12 +9,12 @@ import math
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from operator import truediv
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from convarium.analysis.statistics import paired_ratio
 from convarium.benchmark.contestants import (
     Precision,
     convarium_contestant,
@@ -136,9 +136,9 @@ def bench(
                 seconds=seconds,
                 reference=references,
                 convarium=ours,
-                ratios=tuple(map(truediv, ours, references)),
+                ratios=paired_ratio(ours, references).ratios,
                 lightning=trainer,
-                lightning_ratios=trainer and tuple(map(truediv, ours, trainer)),
+                lightning_ratios=paired_ratio(ours, trainer).ratios if trainer else None,
                 share=peak.share(statistics.median(ours) * flops, kind[0]),
                 ceiling=peak,
                 environment=environment(chosen),

@@ -17,6 +17,7 @@ from convarium.analysis.statistics.means import (
     prediction_interval,
     rank_test,
 )
+from convarium.analysis.statistics.pairs import PairedRatio, paired_ratio
 from convarium.analysis.statistics.power import MOST_SEEDS, POWER, SeedsNeeded, seeds_needed, smallest_difference
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Estimate",
     "Interval",
     "McNemar",
+    "PairedRatio",
     "SeedsNeeded",
     "at_chance",
     "difference",
@@ -37,6 +39,7 @@ __all__ = [
     "image_interval",
     "margin_of",
     "mcnemar",
+    "paired_ratio",
     "prediction_interval",
     "rank_test",
     "seeds_needed",
