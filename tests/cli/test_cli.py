@@ -404,10 +404,11 @@ def test_ctrl_c_while_modules_are_loading_is_heard(monkeypatch, capsys):
     assert capsys.readouterr().err == "convarium: stopped before anything began\n"
 
 
-def test_the_package_loads_nothing_until_it_is_asked():
+def test_torch_is_imported_when_something_is_built_and_not_before():
     """Else Ctrl-C would meet seconds of imports before anything listens."""
     code = (
         "import sys, convarium, convarium.__main__\n"
+        "convarium.Recipe; convarium.Workspace()\n"
         "print('torch' in sys.modules); convarium.fit; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
