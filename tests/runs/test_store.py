@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -150,6 +151,16 @@ def test_what_is_set_aside_is_kept_and_no_longer_found(store, run):
     assert store.runs() == []
     again = store.finish(store.begin(RECIPE, KEY), OUTCOME)
     assert store.set_aside(again.path).name.endswith(".damaged-2")
+
+
+def test_a_pipe_is_written_into_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_json(pipe, [1])
+    assert pipe.is_fifo()
+    assert json.loads(os.read(reading, 100)) == [1]
+    os.close(reading)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path):

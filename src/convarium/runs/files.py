@@ -222,6 +222,10 @@ def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping
 
 
 def _write(path: Path, fill: Callable[[Any], object]) -> None:
+    if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stdout: a rename would replace it
+        with path.open("wb") as device:
+            fill(device)
+        return
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         temporary = Path(file.name)
         try:
