@@ -12,6 +12,7 @@ from torch import nn
 from convarium.errors import ImageSizeError, SpecError
 from convarium.models.cost import count_flops, count_parameters, layer_costs
 from convarium.models.describe import as_diff, as_json, as_tree, describe, diff, diff_as_json
+from convarium.models.layers import short_count
 from convarium.models.zoo import MODELS, PRESETS
 
 
@@ -132,10 +133,8 @@ def test_a_difference_holds_both_networks(a, b):
 
 
 def test_numbers_are_short():
-    from convarium.models.describe import _short
-
-    numbers = {0: "", 7: "7", 1280: "1.28 k", 12_345_678: "12.3 M", 999_999: "1 M", 5_880_000_000: "5.88 G"}
-    assert {n: _short(n) for n in numbers} == numbers
+    numbers = {0: "0", 7: "7", 1280: "1.28 k", 12_345_678: "12.3 M", 999_999: "1 M", 5_880_000_000: "5.88 G"}
+    assert {n: short_count(n) for n in numbers} == numbers
 
 
 def test_a_wrong_spec_or_image_is_told():

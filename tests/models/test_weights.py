@@ -14,8 +14,9 @@ from tutorial5 import PRESETS, layout, save_checkpoint, tensors
 
 from convarium.errors import WeightsError
 from convarium.models.build import build_model
-from convarium.models.weights import load_weights, read_weights, save_weights, set_weights
+from convarium.models.weights import load_weights, read_weights, set_weights
 from convarium.records import ImageSpec
+from convarium.runs.files import save_weights
 
 CIFAR10 = ImageSpec(3, 32, 32, 10)
 DIGITS = ImageSpec(1, 28, 28, 10)

@@ -1,4 +1,62 @@
-"""Networks: the zoo has one file an architecture.
+"""The networks: `zoo` has one file an architecture, `index` names them all without PyTorch.
 
-Here a spec such as `resnet(depth=56)` becomes a network, and a network its description and its cost.
+`build` makes a network of a spec such as `resnet(depth=56)`, `describe` lists its layers, `cost` counts its operations,
+and `weights` reads its weights from a file.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convarium.models.build import build_model, check_image, smallest_size
+    from convarium.models.cost import count_flops, count_macs, count_parameters
+    from convarium.models.index import NETWORKS, PRESETS, native_image, resolve
+    from convarium.models.weights import load_weights, read_weights, set_weights
+
+__all__ = [
+    "NETWORKS",
+    "PRESETS",
+    "build_model",
+    "check_image",
+    "count_flops",
+    "count_macs",
+    "count_parameters",
+    "load_weights",
+    "native_image",
+    "read_weights",
+    "resolve",
+    "set_weights",
+    "smallest_size",
+]
+
+_MODULES = {
+    "build": (
+        "build_model",
+        "check_image",
+        "smallest_size",
+    ),
+    "cost": (
+        "count_flops",
+        "count_macs",
+        "count_parameters",
+    ),
+    "index": (
+        "NETWORKS",
+        "PRESETS",
+        "native_image",
+        "resolve",
+    ),
+    "weights": (
+        "load_weights",
+        "read_weights",
+        "set_weights",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name's module when the name is first used, since PyTorch takes seconds."""
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"convarium.models.{module}"), name)
+    raise AttributeError(f"module 'convarium.models' has no attribute {name!r}")

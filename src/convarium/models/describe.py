@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,6 +18,7 @@ from convarium.models.build import check_image, load_architecture
 from convarium.models.cost import layer_costs
 from convarium.models.factories import Factory
 from convarium.models.index import NETWORKS, resolve
+from convarium.models.layers import short_count
 from convarium.records import Description, ImageSpec, Layer
 
 
@@ -188,14 +188,6 @@ def _table(first: str) -> Table:
 def _add(table: Table, name: Text, layer: Layer) -> None:
     shape = "" if layer.output_shape is None else "×".join(map(str, layer.output_shape))
     weights = f"{layer.parameters:,}" if layer.parameters else ""
+    flops = short_count(layer.flops) if layer.flops else ""
     style = "bold" if layer.children else ""
-    table.add_row(name, Text(shape, style), Text(weights, style), Text(_short(layer.flops), style))
-
-
-def _short(number: int) -> str:
-    """12.3 M for 12,345,678; nothing for 0."""
-    if not number:
-        return ""
-    rounded = float(f"{number:.3g}")  # first, so that 999,999 is 1 M
-    power = min(int(math.log10(rounded)) // 3, 4)
-    return f"{rounded / 1000**power:.3g} {' kMGT'[power]}".rstrip()
+    table.add_row(name, Text(shape, style), Text(weights, style), Text(flops, style))

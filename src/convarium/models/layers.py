@@ -48,6 +48,16 @@ def layers_key(canonical: str, image: ImageSpec) -> str:
     return f"{canonical} {image.channels}x{image.height}x{image.width} {image.classes}"
 
 
+def short_count(number: float) -> str:
+    """A count in three digits: "12.3 M" for 12,345,678."""
+    value, rounded = float(number), float(f"{number:.3g}")  # rounded first, so that 999,999 is 1 M
+    for suffix in ("", " k", " M", " G"):
+        if abs(rounded) < 1000:
+            return f"{value:.3g}{suffix}"
+        value, rounded = value / 1000, rounded / 1000
+    return f"{value:.3g} T"
+
+
 @cache
 def _known() -> dict[str, dict[str, Any]]:
     known: dict[str, dict[str, Any]] = json.loads(LAYERS.read_text("utf-8"))

@@ -1,8 +1,8 @@
-"""Weights on disk: saved as safetensors, read from safetensors and from PyTorch's own files without running anything.
+"""Reads weights from safetensors and from PyTorch's own files, without running any code of theirs.
 
-Read are a state dict in `.safetensors`, a state dict in `.pt`, `.pth` or `.ckpt`, and a Lightning checkpoint in the
-same, which is how UvA tutorial 5 publishes its networks. Of a pickle only tensors, numbers, texts and plain containers
-are ever constructed; whatever else it names is refused.
+A file may be a state dict in `.safetensors`, `.pt`, `.pth` or `.ckpt`, or a Lightning checkpoint, which is how UvA
+tutorial 5 publishes its networks. Of a pickle only tensors, numbers, texts and plain containers are ever constructed;
+anything else that it names is refused. `convarium.runs.files` writes weights.
 """
 
 import os
@@ -110,34 +110,6 @@ def set_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     if found:
         raise WeightsError("; ".join(found), hint="check the model, its options and the number of classes")
     network.load_state_dict(dict(tensors))
-
-
-def save_weights(path: str | os.PathLike[str], network: nn.Module) -> None:
-    """Writes the network's parameters and buffers as safetensors, whole or not at all; folders are made.
-
-    Raises:
-        WeightsError: the path does not end in .safetensors, or cannot be written.
-    """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise WeightsError(f"cannot save weights as {path.name!r}", expected="a name ending in .safetensors")
-    # safetensors takes neither channels-last nor shared memory
-    tensors = {
-        k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in network.state_dict().items()
-    }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(safetensors.torch.save(tensors))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise WeightsError(f"cannot write {path}: {error.strerror}", hint="choose a folder you may write to") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

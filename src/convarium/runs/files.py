@@ -12,17 +12,17 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from convarium.errors import ConvariumError, StoreError
+from convarium.errors import ConvariumError, StoreError, WeightsError
 from convarium.models.layers import description_from_json, description_to_json
 from convarium.recipes.recipe import Recipe, recipe_from_json
 from convarium.records import Cost, Description, Environment, Epoch, ImageSpec, Outcome, Scores
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 SEAL = "outcome.json"
 PREDICTED = "predicted.jsonl"
@@ -198,30 +198,49 @@ def read_predicted(path: Path) -> tuple[tuple[int, ...], ...]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON whole or not at all."""
+    """Writes JSON in one step."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text whole or not at all: who has the file open reads the one before or this one."""
+    """Writes a text in one step: a process that has the file open reads the old text or the new one."""
     _write(path, lambda file: file.write(text.encode()))
 
 
 def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:
-    """Writes safetensors whole or not at all."""
-    from safetensors.torch import save_file
+    """Writes tensors and texts as safetensors, in one step."""
+    from safetensors.torch import save
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    _write(path, lambda file: file.write(save(dict(tensors), dict(metadata))))
+
+
+def save_weights(path: str | os.PathLike[str], network: "nn.Module") -> None:
+    """Writes a network's parameters and buffers as safetensors, in one step, and makes the folders of the path.
+
+    Raises:
+        WeightsError: the path does not end in .safetensors, or cannot be written.
+    """
+    import torch
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise WeightsError(f"cannot save weights as {path.name!r}", expected="a name ending in .safetensors")
+    # safetensors takes neither channels-last nor shared memory
+    tensors = {
+        k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in network.state_dict().items()
+    }
     try:
-        save_file(dict(tensors), temporary, dict(metadata))
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(path, tensors, {})
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror}", hint="choose a folder you may write to") from error
 
 
-def _write(path: Path, fill: Callable[[Any], object]) -> None:
+def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Fills a temporary file beside `path`, flushes it to disk and renames it: a reader sees the old file or the new.
+
+    If that fails, the old file stays and nothing else is left behind.
+    """
     if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stdout: a rename would replace it
         with path.open("wb") as device:
             fill(device)
