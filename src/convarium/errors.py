@@ -1,13 +1,13 @@
-"""What goes wrong, told in one sentence with a way out."""
+"""Errors: each says in one sentence what is wrong and what to do about it."""
 
 
 class ConvariumError(Exception):
-    """A mistake that the caller can mend.
+    """A mistake that the caller can correct.
 
     Args:
-        wrong: what is wrong, naming the argument: "unknown model 'lenett'".
-        expected: what would have been right.
-        received: what came instead; leave it out where `wrong` already says it.
+        wrong: what is wrong, with the argument's name: "unknown model 'lenett'".
+        expected: the values that are valid.
+        received: the value that was given, unless `wrong` already says it.
         hint: what to try, as an imperative: "did you mean 'lenet'?", "use --batch-size 64 or less".
     """
 
@@ -15,14 +15,14 @@ class ConvariumError(Exception):
 
     def __init__(self, wrong: str, *, expected: str | None = None, received: object = None, hint: str | None = None):
         self.wrong, self.expected, self.received, self.hint = wrong, expected, received, hint
-        found = [f"expected {expected}"] if expected is not None else []
-        found += [f"received {received!r}"] if received is not None else []
-        sentence = wrong + (": " + ", ".join(found) if found else "")
+        details = [f"expected {expected}"] if expected is not None else []
+        details += [f"received {received!r}"] if received is not None else []
+        sentence = wrong + (": " + ", ".join(details) if details else "")
         super().__init__(" ".join((f"{sentence}; {hint}" if hint else sentence).split()))
 
 
 class SpecError(ConvariumError):
-    """A model, preset, option, activation, schedule or augmentation that does not exist or does not fit."""
+    """A model, preset, option, activation, schedule or augmentation that does not exist or is not valid here."""
 
 
 class RecipeError(ConvariumError):
@@ -34,7 +34,7 @@ class ImageSizeError(ConvariumError):
 
 
 class DataError(ConvariumError):
-    """A data set that is missing, damaged or not what it claims to be."""
+    """A data set that is missing or damaged, or whose files are not the published ones."""
 
 
 class StoreError(ConvariumError):
@@ -42,7 +42,7 @@ class StoreError(ConvariumError):
 
 
 class RunError(ConvariumError):
-    """A run that was begun and failed: no wrong call, and not mended by another one."""
+    """A run that started and failed; the call was valid, and another call would not prevent it."""
 
     exit_code = 1
 

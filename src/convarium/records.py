@@ -1,4 +1,4 @@
-"""What a run leaves behind, as frozen dataclasses without logic."""
+"""The records of a run: its network, history, scores, cost, environment and outcome, as frozen dataclasses."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,10 +26,10 @@ class Preset:
     """A network exactly as one source has it, its defects included.
 
     Attributes:
-        model: the spec it stands for, in a plain network's own options.
-        image: the images it was made for.
-        source: where it is described.
-        note: what a reader must know, defects above all.
+        model: the same network as a spec without a tag, with every option that differs from the default.
+        image: the images that the source uses.
+        source: the article, page or paper that describes it.
+        note: what a reader must know about it, above all its defects.
     """
 
     model: str
@@ -95,8 +95,8 @@ class Description:
 class Epoch:
     """One row of `history.jsonl`. Losses are means in nats, weighted by samples; accuracies are fractions of 1.
 
-    `train_*` are running values over the epoch's own steps (the weights change underneath them); the others are
-    evaluations of the weights as they stand at the end of the epoch. A column without a value is None.
+    `train_*` are running means over the steps of the epoch, while the weights change; the others are evaluations of the
+    weights at the end of the epoch. A column without a value is None.
     """
 
     epoch: int
@@ -132,7 +132,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run cost.
+    """The cost of a run.
 
     Attributes:
         parameters: trainable numbers in the network.
@@ -153,10 +153,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a run was made: what may change its last bits and its speed, but not its meaning.
+    """The machine and software that made a run. They may change its speed and its last bits, but not its meaning.
 
     Attributes:
-        kernels: what computed the layers of its training steps: "torch", or Convarium's own on a CPU,
+        kernels: the kernels that computed the layers of its training steps: "torch", or Convarium's own on a CPU,
             with a digest of their source.
     """
 
@@ -175,17 +175,18 @@ class Environment:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one recipe ended.
+    """The result of one run.
 
     Attributes:
-        status: "finished"; "diverged" (a loss that is not finite); "failed" (`message` says why).
+        status: "finished"; "diverged" (a loss was not finite); "failed" (`message` says why).
         history: one row an epoch.
         image: the images that the network took, resizing included; None in records that are older than this field.
         network: its layers; None where the run failed, and in older records.
         step_loss, step_accuracy: one value a training step, float32.
-        selected_epoch: the epoch whose weights are scored and kept (counted from 1).
-        train: of these weights, on the training images as they are, not augmented; the history has running means. None
-            in records from before it was kept.
+        selected_epoch: the epoch whose weights are scored and stored (counted from 1).
+        train: scores of these weights on the training images, without augmentation; the history has running means. None
+            in records that are older than this field.
+        validation, test: scores of these weights on the validation and test images.
         logits, labels: (n, classes) float32 and (n,) int64 over the test split.
         weights: the selected weights by their names in the network.
     """

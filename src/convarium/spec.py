@@ -1,7 +1,7 @@
-"""Small texts that name things with options: "resnet(depth=20, shortcut='A')", "resnet@uva", "pkg.mod:factory".
+"""Specs: short texts that name something and its options, such as "resnet(depth=20, shortcut='A')" or "resnet@uva".
 
-Values are Python literals and nothing else, so that a spec can be typed on a command line, stored in JSON and read
-back without running anything.
+The values are Python literals only, so that a spec can be typed on a command line, stored in JSON and read back without
+running any code.
 """
 
 import ast
@@ -28,7 +28,7 @@ class Spec:
 
     @property
     def label(self) -> str:
-        """The name with its tag: what a table of presets is asked for."""
+        """The name with its tag, as the table of presets has it: "resnet@uva"."""
         return self.name if self.tag is None else f"{self.name}@{self.tag}"
 
     def __str__(self) -> str:
@@ -47,14 +47,14 @@ def parse(text: str) -> Spec:
         raise SpecError(
             f"cannot read {text!r}",
             expected="a spec like lenet, lenet@d2l or \"lenet(pool='avg')\"",
-            hint="mind the quotes",
+            hint="check the quotes",
         )
     args, options = _arguments(form["body"] or "", text)
     return Spec(form["name"], form["tag"], args, options)
 
 
 def parse_list(text: str) -> tuple[Spec, ...]:
-    """Reads several specs divided by commas: "flip, pad_crop(4)"; "none" and "" are the empty list.
+    """Reads several specs separated by commas: "flip, pad_crop(4)"; "none" and "" are the empty list.
 
     Raises:
         SpecError: one of them cannot be read.
@@ -63,7 +63,7 @@ def parse_list(text: str) -> tuple[Spec, ...]:
         return ()
     call = _call(text, text)
     if call.keywords:
-        raise SpecError(f"cannot read {text!r}", expected="names, or name(value, …), divided by commas")
+        raise SpecError(f"cannot read {text!r}", expected="names, or name(value, …), separated by commas")
     return tuple(_from_call(node, text) for node in call.args)
 
 
@@ -71,23 +71,23 @@ def parse_options(text: str) -> dict[str, Any]:
     """Reads options without a name: "mean=0.1307, std=0.3081".
 
     Raises:
-        SpecError: something other than `option=literal` stands there.
+        SpecError: a part is not of the form `option=literal`.
     """
     args, options = _arguments(text, text)
     if args:
-        raise SpecError(f"cannot read {text!r}", expected="option=value pairs divided by commas", received=args[0])
+        raise SpecError(f"cannot read {text!r}", expected="option=value pairs separated by commas", received=args[0])
     return options
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> SpecError:
-    """The error, to be raised, for a name that is in no table: names the nearest ones, or all."""
+    """Makes the error for a name that is not in a table; it suggests the nearest names, or else lists all."""
     names = sorted(known)
     by_lower = {known_name.lower(): known_name for known_name in names}
     close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
     near = [by_lower[lower] for lower in close] or [n for n in names if name and name.lower() in n.lower()][:3]
     listed = " or ".join(map(repr, near)) if near else ", ".join(names)
-    ask = f"did you mean {listed}?" if near else f"choose one of {listed}"
-    return SpecError(f"unknown {kind} {name!r}", hint=f"{ask} {hint}".strip())
+    suggestion = f"did you mean {listed}?" if near else f"choose one of {listed}"
+    return SpecError(f"unknown {kind} {name!r}", hint=f"{suggestion} {hint}".strip())
 
 
 def _call(body: str, text: str) -> ast.Call:
@@ -96,17 +96,17 @@ def _call(body: str, text: str) -> ast.Call:
     except (SyntaxError, ValueError) as error:
         raise SpecError(f"cannot read {text!r}", expected="Python literals in balanced brackets") from error
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
-        raise SpecError(f"cannot read {text!r}", expected="option=value pairs divided by commas")
+        raise SpecError(f"cannot read {text!r}", expected="option=value pairs separated by commas")
     return call
 
 
 def _arguments(body: str, text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     call = _call(body, text)
     if any(keyword.arg is None for keyword in call.keywords):
-        raise SpecError(f"cannot read {text!r}", expected="option=value pairs divided by commas")
+        raise SpecError(f"cannot read {text!r}", expected="option=value pairs separated by commas")
     names = [str(keyword.arg) for keyword in call.keywords]
     if len(set(names)) < len(names):
-        raise SpecError(f"an option stands twice in {text!r}", hint="give each option once")
+        raise SpecError(f"an option is given twice in {text!r}", hint="give each option once")
     args = tuple(_literal(node, text) for node in call.args)
     return args, {str(keyword.arg): _literal(keyword.value, text) for keyword in call.keywords}
 
@@ -132,7 +132,7 @@ def _literal(node: ast.expr, text: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Lists as tuples; a number too large for a float, which could not be read back, is refused."""
+    """Turns lists into tuples, and refuses a number too large for a float, which could not be read back."""
     if isinstance(value, (list, tuple)):
         return tuple(map(_plain, value))
     if isinstance(value, float) and math.isinf(value):

@@ -305,7 +305,7 @@ def test_what_is_no_augmentation_is_refused(text, message):
 
 
 def test_a_value_given_twice_is_refused():
-    with pytest.raises(SpecError, match="padding stands twice"):
+    with pytest.raises(SpecError, match="padding is given twice"):
         parse_augment("pad_crop(4, padding=5)")
 
 

@@ -141,7 +141,7 @@ def test_idx_files_are_read_gzipped_or_not():
 
 
 @pytest.mark.parametrize(
-    ("raw", "message"), [(b"GIF89a", "no IDX file"), (idx(np.zeros((3, 2), np.uint8))[:-1], "cut")]
+    ("raw", "message"), [(b"GIF89a", "not an IDX file"), (idx(np.zeros((3, 2), np.uint8))[:-1], "truncated")]
 )
 def test_what_is_no_idx_file_is_refused(raw, message):
     with pytest.raises(DataError, match=message):

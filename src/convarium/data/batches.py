@@ -1,4 +1,4 @@
-"""Batches: the whole data set lies on the training device, and an epoch is a permutation and slices of it."""
+"""Batches: the data set is on the training device, and an epoch is a permutation of it, cut into slices."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,19 +19,19 @@ _AT_ONCE = 2**18
 class Batches:
     """Seeded batches of normalized images.
 
-    Epoch e draws its order and its augmentations from generators that are seeded by (seed, purpose, e) alone, on the
-    CPU: every network sees the same ones, on every device, and a run taken up at epoch e goes on with the same bits.
+    Epoch e draws its order and its augmentations on the CPU, from generators that are seeded by (seed, purpose, e)
+    alone: they are the same for every network and device, and a run that resumes at epoch e gives the same bits.
 
     Args:
-        data: the images; moved to `device` whole.
+        data: the images; all of them are moved to `device`.
         batch_size: images a batch.
-        drop_last: leave out the last batch where it is smaller.
-        augment: see `transforms.parse_augment`; done after resizing and before normalizing.
+        drop_last: leave out the last batch if it is smaller than the others.
+        augment: see `transforms.parse_augment`; applied after resizing and before normalizing.
         mean, std: by channel, in units of 1 = white, or one for all.
-        resize: side in pixels; None: what `data` says.
-        shuffle_seed: of the order of the images; None: as they lie.
-        augment_seed: of the augmentations.
-        device: where the batches are wanted.
+        resize: side in pixels; None: that of `data`.
+        shuffle_seed: of the order of the images; None: the order of `data`.
+        augment_seed: of the random numbers of the augmentations.
+        device: of the batches.
         channels_last: whether batches are laid out as (n, h, w, c) in memory; their shape stays (n, c, h, w).
         dtype: of the images in the batches.
 
@@ -85,18 +85,18 @@ class Batches:
         end, together = min(len(self) * size, len(self.labels)), self._together() * size
         for first in range(0, end, together):
             here = slice(first, min(first + together, end))
-            # Not by indexing, which on a CPU copies numbers where this copies rows, and takes ten times as long.
+            # Indexing would copy single numbers on a CPU, where this copies rows and is ten times as fast.
             images = self.images[here] if order is None else self.images.index_select(0, order[here])
             labels = self.labels[here] if order is None else self.labels.index_select(0, order[here])
             images = self._resized(images)
             for augmentation, values in zip(self.augmentations, drawn, strict=True):
                 images = apply(augmentation, images, values[here])
-            # Not as views of one tensor, which a network that trains may not change in place.
-            made, theirs = torch.unsafe_split(self._normalized(images), size), torch.split(labels, size)
-            yield from zip(made, theirs, strict=True)
+            # Not as views of one tensor, since a network in training may not change a view in place.
+            batches = torch.unsafe_split(self._normalized(images), size)
+            yield from zip(batches, torch.split(labels, size), strict=True)
 
     def _together(self) -> int:
-        """Batches made at once: with small ones, the calls take longer than the work."""
+        """Batches that are made in one call, since with small ones the calls take longer than the work."""
         channels, height, width = self.images.shape[1:]
         pixels = self.resize**2 if self.resize else height * width
         return max(1, _AT_ONCE // (self.batch_size * channels * pixels))
@@ -108,7 +108,7 @@ class Batches:
         return torch.randperm(len(self.labels), generator=generator).to(self.images.device, non_blocking=True)
 
     def _drawn(self, number: int) -> list[Tensor]:
-        """What each augmentation draws for all images of an epoch, by their place in it."""
+        """The random numbers of each augmentation for all images of an epoch, in the order of the epoch."""
         height, width = (self.resize, self.resize) if self.resize else self.images.shape[-2:]
         drawn = []
         for place, augmentation in enumerate(self.augmentations):
@@ -129,6 +129,6 @@ class Batches:
             return batch.contiguous()
         _, channels, height, width = batch.shape
         if channels == 1:
-            # The numbers lie the same either way; the strides tell the first convolution, and so all after it.
+            # Memory is the same either way; the strides select the layout of the first and all later layers.
             return batch.contiguous().as_strided(batch.shape, (height * width, 1, width, 1))
         return batch.contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Downloading the published files: from the first mirror that answers, resumed where it broke off, verified."""
+"""Downloads published files from the first mirror that answers, resumes interrupted downloads, and verifies them."""
 
 import hashlib
 import http.client
@@ -21,23 +21,23 @@ DownloadListener = Callable[[str, int, int], None]
 
 CHUNK = 1 << 18
 CUTS = 5
-"""How often one mirror may break off, each time further on, before the next one is asked."""
+"""How often a mirror may interrupt a download, with progress in between, before the next mirror is tried."""
 
 
 def fetch(dataset: str, *, data_dir: Path | str | None = None, on_event: DownloadListener | None = None) -> Path | None:
-    """Downloads a data set unless it is there already, verifies it, and says in which folder it is.
+    """Downloads a data set unless it is on this machine already, verifies it, and returns its folder.
 
     Args:
         dataset: a name of DATASETS.
-        data_dir: where it is looked for first, and downloaded to; None: $CONVARIUM_DATA or the user's cache folder.
+        data_dir: the folder that is searched first and downloaded to; None: $CONVARIUM_DATA or the user's cache folder.
         on_event: called after every chunk, see `DownloadListener`.
 
     Returns:
-        The folder of its files; None where the data come with a library.
+        The folder of its files; None if the data are part of a library.
 
     Raises:
         SpecError: no such data set.
-        DataError: it is damaged, or could not be downloaded; names the files, their digests and where to put them.
+        DataError: it is damaged or could not be downloaded; the message names files, digests and folder.
     """
     entry = lookup(dataset)
     if find(entry, data_dir) is None:
@@ -52,7 +52,7 @@ def fetch(dataset: str, *, data_dir: Path | str | None = None, on_event: Downloa
 
 
 def check(dataset: str, *, data_dir: Path | str | None = None) -> Path | None:
-    """Verifies the files of a data set and says in which folder they are (None: they come with a library).
+    """Verifies the files of a data set and returns their folder (None: they are part of a library).
 
     Raises:
         SpecError: no such data set.
@@ -81,16 +81,16 @@ def missing_error(dataset: str, data_dir: Path | str | None) -> DataError:
 def download_files(
     files: Sequence[RemoteFile], folder: Path, *, on_event: DownloadListener | None = None, timeout: float = 20.0
 ) -> None:
-    """Puts the files that are not there yet into `folder`, each verified and then renamed in one step.
+    """Downloads the missing files into `folder`; each is verified and then renamed in one step.
 
-    Several processes may do so at the same time. What has come of a file that could not be finished is kept for the
-    next attempt.
+    Several processes may do so at the same time. A file that could not be completed stays as a partial file, from which
+    the next attempt resumes.
 
     Args:
-        files: what to get.
+        files: the files to download.
         folder: made if it does not exist.
         on_event: called after every chunk.
-        timeout: seconds without a byte after which a mirror is given up.
+        timeout: seconds without a byte after which a mirror counts as failed.
 
     Raises:
         DataError: no mirror had one of the files, or the folder cannot be written.
@@ -112,13 +112,13 @@ def download_files(
 
 
 def _get(file: RemoteFile, folder: Path, on_event: DownloadListener, timeout: float) -> list[str]:
-    """Asks one mirror after the other; says what went wrong with each if none had the file."""
+    """Tries one mirror after the other; returns what went wrong with each, or an empty list on success."""
     if (folder / file.name).exists():
         return []
-    kept = folder / f".{file.name}.partial"
+    partial = folder / f".{file.name}.partial"
     own = folder / f".{file.name}.{secrets.token_hex(4)}.partial"
     with suppress(FileNotFoundError):
-        kept.rename(own)  # of several processes one wins, and the others begin anew
+        partial.rename(own)  # one of several processes resumes it, and the others start from the beginning
     failures = []
     try:
         for url in file.urls:
@@ -129,12 +129,12 @@ def _get(file: RemoteFile, folder: Path, on_event: DownloadListener, timeout: fl
             failures.append(f"{url}: {failure}")
     finally:
         with suppress(FileNotFoundError):
-            own.replace(kept)
+            own.replace(partial)
     return failures
 
 
 def _from_mirror(url: str, file: RemoteFile, part: Path, on_event: DownloadListener, timeout: float) -> str | None:
-    """Brings `part` to its full length from one mirror and verifies it; says what went wrong, if anything did."""
+    """Completes `part` from one mirror and verifies it; returns what went wrong, or None."""
     failure = ""
     for _ in range(CUTS):
         have = part.stat().st_size if part.exists() else 0
@@ -157,7 +157,7 @@ def _from_mirror(url: str, file: RemoteFile, part: Path, on_event: DownloadListe
 
 
 def _append(url: str, file: RemoteFile, part: Path, have: int, on_event: DownloadListener, timeout: float) -> None:
-    """Fetches what is missing after the first `have` bytes; a server that knows no ranges sends the whole again."""
+    """Downloads the bytes after the first `have`; from a server without range requests, the file from its beginning."""
     headers = {"User-Agent": "convarium", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -171,11 +171,11 @@ def _append(url: str, file: RemoteFile, part: Path, have: int, on_event: Downloa
 def _copy(
     response: http.client.HTTPResponse, out: IO[bytes], file: RemoteFile, done: int, on_event: DownloadListener
 ) -> None:
-    while done <= file.size:  # one byte more than promised is enough to know that it is another file
+    while done <= file.size:  # one byte beyond the published size shows that it is another file
         try:
             chunk = response.read1(CHUNK)
         except OSError as error:
-            raise ConnectionError(str(error)) from error  # to be told from a disk that is full
+            raise ConnectionError(str(error)) from error  # unlike the OSError of a full disk, it is tried again
         if not chunk:
             return
         out.write(chunk)
@@ -186,8 +186,7 @@ def _copy(
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks the files of a `.tar.gz` into `folder`, which appears in one rename, and then deletes the archive.
 
-    Where that cannot be done, since the folder exists or the disk is full, the archive stays: it can be read too, only
-    not as quickly.
+    If the folder exists or the disk is full, the archive stays; it can be read as well, but more slowly.
     """
     scratch = archive.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     try:

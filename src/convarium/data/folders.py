@@ -1,9 +1,9 @@
 """A user's own images, one folder a class.
 
-    photos/train/cat/1.jpg …  photos/test/cat/7.jpg …    divided already: `test/`, or `val/` where there is no `test/`
+    photos/train/cat/1.jpg …  photos/test/cat/7.jpg …    divided already: `test/`, or `val/` if there is no `test/`
     photos/cat/1.jpg …                                   not divided: a fixed fifth of every class is the test split
 
-Where there are both, `val/` is the validation split. Files that are no images by their suffix are passed over.
+If there are both, `val/` is the validation split. Files without the suffix of an image format are ignored.
 """
 
 from collections.abc import Sequence

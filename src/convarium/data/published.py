@@ -1,4 +1,4 @@
-"""The published data sets: their files with sizes and digests, who serves them, how they lie on a disk.
+"""The table of the published data sets: their files with sizes and digests, their mirrors, and their forms on disk.
 
 The MD5s are those that torchvision lists; the ones of unpacked files were taken from the archives' content. `content`
 was measured with `splits.content_digest` on verified files.

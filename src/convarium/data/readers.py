@@ -1,4 +1,4 @@
-"""From the publishers' files to arrays: IDX (MNIST and its kin), CIFAR in both versions, scikit-learn's digits."""
+"""Readers of the publishers' files: IDX (the MNIST family), both versions of CIFAR, and scikit-learn's digits."""
 
 import gzip
 import io
@@ -18,7 +18,7 @@ Part = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 """Images (n, c, h, w) and labels (n,)."""
 
 Parts = tuple[Part, Part]
-"""The publisher's training and test split."""
+"""The publisher's training split and test split."""
 
 
 def read_idx(files: Sequence[bytes]) -> Parts:
@@ -31,11 +31,13 @@ def read_idx(files: Sequence[bytes]) -> Parts:
 def _idx(raw: bytes) -> npt.NDArray[np.uint8]:
     """One IDX file of unsigned bytes: two zeros, the type 8, the number of dimensions, the dimensions, the values."""
     if len(raw) < 4 or raw[:3] != b"\0\0\x08":
-        raise DataError("this is no IDX file of bytes", expected="a file that begins with 00 00 08", received=raw[:4])
+        raise DataError(
+            "this is not an IDX file of bytes", expected="a file that begins with 00 00 08", received=raw[:4]
+        )
     shape = struct.unpack_from(f">{raw[3]}I", raw, 4)
     values = np.frombuffer(bytearray(raw), np.uint8, offset=4 + 4 * raw[3])
     if values.size != math.prod(shape):
-        raise DataError("an IDX file is cut", expected=f"{math.prod(shape)} values", received=values.size)
+        raise DataError("an IDX file is truncated", expected=f"{math.prod(shape)} values", received=values.size)
     return values.reshape(shape)
 
 
@@ -52,7 +54,7 @@ def _cifar_pickle(raw: bytes) -> Part:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads the pickles of arrays, lists, numbers and texts, and refuses to run anything else that one may name."""
+    """Reads pickles of arrays, lists, numbers and texts; refuses any other class or function that a pickle names."""
 
     def find_class(self, module: str, name: str) -> Any:
         known = {("multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0]}
@@ -66,7 +68,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """How Python 3 pickles bytes for Python 2."""
+    """Python 3 pickles bytes for Python 2 as a call of this function."""
     return text.encode(encoding)
 
 
@@ -84,13 +86,13 @@ def _cifar_records(raw: bytes, label_bytes: int) -> Part:
 
 def read_archive(files: Sequence[bytes], *, members: Sequence[str], read: Callable[[Sequence[bytes]], Parts]) -> Parts:
     """A `.tar.gz` as it is downloaded, nothing unpacked to disk: `read` is given its `members`."""
-    held: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(files[0])) as archive:
-        for member in archive:  # once from front to end, whatever the order
+        for member in archive:  # once from beginning to end, in any order of the members
             stream = archive.extractfile(member)
             if stream is not None:
-                held[member.name.rpartition("/")[2]] = stream.read()
-    return read([held[name] for name in members])
+                contents[member.name.rpartition("/")[2]] = stream.read()
+    return read([contents[name] for name in members])
 
 
 def read_digits(_: Sequence[bytes] = ()) -> Parts:

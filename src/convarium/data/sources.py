@@ -1,4 +1,4 @@
-"""What is known of a published data set, and where its files are looked for."""
+"""Published data sets: how they are described, where their files are searched for, and how they are verified."""
 
 import hashlib
 import os
@@ -25,11 +25,11 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which a data set lies on a disk.
+    """One form of a data set's files on disk.
 
     Attributes:
         files: name → MD5, in the order in which `read` takes them.
-        folders: where they may be inside a data folder; a download goes to the first.
+        folders: the folders inside a data folder that may have them; a download goes to the first.
     """
 
     files: Mapping[str, str]
@@ -42,18 +42,18 @@ class Dataset:
     """A published data set.
 
     Attributes:
-        title, source, licence: what it is, whom to cite, on what terms.
+        title, source, licence: its description, the publication to cite, and the terms of use.
         class_names: in the order of the labels.
         spec: the images as published.
         train, test: number of images in the publisher's splits.
-        validation: images of `train` that are held out unless a recipe says otherwise.
+        validation: images of `train` that are held out unless a recipe sets another number.
         mean, std: of the publisher's training split by channel, in units of 1 = white (a run's own leave out what it
             holds out).
         flips: whether a mirrored image still belongs to its class.
-        files: what is downloaded; empty where the data come with a library.
-        layouts: the forms that are accepted, the quickest to read first; one of them is that of `files`. A `.tar.gz`
-            is unpacked to the first one when it has been downloaded.
-        content: SHA-256 over images and labels (`splits.content_digest`); None where nobody has measured it yet.
+        files: the files to download; none if the data are part of a library.
+        layouts: the accepted forms, the quickest to read first; one of them is that of `files`. A downloaded `.tar.gz`
+            is unpacked into the first one.
+        content: SHA-256 over images and labels (`splits.content_digest`); None if it has not been measured.
     """
 
     title: str
@@ -73,8 +73,9 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """What stands for the content in a recipe's key, known without reading it: `content`, or else SHA-256 over
-        the MD5s of the published files. Either way the files are verified whenever they are read.
+        """The digest that identifies the content in a recipe's key: `content`, or else SHA-256 over the files' MD5s.
+
+        It is known without reading the files, which are verified whenever they are read.
         """
         published = " ".join(f"{f.name} {f.md5}" for f in self.files)
         return self.content or hashlib.sha256(published.encode()).hexdigest()
@@ -84,7 +85,7 @@ DIVISION_SEED = 42
 """Of every division into train, validation and test; UvA tutorial 5 divides CIFAR-10 by this seed."""
 
 SYSTEM_FOLDERS = (Path("/usr/share/datasets"), Path("/usr/local/share/datasets"))
-"""Where packages of an operating system put data sets: Debian's dataset-fashion-mnist, for one."""
+"""The folders of an operating system's data packages, such as Debian's dataset-fashion-mnist."""
 
 
 def data_folders(data_dir: Path | str | None = None) -> list[Path]:
@@ -96,13 +97,13 @@ def data_folders(data_dir: Path | str | None = None) -> list[Path]:
 
 
 def download_folder(data_dir: Path | str | None = None) -> Path:
-    """Where a download goes: the argument, $CONVARIUM_DATA or the user's cache."""
+    """The folder for downloads: the argument, $CONVARIUM_DATA or the user's cache."""
     named = data_dir or os.environ.get("CONVARIUM_DATA")
     return Path(named).expanduser() if named else cache_folder()
 
 
 def cache_folder() -> Path:
-    """The user's own folder for data that can be had again."""
+    """The user's cache folder for data sets."""
     return platformdirs.user_cache_path("convarium", appauthor=False) / "data"
 
 
@@ -145,12 +146,12 @@ def read_verified(path: Path, md5: str) -> bytes:
     """The content of a file whose MD5 is as expected.
 
     Raises:
-        DataError: it is not, or the file cannot be read.
+        DataError: the MD5 differs, or the file cannot be read.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}", hint="look at its permissions") from error
+        raise DataError(f"cannot read {path}: {error.strerror}", hint="check its permissions") from error
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if digest != md5:
         raise DataError(

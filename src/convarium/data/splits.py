@@ -24,7 +24,7 @@ class ImageData:
     Attributes:
         images: (n, c, h, w) uint8.
         labels: (n,) int64.
-        class_names: one name a class, in the order of the labels.
+        class_names: the name of each class, in the order of the labels.
         resize: side in pixels that `Batches` brings the images to, square; None: as they are. The stored images stay
             small, since 60,000 of 224×224 would take 3 GB.
     """
@@ -39,7 +39,7 @@ class ImageData:
 
     @property
     def spec(self) -> ImageSpec:
-        """What a network must take to be trained on these images, resizing included."""
+        """The images that a network trained on this data takes, resizing included."""
         _, channels, height, width = self.images.shape
         return ImageSpec(channels, self.resize or height, self.resize or width, len(self.class_names))
 
@@ -53,8 +53,8 @@ class Splits:
     """The three parts of a data set. `validation` may be empty; `test` is the publisher's own.
 
     Attributes:
-        digest: stands for the content of all images and labels, 64 hexadecimal digits; see `Dataset.digest`.
-        mean, std: of the pixels of `train` by channel, in units of 1 = white.
+        digest: identifies the content of all images and labels, 64 hexadecimal digits; see `Dataset.digest`.
+        mean, std: of the pixels of `train` by channel, on a scale where white is 1.
     """
 
     dataset: str
@@ -128,13 +128,13 @@ def check_images(data: ImageData, where: str) -> None:
             received=f"{labels.dtype} {tuple(labels.shape)}",
         )
     if len(images) == 0:
-        raise DataError(f"{where} has no images", hint="give it at least one image a class")
+        raise DataError(f"{where} has no images", hint="add at least one image to each class")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise DataError(
             f"{where} has labels from {low} to {high}",
             expected=f"0 to {classes - 1}, for {classes} classes",
-            hint="number the classes from 0 and name every one",
+            hint="number the classes from 0 and name each of them",
         )
 
 
@@ -170,7 +170,7 @@ def content_digest(*parts: ImageData) -> str:
 
 
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the pixels by channel, in units of 1 = white; exact, since pixels are counted."""
+    """Exact mean and standard deviation of the pixels by channel, on a scale where white is 1."""
     counts = np.zeros((images.shape[1], 256), dtype=np.int64)
     for chunk in torch.split(images, 256):
         for channel, pixels in enumerate(chunk.unbind(1)):

@@ -72,7 +72,7 @@ def _augmentation(spec: Spec) -> Augmentation:
         if option not in names:
             raise unknown(f"option of {spec.name}", option, names)
     if len(options) < len(spec.args) + len(spec.options):
-        raise SpecError(f"{names[0]} stands twice in {spec}", hint="give each option once")
+        raise SpecError(f"{names[0]} is given twice in {spec}", hint="give each option once")
     if kind is PadCrop and not options:
         raise SpecError("pad_crop needs its padding", hint="write pad_crop(4)")
     augmentation: Augmentation = kind(**options)

@@ -1,4 +1,4 @@
-"""From a model spec to a network: every option made definite, every weight drawn from a seed."""
+"""Builds the network that a model spec names, with weights drawn from a seed."""
 
 from bisect import bisect_left
 from contextlib import nullcontext

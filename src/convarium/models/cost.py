@@ -1,4 +1,4 @@
-"""What a network costs, and what training it did.
+"""The cost of a network and of training it: parameters, floating-point operations, time and memory.
 
 FLOPs are those of one image's forward pass through convolutions, linear layers and matrix products, a multiply-add
 counted as two (MACs count it as one). Norms, activations, pooling, additions and biases are not counted: they are the
@@ -24,7 +24,7 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_flops(network: nn.Module, image: ImageSpec) -> int:
-    """Floating-point operations of one image's forward pass over stand-ins: the network stays as it is."""
+    """Floating-point operations of one image's forward pass; the network is not changed."""
     device = _stand_in_device(network, image)
     with FlopCounterMode(display=False) as counter:
         _run_once(network, image, device)
@@ -37,10 +37,10 @@ def count_macs(network: nn.Module, image: ImageSpec) -> int:
 
 
 def layer_costs(network: nn.Module, image: ImageSpec) -> Layer:
-    """The whole network as one layer with its layers inside, in the order in which they are called.
+    """The network as one layer whose children are its layers, in the order in which they are called.
 
-    Parameters that a block holds itself, and products that it computes outside its layers, stand in a child under the
-    block's own name; a layer that is never called but has parameters stands at the end of the root. So the figures of
+    Parameters that belong to a block itself, and products that it computes outside its layers, are a child under the
+    block's own name; a layer that has parameters but is never called is the last child of the root. So the figures of
     the layers without children add up to the network's.
     """
     device = _stand_in_device(network, image)
@@ -115,7 +115,7 @@ def measure_cost(
 
 
 def _stand_in_device(network: nn.Module, image: ImageSpec) -> Literal["meta", "cpu"]:
-    """Where one image can be run: on the meta device, which computes nothing, unless the network looks at values."""
+    """The device for one image: "meta", which computes nothing, unless the network reads values."""
     try:
         _run_once(network, image, "meta")
     except RuntimeError:
@@ -124,8 +124,8 @@ def _stand_in_device(network: nn.Module, image: ImageSpec) -> Literal["meta", "c
 
 
 def _run_once(network: nn.Module, image: ImageSpec, device: Literal["meta", "cpu"]) -> None:
-    """One image's forward pass in evaluation mode, over stand-ins of all tensors; the network stays as it is."""
-    # Module by module and not tied, because `functional_call` does not give back a layer that stands in two places.
+    """Runs one image in evaluation mode over empty copies of all tensors; the network is not changed."""
+    # By module and untied, because `functional_call` does not restore a layer that is used in two places.
     shadow = {
         f"{path}.{name}".removeprefix("."): torch.zeros_like(tensor, device=device, requires_grad=False)
         for path, module in network.named_modules()

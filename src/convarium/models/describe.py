@@ -1,4 +1,4 @@
-"""What a network is, layer by layer, and where two networks differ; on the meta device, so that nothing is computed."""
+"""Describes networks layer by layer, and compares two of them, on the meta device, which computes nothing."""
 
 import difflib
 import inspect
@@ -80,7 +80,7 @@ def as_json(description: Description) -> dict[str, Any]:
 
 
 def diff(a: str, b: str, image: ImageSpec) -> Difference:
-    """Where two networks differ, layer by layer, by type, output shape and parameters; names do not matter.
+    """Compares two networks layer by layer, by type, output shape and parameters; names are not compared.
 
     Raises:
         SpecError: a spec is wrong.
@@ -108,7 +108,7 @@ def diff_as_json(difference: Difference) -> dict[str, Any]:
 
 
 def as_tree(description: Description) -> RenderableType:
-    """The network as a tree for the terminal; equal neighbours are drawn once, with the figures of one of them."""
+    """The network as a tree for the terminal; equal neighbors are drawn once, with the figures of one of them."""
     table = _table("layer")
     for name, layer in _branches(description.root.children):
         _add(table, Text(name), layer)
@@ -125,7 +125,7 @@ def as_tree(description: Description) -> RenderableType:
 
 
 def as_diff(difference: Difference) -> RenderableType:
-    """The difference for the terminal: − of the first, + of the second; what they share is counted, not shown."""
+    """The difference for the terminal: − of the first, + of the second; layers of both are counted, not shown."""
     a, b = difference.a, difference.b
     table = _table("")
     for change, rows in groupby(difference.rows, key=lambda row: row[0]):
@@ -162,7 +162,7 @@ def _origin(factory: Factory) -> tuple[str, str]:
 
 
 def _branches(layers: tuple[Layer, ...], indent: str = "") -> Iterator[tuple[str, Layer]]:
-    """Every layer with its name behind the lines of the tree; equal neighbours as one."""
+    """Every layer with its name after the lines of the tree; equal neighbors as one."""
     groups = [list(group) for _, group in groupby(layers, key=_likeness)]
     for number, group in enumerate(groups):
         first, last, ends = group[0], group[-1], number == len(groups) - 1

@@ -55,7 +55,7 @@ def load_factory(name: str) -> Factory:
     """Imports `package.module:factory`, from the working folder too.
 
     Raises:
-        SpecError: the module cannot be found or fails, or has no such function.
+        SpecError: the module does not exist or fails, or has no such function.
     """
     module_name, _, attribute = name.partition(":")
     factory = getattr(_load_module(name, module_name), attribute, None)
@@ -87,7 +87,7 @@ def _load_module(name: str, module_name: str) -> ModuleType:
         else:
             hint = f"{module_name} needs it: install it"
         raise SpecError(f"cannot import {missing!r} for model {name}", hint=hint) from error
-    except (Exception, SystemExit) as error:  # whatever stands in the user's file
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise user_code_error(name, error) from error
 
 

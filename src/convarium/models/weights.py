@@ -22,7 +22,7 @@ from convarium.records import ImageSpec
 
 _PICKLES = (".pt", ".pth", ".ckpt")
 
-# Where Lightning's subclass of dict lives that it pickles hyper-parameters as; a plain dict is built in its place.
+# Lightning pickles hyper-parameters as a subclass of dict with one of these names; a plain dict is built instead.
 _LIGHTNING_DICTS: list[Any] = [
     (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
     (dict, "lightning.pytorch.utilities.parsing.AttributeDict"),
@@ -43,7 +43,7 @@ _TUTORIAL_NAMES = (
 
 
 def load_weights(path: str | os.PathLike[str], model: str, image: ImageSpec) -> nn.Module:
-    """Builds a network and gives it the weights of a file.
+    """Builds a network and loads the weights of a file into it.
 
     Args:
         path: a file that `read_weights` reads.
@@ -84,8 +84,8 @@ def set_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copies tensors into the network's parameters and buffers, all of them or none.
 
     Raises:
-        WeightsError: tensors are missing, too many, of another shape, or whole numbers in place of weights; names the
-            first few of each.
+        WeightsError: tensors are missing, unknown, of another shape or of an integer type; the message names the first
+            few of each.
     """
     own = network.state_dict()
     problems = {
@@ -96,19 +96,19 @@ def set_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             for name in own
             if name in tensors and tensors[name].shape != own[name].shape
         ],
-        "of whole numbers": [  # quantised weights, which would be taken at their face value
+        "of whole numbers": [  # quantized weights, which would be read as if they were not
             f"{name} {tensors[name].dtype}"
             for name in own
             if name in tensors and own[name].is_floating_point() and not tensors[name].is_floating_point()
         ],
     }
-    found = [
+    mismatches = [
         f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
         for kind, names in problems.items()
         if names
     ]
-    if found:
-        raise WeightsError("; ".join(found), hint="check the model, its options and the number of classes")
+    if mismatches:
+        raise WeightsError("; ".join(mismatches), hint="check the model, its options and the number of classes")
     network.load_state_dict(dict(tensors))
 
 
@@ -161,7 +161,7 @@ def _is_plain(tensor: object) -> bool:
 
 
 def _by_its_names(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors by the network's names, where the file has another convention for them.
+    """Renames the tensors of a file with another naming convention to the names that the network has.
 
     Raises:
         WeightsError: two tensors would get one name.
@@ -177,7 +177,7 @@ def _by_its_names(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, T
 
 
 def _out_of_lightning(name: str) -> str:
-    """The module around a network calls it `model`."""
+    """Lightning's module holds the network as its attribute `model`."""
     return name.removeprefix("model.")
 
 

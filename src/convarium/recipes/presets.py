@@ -1,7 +1,7 @@
-"""Recipe presets: how each source trains each of its networks, found by (tag, network, variant).
+"""Recipe presets: how each source trains each of its networks, by (tag, network, variant).
 
-A preset sets all that its source states; what the source leaves open is said in a comment. The sources of 2024 hold out
-no validation images, and those that look at the test split every epoch have `watch_test`.
+A preset sets every field that its source states; a comment says what the source leaves open. The sources of 2024 hold
+out no validation images, and those that look at the test split every epoch have `watch_test`.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ _MEMORY = _MNIST | {"optimizer": "adam", "learning_rate": 3e-4, "epochs": 10}
 
 _RESIDUAL = _MNIST | {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.5, "epochs": 20, "watch_test": True}
 
-# The report states neither its optimizer nor its epochs: both candidates are kept, 10 epochs are assumed.
+# The report states neither its optimizer nor its epochs: there is a variant for either optimizer, with 10 epochs.
 _REPORT = _MNIST | {"learning_rate": 0.001, "epochs": 10, "watch_test": True}
 _REPORT_VARIANTS = {
     "adam": _REPORT | {"optimizer": "adam"},
@@ -49,7 +49,7 @@ _UVA_SGD = _UVA | {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}
 _UVA_ADAMW = _UVA | {"optimizer": "adamw", "learning_rate": 1e-3}
 
 # The final networks of both ResNet papers see all 50,000 training images; 64,000 steps of 128 are 164 epochs, and the
-# rate falls at 32,000 and 48,000 steps. The papers subtract the per-pixel mean; the channel's mean stands for it here.
+# rate falls at 32,000 and 48,000 steps. The papers subtract the per-pixel mean; here the channel's mean is subtracted.
 _HE = _CIFAR10 | {
     "normalize": "dataset",
     "validation": 0,
@@ -107,7 +107,7 @@ RECIPES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
     "he2016": {"preact_resnet": {"": _HE_WARM}, "residual_variant": {"": _HE_WARM}},
     "huang2017": {"densenet": {"": _HUANG}},
 }
-"""tag → network → variant → recipe fields; the variant "" is what the source does first."""
+"""tag → network → variant → recipe fields; the variant "" is the one that the source shows first."""
 
 
 def recipe_preset(preset: str, model: str) -> Recipe:
@@ -115,7 +115,7 @@ def recipe_preset(preset: str, model: str) -> Recipe:
 
     Args:
         preset: the source's tag, with a variant where it has several: "uva", "mnist-report/sgd".
-        model: the network's spec; its name is looked up, its options are kept.
+        model: the network's spec; its name selects the recipe, and its options become the recipe's.
 
     Raises:
         SpecError: no such source, or it does not train this network, or not in this variant.
@@ -123,11 +123,11 @@ def recipe_preset(preset: str, model: str) -> Recipe:
     tag, _, variant = preset.partition("/")
     if tag not in RECIPES:
         raise unknown("recipe preset", tag, RECIPES)
-    networks, asked = RECIPES[tag], parse(model)
-    names = (asked.name, resolve(model).name, asked.name.rstrip("0123456789"))
-    found = next((networks[name] for name in names if name in networks), None)
-    if found is None:
+    networks, spec = RECIPES[tag], parse(model)
+    names = (spec.name, resolve(model).name, spec.name.rstrip("0123456789"))
+    variants = next((networks[name] for name in names if name in networks), None)
+    if variants is None:
         raise SpecError(f"{tag} does not train {model!r}", hint=f"it trains {', '.join(networks)}")
-    if variant not in found:
-        raise unknown(f"variant of {tag} for {asked.name}", variant, [v for v in found if v] or ["no variant"])
-    return Recipe(model=model, **found[variant])
+    if variant not in variants:
+        raise unknown(f"variant of {tag} for {spec.name}", variant, [v for v in variants if v] or ["no variant"])
+    return Recipe(model=model, **variants[variant])

@@ -81,11 +81,13 @@ class Recipe:
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
-        """Raises RecipeError or SpecError, whichever setting is wrong, before anything is built or read."""
+        """Checks every field before anything is built or read; raises RecipeError or SpecError."""
         for field in dataclasses.fields(self):
             _check_type(field.name, getattr(self, field.name), field.type)
         resolve(self.model)
-        object.__setattr__(self, "model", str(parse(self.model)))  # one spelling: quotes and blanks as Python has them
+        object.__setattr__(
+            self, "model", str(parse(self.model))
+        )  # one spelling: quotes and blanks as `repr` writes them
         if not self.dataset.startswith("folder:"):
             lookup(self.dataset)
         parse_augment(self.augment)
@@ -126,10 +128,10 @@ class Recipe:
         return dataclasses.asdict(self)
 
     def key(self, data_digest: str | None = None) -> str:
-        """The run's identity: SHA-256 in hexadecimal of all that decides its numbers, defaults filled in.
+        """The identity of the run: SHA-256, in hexadecimal, of everything that decides its numbers, defaults included.
 
         Args:
-            data_digest: of the data set's content (`Splits.digest`); published data sets have a known one.
+            data_digest: digest of the data set's content (`Splits.digest`); that of a published data set is known.
         """
         network = resolve(self.model)
         if network.is_custom:
@@ -163,10 +165,10 @@ def recipe_from_json(values: dict[str, Any]) -> Recipe:
 
 
 def published_digest(dataset: str) -> str:
-    """The content digest of a data set that has a published one.
+    """The content digest of a published data set.
 
     Raises:
-        RecipeError: a user's own folder, whose digest is known only once it is read.
+        RecipeError: the data set is a user's own folder, whose digest is known only once it is read.
     """
     if dataset not in DATASETS:
         raise RecipeError(f"the digest of {dataset!r} is not known", hint="load the data first and pass its digest")

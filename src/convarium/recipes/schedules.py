@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step: nothing to checkpoint, nothing to get out of step on resuming."""
+"""The learning rate as a pure function of the step, so that a schedule has no state to checkpoint or to resume."""
 
 import math
 from typing import Any
@@ -46,13 +46,13 @@ def parse_schedule(text: str) -> Spec:
 
 
 def rate_factor(schedule: Spec, step: int, steps_per_epoch: int, epochs: int, warmup: int = 0) -> float:
-    """What the recipe's learning rate is multiplied by at one step.
+    """The factor by which the recipe's learning rate is multiplied at one step.
 
     Args:
         schedule: from `parse_schedule`.
-        step: counted from 0 over the whole run.
+        step: counted from 0 over all epochs.
         steps_per_epoch: steps an epoch.
-        epochs: of the whole run.
+        epochs: number of epochs of the run.
         warmup: epochs in which the factor rises linearly to that of the schedule.
     """
     total = steps_per_epoch * epochs

@@ -1,4 +1,4 @@
-"""The machine and the code that a run is made with, and the memory that its process took."""
+"""The machine and the code that make a run, and the memory that its process uses."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def environment(device: "torch.device | str", *, stack: tuple[str, ...] = ()) -> Environment:
-    """Where a run that starts now is made.
+    """The environment of a run that starts now.
 
     Args:
         device: the training device. A CUDA device is recorded with its model name, "cuda: NVIDIA H100 80GB HBM3".
@@ -45,7 +45,7 @@ def environment(device: "torch.device | str", *, stack: tuple[str, ...] = ()) ->
 
 @cache
 def processor() -> str:
-    """The processor's model name, as near as the platform tells it."""
+    """The processor's model name, as exactly as the platform reports it."""
     return _proc_field("cpuinfo", "model name") or platform.processor() or platform.machine()
 
 
@@ -64,7 +64,7 @@ def emulates_bfloat16(device: "torch.device") -> bool:
 def commit() -> str | None:
     """The git commit of the checkout that this code runs from, with "-dirty" where files differ from it.
 
-    None for an installed package, also where that lies inside another project's repository.
+    None for an installed package, even inside another project's repository.
     """
     source = Path(__file__).resolve()
     try:
@@ -75,7 +75,7 @@ def commit() -> str | None:
 
 
 def reset_peak_memory(device: "torch.device | str") -> None:
-    """Starts `peak_memory_bytes` anew on a CUDA device; the resident peak of a process cannot be set back."""
+    """Resets `peak_memory_bytes` on a CUDA device; the resident peak of a process cannot be reset."""
     import torch
 
     if torch.device(device).type == "cuda":
@@ -83,7 +83,7 @@ def reset_peak_memory(device: "torch.device | str") -> None:
 
 
 def peak_memory_bytes(device: "torch.device | str") -> int:
-    """The highest memory so far: what PyTorch allocated on a CUDA device, what the process held resident on the CPU.
+    """The peak memory so far: PyTorch's allocations on a CUDA device, the resident memory of the process on the CPU.
 
     On the CPU it is read from `/proc` (Linux) or `getrusage` (macOS).
     """
@@ -100,7 +100,7 @@ def peak_memory_bytes(device: "torch.device | str") -> int:
 
 
 def _git(*arguments: str, folder: Path) -> str:
-    # Without optional locks a run that starts never gets in the way of a commit being made.
+    # Without optional locks, a run that starts never blocks a commit.
     command = ["git", "--no-optional-locks", "-C", os.fspath(folder), *arguments]
     answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 - fixed words
     return answer.stdout.strip()

@@ -1,6 +1,6 @@
-"""The files of one run: how an outcome becomes a folder, whole or not at all, and a folder an outcome again.
+"""The files of one run: an outcome is written to a folder, each file in one step, and read back from it.
 
-Nothing that is read back can run code: JSON, npz without pickle, safetensors.
+Reading runs no code: the formats are JSON, npz without pickle, and safetensors.
 """
 
 import dataclasses

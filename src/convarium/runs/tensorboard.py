@@ -26,18 +26,18 @@ class EventLog:
         self.writer = writer
 
     def graph(self, network: nn.Module, image: ImageSpec) -> None:
-        """The network's graph, from a trace of one image. A network that cannot be traced has none."""
+        """Writes the network's graph, from a trace of two images; a network that cannot be traced has none."""
         example = torch.zeros(2, image.channels, image.height, image.width)
-        # A failed trace is told on standard output, which is for the answer.
+        # TensorBoard prints a failed trace to standard output, which is reserved for a command's result.
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")  # tracing is deprecated, and TensorBoard's graph page knows nothing else
+            warnings.simplefilter("ignore")  # tracing is deprecated, but TensorBoard's graph page needs it
             try:
                 self.writer.add_graph(network.eval(), example, verbose=False)
-            except Exception:  # whatever a user's network raises; training it tells what is wrong with it
+            except Exception:  # a user's network may raise anything; training it will raise the same error
                 return
 
     def epoch(self, row: Epoch, step_loss: Sequence[float], step_accuracy: Sequence[float]) -> None:
-        """One epoch: its row of the history against the epoch, and its steps against the step."""
+        """Writes one epoch: its row of the history by epoch, and its training steps by step."""
         for name, value in dataclasses.asdict(row).items():
             if name not in ("epoch", "steps") and value is not None:
                 self.writer.add_scalar(_tag(name), value, row.epoch)
@@ -47,7 +47,7 @@ class EventLog:
             self.writer.add_scalar("step/train_accuracy", accuracy, first + number)
 
     def finish(self, recipe: Recipe, outcome: Outcome) -> None:
-        """The recipe as hyper-parameters, beside the final scores."""
+        """Writes the recipe as hyper-parameters, with the final scores."""
         from torch.utils.tensorboard.summary import hparams
 
         settings = {k: v if isinstance(v, (bool, int, float, str)) else "none" for k, v in recipe.to_json().items()}
@@ -63,7 +63,7 @@ class EventLog:
 
 @contextlib.contextmanager
 def event_log(path: Path, *, after_step: int = 0) -> Iterator[EventLog]:
-    """Opens the event file of a run's folder; what an earlier, killed writer wrote past `after_step` is withdrawn."""
+    """Opens the event file of a run's folder; rows of an interrupted run after step `after_step` are withdrawn."""
     from torch.utils.tensorboard.writer import SummaryWriter  # half a second that not every command needs
 
     writer = SummaryWriter(str(path), purge_step=after_step or None)
