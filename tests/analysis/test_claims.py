@@ -86,9 +86,9 @@ def test_published_accuracies_of_classes_are_judged_together(zero, one, expected
 
 def test_the_verdict_on_classes_names_the_one_that_is_farthest_off():
     claim = ReproducesClasses(LENET, {"zero": 0.9804, "one": 0.96}, source="a report")
-    told = judge(claim, by_class()).sentence
-    assert "of the published accuracies of 2 classes (a report), 1 lie where one more run of lenet would" in told
-    assert "1 within the margin of 0.424 points a class; farthest off is one, published 96 %, measured 97.0 %" in told
+    text = judge(claim, by_class()).sentence
+    assert "of the published accuracies of 2 classes (a report), 1 lie where one more run of lenet would" in text
+    assert "1 within the margin of 0.424 points a class; farthest off is one, published 96 %, measured 97.0 %" in text
     assert describe(claim) == "lenet: test accuracy of each of 2 classes (a report)"
 
 
@@ -145,7 +145,7 @@ def test_no_run_and_no_spread_reproduce_nothing():
     assert "without any spread" in same.sentence
 
 
-def test_a_published_mean_of_several_runs_is_held_to_a_narrower_interval():
+def test_a_published_mean_of_several_runs_is_judged_by_a_narrower_interval():
     one, five = (Reproduces(LENET, 0.9829, source="a paper", runs=k) for k in (1, 5))
     # half widths 0.347 and 2.776 · 0.114 · √(2 / 5) = 0.200 points: 0.25 points off
     assert outcome(one) == "supported"
@@ -212,7 +212,7 @@ def test_better_is_supported_refuted_or_undecided():
     )
 
 
-def test_better_by_more_than_is_held_to_that():
+def test_better_by_more_than_an_amount_is_judged_by_that_amount():
     # 1.0 points, 95 % interval 0.83 to 1.17
     assert outcome(Better(LENET, than=AVG, by=0.008, source="uva")) == "supported"
     assert outcome(Better(LENET, than=AVG, by=0.010, source="uva")) == "undecided"
@@ -252,7 +252,7 @@ def test_sizes_and_orders_of_arrival_need_no_interval():
     assert outcome(Better(LENET, than=AVG, metric=fast, source="mnist-report", by=3), made) == "undecided"
 
 
-def test_who_fails_more_often_does_not_win_by_the_runs_that_were_left_over():
+def test_a_network_that_fails_more_often_cannot_be_better_on_its_surviving_runs():
     luck = compare_runs(runs(LENET, [0.98, 0.981, 0.982, None, 0.5]) + runs(AVG, BAD))
     verdict = judge(Better(LENET, than=AVG, source="a paper"), luck)
     assert verdict.outcome == "undecided"
@@ -341,14 +341,14 @@ def test_an_error_is_no_failure_to_train():
 
 
 def test_claims_are_sentences_with_their_sources():
-    told = [
+    text = [
         describe(Reproduces(LENET, 0.779, source="d2l", metric="last_epoch_test_accuracy")),
         describe(Better(LENET, than=AVG, by=0.01, metric="validation_accuracy", source="uva")),
         describe(Equivalent(LENET, to=AVG, source="memory-blog")),
         describe(Ordered([LENET, AVG], metric="epochs_to(test_accuracy=0.98)", source="mnist-report")),
         describe(Fails(LENET, source="residual-blog")),
     ]
-    assert told == [
+    assert text == [
         "lenet: test accuracy after the last epoch 77.9 % (d2l)",
         "lenet is better than lenet(pool='avg') by more than 1 point in validation accuracy (uva)",
         "lenet is on a par with lenet(pool='avg') in test accuracy (memory-blog)",

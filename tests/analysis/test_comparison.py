@@ -1,4 +1,4 @@
-"""From stored runs to tables and verdicts: what is said, and what is not said, about runs made from numbers."""
+"""Comparisons of runs that are made from numbers: tables, verdicts, notes, frames and JSON."""
 
 import dataclasses
 import json
@@ -36,7 +36,7 @@ def verdict(comparison, label):
 # Verdicts
 
 
-def test_a_clear_difference_is_told_with_its_interval_and_its_seeds():
+def test_a_clear_difference_is_stated_with_its_interval_and_its_seeds():
     found = compare_runs(runs(LENET, GOOD) + runs(AVG, BAD))
     # both deviations are 0.00114: 1.00 points ± 2.306 · 0.114 · √(2 / 5) = 0.166
     assert verdict(found, AVG) == (
@@ -53,7 +53,7 @@ def test_the_baseline_can_be_any_row_in_any_spelling():
     assert verdict(found, "lenet(pool='max')").startswith("lenet is better than lenet(pool='avg') by 1.0 points")
 
 
-def test_what_is_undecided_says_where_the_difference_lies_and_what_would_resolve_the_margin():
+def test_an_undecided_verdict_says_where_the_difference_lies_and_what_would_resolve_the_margin():
     found = compare_runs(runs(LENET, [0.95, 0.96, 0.97]) + runs(AVG, [0.95, 0.962, 0.97]))
     assert re.fullmatch(
         r"undecided: the difference of lenet\(pool='avg'\) to lenet lies between −2\.\d and 2\.\d points "
@@ -70,7 +70,7 @@ def test_where_the_seeds_resolve_the_margin_half_of_it_is_named():
     assert re.search(r"\d+ to \d+ seeds each would resolve 0\.15 points", verdict(found, AVG))
 
 
-def test_equivalence_is_told_with_the_interval_that_shows_it():
+def test_equivalence_is_stated_with_the_interval_that_shows_it():
     found = compare_runs(runs(LENET, GOOD) + runs(AVG, [x + 0.0001 for x in reversed(GOOD)]))
     assert found.row(AVG).decision == "equivalent"
     # 0.01 points ± t(0.95, 8) = 1.860 · 0.114 · √(2 / 5) = 0.134
@@ -102,7 +102,7 @@ def test_failures_come_first():
     assert any("a run counts as failed if it diverges, ends at chance or stops" in note for note in found.notes)
 
 
-def test_a_network_that_never_trains_is_told_so():
+def test_a_network_that_never_trains_has_a_sentence_that_says_so():
     found = compare_runs(runs(LENET, GOOD) + runs(AVG, [0.5, 0.5, None]))
     assert verdict(found, AVG) == (
         "3 of 3 runs of lenet(pool='avg') failed (1 diverged, 2 at chance); "
@@ -114,13 +114,13 @@ def test_a_network_that_never_trains_is_told_so():
     )
 
 
-def test_a_run_broken_off_by_an_error_is_no_result_but_is_told():
+def test_a_run_that_stopped_with_an_error_is_no_result_but_is_counted():
     broken = run(Recipe(model=AVG, dataset="mnist", seed=9), status="failed")
     found = compare_runs([*runs(LENET, GOOD), *runs(AVG, BAD), broken])
     assert verdict(found, AVG).startswith("1 of 6 runs of lenet(pool='avg') failed (1 stopped by an error); of the")
 
 
-def test_one_seed_decides_nothing():
+def test_one_seed_cannot_decide():
     found = compare_runs(runs(LENET, [0.98]) + runs(AVG, [0.97]))
     assert verdict(found, AVG) == (
         "undecided: one seed cannot decide (lenet(pool='avg') (97.0 %) against lenet (98.0 %), 1 seed each)"
@@ -130,7 +130,7 @@ def test_one_seed_decides_nothing():
     assert "1 and 5 seeds" in verdict(against_five, AVG)
 
 
-def test_two_single_models_are_told_apart_by_mcnemar_on_the_same_images(tmp_path):
+def test_two_single_models_are_compared_by_mcnemar_on_the_same_images(tmp_path):
     right = np.ones(100, dtype=bool)
     one, other = runs(LENET, [0.95]) + runs(AVG, [0.99])
     first = with_predictions(one, tmp_path / "a", right & (np.arange(100) >= 5))
@@ -471,7 +471,7 @@ def test_different_budgets_censor_differently():
 # Frames, tables, JSON
 
 
-def whole(tmp_path):
+def six_runs(tmp_path):
     made = runs(LENET, GOOD[:3]) + runs(AVG, [0.97, 0.5, None])
     made = [dataclasses.replace(r, outcome=dataclasses.replace(r.outcome, history=(epoch(1), epoch(2)))) for r in made]
     right = np.arange(50) > 2
@@ -481,7 +481,7 @@ def whole(tmp_path):
 
 
 def test_frames_are_tidy(tmp_path):
-    found = whole(tmp_path)
+    found = six_runs(tmp_path)
     by_run = found.frame("runs")
     assert len(by_run) == 6
     assert by_run["status"].tolist() == ["trained"] * 3 + ["trained", "at chance", "diverged"]
@@ -498,7 +498,7 @@ def test_frames_are_tidy(tmp_path):
 
 
 def test_the_mean_of_the_trained_runs_carries_an_interval_over_images(tmp_path):
-    row = whole(tmp_path).row(LENET)
+    row = six_runs(tmp_path).row(LENET)
     # 47 of 50 images are right: √(0.94 · 0.06 / 50) = 0.0336
     assert 0.94 in row.images
     assert row.images.high - row.images.low == pytest.approx(2 * 1.96 * 0.0336, abs=0.02)
@@ -506,7 +506,7 @@ def test_the_mean_of_the_trained_runs_carries_an_interval_over_images(tmp_path):
 
 
 def test_json_holds_numbers_verdicts_and_the_runs_keys(tmp_path):
-    found = whole(tmp_path)
+    found = six_runs(tmp_path)
     read = json.loads(json.dumps(as_json(found), allow_nan=False))
     assert read["baseline"] == LENET
     assert [row["verdict"] for row in read["rows"]] == [row.verdict for row in found.rows]
@@ -516,7 +516,7 @@ def test_json_holds_numbers_verdicts_and_the_runs_keys(tmp_path):
     assert read["rows"][0]["test"]["mean"] == pytest.approx(0.981)
 
 
-def test_an_accuracys_interval_is_not_told_beyond_100_percent():
+def test_an_accuracys_interval_is_not_shown_beyond_100_percent():
     found = compare_runs(runs(LENET, [0.97, 0.99]))
     assert found.rows[0].measured.high > 1
     assert found.rows[0].verdict == "lenet: test accuracy 98.0 % (95 % interval 85.3 to 100.0, 2 seeds)"
@@ -546,7 +546,7 @@ def test_class_differences_hold_for_all_classes_at_once():
     assert found["high"][0] - 0.05 == pytest.approx(3.4954 * 0.01 * (2 / 3) ** 0.5, rel=1e-3)
 
 
-def test_class_differences_want_scores_and_common_seeds():
+def test_class_differences_need_scores_and_common_seeds():
     found = compare_runs(runs(LENET, GOOD) + runs(AVG, [None]))
     with pytest.raises(ConvariumError, match="has test scores"):
         class_differences(found, LENET, AVG)
