@@ -87,7 +87,7 @@ def splits():
 
 @pytest.fixture
 def on_tape(monkeypatch):
-    """From when it is called, steps are recorded and replayed: PyTorch's, since a tape hears nothing of C."""
+    """From when it is called, steps are recorded and replayed: PyTorch's, because a tape does not record C."""
     monkeypatch.setenv("CONVARIUM_KERNELS", "torch")
     Tape.made.clear()
     return lambda: monkeypatch.setattr(cuda_graph, "graph_for", lambda device, generators: Tape())
@@ -206,10 +206,10 @@ def test_what_a_step_returns_is_not_overwritten_by_the_next(splits, on_tape):
     step = make_step(network, optimizer, SMALL)
     batches = [(torch.rand(8, 1, 16, 16), torch.full((8,), label)) for label in (1, 2)]
     first, again = step(*batches[0]), step(*batches[0])
-    kept = first[0].item(), again[0].item()
+    values = first[0].item(), again[0].item()
     step(*batches[1])
-    assert (first[0].item(), again[0].item()) == kept
-    assert kept[1] < kept[0]
+    assert (first[0].item(), again[0].item()) == values
+    assert values[1] < values[0]
     set_learning_rate(optimizer, 0.0)  # in place: the tape has no other way to know of it
     still = [step(*batches[1])[0].item() for _ in range(2)]
     assert still[0] == still[1]
@@ -258,13 +258,13 @@ def test_on_the_cpu_nothing_is_captured():
     assert cuda_graph.graph_for(CPU, []) is None
 
 
-# Training asks for deterministic kernels where there are any, and PyTorch tells where there are none.
-told = pytest.mark.filterwarnings("ignore:.*eterministic")
+# `fit` requests deterministic kernels, and PyTorch warns where there are none.
+nondeterministic = pytest.mark.filterwarnings("ignore:.*eterministic")
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 
 
 @cuda
-@told
+@nondeterministic
 @pytest.mark.parametrize("changes", SETTINGS.values(), ids=SETTINGS)
 def test_on_cuda_captured_losses_are_those_of_the_step(changes, splits, monkeypatch, caplog):
     recipe = dataclasses.replace(SMALL, **changes)
@@ -278,7 +278,7 @@ def test_on_cuda_captured_losses_are_those_of_the_step(changes, splits, monkeypa
 
 
 @cuda
-@told
+@nondeterministic
 @pytest.mark.parametrize("changes", [SETTINGS["momentum, smoothing"], ADAM, SETTINGS["dropout"]], ids=str)
 def test_on_cuda_captured_losses_agree_closely_in_float64(changes, splits, monkeypatch):
     with in_float64():
@@ -289,7 +289,7 @@ def test_on_cuda_captured_losses_agree_closely_in_float64(changes, splits, monke
 
 
 @cuda
-@told
+@nondeterministic
 def test_on_cuda_a_network_that_waits_is_refused_before_it_is_captured(splits, caplog):
     device = torch.device("cuda")
     network = Waits(lambda y: y.mean().item()).to(device)

@@ -129,7 +129,7 @@ def test_half_precision_logits_are_scored_in_float64():
     assert scores(logits.bfloat16(), labels, TEN) == scores(logits.bfloat16().double(), labels, TEN)
 
 
-def test_what_cannot_be_scored_is_told():
+def test_what_cannot_be_scored_is_an_error():
     logits, labels = drawn(5)
     with pytest.raises(DataError, match="no images to score"):
         scores(logits[:0], labels[:0], TEN)
@@ -191,6 +191,6 @@ def test_every_module_gets_its_own_mode_back():
         assert [m.training for m in network.modules()] == [True, True, False, True, True, True]
 
 
-def test_prediction_of_nothing_is_told():
+def test_prediction_without_images_is_an_error():
     with pytest.raises(DataError, match="no images to predict"):
         predict_logits(Noisy(), [])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import gc
-import json
 import os
 import signal
 import threading
@@ -14,16 +13,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from convarium.cli import main
 from convarium.errors import RecipeError
 from convarium.models.build import build_model
 from convarium.models.zoo import resnet_imagenet
 from convarium.models.zoo.layers import stages
 from convarium.recipes.recipe import Recipe
-from convarium.runs.store import Store
-from convarium.studies.resources import Resources
-from convarium.studies.run import run_study
-from convarium.studies.study import Study, grid
+from convarium.studies.study import grid
 from convarium.training import evaluate, fit, fit_stack, parallel, trainer
 from convarium.training import loop as training_loop
 from convarium.training.parallel import LARGEST_STACK, fit_side_by_side, plan_stacks, stacking_pays
@@ -66,13 +61,13 @@ def both_methods(request, monkeypatch, two_threads):
 
 
 def agree(stacked, recipes, splits, rel=1e-7):
-    """Design section 6 and issue 4: in float64 losses agree within 1e-7 relative."""
+    """In float64 losses agree within 1e-7 relative."""
     for outcome, recipe in zip(stacked, recipes, strict=True):
         alone = fit(recipe, splits, device="cpu")
         assert outcome.status == alone.status
         np.testing.assert_allclose(outcome.step_loss, alone.step_loss, rtol=rel)
         np.testing.assert_array_equal(outcome.step_accuracy, alone.step_accuracy)
-        np.testing.assert_allclose(outcome.logits, alone.logits, rtol=1e-3, atol=1e-4)  # logits are kept in float32
+        np.testing.assert_allclose(outcome.logits, alone.logits, rtol=1e-3, atol=1e-4)  # logits are stored as float32
         for a, b in zip(outcome.history, alone.history, strict=True):
             assert a.validation_loss == pytest.approx(b.validation_loss, rel=1e-5)
             assert (a.learning_rate, a.steps, a.epoch) == (b.learning_rate, b.steps, b.epoch)
@@ -171,8 +166,10 @@ def same(a, b):
 @pytest.mark.usefixtures("both_methods")
 def test_a_member_that_diverges_ends_and_leaves_the_others_as_they_are(splits):
     tame, wild = (dataclasses.replace(SMALL, epochs=3, learning_rate=rate) for rate in (0.02, 1e6))
-    told = []
-    stacked = fit_stack([wild, tame], splits, device="cpu", on_event=lambda m, p: told.append((m, p.history is None)))
+    events = []  # (member, whether it follows a step)
+    stacked = fit_stack(
+        [wild, tame], splits, device="cpu", on_event=lambda m, event: events.append((m, event.history is None))
+    )
     diverged, finished = stacked
     assert diverged.status == "diverged"
     assert diverged.test is diverged.logits is diverged.selected_epoch is None
@@ -182,9 +179,9 @@ def test_a_member_that_diverges_ends_and_leaves_the_others_as_they_are(splits):
     np.testing.assert_allclose(finished.step_loss, alone.step_loss, rtol=1e-4)
     assert finished.history[-1].validation_accuracy == alone.history[-1].validation_accuracy
     steps = len(alone.step_loss) // 3
-    assert told.count((0, True)) == steps * len(diverged.history)
-    assert [of for member, of in told if member == 1][-1:] == [False]
-    assert told.count((1, True)) == 3 * steps
+    assert events.count((0, True)) == steps * len(diverged.history)
+    assert [of_step for member, of_step in events if member == 1][-1:] == [False]
+    assert events.count((1, True)) == 3 * steps
 
 
 @pytest.mark.usefixtures("both_methods")
@@ -297,11 +294,11 @@ def test_members_that_would_draw_each_others_numbers_train_one_after_another(spl
 
 @pytest.mark.parametrize("how", ["raised in a member", "Ctrl-C"])
 def test_all_members_stop_when_one_is_stopped(how, splits, two_threads):
-    told = []
+    reported = []
 
     def stop(member, progress):
-        told.append(member)
-        if len(told) == 3:
+        reported.append(member)
+        if len(reported) == 3:
             if how == "Ctrl-C":
                 os.kill(os.getpid(), signal.SIGINT)
             else:
@@ -309,12 +306,12 @@ def test_all_members_stop_when_one_is_stopped(how, splits, two_threads):
 
     with pytest.raises(KeyboardInterrupt):
         fit_stack(grid(dataclasses.replace(MLP, epochs=10**6), seed=range(4)), splits, device="cpu", on_event=stop)
-    assert set(told) <= {0, 1}
-    assert how == "Ctrl-C" or len(told) == 3
+    assert set(reported) <= {0, 1}
+    assert how == "Ctrl-C" or len(reported) == 3
     assert torch.get_num_threads() == 2
 
 
-def test_nothing_is_told_after_an_error(splits, two_threads, monkeypatch):
+def test_no_event_is_reported_after_an_error(splits, two_threads, monkeypatch):
     class Lingering:
         """A lock that another member gets before the one that had it goes on."""
 
@@ -328,16 +325,16 @@ def test_nothing_is_told_after_an_error(splits, two_threads, monkeypatch):
             self.lock.release()
             time.sleep(0.2)
 
-    told = []
+    reported = []
 
     def fail(member, progress):
-        told.append(member)
+        reported.append(member)
         raise ValueError("full disk")
 
     monkeypatch.setattr(parallel, "Lock", Lingering)
     with pytest.raises(ValueError, match="full disk"):
         fit_stack(grid(MLP, seed=range(2)), splits, device="cpu", on_event=fail)
-    assert len(told) == 1
+    assert len(reported) == 1
 
 
 def test_dropout_leaves_out_the_share_it_should_and_members_differ(splits):
@@ -356,12 +353,11 @@ def test_dropout_leaves_out_the_share_it_should_and_members_differ(splits):
     recipes = grid(SMALL, seed=range(3))
     generators = [torch.Generator().manual_seed(seed) for seed in (1, 2, 2)]
     step = make_stacked_step(model, make_optimizers(model, recipes), SMALL, generators)
-    masks = []
     step(torch.rand(3, 40, 1, 2, 2), torch.zeros(3, 40, dtype=torch.long))
     masks = torch._C._functorch.get_unwrapped(seen[0])
-    kept = masks.ne(0).double().mean((1, 2))
+    shares = masks.ne(0).double().mean((1, 2))
     # 20,000 draws of chance 0.75 a member: five standard errors are 0.015.
-    assert kept.sub(0.75).abs().max() < 0.0154
+    assert shares.sub(0.75).abs().max() < 0.0154
     assert masks.unique().tolist() == pytest.approx([0, 1 / 0.75])
     assert not torch.equal(masks[0], masks[1])
     assert torch.equal(masks[1], masks[2])
@@ -385,113 +381,11 @@ def test_stacks_are_planned_evenly_and_equal_settings_stand_together():
     assert max(len(stack) for stack in plan_stacks(grid(MLP, seed=range(50)))) <= LARGEST_STACK
 
 
-def test_it_pays_on_a_cpu_with_threads_to_share_and_elsewhere_nobody_has_measured(two_threads):
+def test_stacking_pays_on_a_cpu_with_several_threads_and_is_not_measured_elsewhere(two_threads):
     assert stacking_pays(CPU) is True
     assert stacking_pays(torch.device("cuda")) is None
     torch.set_num_threads(1)
     assert stacking_pays(CPU) is False
-
-
-def study(seeds=4, **fields):
-    base = Recipe(model="memory_mlp(hidden=8)", epochs=1, batch_size=256)
-    recipes = grid(base, seed=range(seeds), model=["memory_mlp(hidden=8)", "residual_mlp(hidden=8)"])
-    return Study(**({"name": "two", "question": "Which?", "recipes": recipes} | fields))
-
-
-def trained(a_study, store, **options):
-    told = []
-    comparison = run_study(a_study, Resources(store, device="cpu"), on_event=told.append, **options)
-    names = [p.finished.path.name for p in told if p.finished and p.trained_now]
-    return comparison, names, [p.notice for p in told if p.notice]
-
-
-def test_a_study_writes_its_stacks_down_and_every_member_names_them(tmp_path, two_threads):
-    store = Store(tmp_path)
-    comparison, names, notices = trained(study(), store, stack=True)
-    assert len(names) == 8
-    assert notices == [f"4 runs of {kind}_mlp(hidden=8) train side by side" for kind in ("memory", "residual")]
-    stacks = json.loads((tmp_path / "studies" / "two" / "study.json").read_text("utf-8"))["stacks"]
-    assert [len(keys) for keys in stacks] == [4, 4]
-    for run_ in store.runs():
-        (mine,) = [keys for keys in stacks if run_.key in keys]
-        assert run_.outcome.environment.stack == tuple(key[:8] for key in mine)
-        assert len(list(run_.path.glob("events*"))) == 1
-        assert not (run_.path / "last.ckpt").exists()
-    assert [len(row.runs) for row in comparison.rows] == [4, 4]
-    assert trained(study(), store, stack=True)[1] == trained(study(), store)[1] == []
-
-
-def test_a_study_killed_between_two_members_finishes_its_stack_with_the_same_bits(tmp_path, monkeypatch):
-    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
-    trained(study(), whole, stack=True)
-    finish, calls = Store.finish, []
-
-    def killed(self, path, outcome):
-        calls.append(path)
-        if len(calls) == 3:
-            raise Killed
-        return finish(self, path, outcome)
-
-    monkeypatch.setattr(Store, "finish", killed)
-    with pytest.raises(Killed):
-        trained(study(), broken, stack=True)
-    monkeypatch.setattr(Store, "finish", finish)
-    assert len(broken.runs()) == 2
-    _, names, _ = trained(study(), broken, stack=True)
-    assert len(names) == 6
-    for a, b in zip(whole.runs(), broken.runs(), strict=True):
-        assert a.path.name == b.path.name
-        assert a.outcome.environment.stack == b.outcome.environment.stack
-        assert all(torch.equal(tensor, b.weights()[name]) for name, tensor in a.weights().items())
-
-
-def test_more_seeds_make_a_new_stack_and_the_old_one_stays(tmp_path):
-    store = Store(tmp_path)
-    trained(study(2), store, stack=True)
-    before = store.study("two").stacks
-    _, names, _ = trained(study(4), store, stack=True)
-    assert len(names) == 4
-    assert store.study("two").stacks[: len(before)] == before
-    assert len(store.study("two").stacks) == 4
-
-
-def test_a_stack_that_fails_is_told_and_its_runs_are_tried_again(tmp_path, monkeypatch):
-    def out_of_memory(*args, **options):
-        raise RuntimeError("not enough memory")
-
-    store = Store(tmp_path)
-    with monkeypatch.context() as patched:
-        patched.setattr("convarium.studies.run.fit_stack", out_of_memory)
-        _, _, notices = trained(study(), store, stack=True)
-    assert notices[1] == (
-        "the stack of 4 runs failed: RuntimeError: not enough memory; without --stack they train one by one"
-    )
-    assert {run_.outcome.status for run_ in store.runs()} == {"failed"}
-    assert len(trained(study(), store)[1]) == 8
-    assert {run_.outcome.status for run_ in store.runs()} == {"finished"}
-
-
-def test_a_stack_that_gains_nothing_says_so(tmp_path, two_threads):
-    torch.set_num_threads(1)
-    _, names, notices = trained(study(2), Store(tmp_path), stack=True)
-    assert len(names) == 4
-    assert notices[0] == "2 runs of memory_mlp(hidden=8) train side by side, which is no faster on one thread"
-
-
-def test_a_hint_stands_where_a_stack_would_pay(tmp_path, two_threads):
-    _, _, notices = trained(study(), Store(tmp_path))
-    assert notices == [
-        "--stack trains 4 runs of memory_mlp(hidden=8) side by side, which is faster than one after another"
-    ]
-    torch.set_num_threads(1)
-    assert trained(study(name="slow"), Store(tmp_path / "slow"))[2] == []
-
-
-def test_the_command_line_stacks(tmp_path, capsys):
-    words = ["compare", "memory_mlp(hidden=8)", "--seeds", "2", "--epochs", "1", "--batch-size", "256", "--stack"]
-    assert main([*words, "--store", str(tmp_path), "--device", "cpu"]) == 0
-    assert "2 runs of memory_mlp(hidden=8) train side by side" in capsys.readouterr().err
-    assert all(len(run_.outcome.environment.stack) == 2 for run_ in Store(tmp_path).runs())
 
 
 @pytest.mark.usefixtures("both_methods")

@@ -35,7 +35,7 @@ def double():
 
 
 class SharedDropout(nn.Module):
-    """Dropout with the masks of `fit`: drawn into tensors that lie as (n, h, w, c), as those of `fit` do, since on some
+    """Dropout with the masks of `fit`: drawn into channels-last tensors, as those of `fit` are, since on some
     processors the order of the numbers is that of memory.
     """
 

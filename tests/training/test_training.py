@@ -144,8 +144,8 @@ def test_a_checkpoint_that_is_only_partly_right_changes_nothing(splits, tmp_path
         facts, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     first = next(name for name in tensors if name.startswith("network.") and name.endswith("weight"))
     changes = {first if name.startswith("network.") else name: tensor for name, tensor in changes.items()}
-    kept = {name: tensor for name, tensor in (tensors | changes).items() if tensor is not None}
-    save_file(kept, path, facts)
+    remaining = {name: tensor for name, tensor in (tensors | changes).items() if tensor is not None}
+    save_file(remaining, path, facts)
 
     fresh = prepare_run(dataclasses.replace(SMALL, seed=2), splits, CPU)
     before = {name: tensor.clone() for name, tensor in fresh.network.state_dict().items()}
