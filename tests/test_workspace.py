@@ -11,6 +11,7 @@ import pytest
 
 import convarium
 from convarium import Recipe, Study, Workspace, grid, load_data
+from convarium.data.splits import read_data
 from convarium.errors import RecipeError, SpecError, StoreError
 from convarium.runs import files
 from convarium.studies import resources
@@ -148,16 +149,16 @@ def counted(monkeypatch):
     """How often each data set has been loaded and each file of a run has been digested."""
     loads, digests = Counter(), Counter()
 
-    def load(dataset, **options):
+    def read(dataset, **options):
         loads[dataset] += 1
-        return load_data(dataset, **options)
+        return read_data(dataset, **options)
 
     def digest(path):
         digests[path] += 1
         return plain_digest(path)
 
     plain_digest = files._digest
-    monkeypatch.setattr(resources, "load_data", load)
+    monkeypatch.setattr(resources, "read_data", read)
     monkeypatch.setattr(files, "_digest", digest)
     return loads, digests
 
@@ -176,6 +177,20 @@ def test_a_study_of_ten_runs_loads_its_data_once_and_digests_every_file_once(tmp
     again.report("ten")
     assert loads == {"digits": 1}
     assert digests == dict.fromkeys(sealed, 1)
+
+
+def test_several_divisions_and_sizes_of_a_data_set_read_it_once(counted):
+    loads, _ = counted
+    workspace = Workspace()
+    for validation, resize in ((None, None), (0, None), (100, 32), (None, 32)):
+        splits = workspace.splits(Recipe(validation=validation, resize=resize))
+        alone = load_data("digits", validation=validation, resize=resize)
+        assert splits is workspace.splits(Recipe(validation=validation, resize=resize))
+        assert (splits.mean, splits.std, splits.digest) == (alone.mean, alone.std, alone.digest)
+        for part in ("train", "validation", "test"):
+            assert getattr(splits, part).spec == getattr(alone, part).spec
+            assert getattr(splits, part).images.equal(getattr(alone, part).images)
+    assert loads == {"digits": 1}
 
 
 def sealed_files(seal):

@@ -49,6 +49,24 @@ class ImageData:
 
 
 @dataclass(frozen=True, eq=False)
+class UndividedData:
+    """A data set as it was read, from which `divide` makes splits.
+
+    Attributes:
+        validation: the validation split that the data set itself has; None: it is held out of `train`.
+        held_out: how many images of `train` are held out unless a recipe says otherwise.
+        digest: as in `Splits`.
+    """
+
+    dataset: str
+    train: ImageData
+    validation: ImageData | None
+    test: ImageData
+    held_out: int
+    digest: str
+
+
+@dataclass(frozen=True, eq=False)
 class Splits:
     """The three parts of a data set. `validation` may be empty; `test` is the publisher's own.
 
@@ -92,10 +110,23 @@ def load_data(
         SpecError: no such data set.
         DataError: the data are missing or damaged, or `validation` or `resize` is out of range.
     """
+    undivided = read_data(dataset, data_dir=data_dir, resize=resize, download=download, on_event=on_event)
+    return divide(undivided, validation=validation, resize=resize)
+
+
+def read_data(
+    dataset: str,
+    *,
+    data_dir: Path | str | None = None,
+    resize: int | None = None,
+    download: bool = True,
+    on_event: DownloadListener | None = None,
+) -> UndividedData:
+    """Finds, verifies and reads a data set, for one division or several; arguments and errors as for `load_data`."""
     if resize is not None and not 1 <= resize <= 1024:
         raise DataError(f"resize={resize} is out of range", expected="1 to 1024 pixels")
     if dataset.startswith("folder:"):
-        return _load_folder(dataset, validation, resize)
+        return _read_folder(dataset, resize)
     entry = lookup(dataset)
     located = find(entry, data_dir)
     if located is None and download:
@@ -103,9 +134,21 @@ def load_data(
         located = find(entry, data_dir)
     if located is None:
         raise missing_error(dataset, data_dir)
-    train, test = (_image_data(part, entry.class_names, resize) for part in read(*located))
-    train, held_out = hold_out(train, entry.validation if validation is None else validation)
-    return _splits(dataset, train, held_out, test, digest=entry.digest)
+    train, test = (_image_data(part, entry.class_names) for part in read(*located))
+    return UndividedData(dataset, train, None, test, entry.validation, entry.digest)
+
+
+def divide(data: UndividedData, *, validation: int | None = None, resize: int | None = None) -> Splits:
+    """Divides a data set into train, validation and test; arguments and errors as for `load_data`."""
+    if data.validation is not None and validation is None:
+        train, held_out = data.train, data.validation
+    else:
+        train, held_out = hold_out(data.train, data.held_out if validation is None else validation)
+    check_images(train, f"the training split of {data.dataset}")
+    check_images(data.test, f"the test split of {data.dataset}")
+    mean, std = statistics(train.images)
+    train, held_out, test = (replace(part, resize=resize) for part in (train, held_out, data.test))
+    return Splits(data.dataset, train, held_out, test, data.digest, mean, std)
 
 
 def check_images(data: ImageData, where: str) -> None:
@@ -182,30 +225,21 @@ def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
-def _load_folder(dataset: str, validation: int | None, resize: int | None) -> Splits:
+def _read_folder(dataset: str, resize: int | None) -> UndividedData:
     path = dataset.removeprefix("folder:")
     if not path.strip():
         raise DataError(f"{dataset!r} names no folder", hint="write folder:PATH with the path of a folder of classes")
     folder = list_folder(Path(path).expanduser(), side=resize)
 
     def load(files: Listed) -> ImageData:
-        return _image_data(read_images(folder, files), folder.class_names, resize)
+        return _image_data(read_images(folder, files), folder.class_names)
 
     train, test = load(folder.train), load(folder.test)
-    own = load(folder.validation) if folder.validation else None
-    digest = content_digest(train, *([own] if own else []), test)
-    if own is None or validation is not None:
-        train, own = hold_out(train, len(train) // 10 if validation is None else validation)
-    return _splits(dataset, train, own, test, digest=digest)
+    validation = load(folder.validation) if folder.validation else None
+    digest = content_digest(train, *([validation] if validation else []), test)
+    return UndividedData(dataset, train, validation, test, len(train) // 10, digest)
 
 
-def _image_data(part: Part, class_names: tuple[str, ...], resize: int | None) -> ImageData:
+def _image_data(part: Part, class_names: tuple[str, ...]) -> ImageData:
     images, labels = part
-    return ImageData(torch.from_numpy(images), torch.from_numpy(labels), class_names, resize)
-
-
-def _splits(dataset: str, train: ImageData, validation: ImageData, test: ImageData, *, digest: str) -> Splits:
-    check_images(train, f"the training split of {dataset}")
-    check_images(test, f"the test split of {dataset}")
-    mean, std = statistics(train.images)
-    return Splits(dataset, train, validation, test, digest, mean, std)
+    return ImageData(torch.from_numpy(images), torch.from_numpy(labels), class_names)
