@@ -11,10 +11,10 @@ import pytest
 
 import convarium
 from convarium import Recipe, Study, Workspace, grid, load_data
+from convarium.data import splits
 from convarium.data.splits import read_data
 from convarium.errors import RecipeError, SpecError, StoreError
 from convarium.runs import files
-from convarium.studies import resources
 
 QUICK = {"epochs": 1, "batch_size": 256}
 POOLS = ["lenet", "lenet(pool='avg')"]
@@ -158,7 +158,7 @@ def counted(monkeypatch):
         return plain_digest(path)
 
     plain_digest = files._digest
-    monkeypatch.setattr(resources, "read_data", read)
+    monkeypatch.setattr(splits, "read_data", read)
     monkeypatch.setattr(files, "_digest", digest)
     return loads, digests
 
@@ -182,15 +182,16 @@ def test_a_study_of_ten_runs_loads_its_data_once_and_digests_every_file_once(tmp
 def test_several_divisions_and_sizes_of_a_data_set_read_it_once(counted):
     loads, _ = counted
     workspace = Workspace()
-    for validation, resize in ((None, None), (0, None), (100, 32), (None, 32)):
-        splits = workspace.splits(Recipe(validation=validation, resize=resize))
-        alone = load_data("digits", validation=validation, resize=resize)
-        assert splits is workspace.splits(Recipe(validation=validation, resize=resize))
-        assert (splits.mean, splits.std, splits.digest) == (alone.mean, alone.std, alone.digest)
-        for part in ("train", "validation", "test"):
-            assert getattr(splits, part).spec == getattr(alone, part).spec
-            assert getattr(splits, part).images.equal(getattr(alone, part).images)
+    recipes = [Recipe(validation=v, resize=r) for v, r in ((None, None), (0, None), (100, 32), (None, 32))]
+    shared = [workspace.splits(recipe) for recipe in recipes]
+    assert all(workspace.splits(recipe) is divided for recipe, divided in zip(recipes, shared, strict=True))
     assert loads == {"digits": 1}
+    for recipe, divided in zip(recipes, shared, strict=True):
+        alone = load_data("digits", validation=recipe.validation, resize=recipe.resize)
+        assert (divided.mean, divided.std, divided.digest) == (alone.mean, alone.std, alone.digest)
+        for part in ("train", "validation", "test"):
+            assert getattr(divided, part).spec == getattr(alone, part).spec
+            assert getattr(divided, part).images.equal(getattr(alone, part).images)
 
 
 def sealed_files(seal):

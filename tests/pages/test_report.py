@@ -15,6 +15,7 @@ from convarium.analysis.claims import Better, judge
 from convarium.analysis.comparison import Comparison, compare_runs
 from convarium.errors import ConvariumError
 from convarium.models.describe import describe
+from convarium.models.layers import short_count
 from convarium.pages import (
     ClaimsSection,
     ExtraTable,
@@ -39,7 +40,7 @@ from convarium.pages.disagreements import shares_correct
 from convarium.pages.highlights import answer, epochs_to_level, hardest_classes
 from convarium.pages.page import render
 from convarium.pages.predictions import agreement, calibration, read_predictions
-from convarium.pages.table import columns, short
+from convarium.pages.table import columns
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec
 from html_page import Reader, data_of
@@ -111,7 +112,7 @@ def test_times_of_several_environments_are_marked_as_not_comparable(tmp_path):
     [(0, "0"), (999, "999"), (1000, "1 k"), (999_999, "1 M"), (12_345_678, "12.3 M"), (2e12, "2 T")],
 )
 def test_short_numbers(number, written):
-    assert short(number) == written
+    assert short_count(number) == written
 
 
 def drawn(study: Comparison, width: int) -> str:

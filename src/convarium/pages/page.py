@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from convarium.analysis.claims import describe, measured, published
 from convarium.analysis.comparison import Comparison, formatting
 from convarium.diagnostics import Diagnoses
+from convarium.models.layers import short_count
 from convarium.pages.accuracy_panel import COSTS, forest_plot
 from convarium.pages.chart_style import colors, dashes
 from convarium.pages.claims_section import ClaimsSection
@@ -27,7 +28,7 @@ from convarium.pages.page_charts import page_charts
 from convarium.pages.predictions import calibration_errors, read_predictions
 from convarium.pages.runs_section import network_layers, runs_section
 from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
-from convarium.pages.table import caption, columns, short, verdict_word
+from convarium.pages.table import caption, columns, verdict_word
 from convarium.runs.files import write_text
 
 
@@ -125,7 +126,7 @@ def render(
         shares=SHARES,
         runs=runs_section(comparison),
         networks=network_layers(comparison, test_images),
-        short=short,
+        short=short_count,
         data=_json({"specs": charts.specs, "tables": charts.tables, "copies": copies}),
         css=Markup(_read("page.css")),  # noqa: S704  our own file
         script=Markup("".join(map(_read, scripts))),  # noqa: S704  our own files

@@ -6,6 +6,7 @@ from convarium.analysis.comparison import Comparison, formatting
 from convarium.analysis.comparison.metrics import METRICS, Metric, metric_of
 from convarium.analysis.comparison.rows import Row
 from convarium.analysis.statistics import Estimate
+from convarium.models.layers import short_count
 from convarium.pages.highlights import has_failed
 
 NO_VALUE = "–"
@@ -129,16 +130,6 @@ def has_several_environments(comparison: Comparison) -> bool:
     return len({row.environment for row in comparison.rows}) > 1
 
 
-def short(number: float) -> str:
-    """A number with three digits and a suffix: "12.3 M" for 12,345,678."""
-    value, rounded = float(number), float(f"{number:.3g}")
-    for suffix in ("", " k", " M", " G"):
-        if abs(rounded) < 1000:
-            return f"{value:.3g}{suffix}"
-        value, rounded = value / 1000, rounded / 1000
-    return f"{value:.3g} T"
-
-
 def verdict_word(row: Row) -> str:
     """A row's verdict in one word, which is "failed" for a network without a trained run."""
     return "failed" if has_failed(row) else row.decision
@@ -153,7 +144,7 @@ def _integer(number: int | None) -> Cell:
 
 
 def _flops(row: Row) -> Cell:
-    return Cell(NO_VALUE if row.flops is None else short(row.flops), row.flops)
+    return Cell(NO_VALUE if row.flops is None else short_count(row.flops), row.flops)
 
 
 def _estimate(metric: Metric, estimate: Estimate | None) -> Cell:

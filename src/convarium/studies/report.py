@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convarium.analysis.comparison import Comparison
-from convarium.diagnostics import Diagnoses, MissingDiagnosis, diagnose
+from convarium.diagnostics import Diagnoses, MissingDiagnosis
 from convarium.errors import ConvariumError
 from convarium.pages import write_report
 from convarium.pages.claims_section import ClaimsSection
@@ -59,6 +59,8 @@ def diagnose_rows(
         resources: the data sets.
         on_event: called with a sentence before each network, and for each that cannot be diagnosed.
     """
+    from convarium.diagnostics import diagnose  # imports PyTorch, which a page without diagnostics does not need
+
     say = on_event or (lambda _: None)
     runs = {row.label: row.runs for row in comparison.rows}
     found = diagnose(runs, data_dir=resources.data_dir, on_event=lambda label: say(f"diagnosing {label}"))
@@ -79,7 +81,6 @@ def _test_images(comparison: Comparison, resources: Resources) -> TestImages | N
     if len({(recipe.dataset, recipe.resize) for recipe in recipes}) != 1:
         return None
     try:
-        test = resources.splits(recipes[0], download=False).test
+        return resources.test_images(recipes[0])
     except ConvariumError:  # A page is drawn from records alone; the images are an addition.
         return None
-    return test.images.numpy(), test.labels.numpy()

@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from convarium.data.splits import Splits, UndividedData, divide, read_data
+from convarium.data.readers import Part
+from convarium.data.test_split import load_test_images
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
+
+if TYPE_CHECKING:
+    from convarium.data.splits import Splits, UndividedData
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,12 @@ class Resources:
     store: Store
     data_dir: Path | None = None
     device: str | None = None
-    _read: dict[tuple[str, int | None], UndividedData] = field(default_factory=dict, repr=False, compare=False)
-    _divided: dict[tuple[str, int | None, int | None], Splits] = field(default_factory=dict, repr=False, compare=False)
+    _read: dict[tuple[str, int | None], "UndividedData"] = field(default_factory=dict, repr=False, compare=False)
+    _divided: dict[tuple[str, int | None, int | None], "Splits"] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
-    def splits(self, recipe: Recipe, *, download: bool = True) -> Splits:
+    def splits(self, recipe: Recipe, *, download: bool = True) -> "Splits":
         """The data set of a recipe, divided as the recipe says.
 
         Args:
@@ -34,6 +41,8 @@ class Resources:
         Raises:
             DataError: the data are missing or damaged, or the division is impossible.
         """
+        from convarium.data.splits import divide, read_data
+
         dataset, validation, resize = wanted = recipe.dataset, recipe.validation, recipe.resize
         if wanted not in self._divided:
             size = resize if dataset.startswith("folder:") else None  # other images are resized batch by batch
@@ -41,3 +50,20 @@ class Resources:
                 self._read[dataset, size] = read_data(dataset, data_dir=self.data_dir, resize=resize, download=download)
             self._divided[wanted] = divide(self._read[dataset, size], validation=validation, resize=resize)
         return self._divided[wanted]
+
+    def test_images(self, recipe: Recipe) -> Part | None:
+        """The test images and labels of a recipe's data set, as arrays; reading them imports no PyTorch.
+
+        Args:
+            recipe: names the data set, and the size in which images of a folder are read.
+
+        Returns:
+            Images (n, c, h, w) uint8 and labels (n,) int64; None if the data set is not on this machine.
+
+        Raises:
+            DataError: the data are damaged.
+        """
+        divided = self._divided.get((recipe.dataset, recipe.validation, recipe.resize))
+        if divided is not None:
+            return divided.test.images.numpy(), divided.test.labels.numpy()
+        return load_test_images(recipe.dataset, data_dir=self.data_dir, resize=recipe.resize)
