@@ -1,6 +1,6 @@
-"""The networks of the zoo: one file an architecture, and the two tables that name them.
+"""The networks of the zoo: one file per architecture, and the two tables that name them.
 
-`convarium.models.index` has the same tables without PyTorch; after a change here, write it anew with `make index`.
+`convarium.models.index` has the same tables without PyTorch; after a change here, write it again with `make index`.
 """
 
 from collections.abc import Callable

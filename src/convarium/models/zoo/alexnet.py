@@ -5,8 +5,8 @@ networks", 2012, without its local response norm and its division between two GP
           ─ conv 3×3, 256 ─ act ─ pool ─ hidden ─ act ─ dropout ─ hidden ─ act ─ dropout ─ classes
 
 Pools are 3×3, stride 2, overlapping as in the paper. The stem is the paper's 11×11 of stride 4 for images of 224
-pixels, or a 3×3 of stride 1, with which the network takes images of 28 and 32 pixels as they are: enlarging 28 to 224
-for the 11×11 costs four times the work and adds no information.
+pixels, or a 3×3 of stride 1, with which the network takes images of 28 and 32 pixels without resizing: enlarging 28 to
+224 for the 11×11 costs four times the work and adds no information.
 """
 
 from typing import Literal
@@ -43,18 +43,18 @@ def alexnet(
 ) -> nn.Sequential:
     """AlexNet (Krizhevsky et al. 2012) for small images, with batch norm.
 
-    With stem '11x11', norm=False and hidden=4096 it is the one for 224 pixels.
+    With stem '11x11', norm=False and hidden=4096 it is the network for 224 pixels.
 
     Args:
         spec: images of at least 15 pixels (65 with stem '11x11'). Feature maps of more than 6×6 are averaged to the
-            6×6 of the paper, so that the head does not outgrow it.
+            6×6 of the paper, so that the head does not grow beyond it.
         activation: after every convolution and hidden linear layer.
         stem: first convolution: "3x3", stride 1, or "11x11", stride 4, padded by 1 as in d2l.ai.
         norm: batch norm after every convolution, which then has no bias.
         hidden: width of both hidden linear layers; 4096 in the paper.
-        dropout: share of the hidden units left out in training.
-        width_divisor: of the channels of all convolutions.
-        init: law of the initial weights.
+        dropout: fraction of the hidden units that are zeroed in training.
+        width_divisor: divides the channels of all convolutions.
+        init: how the weights are initialized, see `layers.initialize`.
     """
     a, b, c, d, e = narrowed("alexnet", WIDTHS, width_divisor)
     kernel, stride = (3, 1) if stem == "3x3" else (11, 4)

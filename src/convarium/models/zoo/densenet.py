@@ -8,7 +8,7 @@ arXiv 1608.06993.
     transition:  norm ─ act ─ conv 1×1, compressed ─ average pool 2
 
 The stem has 2k channels, or the 16 of the paper's basic network where there is neither a bottleneck nor compression.
-Dropout, which the paper has where images are not augmented, is left out. @huang2017 starts fan-out, as its code does.
+Dropout, which the paper uses if images are not augmented, is left out. @huang2017 initializes by fan-out, as its code.
 """
 
 from typing import Literal
@@ -27,7 +27,7 @@ class DenseLayer(nn.Module):
     """concatenate(x, H(x)), H = norm, act, conv 1×1, norm, act, conv 3×3; H = norm, act, conv 3×3 without bottleneck.
 
     Args:
-        bottleneck: channels between the two convolutions, in growths; None for a single convolution.
+        bottleneck: channels between the two convolutions, as a multiple of the growth rate; None: one convolution.
         order: which comes first in the output, x (the paper, "input_first") or H(x) (UvA, "new_first").
     """
 
@@ -70,18 +70,18 @@ def densenet(
     Args:
         spec: images of at least 4 pixels; 8 with four blocks, 29 with the 7×7 stem besides.
         activation: before every convolution but the stem.
-        depth: layers with weights: 6n + 4 with bottleneck, 3n + 4 without; None: 100, or what `layers` make of it.
-        growth: the growth rate k, channels that every layer adds.
-        bottleneck: width of the 1×1 convolutions in growths; None leaves them out.
-        compression: channels that a transition keeps, as a fraction; 1 keeps all.
+        depth: layers with weights: 6n + 4 with bottleneck, 3n + 4 without; None: 100, or as `layers` gives it.
+        growth: the growth rate k, the number of channels that every layer adds.
+        bottleneck: width of the 1×1 convolutions as a multiple of `growth`; None leaves them out.
+        compression: fraction of the channels that a transition preserves; 1 preserves all.
         layers: layers of each dense block, in place of `depth`.
         order: which comes first when a layer concatenates.
         stem: one 3×3 convolution, or for large images conv 7×7 ↓2, norm, act, max pool 3×3 ↓2.
         conv_bias: which convolutions have a bias.
-        init: law of the initial weights.
+        init: how the weights are initialized, see `layers.initialize`.
 
     Raises:
-        SpecError: no network has that depth, compression or layers is out of range, or both depth and layers are given.
+        SpecError: no network has that depth, compression or layers is out of range, or depth and layers are both set.
     """
     if not 0 < compression <= 1:
         raise SpecError("compression of densenet", expected="0 < θ ≤ 1", received=compression, hint="use 0.5 or 1")

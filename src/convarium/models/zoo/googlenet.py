@@ -75,10 +75,10 @@ def googlenet(
     Args:
         spec: images of any size; the paper's plan is for 96 to 224 pixels.
         activation: after every convolution.
-        plan: which of the two above.
+        plan: the small or the paper's plan, as drawn above.
         norm: batch norm after every convolution.
-        conv_bias: biases in front of the norms, which make them idle; without norms there always are biases.
-        init: law of the initial weights.
+        conv_bias: biases before the norms, which cancel them; without norms there are always biases.
+        init: how the weights are initialized, see `layers.initialize`.
     """
 
     def unit(c_in: int, c_out: int, kernel: int, stride: int = 1) -> list[nn.Module]:

@@ -130,11 +130,11 @@ def residual_variant(
     """ResNet with one kind of residual unit from He et al. 2016: placements and shortcuts.
 
     Args:
-        spec, activation: images of any size, and what 'act' is above.
+        spec, activation: images of any size, and the 'act' of the tables above.
         depth: layers with weights, 6n + 2 (else a SpecError); 110 in the paper.
         placement, shortcut: order of convolution, norm and activation, and how x and F(x) are added, see above.
-        gate_bias: b, where gates (no other shortcut has one) start to learn; the paper tries 0 to −10.
-        init: law of the initial weights.
+        gate_bias: b, the initial bias of the gates (only the gated shortcuts have one); the paper tries 0 to −10.
+        init: how the weights are initialized, see `layers.initialize`.
     """
     n = repeats("residual_variant", depth, step=6, offset=2)
     order, after, end = _ORDER[placement]

@@ -1,4 +1,4 @@
-"""What the architectures share: activations with their gains, conv–norm pairs, initialization, and shapes."""
+"""What the architectures share: activations with their gains, pairs of convolution and norm, initialization, shapes."""
 
 import math
 from collections import OrderedDict
@@ -19,13 +19,13 @@ from convarium.records import ImageSpec
 class Activation:
     """A factory of activation modules that knows the gain its layers want at initialization.
 
-    `gain` is √(1 / E[f(z)²]) for standard normal z: the factor that keeps the second moment of a layer's output where
-    it was (He et al. 2015, arXiv 1502.01852, for ReLU). Tanh and sigmoid have instead the values in common use, those
-    of `nn.init.calculate_gain`: 5/3 (the law says 1.593), and 1 for sigmoid (the law says 1.846, but most of E[f(z)²]
-    is there the mean of 1/2, an offset that is the same for all images and worth no gain).
+    `gain` is √(1 / E[f(z)²]) for standard normal z: the factor that preserves the second moment of a layer's output
+    (He et al. 2015, arXiv 1502.01852, for ReLU). Tanh and sigmoid have the values of `nn.init.calculate_gain` instead:
+    5/3 for tanh (the formula gives 1.593), and 1 for sigmoid (the formula gives 1.846, but most of its E[f(z)²] is the
+    mean of 1/2, an offset that is equal for all images and needs no gain).
 
-    ReLU works in place, which saves a tenth of a step's time: give an activation a tensor that nothing else reads,
-    such as that of a convolution, a norm or a sum, never a block's own input.
+    ReLU works in place, which saves a tenth of a step's time. Its input must therefore be a tensor that nothing else
+    reads, such as the output of a convolution, a norm or a sum, never a block's own input.
     """
 
     name: str
@@ -56,10 +56,10 @@ Init = Literal["kaiming_normal_fan_in", "kaiming_normal_fan_out", "xavier_unifor
 
 
 def initialize(network: nn.Module, init: Init, activation: Activation) -> None:
-    """Draws the weights of the convolutions and linear layers, in place; biases keep PyTorch's own law.
+    """Initializes the weights of the convolutions and linear layers in place; biases keep PyTorch's default.
 
     "kaiming_normal_*": normal with standard deviation gain / √fan; the last linear layer, which no activation follows,
-    keeps PyTorch's own law. "xavier_uniform": as d2l.ai has it, without a gain. "torch": nothing is changed.
+    keeps PyTorch's default. "xavier_uniform": as in d2l.ai, without a gain. "torch": nothing is changed.
     """
     layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     last = next((m for m in reversed(layers) if isinstance(m, nn.Linear)), None)
@@ -72,7 +72,7 @@ def initialize(network: nn.Module, init: Init, activation: Activation) -> None:
 
 
 def conv_norm(c_in: int, c_out: int, kernel: int = 3, stride: int = 1, *, bias: bool = False) -> nn.Sequential:
-    """norm(conv(x)), padded so that stride 1 keeps the size; no bias, since the norm's own shift makes it idle."""
+    """norm(conv(x)), padded so that stride 1 preserves the size; no bias, since the norm would cancel it."""
     return nn.Sequential(nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, bias=bias), nn.BatchNorm2d(c_out))
 
 
@@ -87,7 +87,7 @@ def conv_act(
     stride: int = 1,
     padding: int | None = None,
 ) -> list[nn.Module]:
-    """act(norm(conv(x))), or act(conv(x)), then always with a bias; padding None keeps the size at stride 1."""
+    """act(norm(conv(x))), or act(conv(x)) with a bias; padding None preserves the size at stride 1."""
     conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2 if padding is None else padding, bias=bias or not norm)
     return [conv, nn.BatchNorm2d(c_out), act()] if norm else [conv, act()]
 
@@ -96,7 +96,7 @@ def narrowed(name: str, widths: Sequence[int], divisor: int) -> list[int]:
     """The widths, each divided by `divisor`, rounded down.
 
     Raises:
-        SpecError: nothing would be left of the narrowest.
+        SpecError: the narrowest layer would have no channel.
     """
     if not 1 <= divisor <= min(widths):
         raise SpecError(f"option 'width_divisor' of {name}", expected=f"1 to {min(widths)}", received=divisor)
@@ -104,7 +104,7 @@ def narrowed(name: str, widths: Sequence[int], divisor: int) -> list[int]:
 
 
 def hidden_head(c_in: int, hidden: int, classes: int, act: Activation, dropout: float) -> list[nn.Module]:
-    """The head of AlexNet and VGG: twice linear, act, dropout; then linear: (n, c_in) → (n, classes)."""
+    """The head of AlexNet and VGG: linear, act, dropout, twice; then linear: (n, c_in) → (n, classes)."""
     first = [nn.Linear(c_in, hidden), act(), nn.Dropout(dropout)]
     return [*first, nn.Linear(hidden, hidden), act(), nn.Dropout(dropout), nn.Linear(hidden, classes)]
 
@@ -115,13 +115,13 @@ def classifier(c_in: int, classes: int) -> list[nn.Module]:
 
 
 def assemble(stem: Iterable[nn.Module], blocks: Iterable[nn.Module], head: Iterable[nn.Module]) -> nn.Sequential:
-    """The network whose parts are named `stem`, `blocks` and `head`, their modules numbered."""
+    """A network with the parts `stem`, `blocks` and `head`, whose modules are numbered."""
     parts = {"stem": stem, "blocks": blocks, "head": head}
     return nn.Sequential(OrderedDict((name, nn.Sequential(*modules)) for name, modules in parts.items()))
 
 
 def stages(widths: Sequence[int], counts: Sequence[int], c_in: int) -> list[tuple[int, int, int]]:
-    """(c_in, c_out, stride) of every block, stage by stage; all stages but the first halve the image in their first."""
+    """(c_in, c_out, stride) of every block, stage by stage; each stage but the first starts by halving the image."""
     blocks = []
     for stage, (c_out, n) in enumerate(zip(widths, counts, strict=True)):
         for i in range(n):
@@ -131,20 +131,19 @@ def stages(widths: Sequence[int], counts: Sequence[int], c_in: int) -> list[tupl
 
 
 class AvgPool2d(nn.AvgPool2d):
-    """PyTorch's average pooling, which by two trains faster on a CPU where the channels are few.
+    """PyTorch's average pooling; 2×2 pooling trains faster on a CPU if there are few channels.
 
-    PyTorch's own kernel works on vectors of channels, of which LeNet's 6 fill a third or less, and its backward pass
-    takes four times as long as this one in bfloat16. Here lines of an image are added whole, and the gradient is
-    copied.
+    PyTorch's kernel works on vectors of channels, of which LeNet's 6 fill a third or less, and its backward pass takes
+    four times as long as this one in bfloat16. Here whole lines of an image are added, and the gradient is copied.
     """
 
     @property
     def by_two(self) -> bool:
-        """It takes the means of 2×2 pixels beside each other."""
+        """True if the pooling is 2×2 with stride 2, without padding."""
         return (self.kernel_size, self.stride, self.padding, self.divisor_override) == (2, 2, 0, None)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, c, h, w) → (n, c, h / 2, w / 2), rounded down, where the kernel is 2."""
+        """(n, c, h, w) → (n, c, h / 2, w / 2), rounded down, if the kernel is 2."""
         n, c, h, w = x.shape
         if not self.by_two or h % 2 or w % 2 or not self.training or x.is_cuda:
             return super().forward(x)
@@ -171,11 +170,11 @@ DEEPEST = 10_000
 
 
 def repeats(name: str, depth: int, *, step: int, offset: int) -> int:
-    """How often a network of this depth repeats: n ≥ 1 in depth = step·n + offset.
+    """The number n ≥ 1 of repeated blocks in a network of depth step·n + offset.
 
     Raises:
-        SpecError: no n gives that depth; names the nearest that work. Or it is far beyond the deepest ever trained,
-            ResNet-1202, and would fill the memory with layers.
+        SpecError: no n gives that depth (the message names the nearest that work), or the depth is far beyond
+            ResNet-1202 and its layers would fill the memory.
     """
     n, rest = divmod(depth - offset, step)
     if depth > DEEPEST:
@@ -191,10 +190,10 @@ def repeats(name: str, depth: int, *, step: int, offset: int) -> int:
 def output_shape(
     network: nn.Module, image: ImageSpec, *, name: str = "the network", device: str = "meta"
 ) -> tuple[int, ...]:
-    """The shape that `network` makes of one image, batch dimension left out; on "meta" nothing is computed.
+    """The shape of the network's output for one image, without the batch dimension; "meta" computes no values.
 
     Raises:
-        ImageSizeError: a layer cannot take what reaches it. Names the layer and the shape that reached it.
+        ImageSizeError: a layer cannot take its input. The message names the layer and the shape of the input.
         SpecError: the network returns something other than a tensor.
     """
     where, why = "before the first layer", ""
@@ -233,7 +232,7 @@ def output_shape(
 
 
 def _misfit(module: nn.Module, shape: tuple[int, ...]) -> str:
-    """What there can be against this shape where the module refuses it; empty where PyTorch must say it."""
+    """Why the module refuses this shape; empty if only PyTorch's own message can say it."""
     if isinstance(module, nn.Linear):
         return f", made for {module.in_features}"
     if not hasattr(module, "kernel_size") or len(shape) != 3 or 0 in shape:

@@ -3,7 +3,7 @@ in the form that d2l.ai teaches: no partial connections, no trainable pooling, a
 
     image ─ conv 5×5, 6 ─ act ─ pool 2 ─ conv 5×5, 16 ─ act ─ pool 2 ─ 120 ─ act ─ 84 ─ act ─ classes
 
-The first convolution is padded by 2 where the image has 28 pixels or less: the paper lays MNIST's 28 in a field of 32.
+The first convolution is padded by 2 if the image has 28 pixels or less: the paper centers MNIST's 28 in a field of 32.
 """
 
 import math
@@ -24,13 +24,13 @@ def lenet(
 ) -> nn.Sequential:
     """LeNet-5 (LeCun et al. 1998) as taught today, with ReLU and max pooling.
 
-    Nearest to the original, with its scaled tanh, are 'tanh' and 'avg'; d2l.ai has 'sigmoid' and 'avg'.
+    The options nearest to the original, with its scaled tanh, are 'tanh' and 'avg'; d2l.ai has 'sigmoid' and 'avg'.
 
     Args:
-        spec: images of at least 12 pixels; the first convolution is padded where they have 28 or less.
+        spec: images of at least 12 pixels; the first convolution is padded if they have 28 or less.
         activation: after every convolution and hidden linear layer.
         pool: "max" or "avg", 2×2. It explains more of LeNet's accuracy than batch norm does (d2l-en issue 1660).
-        init: law of the initial weights.
+        init: how the weights are initialized, see `layers.initialize`.
     """
     pooling = nn.MaxPool2d if pool == "max" else AvgPool2d
     padding = 2 if min(spec.height, spec.width) <= 28 else 0

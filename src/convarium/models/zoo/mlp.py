@@ -4,8 +4,8 @@
     residual_mlp    pixels ─ linear ─┬─ linear ─ + ─ act ─ linear ─ classes
                                      └───────────┘
 
-W + M is one matrix as far as the function goes. What M adds is in the training: both get the same gradient, so that
-their sum moves twice as far at the same learning rate; and the doubled output doubles the gradient that they get.
+As a function, W + M is one matrix. M changes the training: both get the same gradient, so their sum moves twice as far
+at the same learning rate, and the doubled output doubles their gradient.
 """
 
 import torch
@@ -18,7 +18,7 @@ _SOURCE = "新的网络结构超越残差网络:记忆网络与残差网络的�
 
 
 class MemoryBlock(nn.Module):
-    """x·(W + M), the 'memory' M as large as W and both Xavier-uniform; no bias.
+    """x·(W + M), where the 'memory' M has the shape of W and both are Xavier-uniform; no bias.
 
     Attributes:
         merged: whether `weight` holds W + M and `memory` W − M, see `merge`.
@@ -79,7 +79,7 @@ class Doubled(nn.Module):
     """x + x"""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape → the same."""
+        """Any shape → the same shape."""
         return x + x
 
 
@@ -93,13 +93,13 @@ def memory_mlp(
 ) -> nn.Sequential:
     """The memory network of the memory-blog (2024): x·(W + M), sigmoid, linear, doubled.
 
-    Weights are drawn as the source draws them, for every activation.
+    The weights are initialized as in the source, for every activation.
 
     Args:
         spec: images of any size.
         activation: after the memory block.
-        hidden: width of the hidden layer; None: as many as the image has numbers, as in the source. The block then has
-            2·(c·h·w)² parameters: give a number for large images.
+        hidden: width of the hidden layer; None: one unit per pixel and channel, as in the source. The block then has
+            2·(c·h·w)² parameters: set a number for large images.
         memory: False leaves M out.
         doubled: False leaves the doubling out.
     """
@@ -120,12 +120,12 @@ def residual_mlp(
 ) -> nn.Sequential:
     """The residual network of the memory-blog (2024): linear, linear plus its input, sigmoid, linear.
 
-    Weights are drawn by PyTorch's own law, as there, for every activation.
+    The weights have PyTorch's default initialization, as there, for every activation.
 
     Args:
         spec: images of any size.
-        activation: after the sum; there is none between the two linear layers.
-        hidden: width of the hidden layers; None: as many as the image has numbers, as in the source.
+        activation: after the sum; there is no activation between the two linear layers.
+        hidden: width of the hidden layers; None: one unit per pixel and channel, as in the source.
         residual: False leaves the shortcut out.
     """
     pixels = spec.channels * spec.height * spec.width

@@ -2,10 +2,10 @@
 
     image ─ block(16) ─ block(32, stride 2) ─ block(64, stride 2) ─ linear ─ classes
 
-The report prints the blocks' channels and strides, that a 1×1 convolution mends the shortcut where the shape changes,
+The report prints the channels and strides of the blocks, the 1×1 convolution of the shortcut where the shape changes,
 and the linear layer over all 7×7 positions. It does not print the inside of a block. The body here is inferred: two
 3×3 convolutions, each with batch norm, and a batch norm in the 1×1 shortcut too, without which Adam at learning rate
-0.1 stays at chance, where the report has 98.21 %. The biases, the initial weights (here PyTorch's own) and the
+0.1 stays at chance, where the report has 98.21 %. The biases, the initialization (here PyTorch's default) and the
 optimizer are not printed either.
 """
 
@@ -41,10 +41,10 @@ def mnist_resnet(
     """Three residual blocks and a linear layer: the course report's network, its blocks inferred (see the file).
 
     Args:
-        spec: images of any size; the linear layer is as wide as they ask for.
+        spec: images of any size, which sets the width of the linear layer.
         activation: inside the blocks and after the sum. The report compares relu, sigmoid and tanh.
-        residual: False drops the shortcuts with their 1×1 convolutions, as the report's closing remark tries.
-        init: law of the initial weights.
+        residual: False removes the shortcuts with their 1×1 convolutions, as in the report's closing remark.
+        init: how the weights are initialized, see `layers.initialize`.
     """
     plan = ((spec.channels, 16, 1), (16, 32, 2), (32, 64, 2))
     blocks = [ResidualBlock(c_in, c_out, activation, stride, residual=residual) for c_in, c_out, stride in plan]

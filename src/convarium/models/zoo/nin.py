@@ -5,9 +5,9 @@ it: no linear layer, the class scores are the means of the last maps.
           ─ block(3×3, classes) ─ mean over positions ─ classes
 
 Pools are 3×3, stride 2. The stem is AlexNet's 11×11 of stride 4 for images of 224 pixels, or a 3×3 of stride 1 for
-images of 28 and 32 pixels as they are. The original ends in class maps behind a ReLU (as d2l.ai has it): scores that
-cannot be negative, and a class whose map dies is lost. `nin` leaves that last activation out. The authors' own network
-for CIFAR-10 is another: its blocks, 5×5, 5×5 and 3×3, begin with 192 channels, and dropout follows both pools.
+images of 28 and 32 pixels without resizing. The original ends in class maps with a ReLU, as in d2l.ai: scores cannot be
+negative, and a class whose map dies is lost. `nin` leaves that last activation out. The authors' own network for
+CIFAR-10 differs: its blocks, 5×5, 5×5 and 3×3, start with 192 channels, and dropout follows both pools.
 """
 
 from typing import Literal
@@ -54,17 +54,17 @@ def nin(
 ) -> nn.Sequential:
     """NiN (Lin et al. 2013) for small images, with batch norm.
 
-    With stem '11x11' and norm=False it is the one for 224 pixels.
+    With stem '11x11' and norm=False it is the network for 224 pixels.
 
     Args:
         spec: images of at least 15 pixels (67 with stem '11x11').
         activation: after every convolution but the last.
         stem: first convolution: "3x3", stride 1, or "11x11", stride 4, not padded.
-        norm: batch norm after every convolution but the last; those have no bias then.
+        norm: batch norm after every convolution but the last; a convolution with a norm has no bias.
         final_relu: the activation after the last convolution too, as in the source.
-        dropout: share of the numbers left out in training, before the last block.
-        width_divisor: of the channels of all convolutions but the last three.
-        init: law of the initial weights.
+        dropout: fraction of the values that are zeroed in training, before the last block.
+        width_divisor: divides the channels of all convolutions but the last three.
+        init: how the weights are initialized, see `layers.initialize`.
     """
     a, b, c = narrowed("nin", WIDTHS, width_divisor)
     kernel, stride, padding = (3, 1, 1) if stem == "3x3" else (11, 4, 0)

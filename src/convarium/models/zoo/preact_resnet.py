@@ -8,8 +8,9 @@
     bottleneck, 9n + 2:  x ─┬─ norm ─ act ─ conv 1×1 (↓2) ─ norm ─ act ─ conv 3×3 ─ norm ─ act ─ conv 1×1 ─ + ─
                             └───────────────────────────────────────────────────────────────────────────────┘
 
-Bottlenecks put out 64, 128 and 256 channels. Both ends are the appendix's: the first block's norm and act stand before
-its shortcut leaves, and a norm and act follow the last addition. Weights start fan-out, as in the authors' code.
+Bottlenecks have 64, 128 and 256 output channels. Both ends follow the appendix: the first block's norm and act come
+before its shortcut branches off, and a norm and act follow the last addition. Weights are initialized by fan-out, as in
+the authors' code.
 """
 
 from typing import Literal
@@ -52,7 +53,7 @@ class PreActBlock(nn.Module):
 def _block(
     c_in: int, c_out: int, stride: int, activation: Activation, shortcut: Shortcut, bottleneck: bool, activated: bool
 ) -> nn.Module:
-    """A block; `activated` where x comes with the norm and act that F would begin with."""
+    """A block; with `activated`, x already has the norm and act that F would start with."""
 
     def conv(c_from: int, c_to: int, kernel: int, stride: int = 1) -> nn.Conv2d:
         return nn.Conv2d(c_from, c_to, kernel, stride, padding=kernel // 2, bias=False)
@@ -89,18 +90,18 @@ def preact_resnet(
 ) -> nn.Sequential:
     """Pre-activation ResNet for CIFAR-10 (He et al. 2016).
 
-    @uva departs from the paper in what its published numbers contain: no norm and act after the stem and after the last
-    block (`activated_ends=False`), and a norm and act of the shortcut's own (`shortcut="uva"`).
+    @uva differs from the paper, and its published numbers include the difference: no norm and act after the stem and
+    after the last block (`activated_ends=False`), and a separate norm and act in the shortcut (`shortcut="uva"`).
 
     Args:
         spec: images of any size.
         activation: before every convolution but the stem.
         depth: layers with weights: 6n + 2, or 9n + 2 with bottlenecks.
-        bottleneck: three convolutions a block in place of two.
+        bottleneck: three convolutions per block instead of two.
         shortcut: where the shape changes: "A", every second pixel of x and channels of zeros; "B", conv 1×1 of the
-            act(norm(x)) that the residual branch reads too; "uva", conv 1×1 of an act(norm(x)) of its own.
+            act(norm(x)) that the residual branch reads too; "uva", conv 1×1 of a separate act(norm(x)).
         activated_ends: norm and act after the stem and after the last block.
-        init: law of the initial weights.
+        init: how the weights are initialized, see `layers.initialize`.
 
     Raises:
         SpecError: no network has that depth.

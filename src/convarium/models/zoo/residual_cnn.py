@@ -2,7 +2,7 @@
 
 image ─ conv 5×5, 16 ─ act ─ pool 2 ─ block(16) ─ conv 5×5, 32 ─ act ─ pool 2 ─ block(32) ─ linear ─ classes
 
-The blog has one block at each width. With `blocks` there are more, for the question of what happens with depth.
+The blog has one block at each width. More `blocks` show what happens with depth.
 """
 
 import math
@@ -41,7 +41,7 @@ def residual_cnn(
         spec: images of at least 16 pixels.
         activation: after every convolution but the last of a block, and after the sum.
         residual: False leaves the shortcuts out.
-        init: law of the initial weights; the source keeps PyTorch's own.
+        init: how the weights are initialized; the source keeps PyTorch's default.
         blocks: residual blocks after each of the two 5×5 convolutions; the source has one.
     """
     features = nn.Sequential(

@@ -6,9 +6,9 @@
     block:  x ─┬─ conv 3×3 (↓2) ─ norm ─ act ─ conv 3×3 ─ norm ─ + ─ act ─
                └────────────────────── shortcut ─────────────────┘
 
-The weights start as in "Delving deep into rectifiers" (arXiv 1502.01852), which derives fan-in and fan-out and trains
-with fan-in: so do the @he2015 presets. The default is fan-out, as in the authors' later Torch code and in @uva. No norm
-starts at zero: that trick is younger than the paper.
+Weights are initialized as in "Delving deep into rectifiers" (arXiv 1502.01852), which derives fan-in and fan-out and
+trains with fan-in, as do the @he2015 presets. The default is fan-out, as in the authors' later Torch code and in @uva.
+No norm starts at zero: that practice is younger than the paper.
 """
 
 from typing import Literal
@@ -76,8 +76,8 @@ def resnet(
         spec: images of any size.
         activation: between the convolutions and after the additions.
         depth: layers with weights, 6n + 2: 20, 32, 44, 56, 110 and 1202 in the paper.
-        shortcut: where the shape changes, see `ResidualBlock`. "A" is the paper's here and has no parameters.
-        init: law of the initial weights.
+        shortcut: where the shape changes, see `ResidualBlock`. The paper uses "A" here, which has no parameters.
+        init: how the weights are initialized, see `layers.initialize`.
 
     Raises:
         SpecError: depth is not 6n + 2.
@@ -90,8 +90,8 @@ def plain(
 ) -> nn.Sequential:
     """ResNet for CIFAR-10 without its shortcuts (He et al. 2015).
 
-    Its weights have the names, shapes and law of the residual ones in `resnet` of the same depth, and from one seed
-    the same values as with option A.
+    Its weights have the names, shapes and initialization of those in `resnet` at the same depth, and with one seed the
+    same values as with option A.
 
     Raises:
         SpecError: depth is not 6n + 2.

@@ -8,8 +8,8 @@ recognition", 2015, arXiv 1512.03385, table 1 and figure 5, here with a stem for
 
     stem:   "3x3": conv 3×3, norm, act        "7x7": conv 7×7 ↓2, norm, act, max pool 3×3 ↓2, the paper's
 
-Shortcuts that change the shape are projections (option B). The 3×3 of a bottleneck takes the stride; in the paper the
-1×1 before it does, and so reads one pixel in four.
+Shortcuts that change the shape are projections (option B). The 3×3 of a bottleneck has the stride; in the paper the
+1×1 before it has it, and reads one pixel in four.
 """
 
 from collections.abc import Callable
@@ -69,9 +69,9 @@ def resnet18(
         spec: images of any size.
         activation: between the convolutions and after the additions.
         stem: "3x3" for small images, "7x7" (the paper's, with pooling) leaves a quarter of the rows and columns.
-        conv_bias: biases that the norms make idle, as d2l.ai has them.
-        shortcut_norm: a norm after the projections; without it they have a bias, as d2l.ai has them.
-        init: law of the initial weights.
+        conv_bias: biases that the norms cancel, as in d2l.ai.
+        shortcut_norm: a norm after the projections; without it they have a bias, as in d2l.ai.
+        init: how the weights are initialized, see `layers.initialize`.
     """
     return _network(spec, activation, basic, (2, 2, 2, 2), stem, init, conv_bias, shortcut_norm)
 

@@ -33,7 +33,7 @@ REPEATS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2
 def vgg_block(c_in: int, c_out: int, n: int, act: Activation, *, norm: bool, bias: bool) -> nn.Sequential:
     """pool(x after n times act(norm(conv 3×3))): (m, c_in, h, w) → (m, c_out, h / 2, w / 2), rounded up.
 
-    Rounding up changes nothing at 32 or 224 pixels, and lets five blocks take 28 (the maps: 14, 7, 4, 2, 1).
+    Rounding up changes nothing at 32 or 224 pixels, and allows five blocks at 28 (the maps: 14, 7, 4, 2, 1).
     """
     convs = [conv_act(c_in if i == 0 else c_out, c_out, 3, act, norm=norm, bias=bias) for i in range(n)]
     return nn.Sequential(*(layer for conv in convs for layer in conv), nn.MaxPool2d(2, ceil_mode=True))
@@ -53,19 +53,20 @@ def vgg(
 ) -> nn.Sequential:
     """VGG-11 to VGG-19 (Simonyan and Zisserman 2014) for small images: batch norm, one linear layer.
 
-    Without norm it wants a small learning rate.
+    Without norm it needs a small learning rate.
 
     Args:
         spec: images of any size.
         activation: after every convolution and hidden linear layer.
         depth: layers with weights in the paper's count: 11, 13, 16 or 19.
         norm: batch norm after every convolution.
-        conv_bias: a bias in front of the norm too, where it is idle. Without a norm there always is one.
+        conv_bias: a bias before the norm too, which cancels it. Without a norm there is always one.
         hidden: width of two hidden linear layers over all positions of the last maps (4096 in the paper); None: the
-            mean over the positions and one linear layer.
-        dropout: share of the units left out in training, after each hidden layer, or before the one linear layer.
-        width_divisor: of the channels of all convolutions.
-        init: law of the initial weights.
+            mean over the positions and a single linear layer.
+        dropout: fraction of the units that are zeroed in training, after each hidden layer, or before the single
+            linear layer.
+        width_divisor: divides the channels of all convolutions.
+        init: how the weights are initialized, see `layers.initialize`.
     """
     widths = narrowed("vgg", WIDTHS, width_divisor)
     plan = zip([spec.channels, *widths[:-1]], widths, REPEATS[depth], strict=True)
