@@ -1,4 +1,7 @@
-"""What all tests share: `@pytest.mark.data("mnist", …)` skips where the data are not found, and fails in CI."""
+"""What all tests share.
+
+`@pytest.mark.data("mnist", …)` skips a test if the data sets are missing, and fails it if `CI` is set.
+"""
 
 import os
 import signal
@@ -11,7 +14,7 @@ from convarium.data import DATASETS
 from convarium.data.sources import find
 from convarium.kernels import compiling
 
-# A session that was begun in the background is deaf to Ctrl-C, and so would be what its tests interrupt.
+# A process started in the background ignores Ctrl-C, and so would the processes that its tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -26,14 +29,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def compiled() -> None:
-    """The kernels of `convarium.kernels` are there; without a compiler the test is skipped, but not in CI."""
+    """Requires the compiled kernels; without a C compiler the test is skipped, or fails if `CI` is set."""
     if native.library() is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no GNU C compiler")
 
 
 @pytest.fixture
 def anew(compiled: None) -> Iterator[None]:
-    """Which of them are loaded is forgotten before and after."""
+    """Clears the cache of loaded kernels before and after the test."""
     compiling._loaded.cache_clear()
     yield
     compiling._loaded.cache_clear()
