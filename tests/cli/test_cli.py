@@ -124,6 +124,17 @@ def test_list(call, what):
     assert all(str(next(iter(row.values())))[:12] in out for row in rows)
 
 
+def test_list_studies_counts_the_finished_runs_of_the_store(call, tmp_path):
+    assert call("list", "studies")[:2] == (0, ". holds no study; make one with convarium compare\n")
+    assert json.loads(call("list", "studies", "--json")[1]) == []
+    assert call("compare", "memory_mlp", "--name", "one", "--seeds", "2", *QUICK)[0] == 0
+    next(tmp_path.glob("runs/*/outcome.json")).unlink()
+    rows = json.loads(call("list", "studies", "--json")[1])
+    question = "How do memory_mlp compare on digits?"
+    assert rows == [{"study": "one", "finished": 1, "planned": 2, "question": question}]
+    assert question in call("list", "studies", "--store", tmp_path)[1]
+
+
 def test_train_prints_its_score_and_a_second_call_trains_nothing(call):
     code, out, _ = call("train", "lenet", *QUICK)
     assert code == 0
@@ -339,7 +350,7 @@ def test_a_wrong_call_ends_in_one_sentence_with_exit_code_2_and_writes_nothing(c
     assert out == ""
     assert message in err
     *signs_of_life, sentence = err.splitlines()
-    assert all(re.fullmatch("(reading|preparing) .* …", line) for line in signs_of_life)
+    assert all(re.fullmatch("(reading|preparing|timing) .* …", line) for line in signs_of_life)
     assert sentence.startswith("convarium: ")
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []

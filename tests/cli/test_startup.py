@@ -75,12 +75,32 @@ def test_a_wrong_call_is_refused_before_anything_heavy_is_imported(words):
     assert imported == set()
 
 
-@pytest.mark.parametrize("kind", ["models", "presets", "datasets", "activations", "recipes", "experiments"])
-def test_lists_import_no_torch(kind):
-    code, out, _, imported = call("list", kind)
-    assert code == 0
+@pytest.mark.parametrize(
+    "kind", ["models", "presets", "datasets", "activations", "recipes", "experiments", "studies --store results"]
+)
+def test_lists_import_nothing_heavy(kind):
+    code, out, err, imported = call("list", *kind.split(), cwd=ROOT)
+    assert (code, err) == (0, "")
     assert out
-    assert "torch" not in imported
+    assert imported == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["results", "vanishing", "--store", "results"],
+        ["results", "vanishing", "--store", "results", "--json"],
+        ["results", "vanishing", "--store", "results", "--markdown"],
+        ["reproduce"],
+        ["reproduce", "--json"],
+    ],
+    ids=" ".join,
+)
+def test_tables_are_drawn_from_records_without_torch(words):
+    code, out, err, imported = call(*words, cwd=ROOT)
+    assert (code, err) == (0, "")
+    assert out
+    assert not {"torch", "altair", "sklearn", "tensorboard"} & imported
 
 
 def test_completion_offers_names_and_imports_nothing_heavy(tmp_path):

@@ -86,6 +86,7 @@ def bench(
 
         say(str(write_page()))
         return
+    note(f"timing {', '.join(jobs) or 'all jobs'} …")
     from convarium.benchmark import JOBS, as_markdown, cold_as_markdown, equal_accuracy, time_cold_start
     from convarium.benchmark import bench as run_bench
 

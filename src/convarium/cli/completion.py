@@ -62,7 +62,9 @@ def claims(context: click.Context, parameter: click.Parameter, typed: str) -> li
 
 def studies(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
     """The studies of the store."""
-    return _beginning(sorted(path.parent.name for path in _store(context).glob("studies/*/study.json")), typed)
+    from convarium.runs.store import Store
+
+    return _beginning(Store(_store(context)).study_names(), typed)
 
 
 def runs(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001

@@ -10,23 +10,28 @@ from convarium.cli.parameters import one_of
 from convarium.cli.terminal import download_progress, say, say_json, table
 from convarium.errors import SpecError
 
-_KINDS = ("models", "presets", "datasets", "activations", "recipes", "experiments")
+_KINDS = ("models", "presets", "datasets", "activations", "recipes", "experiments", "studies")
 
 
 @click.command("list")
 @click.argument("kind", default="models", **one_of("kind of list", _KINDS))
+@parameters.store
 @parameters.as_json
-def list_(kind: str, *, as_json: bool) -> None:
+def list_(kind: str, *, store: Path, as_json: bool) -> None:
     """Lists networks, presets, data sets, activations or studies.
 
-    One line each, with parameter counts and sources.
+    One line each, with parameter counts and sources. `experiments` are the built-in studies, `studies` those of the
+    store, with the number of their finished runs.
     """
-    rows = _LISTS[kind]()
+    rows = _studies(store) if kind == "studies" else _LISTS[kind]()
     if as_json:
         say_json(rows)
         return
+    if not rows:
+        say(f"{store} holds no study; make one with convarium compare")
+        return
     cells = [[f"{value:,}" if isinstance(value, int) else value for value in row.values()] for row in rows]
-    say(table(list(rows[0]), cells, right=["parameters", "runs"]))
+    say(table(list(rows[0]), cells, right=["parameters", "runs", "finished", "planned"]))
 
 
 @click.command()
@@ -139,6 +144,17 @@ def _experiments() -> Rows:
 
     rows = EXPERIMENTS.items()
     return [{"experiment": name, "runs": len(study.recipes), "question": study.question} for name, study in rows]
+
+
+def _studies(folder: Path) -> Rows:
+    from convarium.runs.store import Store
+
+    store = Store(folder)
+    studies = map(store.study, store.study_names())
+    return [
+        {"study": s.name, "finished": store.count_finished(s), "planned": len(s.keys), "question": s.question}
+        for s in studies
+    ]
 
 
 _LISTS: dict[str, Callable[[], Rows]] = {

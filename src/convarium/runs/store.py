@@ -249,6 +249,11 @@ class Store:
             runs += [self._read(path) for path in paths if (path / SEAL).exists()]
         return runs
 
+    def count_finished(self, study: StudyRecord) -> int:
+        """The number of the study's finished runs. No run is read, so a damaged one counts."""
+        runs = self.root / "runs"
+        return sum(key in self._records or any(runs.glob(f"*-{key[:8]}/{SEAL}")) for key in study.keys)
+
 
 def _slug(text: str) -> str:
     return re.sub(r"[^\w.]+", "-", text).strip("-.")[:60] or "data"
