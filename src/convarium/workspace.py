@@ -51,14 +51,14 @@ class StudyResult:
     Attributes:
         study: as it was carried out, with its name in the store.
         comparison: of its runs: table, intervals, differences, verdicts.
-        evidence: the verdicts on its claims, and its tables.
+        claims: the verdicts on its claims, and its tables.
         report: the page.
         tuned: the learning rates that were chosen, where they were tuned.
     """
 
     study: Study
     comparison: Comparison
-    evidence: ClaimsSection
+    claims: ClaimsSection
     report: Path
     tuned: tuple[Tuned, ...] = ()
 
@@ -328,7 +328,8 @@ class Workspace:
         Raises:
             SpecError: no such claim.
         """
-        from convarium.studies.catalogue import catalogue, findings, results_folder, select
+        from convarium.studies.catalogue import catalogue, findings, run_claims, select
+        from convarium.studies.reproductions import results_folder
 
         chosen = select(claims or ("all",), catalogue())
         if not claims and not quick:
@@ -339,9 +340,7 @@ class Workspace:
             chosen = tuple(dataclasses.replace(entry, study=reduced(entry.study)) for entry in chosen)
             if on_event:
                 on_event(_message(chosen[0].study, describe_reduction(chosen[0].study)))
-        from convarium.studies.catalogue import run_needed
-
-        errors = run_needed(chosen, self._resources, stack=stack, on_event=on_event)
+        errors = run_claims(chosen, self._resources, stack=stack, on_event=on_event)
         return tuple(
             dataclasses.replace(finding, error=errors.get(finding.entry.study.name))
             for finding in findings(chosen, [self.store])
@@ -380,19 +379,19 @@ class Workspace:
         tuned: tuple[Tuned, ...] = (),
     ) -> StudyResult:
         from convarium.studies.live import followed
-        from convarium.studies.panels import evidence, panels
         from convarium.studies.plan import describe_plan, plan_study, prepare_study
         from convarium.studies.report import write_study_report
         from convarium.studies.run import run_prepared
+        from convarium.studies.tables import claims_section, study_tables
 
         listen, resources = on_event or (lambda _: None), self._resources
         prepared = prepare_study(study, resources)
         listen(_message(study, describe_plan(plan_study(prepared, resources))))
         with followed(study.name, self.store, listen, live=live) as heard:
             comparison = run_prepared(prepared, resources, stack=stack, on_event=heard)
-        found = evidence(study, comparison, panels(study, comparison, resources))
-        page = write_study_report(comparison, study.name, resources, evidence=found)
-        return StudyResult(study, comparison, found, page, tuned)
+        claims = claims_section(study, comparison, study_tables(study, comparison, resources=resources))
+        page = write_study_report(comparison, study.name, resources, claims=claims)
+        return StudyResult(study, comparison, claims, page, tuned)
 
 
 def train(
@@ -585,7 +584,7 @@ def _source_recipe(model: str, dataset: str) -> Recipe:
 
 def _study(study: Study | Path | str, *, seeds: int | None, quick: bool) -> Study:
     """A study by its name, its file or itself, reduced if it is to be quick, and with other seeds if they are given."""
-    from convarium.studies.finding import find_study
+    from convarium.studies.builtin import find_study
     from convarium.studies.variants import reduced, reseeded
 
     if isinstance(study, (str, Path)):

@@ -22,13 +22,12 @@ from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec, Scores
 from convarium.runs.files import read_predicted, write_predicted
 from convarium.runs.store import Store
-from convarium.studies.builtin import EXPERIMENTS
-from convarium.studies.finding import find_study
-from convarium.studies.panels import panels
+from convarium.studies.builtin import EXPERIMENTS, find_study
 from convarium.studies.plan import Plan, check_recipe, describe_plan, plan_study, prepare_study
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study
 from convarium.studies.study import Study, compare_study, grid, judge_study, with_seeds
+from convarium.studies.tables import study_tables
 from convarium.studies.variants import reduced, reseeded
 from made_runs import epoch, run
 
@@ -180,7 +179,9 @@ def test_a_study_is_compared_by_its_metric_and_its_claims_are_judged_once_their_
     assert comparison.metric == "test_loss"
     assert list(judge_study(of_loss, comparison)) == ["one"]
     assert "1 of the 2 planned runs are finished." in comparison.notes
-    (shown,) = panels(of_loss, comparison, Resources(store))  # one seed has no spread, and nothing was watched
+    (shown,) = study_tables(
+        of_loss, comparison, resources=Resources(store)
+    )  # one seed has no spread, and nothing was watched
     assert shown.rows[0][:2] == ("lenet", "5")
     comparison = run_study(of_loss, Resources(store, device="cpu"))
     assert list(judge_study(of_loss, comparison)) == ["one", "other"]
@@ -225,7 +226,7 @@ def test_runs_that_name_one_class_for_everything_collapse(tmp_path):
     verdict = judge(Collapses("lenet", wandering=True, source="here"), wandering)
     assert verdict.outcome == "supported"
     assert "in 5 that class changed over the epochs (seed 0: one zero one)" in verdict.sentence
-    (shown,) = panels(study(shows=("predicted",)), wandering, Resources(Store()))
+    (shown,) = study_tables(study(shows=("predicted",)), wandering)
     assert shown.rows[0] == ("lenet, seed 0", "one zero one")
 
 
@@ -346,13 +347,11 @@ def test_class_tables_count_classes_that_were_never_right_and_leave_out_what_can
     other = dataclasses.replace(recipe, learning_rate=0.1)
     first = [run(dataclasses.replace(recipe, seed=s), 0.6, validation=0.9, per_class=(0.2 * s, 1.0)) for s in (0, 1)]
     shifted = run(dataclasses.replace(other, seed=7), 0.9)  # the same network, but no seed in common
-    table, *differences = panels(
-        study(shows=("classes",)), compare_runs([*first, shifted], by="learning_rate"), Resources(Store())
-    )
+    table, *differences = study_tables(study(shows=("classes",)), compare_runs([*first, shifted], by="learning_rate"))
     assert table.rows[0][:2] == ("zero", "10.00")
     assert differences == []
     made = [run(dataclasses.replace(other, seed=s), 0.9, per_class=(0.8 + 0.01 * s, 1.0)) for s in (0, 1)]
-    _, fixed = panels(study(shows=("classes",)), compare_runs([*first, *made], by="learning_rate"), Resources(Store()))
+    _, fixed = study_tables(study(shows=("classes",)), compare_runs([*first, *made], by="learning_rate"))
     assert fixed.title.startswith("learning_rate=0.1 minus learning_rate=0.01 class by class")
     assert fixed.rows[0][:2] == ("zero", "70.50")
     assert fixed.rows[1][1:] == ("0.00", "–", "undecided")

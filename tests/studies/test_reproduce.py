@@ -29,17 +29,15 @@ from convarium.runs.files import write_json
 from convarium.runs.store import Store, StudyRecord
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.catalogue import (
+    REASONS,
     as_json,
     catalogue,
-    export_study,
     findings,
-    needed,
-    results_folder,
     select,
     stored_comparison,
+    studies_of,
 )
-from convarium.studies.reasons import REASONS
-from convarium.studies.reproductions_page import SOURCES, page, spans
+from convarium.studies.reproductions import SOURCES, record_study, reproductions_page, results_folder, spans
 from convarium.studies.study import Study, grid
 from convarium.studies.variants import reduced
 from made_runs import HERE, epoch, scores
@@ -131,9 +129,9 @@ def test_claims_are_chosen_by_name_study_source_or_all():
 
 
 def test_a_claim_needs_its_own_rows_and_no_others():
-    ((study, values),) = needed(select(["lenet-d2l", "lenet-d2l-train"], catalogue()))
+    ((study, values),) = studies_of(select(["lenet-d2l", "lenet-d2l-train"], catalogue()))
     assert (study.name, values) == ("classics_originals", ("lenet@d2l",))
-    assert len(needed(select(["all"], catalogue()))) == len({e.study.name for e in catalogue().values()})
+    assert len(studies_of(select(["all"], catalogue()))) == len({e.study.name for e in catalogue().values()})
 
 
 def test_what_is_measured_is_found_and_what_is_not_is_said(filled):
@@ -168,8 +166,8 @@ def test_of_two_stores_the_one_with_more_runs_speaks(filled, tmp_path):
 
 def test_the_records_of_a_study_are_enough_for_its_verdict_and_hold_no_weights(filled, tmp_path):
     target = Store(tmp_path / "results")
-    assert export_study(NAME, filled, target) == 10
-    assert export_study(NAME, filled, target) == 10
+    assert record_study(NAME, filled, target) == 10
+    assert record_study(NAME, filled, target) == 10
     names = {path.name for path in target.root.rglob("*") if path.is_file()}
     assert names == {f"{NAME}.json", "runs.jsonl"}
     (entry,) = select(["memory-on-par"], catalogue())
@@ -184,15 +182,15 @@ def test_exporting_adds_to_what_is_there_and_a_missing_or_damaged_run_is_named(f
     (target.root / "studies").mkdir(parents=True)
     write_json(target.root / "studies" / f"{NAME}.json", dataclasses.asdict(half))
     assert target.study(NAME) == half
-    export_study(NAME, filled, target)
+    record_study(NAME, filled, target)
     assert target.study(NAME).keys == filled.study(NAME).keys
     with pytest.raises(StoreError, match="no study 'none'"):
-        export_study("none", filled, target)
+        record_study("none", filled, target)
     shutil.copytree(filled.root, tmp_path / "broken")
     broken = Store(tmp_path / "broken")
     (broken.runs()[0].path / "history.jsonl").write_text("")
     with pytest.raises(StoreError, match=r"history\.jsonl is damaged: .*; delete the folder, or run its study again"):
-        export_study(NAME, broken, target)
+        record_study(NAME, broken, target)
 
 
 def test_only_the_records_that_come_with_convarium_count_and_never_a_folder_that_lies_here(tmp_path, monkeypatch):
@@ -201,7 +199,7 @@ def test_only_the_records_that_come_with_convarium_count_and_never_a_folder_that
     assert results_folder() == ROOT / "results"
     package = tmp_path / "site-packages" / "convarium"
     (package / "results").mkdir(parents=True)
-    monkeypatch.setattr("convarium.studies.catalogue.__file__", str(package / "studies" / "catalogue.py"))
+    monkeypatch.setattr("convarium.studies.reproductions.__file__", str(package / "studies" / "reproductions.py"))
     assert results_folder() == package / "results"
 
 
@@ -226,7 +224,7 @@ def test_what_a_source_states_in_a_cell(claim, told):
 
 
 def test_the_page_tells_verdicts_cost_machine_seeds_commit_and_date(filled):
-    text = page(filled)
+    text = reproductions_page(filled)
     (row,) = [line for line in text.splitlines() if line.startswith("| `memory-on-par`")]
     assert "| on a par |" in row
     assert row.endswith("| 5 | **supported** | 10 of 20 runs, 15 min |")
@@ -239,14 +237,16 @@ def test_the_page_tells_verdicts_cost_machine_seeds_commit_and_date(filled):
 
 
 def test_a_refuted_claim_says_why_that_may_be(tmp_path):
-    text = page(fill(Store(tmp_path), EXPERIMENTS[NAME], lambda r: 0.98 if r.model.startswith("memory") else 0.95))
+    text = reproductions_page(
+        fill(Store(tmp_path), EXPERIMENTS[NAME], lambda r: 0.98 if r.model.startswith("memory") else 0.95)
+    )
     assert "**refuted**" in text
     assert "Why it may be: The source compares single runs by eye" in text
 
 
 def test_the_page_in_the_repository_is_the_one_that_its_records_make():
     """`convarium reproduce --page` writes it; nothing in it is typed."""
-    assert (ROOT / "docs" / "reproductions.md").read_text("utf-8") == page(Store(ROOT / "results"))
+    assert (ROOT / "docs" / "reproductions.md").read_text("utf-8") == reproductions_page(Store(ROOT / "results"))
 
 
 def test_every_refuted_claim_of_the_repository_has_a_reason():
@@ -269,7 +269,7 @@ def test_numbers_as_ranges():
 @pytest.fixture
 def call(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("convarium.studies.catalogue.results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr("convarium.studies.reproductions.results_folder", lambda: tmp_path / "results")
 
     def run(*argv):
         code = main(["reproduce", *map(str, argv)])

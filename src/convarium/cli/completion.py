@@ -53,10 +53,10 @@ def experiments(context: click.Context, parameter: click.Parameter, typed: str) 
 
 def claims(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
     """The claims of the catalogue, their studies and their sources."""
-    from convarium.studies.catalogue import catalogue, tag
+    from convarium.studies.catalogue import catalogue, source_tag
 
     entries = catalogue().values()
-    groups = dict.fromkeys([*(tag(entry.claim) for entry in entries), *(entry.study.name for entry in entries)])
+    groups = dict.fromkeys([*(source_tag(entry.claim) for entry in entries), *(entry.study.name for entry in entries)])
     return _beginning([*groups, *(entry.name for entry in entries), "all"], typed)
 
 

@@ -59,7 +59,7 @@ def run(
         result = Workspace(store, data_dir, device).run(
             experiment, seeds=seeds, tune=tune, quick=quick, stack=stack, live=live, on_event=on_event
         )
-    evidence = result.evidence
+    section = result.claims
     if as_json:
         from convarium.analysis.comparison import as_json as comparison_as_json
 
@@ -68,9 +68,9 @@ def run(
             | {
                 "study": result.study.name,
                 "reduced": mark.strip() or None,
-                "claims": {n: {"outcome": v.outcome, "sentence": v.sentence} for n, v in evidence.verdicts.items()},
+                "claims": {n: {"outcome": v.outcome, "sentence": v.sentence} for n, v in section.verdicts.items()},
                 "tuned": {str(choice.value): choice.learning_rate for choice in result.tuned},
-                "panels": [dataclasses.asdict(panel) for panel in evidence.tables],
+                "panels": [dataclasses.asdict(panel) for panel in section.tables],
                 "report": str(result.report),
             }
         )
@@ -78,10 +78,10 @@ def run(
     from convarium.pages import as_rich
 
     say(as_rich(result.comparison), mark=mark)
-    for panel in evidence.tables:
+    for panel in section.tables:
         say(f"\n{panel.title}", mark=mark)
         say(table(panel.columns, panel.rows, right=panel.columns[1:]), mark=mark)
-    for name, verdict in evidence.verdicts.items():
+    for name, verdict in section.verdicts.items():
         say_wrapped(f"{name}: {verdict.sentence} ({verdict.claim.source})", mark=mark)
     say(f"study:  {result.study.name}\nreport: {result.report}", mark=mark)
 
@@ -148,38 +148,36 @@ def reproduce(
 def _record(store: Path, *, record: bool, page: bool) -> None:
     from convarium.runs.store import Store
     from convarium.studies.builtin import EXPERIMENTS
-    from convarium.studies.catalogue import export_study, results_folder
-    from convarium.studies.reproductions_page import page as as_page
+    from convarium.studies.reproductions import record_study, reproductions_page, results_folder
 
     measured, results = Store(store), Store(results_folder())
     names = [study.name for study in EXPERIMENTS.values() if record and measured.find_study(study.name) is not None]
     if record and not names:
         raise ConvariumError(f"{store} holds none of the built-in studies", hint="name their --store")
     for name in names:
-        say(f"{name}: {export_study(name, measured, results)} runs in {results.root}")
+        say(f"{name}: {record_study(name, measured, results)} runs in {results.root}")
     if page:
         path = results.root.parent / "docs" / "reproductions.md"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(as_page(results), "utf-8")
+        path.write_text(reproductions_page(results), "utf-8")
         say(str(path))
 
 
 def _say_catalogue(found: "Sequence[Finding]", *, markdown: bool) -> None:
     """The claims as measured: one table, without cost and source by source where 80 columns are too few for all."""
     from convarium.analysis.claims import measured, published
-    from convarium.studies.catalogue import tag
-    from convarium.studies.reproductions_page import cost
+    from convarium.studies.catalogue import cost_cell, source_tag
 
     columns = ("claim", "source", "published", "measured", "n", "verdict", "cost")
     rows = [
         (
             finding.entry.name,
-            tag(finding.entry.claim),
+            source_tag(finding.entry.claim),
             published(finding.entry.claim),
             measured(finding.verdict),
             finding.verdict.n if finding.verdict else 0,
             finding.verdict.outcome if finding.verdict else "not run yet",
-            cost(finding),
+            cost_cell(finding),
         )
         for finding in found
     ]

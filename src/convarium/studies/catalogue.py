@@ -1,32 +1,62 @@
-"""The catalogue: every published claim that a built-in study judges, and what stored records say about it."""
+"""The catalogue: every published claim that a built-in study judges, and its verdict from stored runs."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convarium.analysis.claims import Claim, Verdict, labels_of, published
-from convarium.analysis.comparison import Comparison
+from convarium.analysis.comparison import Comparison, formatting
 from convarium.errors import ConvariumError, SpecError
-from convarium.runs.archive import RECORDS, add_records, read_records
-from convarium.runs.files import write_json
 from convarium.runs.store import Store, StoredRun
 from convarium.spec import unknown
 from convarium.studies.builtin import EXPERIMENTS
-from convarium.studies.reasons import REASONS
 from convarium.studies.study import Study, compare_study, judge_study
 
 if TYPE_CHECKING:
     from convarium.studies.resources import Resources
     from convarium.studies.run import StudyEvent
 
+_UNSTATED = "The report states neither its optimizer nor its number of epochs; those used here are candidates."
+_TWICE = "The report ran this recipe twice, as ReLU and as a rate of 0.001, and its two runs lie as far apart."
+_SWINGS = "With sigmoid the test accuracy swings by points between epochs, as the report says too; it ends on one draw."
+_LUCK = "The source prints the last epoch of a single run, and this network's last epochs scatter."
+
+REASONS: dict[str, str] = {
+    "memory-on-par": "The source compares single runs by eye, without intervals.",
+    "residual-cnn-best": "The source's number is the highest of 20 looks at the test split in a single run.",
+    "deep-plain-fails": "The source names no depth and no norm; PyTorch's initial weights have changed since.",
+    "lenet-d2l": _LUCK,
+    "lenet-d2l-train": _LUCK,
+    "alexnet-d2l": _LUCK,
+    "vgg-d2l": _LUCK,
+    "nin-d2l": f"{_LUCK} Its last ReLU lets a class die for good.",
+    "nin-below-vgg": "The source broke its training of NiN off.",
+    **{
+        f"{row}-{part}": reason
+        for row, reason in {
+            "relu": _TWICE,
+            "sigmoid": _SWINGS,
+            "tanh": _UNSTATED,
+            "rate-0.001": _UNSTATED,
+            "rate-0.1": _UNSTATED,
+        }.items()
+        for part in ("train-loss", "train-accuracy", "test-loss", "test-accuracy", "digits")
+    },
+    "relu-then-tanh-then-sigmoid": f"{_UNSTATED} It judges convergence by eye, from one curve each.",
+    "rate-1-fails": _UNSTATED,
+    "rate-1-one-digit": _UNSTATED,
+    "rate-1-digit-changes": f"{_UNSTATED} It saw one run.",
+    "shortcut-changes-little": "The report prints no number for its network without the shortcut.",
+}
+"""Why a verdict may contradict the source, in one sentence for each claim; it is shown if the claim is refuted."""
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One published claim: its short name, the study that judges it, and why a contradiction may be."""
+    """One published claim: its short name, the study that judges it, and why the verdict may contradict the source."""
 
     name: str
     claim: Claim
@@ -36,13 +66,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Finding:
-    """What stored records say about a claim.
+    """The verdict on a claim, and the runs behind it.
 
     Attributes:
-        verdict: None where the claim's rows have no runs yet.
-        runs: those of the claim's rows.
-        planned: how many the study plans for these rows.
-        seconds: that the runs took in training, all together.
+        entry: the claim.
+        verdict: None if the rows of the comparison that the claim names have no runs yet.
+        runs: the runs of these rows.
+        planned: how many runs the study plans for these rows.
+        seconds: the training time of the runs, in total.
         error: why the claim's study could not be run.
     """
 
@@ -55,58 +86,59 @@ class Finding:
 
 
 def catalogue(studies: Iterable[Study] = tuple(EXPERIMENTS.values())) -> dict[str, Entry]:
-    """Every claim of the studies by its name, in their order.
+    """Returns every claim of the studies by its name, in their order.
 
     Raises:
-        SpecError: two claims share a name.
+        SpecError: two claims have the same name.
     """
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     for study in studies:
         for name, claim in study.claims.items():
-            if name in found:
+            if name in entries:
                 raise SpecError(f"two claims are called {name!r}", hint=f"rename the one of {study.name}")
-            found[name] = Entry(name, claim, study, REASONS.get(name))
-    return found
+            entries[name] = Entry(name, claim, study, REASONS.get(name))
+    return entries
 
 
 def select(names: Sequence[str], entries: Mapping[str, Entry]) -> tuple[Entry, ...]:
-    """The claims that are asked for: by name, by study, by the source's tag, or "all".
+    """Returns the claims with these names, of these studies or of the sources with these tags; "all" means all.
 
     Raises:
-        SpecError: nothing goes by that name.
+        SpecError: no claim, study or source has one of the names.
     """
-    chosen: dict[str, Entry] = {}
+    selected: dict[str, Entry] = {}
     for name in names:
-        found = {n: e for n, e in entries.items() if name in ("all", n, e.study.name, tag(e.claim))}
-        if not found:
-            known = [*entries, *{e.study.name for e in entries.values()}, *{tag(e.claim) for e in entries.values()}]
+        matches = {n: e for n, e in entries.items() if name in ("all", n, e.study.name, source_tag(e.claim))}
+        if not matches:
+            known = [*entries, *{e.study.name for e in entries.values()}]
+            known += {source_tag(e.claim) for e in entries.values()}
             raise unknown("claim", name, known, hint="see convarium reproduce for all of them")
-        chosen |= found
-    return tuple(chosen.values())
+        selected |= matches
+    return tuple(selected.values())
 
 
-def tag(claim: Claim) -> str:
-    """The source's tag, the first words of its citation: "mnist-report", "he2016"."""
+def source_tag(claim: Claim) -> str:
+    """Returns the tag of a claim's source, with which its citation begins: "mnist-report", "he2016"."""
     return claim.source.partition(",")[0]
 
 
-def needed(entries: Sequence[Entry]) -> tuple[tuple[Study, tuple[Any, ...]], ...]:
-    """The studies that judge these claims, each with the compared values that the claims speak of."""
-    found: dict[str, tuple[Study, dict[Any, None]]] = {}
+def studies_of(entries: Sequence[Entry]) -> tuple[tuple[Study, tuple[Any, ...]], ...]:
+    """Returns the studies that judge these claims, each with the compared values that the claims name."""
+    studies: dict[str, tuple[Study, dict[Any, None]]] = {}
     for entry in entries:
-        _, values = found.setdefault(entry.study.name, (entry.study, {}))
+        _, values = studies.setdefault(entry.study.name, (entry.study, {}))
         values.update(dict.fromkeys(entry.study.values_of(entry.claim)))
-    return tuple((study, tuple(values)) for study, values in found.values())
+    return tuple((study, tuple(values)) for study, values in studies.values())
 
 
-def run_needed(
+def run_claims(
     entries: Sequence[Entry],
     resources: Resources,
     *,
     stack: bool = False,
     on_event: Callable[[StudyEvent], None] | None = None,
 ) -> dict[str, ConvariumError]:
-    """Runs the rows that the claims speak of, study by study.
+    """Trains the missing runs of the rows that the claims name, study by study.
 
     Args:
         entries: the claims.
@@ -120,38 +152,38 @@ def run_needed(
     from convarium.studies.plan import describe_plan, plan_study, prepare_study
     from convarium.studies.run import StudyEvent, run_prepared
 
-    listen = on_event or (lambda _: None)
+    notify = on_event or (lambda _: None)
     errors: dict[str, ConvariumError] = {}
-    for study, values in needed(entries):
+    for study, values in studies_of(entries):
         head = StudyEvent(0, len(study.recipes), study.recipes[0])
         try:
             prepared = prepare_study(study, resources, only=values)
             plan = describe_plan(plan_study(prepared, resources))
-            listen(dataclasses.replace(head, message=f"{study.name}: {plan}"))
+            notify(dataclasses.replace(head, message=f"{study.name}: {plan}"))
             run_prepared(prepared, resources, stack=stack, on_event=on_event)
         except ConvariumError as error:
-            listen(dataclasses.replace(head, message=f"{study.name}: {error}"))
+            notify(dataclasses.replace(head, message=f"{study.name}: {error}"))
             errors[study.name] = error
     return errors
 
 
 def findings(entries: Iterable[Entry], stores: Sequence[Store]) -> tuple[Finding, ...]:
-    """What the stores say about each claim; of several that hold a study, the one with the most runs speaks."""
-    of: dict[str, Comparison | None] = {}
-    found = []
+    """Returns the verdict on each claim; of several stores with a study, the one with the most runs is used."""
+    comparisons: dict[str, Comparison | None] = {}
+    results = []
     for entry in entries:
         name = entry.study.name
-        if name not in of:
-            of[name] = stored_comparison(name, stores)
-        found.append(_finding(entry, of[name]))
-    return tuple(found)
+        if name not in comparisons:
+            comparisons[name] = stored_comparison(name, stores)
+        results.append(_finding(entry, comparisons[name]))
+    return tuple(results)
 
 
 def stored_comparison(name: str, stores: Sequence[Store]) -> Comparison | None:
-    """The comparison of a study's finished runs; None where no store has one."""
+    """Returns the comparison of a study's finished runs; None if no store has one."""
     records = [(store, record) for store in stores if (record := store.find_study(name)) is not None]
-    held = [(store.runs_of(record), store, record) for store, record in records]
-    runs, store, record = max(held, key=lambda h: len(h[0]), default=((), None, None))
+    candidates = [(store.runs_of(record), store, record) for store, record in records]
+    runs, store, record = max(candidates, key=lambda candidate: len(candidate[0]), default=((), None, None))
     return compare_study(record, store) if runs and store is not None and record is not None else None
 
 
@@ -168,7 +200,7 @@ def _finding(entry: Entry, comparison: Comparison | None) -> Finding:
 
 
 def as_json(finding: Finding) -> dict[str, Any]:
-    """A finding as values that JSON has."""
+    """Returns a finding as JSON has it."""
     entry, verdict = finding.entry, finding.verdict
     return {
         "name": entry.name,
@@ -187,36 +219,8 @@ def as_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def export_study(name: str, store: Store, target: Store) -> int:
-    """Adds a study and the records of its finished runs to a folder of records.
-
-    Of each run the recipe, history and outcome are kept, no weights and no predictions: enough for every comparison
-    and verdict. A record that the folder has already is replaced; one that the store does not have stays.
-
-    Args:
-        name: of the study.
-        store: that holds the study.
-        target: the folder of records, or one that does not exist yet.
-
-    Returns:
-        How many runs of the study the folder holds now.
-
-    Raises:
-        StoreError: there is no such study, or one of its runs is damaged.
-    """
-    record = store.study(name)
-    path = target.root / RECORDS
-    add_records(path, store.runs_of(record))
-    before = target.find_study(name)
-    keys = record.keys if before is None else tuple(dict.fromkeys((*before.keys, *record.keys)))
-    studies = target.root / "studies"
-    studies.mkdir(exist_ok=True)
-    write_json(studies / f"{name}.json", dataclasses.asdict(dataclasses.replace(record, keys=keys)))
-    return len(set(keys) & set(read_records(path)))
-
-
-def results_folder() -> Path:
-    """The folder of measured records: inside an installed package, or in the checkout that this code runs from."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "results"
-    return installed if installed.is_dir() else package.parents[1] / "results"
+def cost_cell(finding: Finding) -> str:
+    """Returns the cost of a claim's runs for the cell of a table."""
+    if not finding.runs:
+        return f"{finding.planned} runs"
+    return f"{len(finding.runs)} of {finding.planned} runs, {formatting.duration(finding.seconds)}"

@@ -11,9 +11,8 @@ from convarium.pages.claims_section import ClaimsSection
 from convarium.pages.disagreements import TestImages
 from convarium.pages.study_status import stopped_status
 from convarium.studies.builtin import EXPERIMENTS
-from convarium.studies.panels import evidence as evidence_of
-from convarium.studies.panels import recorded_panels
 from convarium.studies.resources import Resources
+from convarium.studies.tables import claims_section, study_tables
 
 
 def write_study_report(
@@ -23,7 +22,7 @@ def write_study_report(
     *,
     out: Path | None = None,
     diagnoses: Diagnoses = (),
-    evidence: ClaimsSection | None = None,
+    claims: ClaimsSection | None = None,
 ) -> Path:
     """Writes a study's page. It shows the images on which networks differ if the data set lies on this machine.
 
@@ -33,7 +32,7 @@ def write_study_report(
         resources: the store that holds the study, and the data sets.
         out: the file; None: report.html in the study's folder.
         diagnoses: of `diagnose_rows`; without them the page has no such section.
-        evidence: the study's verdicts and tables; None: those of the built-in study of that name, from its records.
+        claims: the study's verdicts and tables; None: those of the built-in study of that name, from its records.
 
     Returns:
         The page's path.
@@ -45,7 +44,7 @@ def write_study_report(
         test_images=_test_images(comparison, resources),
         status=stopped_status(comparison, len(store.study(name).keys)),
         diagnoses=diagnoses,
-        claims=_built_in(comparison, name) if evidence is None else evidence,
+        claims=_built_in(comparison, name) if claims is None else claims,
     )
 
 
@@ -72,7 +71,7 @@ def diagnose_rows(
 
 def _built_in(comparison: Comparison, name: str) -> ClaimsSection | None:
     study = EXPERIMENTS.get(name)
-    return evidence_of(study, comparison, recorded_panels(study, comparison)) if study else None
+    return claims_section(study, comparison, study_tables(study, comparison)) if study else None
 
 
 def _test_images(comparison: Comparison, resources: Resources) -> TestImages | None:

@@ -23,7 +23,7 @@ LONGEST_NAME = 200
 """Bytes that a folder's name may have on every file system, with room for what is added to it."""
 MOST_SEEDS = 10_000
 
-Panel = Literal["classes", "spread", "predicted", "gradients"]
+TableKind = Literal["classes", "spread", "predicted", "gradients"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Study:
     baseline: Any = None
     metric: str = "test_accuracy"
     claims: Mapping[str, Claim] = field(default_factory=dict)
-    shows: tuple[Panel, ...] = ()
+    shows: tuple[TableKind, ...] = ()
     command: str | None = None
 
     def __post_init__(self) -> None:

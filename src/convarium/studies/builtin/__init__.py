@@ -1,5 +1,12 @@
-"""The built-in studies: one Python file a question, and the table that names them."""
+"""The built-in studies: one Python file for each question, and the table that names them; and studies from a file."""
 
+import importlib.util
+import sys
+from pathlib import Path
+
+from convarium.errors import ConvariumError, SpecError
+from convarium.models.factories import user_code_error
+from convarium.spec import unknown
 from convarium.studies.builtin import activations as _activations
 from convarium.studies.builtin import classics as _classics
 from convarium.studies.builtin import depth as _depth
@@ -44,3 +51,38 @@ EXPERIMENTS: dict[str, Study] = {
         _precision.densenet,
     )
 }
+
+
+def find_study(name: str) -> Study:
+    """Returns a built-in study, or the `study` that a Python file defines.
+
+    Args:
+        name: a name in EXPERIMENTS, or the path of a file that ends in .py; the file is executed.
+
+    Raises:
+        SpecError: there is no such study or file, or the file fails or defines no `study`.
+    """
+    if name in EXPERIMENTS:
+        return EXPERIMENTS[name]
+    if not name.endswith(".py"):
+        raise unknown("experiment", name, EXPERIMENTS, hint="(or a Python file that defines `study`)")
+    path = Path(name)
+    if not path.is_file():
+        raise SpecError(f"there is no file {name}", hint="see convarium list experiments for the built-in studies")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise SpecError(f"{name} cannot be run as Python")
+    module = importlib.util.module_from_spec(spec)
+    writing, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    except ConvariumError:
+        raise
+    except (Exception, SystemExit) as error:  # the user's file may raise anything
+        raise user_code_error(name, error) from error
+    finally:
+        sys.dont_write_bytecode = writing
+    study = getattr(module, "study", None)
+    if not isinstance(study, Study):
+        raise SpecError(f"{name} defines no `study`", expected="study = convarium.Study(…)", received=study)
+    return study

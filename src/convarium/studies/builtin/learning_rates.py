@@ -16,7 +16,7 @@ train is the result here; which digit it names after each epoch is shown run by 
 import dataclasses
 
 from convarium.analysis.claims import Collapses, Fails
-from convarium.studies.builtin.course_report import CANDIDATE, OTHER, as_reported, digits, reported
+from convarium.studies.builtin.mnist_report import CANDIDATE, OTHER, printed_digits, printed_scores, reported_recipe
 from convarium.studies.study import Study, with_seeds
 
 MODEL = "mnist_resnet(activation='relu')"
@@ -26,16 +26,16 @@ _WHERE = "mnist-report, section 3.2"
 study = Study(
     name="learning_rates",
     question=f"Learning rates of 0.001, 0.1 and 1 under {CANDIDATE}: which train, and how does the last fail?",
-    recipes=with_seeds([dataclasses.replace(as_reported(MODEL), learning_rate=rate) for rate in RATES], range(5)),
+    recipes=with_seeds([dataclasses.replace(reported_recipe(MODEL), learning_rate=rate) for rate in RATES], range(5)),
     compare="learning_rate",
     baseline=RATES[0],
     claims={
-        **reported("rate-0.001", "learning_rate=0.001", (0.0086, 0.9971, 0.0355, 0.9909), "section 3.2"),
-        **reported("rate-0.1", "learning_rate=0.1", (0.0536, 0.9828, 0.0555, 0.9821), "section 3.2"),
-        "rate-0.001-digits": digits(
+        **printed_scores("rate-0.001", "learning_rate=0.001", (0.0086, 0.9971, 0.0355, 0.9909), "section 3.2"),
+        **printed_scores("rate-0.1", "learning_rate=0.1", (0.0536, 0.9828, 0.0555, 0.9821), "section 3.2"),
+        "rate-0.001-digits": printed_digits(
             "learning_rate=0.001", "99.80 99.47 98.84 99.11 99.49 98.65 98.85 99.51 99.59 97.52", "section 3.2"
         ),
-        "rate-0.1-digits": digits(
+        "rate-0.1-digits": printed_digits(
             "learning_rate=0.1", "99.18 99.03 97.09 99.11 98.88 98.43 97.39 98.83 96.61 97.42", "section 3.2"
         ),
         "rate-1-fails": Fails("learning_rate=1.0", source=_WHERE),
@@ -49,7 +49,7 @@ study = Study(
 pilot = Study(
     name="learning_rates_pilot",
     question=f"Learning rates of 0.001, 0.1 and 1 under {OTHER}: does it fit the report better than {CANDIDATE}?",
-    recipes=with_seeds([dataclasses.replace(as_reported(MODEL, OTHER), learning_rate=rate) for rate in RATES], [0]),
+    recipes=with_seeds([dataclasses.replace(reported_recipe(MODEL, OTHER), learning_rate=rate) for rate in RATES], [0]),
     compare="learning_rate",
     baseline=RATES[0],
     shows=("predicted",),

@@ -10,7 +10,7 @@ matter. The runs with the shortcut are those of `activations`.
 """
 
 from convarium.analysis.claims import Equivalent
-from convarium.studies.builtin.course_report import as_reported
+from convarium.studies.builtin.mnist_report import reported_recipe
 from convarium.studies.study import Study, with_seeds
 
 WITH = "mnist_resnet(activation='relu')"
@@ -19,7 +19,7 @@ WITHOUT = "mnist_resnet(activation='relu', residual=False)"
 study = Study(
     name="shortcut_ablation",
     question="Does the shortcut matter in a residual network of three blocks?",
-    recipes=with_seeds([as_reported(model) for model in (WITHOUT, WITH)], range(5)),
+    recipes=with_seeds([reported_recipe(model) for model in (WITHOUT, WITH)], range(5)),
     baseline=WITHOUT,
     claims={"shortcut-changes-little": Equivalent(WITH, to=WITHOUT, source="mnist-report, section 4")},
     shows=("classes", "gradients"),

@@ -1,4 +1,4 @@
-"""What a study shows beside its table and verdicts: plain tables, drawn by whoever shows them."""
+"""The tables that a study shows beside its comparison, and its claims with their verdicts; drawn by pages and cli."""
 
 import math
 from collections.abc import Iterator
@@ -12,40 +12,37 @@ from convarium.analysis.comparison import Comparison, Row, class_differences, fo
 from convarium.analysis.statistics import LEVEL
 from convarium.errors import ConvariumError
 from convarium.pages.claims_section import ClaimsSection, ExtraTable
-from convarium.studies.reasons import REASONS
+from convarium.studies.catalogue import REASONS
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study, judge_study
 
 
-def evidence(study: Study, comparison: Comparison, panels: tuple[ExtraTable, ...]) -> ClaimsSection:
-    """The verdicts on a study's claims, with the reasons that are known, and its tables."""
+def claims_section(study: Study, comparison: Comparison, tables: tuple[ExtraTable, ...]) -> ClaimsSection:
+    """Returns the verdicts on a study's claims, the known reasons of contradictions, and the study's tables."""
     verdicts = judge_study(study, comparison)
-    return ClaimsSection(verdicts, {name: REASONS[name] for name in verdicts if name in REASONS}, panels)
+    return ClaimsSection(verdicts, {name: REASONS[name] for name in verdicts if name in REASONS}, tables)
 
 
-def recorded_panels(study: Study, comparison: Comparison) -> tuple[ExtraTable, ...]:
-    """Those tables of a study that stored records are enough for."""
-    return _panels(study, comparison, None)
+def study_tables(study: Study, comparison: Comparison, *, resources: Resources | None = None) -> tuple[ExtraTable, ...]:
+    """Returns the tables that a study shows, without those that would be empty.
 
-
-def panels(study: Study, comparison: Comparison, resources: Resources) -> tuple[ExtraTable, ...]:
-    """The tables that a study asks for, as far as there is anything to show."""
-    return _panels(study, comparison, resources)
-
-
-def _panels(study: Study, comparison: Comparison, resources: Resources | None) -> tuple[ExtraTable, ...]:
-    made: list[ExtraTable] = []
+    Args:
+        study: names its tables.
+        comparison: of its finished runs.
+        resources: the data sets, for the table of gradients; None: that table is left out.
+    """
+    tables: list[ExtraTable] = []
     for kind in study.shows:
         match kind:
             case "classes":
-                made += [_classes(comparison), *_fixed(comparison)]
+                tables += [_classes(comparison), *_class_differences(comparison)]
             case "spread":
-                made.append(_spread(comparison))
+                tables.append(_spread(comparison))
             case "predicted":
-                made.append(_predicted(comparison))
+                tables.append(_predicted(comparison))
             case "gradients" if resources is not None:
-                made.append(_gradients(comparison, resources))
-    return tuple(panel for panel in made if panel.rows)
+                tables.append(_gradients(comparison, resources))
+    return tuple(table for table in tables if table.rows)
 
 
 def _classes(comparison: Comparison) -> ExtraTable:
@@ -54,16 +51,16 @@ def _classes(comparison: Comparison) -> ExtraTable:
     names = list(scored[0][1][0].per_class) if scored else []
 
     def mean(row: Row, name: str) -> str:
-        found = [run.outcome.test.per_class[name] for run in row.trained if run.outcome.test]
-        known = [value for value in found if value is not None]
+        values = [run.outcome.test.per_class[name] for run in row.trained if run.outcome.test]
+        known = [value for value in values if value is not None]
         return f"{100 * fmean(known):.2f}" if known else "–"
 
     rows = tuple((name, *(mean(row, name) for row, _ in scored)) for name in names)
     return ExtraTable("Test accuracy class by class, %", ("class", *(row.label for row, _ in scored)), rows)
 
 
-def _fixed(comparison: Comparison) -> Iterator[ExtraTable]:
-    """Which classes each network gains or loses against the baseline: intervals that hold for all classes at once."""
+def _class_differences(comparison: Comparison) -> Iterator[ExtraTable]:
+    """Each network minus the baseline, class by class, with intervals that hold for all classes simultaneously."""
     against = next((row for row in comparison.rows if row.label == comparison.baseline), None)
     if against is None or not against.trained:
         return
@@ -78,17 +75,19 @@ def _fixed(comparison: Comparison) -> Iterator[ExtraTable]:
         for record in frame.to_dict("records"):
             low, high = record["low"], record["high"]
             if low is None or high is None or math.isnan(low) or math.isnan(high):
-                told, interval = "undecided", "–"
+                verdict, interval = "undecided", "–"
             else:
-                told = "better" if low > 0 else "worse" if high < 0 else "undecided"
+                verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
                 interval = formatting.minus(f"{100 * low:.2f}") + " to " + formatting.minus(f"{100 * high:.2f}")
-            lines.append((str(record["class"]), formatting.minus(f"{100 * record['difference']:.2f}"), interval, told))
+            lines.append(
+                (str(record["class"]), formatting.minus(f"{100 * record['difference']:.2f}"), interval, verdict)
+            )
         title = f"{row.label} minus {against.label} class by class, points of test accuracy"
         yield ExtraTable(title, ("class", "difference", "interval for all classes", ""), tuple(lines))
 
 
 def _spread(comparison: Comparison) -> ExtraTable:
-    """How far apart two single runs may lie: √2 · t · deviation."""
+    """How far apart two single runs may lie: √2 · t · standard deviation."""
     metric, rows = metric_of(comparison.metric), []
     for row in comparison.rows:
         values = list(row.values(metric).values())
@@ -113,7 +112,7 @@ def _predicted(comparison: Comparison) -> ExtraTable:
 
 
 def _gradients(comparison: Comparison, resources: Resources) -> ExtraTable:
-    from convarium.diagnostics import initial_gradients  # PyTorch, which the other tables do without
+    from convarium.diagnostics import initial_gradients  # imports PyTorch, which the other tables do not need
 
     rows = []
     for row in comparison.rows:

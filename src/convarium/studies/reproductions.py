@@ -1,11 +1,18 @@
-"""docs/reproductions.md: the catalogue as measured, generated from stored records and never typed."""
+"""The measured records that come with Convarium, results/, and the page that is generated from them.
 
+Nothing in docs/reproductions.md is typed.
+"""
+
+import dataclasses
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from convarium.analysis.claims import describe, measured, published
 from convarium.analysis.comparison import formatting, hardware_label
+from convarium.runs.archive import RECORDS, add_records, read_records
+from convarium.runs.files import write_json
 from convarium.runs.store import Store, StoredRun
-from convarium.studies.catalogue import Finding, catalogue, findings, tag
+from convarium.studies.catalogue import Finding, catalogue, cost_cell, findings, source_tag
 
 SOURCES = {
     "memory-blog": "新的网络结构超越残差网络:记忆网络与残差网络的对比实践 (2024)",
@@ -28,28 +35,63 @@ training time of all runs behind the row.
 """
 
 
-def page(results: Store) -> str:
-    """The page, from the records of a store alone."""
-    found = findings(catalogue().values(), [results])
-    counts = [sum(f.verdict is not None and f.verdict.outcome == o for f in found) for o in _OUTCOMES]
-    waiting = sum(f.verdict is None for f in found)
+def record_study(name: str, store: Store, results: Store) -> int:
+    """Adds a study and the records of its finished runs to a folder of records.
+
+    Recipe, history and outcome of each run are recorded, without weights and predictions: enough for every comparison
+    and verdict. A record that the folder already has is replaced; one that the store does not have remains.
+
+    Args:
+        name: of the study.
+        store: that holds the study.
+        results: the folder of records; it is made if it does not exist.
+
+    Returns:
+        How many runs of the study the folder holds now.
+
+    Raises:
+        StoreError: there is no such study, or one of its runs is damaged.
+    """
+    record = store.study(name)
+    path = results.root / RECORDS
+    add_records(path, store.runs_of(record))
+    before = results.find_study(name)
+    keys = record.keys if before is None else tuple(dict.fromkeys((*before.keys, *record.keys)))
+    studies = results.root / "studies"
+    studies.mkdir(exist_ok=True)
+    write_json(studies / f"{name}.json", dataclasses.asdict(dataclasses.replace(record, keys=keys)))
+    return len(set(keys) & set(read_records(path)))
+
+
+def results_folder() -> Path:
+    """Returns the folder of measured records: the installed package's, or that of the checkout this code runs from."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "results"
+    return installed if installed.is_dir() else package.parents[1] / "results"
+
+
+def reproductions_page(results: Store) -> str:
+    """Returns docs/reproductions.md, made from the records of a store alone."""
+    judged = findings(catalogue().values(), [results])
+    counts = [sum(f.verdict is not None and f.verdict.outcome == o for f in judged) for o in _OUTCOMES]
+    waiting = sum(f.verdict is None for f in judged)
     summary = ", ".join(f"{n} {o}" for n, o in zip(counts, _OUTCOMES, strict=True))
-    parts = [_HEAD, f"{len(found)} claims: {summary}, {waiting} not run yet.\n"]
-    for source in dict.fromkeys(map(_source, found)):
-        parts += [f"## {source}\n", *_section([f for f in found if _source(f) == source])]
-    return "\n".join([*parts, *_studies(found)])
+    parts = [_HEAD, f"{len(judged)} claims: {summary}, {waiting} not run yet.\n"]
+    for source in dict.fromkeys(map(_source, judged)):
+        parts += [f"## {source}\n", *_section([f for f in judged if _source(f) == source])]
+    return "\n".join([*parts, *_studies(judged)])
 
 
 _OUTCOMES = ("supported", "refuted", "undecided")
 
 
 def _source(finding: Finding) -> str:
-    return SOURCES.get(tag(finding.entry.claim), tag(finding.entry.claim))
+    return SOURCES.get(source_tag(finding.entry.claim), source_tag(finding.entry.claim))
 
 
-def _section(found: Sequence[Finding]) -> list[str]:
+def _section(judged: Sequence[Finding]) -> list[str]:
     lines = ["| claim | published | measured | n | verdict | cost |", "| --- | ---: | ---: | ---: | --- | ---: |"]
-    for finding in found:
+    for finding in judged:
         told = describe(finding.entry.claim).removesuffix(f" ({finding.entry.claim.source})")
         verdict = finding.verdict
         cells = [
@@ -58,10 +100,10 @@ def _section(found: Sequence[Finding]) -> list[str]:
             _escape(measured(finding.verdict)),
             str(verdict.n) if verdict else "0",
             f"**{verdict.outcome}**" if verdict else "not run yet",
-            cost(finding),
+            cost_cell(finding),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    said = [f for f in found if f.verdict is not None]
+    said = [f for f in judged if f.verdict is not None]
     sentences = [f"- `{f.entry.name}` {_escape(f.verdict.sentence)}.{_why(f)}" for f in said if f.verdict]
     return ["\n".join(lines) + "\n", *(["\n".join(sentences) + "\n"] if sentences else [])]
 
@@ -71,17 +113,10 @@ def _why(finding: Finding) -> str:
     return f" Why it may be: {_escape(finding.entry.reason)}" if refuted and finding.entry.reason else ""
 
 
-def cost(finding: Finding) -> str:
-    """The cost of a claim's runs, in a cell of a table."""
-    if not finding.runs:
-        return f"{finding.planned} runs"
-    return f"{len(finding.runs)} of {finding.planned} runs, {formatting.duration(finding.seconds)}"
-
-
-def _studies(found: Iterable[Finding]) -> list[str]:
+def _studies(judged: Iterable[Finding]) -> list[str]:
     """Where and when the runs behind the page were made."""
     by_study: dict[str, dict[str, StoredRun]] = {}
-    for finding in found:
+    for finding in judged:
         by_study.setdefault(finding.entry.study.name, {}).update({run.key: run for run in finding.runs})
     lines = ["| study | runs | seeds | machine | commit | date |", "| --- | ---: | --- | --- | --- | --- |"]
     for name, runs in by_study.items():
@@ -107,13 +142,13 @@ def _dirty(commit: str | None) -> bool:
 
 def spans(numbers: Iterable[int]) -> str:
     """Whole numbers as ranges: "0–4, 7"."""
-    found: list[list[int]] = []
+    judged: list[list[int]] = []
     for number in sorted(set(numbers)):
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
+        if judged and number == judged[-1][1] + 1:
+            judged[-1][1] = number
         else:
-            found.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}–{b}" for a, b in found)
+            judged.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}–{b}" for a, b in judged)
 
 
 def _escape(text: str) -> str:
