@@ -133,7 +133,8 @@ def test_a_difference_holds_both_networks(a, b):
 
 
 def test_numbers_are_short():
-    numbers = {0: "0", 7: "7", 1280: "1.28 k", 12_345_678: "12.3 M", 999_999: "1 M", 5_880_000_000: "5.88 G"}
+    numbers = {0: "0", 7: "7", 999: "999", 1000: "1 k", 1280: "1.28 k", 999_999: "1 M", 12_345_678: "12.3 M"}
+    numbers |= {5_880_000_000: "5.88 G", 2e12: "2 T"}
     assert {n: short_count(n) for n in numbers} == numbers
 
 

@@ -15,7 +15,6 @@ from convarium.analysis.claims import Better, judge
 from convarium.analysis.comparison import Comparison, compare_runs
 from convarium.errors import ConvariumError
 from convarium.models.describe import describe
-from convarium.models.layers import short_count
 from convarium.pages import (
     ClaimsSection,
     ExtraTable,
@@ -105,14 +104,6 @@ def test_times_of_several_environments_are_marked_as_not_comparable(tmp_path):
     assert [cell.text.endswith("†") for cell in cells] == [False, True]
     assert "not comparable" in as_markdown(study)
     assert "train_seconds" not in set(cost_points(study)["cost"])
-
-
-@pytest.mark.parametrize(
-    ("number", "written"),
-    [(0, "0"), (999, "999"), (1000, "1 k"), (999_999, "1 M"), (12_345_678, "12.3 M"), (2e12, "2 T")],
-)
-def test_short_numbers(number, written):
-    assert short_count(number) == written
 
 
 def drawn(study: Comparison, width: int) -> str:

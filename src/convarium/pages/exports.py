@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convarium.analysis.comparison import Comparison
+from convarium.analysis.comparison.formatting import escape_markdown
 from convarium.pages.highlights import answer
 from convarium.pages.table import Cell, Column, caption, columns
 
@@ -72,13 +73,13 @@ def _width(column: Column) -> int:
 def as_markdown(comparison: Comparison) -> str:
     """The table in GitHub's Markdown, with question and answer above and verdicts below."""
     shown = columns(comparison)
-    head = "| " + " | ".join(_markdown(column.heading) for column in shown) + " |"
+    head = "| " + " | ".join(escape_markdown(column.heading) for column in shown) + " |"
     rule = "| " + " | ".join("---:" if column.numeric else "---" for column in shown) + " |"
-    body = ["| " + " | ".join(_markdown(cell.text) for cell in cells) + " |" for cells in _rows(shown)]
-    above = [f"**{_markdown(comparison.question)}**", ""] if comparison.question else []
-    verdicts = [f"- {_markdown(row.verdict)}" for row in comparison.rows if row.verdict]
-    return "\n".join([*above, _markdown(answer(comparison)), "", head, rule, *body, "",
-                      _markdown(caption(comparison)), "", *verdicts]) + "\n"  # fmt: skip
+    body = ["| " + " | ".join(escape_markdown(cell.text) for cell in cells) + " |" for cells in _rows(shown)]
+    above = [f"**{escape_markdown(comparison.question)}**", ""] if comparison.question else []
+    verdicts = [f"- {escape_markdown(row.verdict)}" for row in comparison.rows if row.verdict]
+    return "\n".join([*above, escape_markdown(answer(comparison)), "", head, rule, *body, "",
+                      escape_markdown(caption(comparison)), "", *verdicts]) + "\n"  # fmt: skip
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -106,14 +107,6 @@ def as_latex(comparison: Comparison) -> str:
 
 def _rows(shown: tuple[Column, ...]) -> list[tuple[Cell, ...]]:
     return list(zip(*(column.cells for column in shown), strict=True))
-
-
-def _markdown(text: str) -> str:
-    """Text for a cell of a table: without line breaks, and with Markdown's and HTML's special characters escaped."""
-    text = " ".join(text.split())
-    for special in ("\\", "|", "*", "_", "`", "<", "[", "]"):
-        text = text.replace(special, "&lt;" if special == "<" else f"\\{special}")
-    return text
 
 
 _LATEX = {

@@ -126,7 +126,7 @@ def render(
         shares=SHARES,
         runs=runs_section(comparison),
         networks=network_layers(comparison, test_images),
-        short=short_count,
+        short_count=short_count,
         data=_json({"specs": charts.specs, "tables": charts.tables, "copies": copies}),
         css=Markup(_read("page.css")),  # noqa: S704  our own file
         script=Markup("".join(map(_read, scripts))),  # noqa: S704  our own files
