@@ -66,3 +66,10 @@ def test_a_finding_is_short_and_has_a_title_a_number_and_a_command(finding):
 def test_the_log_holds_findings_and_nothing_longer():
     for part in read("docs/log.md").split("\n\n"):
         assert part.startswith(("#", "**", "What was measured")), part
+
+
+def test_the_translated_readme_has_the_same_figures():
+    tables = [re.findall(r"^\|.*@.*\|$", read(name), re.MULTILINE) for name in ("README.md", "README.zh-CN.md")]
+    english, chinese = ([re.findall(r"\d[\d.,]*", row) for row in rows] for rows in tables)
+    assert english
+    assert english == chinese
