@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from convarium import kernels as native
+from convarium import kernels
 from convarium.data import DATASETS
 from convarium.data.sources import find
 from convarium.kernels import compiling
@@ -30,7 +30,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture
 def compiled() -> None:
     """Requires the compiled kernels; without a C compiler the test is skipped, or fails if `CI` is set."""
-    if native.library() is None:
+    if not kernels.is_available():
         (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no GNU C compiler")
 
 

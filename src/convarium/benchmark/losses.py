@@ -17,7 +17,7 @@ from convarium.benchmark.reference import Job
 from convarium.data.splits import ImageData, Splits
 from convarium.errors import ConvariumError
 from convarium.models.build import build_model
-from convarium.training.kernels import own_kernels
+from convarium.training.accelerate import accelerate
 from convarium.training.loop import make_step
 from convarium.training.optimizers import make_optimizer
 from convarium.training.step import exact_arithmetic, is_channels_last, lay_out
@@ -69,8 +69,9 @@ def first_losses(
         recipe = recipe_of(job, precision)
         lay_out(copied, recipe, device)
         layout = torch.channels_last if is_channels_last(copied) else torch.contiguous_format
-        step = make_step(copied, make_optimizer(copied, recipe), recipe)
-        with exact_arithmetic(device), own_kernels(copied, recipe, device):
+        accelerated = accelerate(copied, recipe, device)
+        step = make_step(accelerated, make_optimizer(accelerated, recipe), recipe)
+        with exact_arithmetic(device):
             losses = torch.stack([step(images.contiguous(memory_format=layout), y)[0].cpu() for images, y in batches])
         apart = _finite(float((losses / expected - 1).abs().max()))
         agree = apart is not None and apart <= NEAR

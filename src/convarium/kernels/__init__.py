@@ -1,37 +1,11 @@
-"""Layers of a CPU's training steps in C, where PyTorch's own are not the fastest there are.
+"""Layers of a CPU's training steps in C, each where it makes whole steps at least 1.10 times as fast on two networks.
 
-    winograd.c          3×3 and 5×5 convolutions with a quarter and a sixth of the products, and with a stride
-    direct.c            convolutions in bfloat16 of few channels, which PyTorch is slow with on the way back
-    direct_weights.c    their gradients by the weights
-    matrix.c            the same with a processor's unit for products of matrices
-    norms.c             batch norm and the ReLU after it in one, half of the passes over memory
-    pooling.c           the mean of 2×2 pixels of a sigmoid, which LeNet spent as much time in as in its convolutions,
-                        and the largest of a ReLU's
-
-The files are compiled for this processor when they are first needed, in a few seconds, and kept in the user's cache
-folder. Where there is no GNU C compiler, or `CONVARIUM_KERNELS=torch` says so, PyTorch's kernels do the work.
+They are compiled for this processor when they are first needed and take only float32 or bfloat16 images in
+channels-last layout; without a GNU C compiler, or with CONVARIUM_KERNELS=torch, PyTorch's kernels do the work.
 """
 
-from convarium.kernels.compiling import TORCH, kernels, library
-from convarium.kernels.convolution import convolve, convolves
-from convarium.kernels.direct import convolve_by_matrices, convolve_directly, convolves_by_matrices, convolves_directly
-from convarium.kernels.norms import normalize, normalizes
-from convarium.kernels.pooling import average_sigmoid, averages, maximize_relu, maximizes
+from convarium.kernels.compiling import TORCH, is_available, version
+from convarium.kernels.convolution import conv2d, supports_conv2d
+from convarium.kernels.norms import batch_norm, supports_batch_norm
 
-__all__ = [
-    "TORCH",
-    "average_sigmoid",
-    "averages",
-    "convolve",
-    "convolve_by_matrices",
-    "convolve_directly",
-    "convolves",
-    "convolves_by_matrices",
-    "convolves_directly",
-    "kernels",
-    "library",
-    "maximize_relu",
-    "maximizes",
-    "normalize",
-    "normalizes",
-]
+__all__ = ["TORCH", "batch_norm", "conv2d", "is_available", "supports_batch_norm", "supports_conv2d", "version"]

@@ -166,7 +166,7 @@ void direct_forward(const uint16_t *x, const float *weights, const float *bias, 
 }
 
 /* dy (n, oh, ow, k) and weights → dx (n, h, w, c). Pixels a stride apart meet the same taps. */
-void direct_by_input(const uint16_t *dy, const float *weights, uint16_t *dx, int n, int h, int w, int c, int oh, int ow,
+void direct_grad_input(const uint16_t *dy, const float *weights, uint16_t *dx, int n, int h, int w, int c, int oh, int ow,
                      int k, int side, int stride, int padding, uint32_t *scratch, int threads) {
     layer l = {n, h, w, c, oh, ow, k, side, stride, padding};
     int pairs = (k + 1) / 2, height = back_size(l, h), width = back_size(l, w), used = 0;

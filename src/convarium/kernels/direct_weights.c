@@ -77,7 +77,7 @@ static void all_sums(layer l, int images, const uint32_t *x, const uint32_t *dy,
 }
 
 /* x (n, h, w, c) and dy (n, oh, ow, k) → the gradient (k, side, side, c) by the weights. */
-void direct_by_weights(const uint16_t *x, const uint16_t *dy, float *gradient, int n, int h, int w, int c, int oh, int ow,
+void direct_grad_weight(const uint16_t *x, const uint16_t *dy, float *gradient, int n, int h, int w, int c, int oh, int ow,
                        int k, int side, int stride, int padding, float *scratch, int threads) {
     layer l = {n, h, w, c, oh, ow, k, side, stride, padding};
     int columns = whole(k), taps = side * side, at_once = together(l), pairs = (n + 1) / 2;

@@ -7,37 +7,52 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from convarium.kernels.compiling import address, compiled, library
+from convarium.kernels.checks import check_images, check_vector
+from convarium.kernels.compiling import address, is_available, library
 
 _MOST_CHANNELS = 2**13
-"""What is kept of a channel lies on a thread's stack, a hundred bytes of it."""
+"""The kernel keeps about a hundred bytes a channel on a thread's stack."""
 
 
-def normalizes(layer: nn.BatchNorm2d) -> bool:
-    """Whether `normalize` can do this layer's work in training, on images laid out as (n, h, w, c)."""
-    found = library()
+def supports_batch_norm(layer: nn.BatchNorm2d) -> bool:
+    """True if `batch_norm` can compute this layer in training mode."""
     batches = layer.num_batches_tracked
     counted = batches is not None and batches.dtype == torch.int64 and batches.device.type == "cpu"
-    kept = layer.affine and layer.running_mean is not None and layer.momentum is not None and counted
+    tracked = layer.affine and layer.running_mean is not None and layer.momentum is not None and counted
     few = layer.num_features <= _MOST_CHANNELS
-    return found is not None and kept and few and 4 * layer.num_features % found.lanes() == 0
+    return is_available() and tracked and few and 4 * layer.num_features % library().lanes() == 0
 
 
-def normalize(x: Tensor, layer: nn.BatchNorm2d, *, relu: bool) -> Tensor:
-    """The batch norm of (n, c, h, w) float32 or bfloat16, channels-last, n·h·w a multiple of 4, and ReLU if wanted.
+def batch_norm(x: Tensor, layer: nn.BatchNorm2d, *, relu: bool = False) -> Tensor:
+    """Batch norm over a batch of images, then ReLU if `relu`; updates the layer's running statistics in place.
 
-    It moves the layer's running statistics, as PyTorch's does.
+    Args:
+        x: (n, c, h, w) float32 or bfloat16 on the CPU, channels-last, with n·h·w a multiple of 4.
+        layer: in float32, with `supports_batch_norm(layer)`.
+        relu: whether ReLU follows.
+
+    Returns:
+        (n, c, h, w), of x's type and layout.
+
+    Raises:
+        TypeError: x or one of the layer's tensors has another type.
+        ValueError: x or the layer has another device, layout or shape, or the layer is not supported.
     """
-    assert layer.running_mean is not None
-    assert layer.running_var is not None
-    assert layer.num_batches_tracked is not None
-    assert layer.momentum is not None
-    kept = layer.running_mean, layer.running_var, layer.num_batches_tracked
-    y: Tensor = _Norm.apply(x, layer.weight, layer.bias, *kept, layer.eps, layer.momentum, relu)  # type: ignore[no-untyped-call]
+    if not supports_batch_norm(layer):
+        raise ValueError(f"batch_norm does not support {layer}; call the layer itself")
+    check_images("x", x, layer.num_features, (torch.float32, torch.bfloat16))
+    if x.numel() // layer.num_features % 4:
+        raise ValueError(f"batch_norm needs n·h·w to be a multiple of 4; x has shape {tuple(x.shape)}")
+    vectors = {name: getattr(layer, name) for name in ("weight", "bias", "running_mean", "running_var")}
+    for name, vector in vectors.items():
+        check_vector(name, vector, layer.num_features)
+    y: Tensor = _BatchNorm.apply(  # type: ignore[no-untyped-call]
+        x, *vectors.values(), layer.num_batches_tracked, layer.eps, layer.momentum, relu
+    )
     return y
 
 
-class _Norm(torch.autograd.Function):
+class _BatchNorm(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -45,34 +60,34 @@ class _Norm(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor,
         running_mean: Tensor,
-        running_variance: Tensor,
+        running_var: Tensor,
         batches: Tensor,
         eps: float,
         momentum: float,
         relu: bool,
     ) -> Tensor:
         n, c, h, w = x.shape
-        y, mean, inverse, scratch = torch.empty_like(x), *(weight.new_empty(many) for many in (c, c, 256 * c))
+        y, mean, inverse, scratch = torch.empty_like(x), *(weight.new_empty(size) for size in (c, c, 256 * c))
         ctx.save_for_backward(x, weight, bias, mean, inverse)
         ctx.relu = relu
-        compiled().norm_forward(
+        library().norm_forward(
             x.dtype == torch.bfloat16, relu, address(x), address(y), ctypes.c_size_t(n * h * w), c, address(weight),
-            address(bias), ctypes.c_float(eps), ctypes.c_float(momentum), address(running_mean),
-            address(running_variance), address(batches), address(mean), address(inverse), address(scratch),
-            torch.get_num_threads(),
+            address(bias), ctypes.c_float(eps), ctypes.c_float(momentum), address(running_mean), address(running_var),
+            address(batches), address(mean), address(inverse), address(scratch), torch.get_num_threads(),
         )  # fmt: skip
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, inverse = ctx.saved_tensors
         n, c, h, w = x.shape
-        dy = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
-        dx, by_weight, by_bias, scratch = torch.empty_like(x), *(weight.new_empty(many) for many in (c, c, 256 * c))
-        compiled().norm_backward(
-            x.dtype == torch.bfloat16, ctx.relu, address(x), address(dy), address(dx), ctypes.c_size_t(n * h * w), c,
-            address(weight), address(bias), address(mean), address(inverse), address(by_weight), address(by_bias),
-            address(scratch), torch.get_num_threads(),
+        dy = grad_output.to(x.dtype).contiguous(memory_format=torch.channels_last)
+        grad_input = torch.empty_like(x)
+        grad_weight, grad_bias, scratch = (weight.new_empty(size) for size in (c, c, 256 * c))
+        library().norm_backward(
+            x.dtype == torch.bfloat16, ctx.relu, address(x), address(dy), address(grad_input),
+            ctypes.c_size_t(n * h * w), c, address(weight), address(bias), address(mean), address(inverse),
+            address(grad_weight), address(grad_bias), address(scratch), torch.get_num_threads(),
         )  # fmt: skip
-        return dx, by_weight, by_bias, *[None] * 6
+        return grad_input, grad_weight, grad_bias, *[None] * 6

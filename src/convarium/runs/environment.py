@@ -25,7 +25,7 @@ def environment(device: "torch.device | str", *, stack: tuple[str, ...] = ()) ->
     """
     import torch
 
-    from convarium import kernels as native
+    from convarium import kernels
 
     device = torch.device(device)
     return Environment(
@@ -39,7 +39,7 @@ def environment(device: "torch.device | str", *, stack: tuple[str, ...] = ()) ->
         stack=stack,
         commit=commit(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        kernels=native.kernels() if device.type == "cpu" else native.TORCH,
+        kernels=kernels.version() if device.type == "cpu" else kernels.TORCH,
     )
 
 

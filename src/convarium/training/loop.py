@@ -1,6 +1,6 @@
 """fit(recipe, splits): one run from its seed to its scores. This page is the whole method.
 
-`trainer` builds network, batches and optimizer; what makes a step fast stands in `step`, `kernels` and `cuda_graph`;
+`trainer` builds network, batches and optimizer; what makes a step fast stands in `step`, `accelerate` and `cuda_graph`;
 what is written down, in `recording` and `checkpoint`. Runs that train together share this loop: see `parallel`.
 """
 

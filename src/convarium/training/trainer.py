@@ -1,8 +1,9 @@
 """What the training loop works with, set up from a recipe: network, batches, optimizer."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -15,8 +16,7 @@ from convarium.errors import RecipeError
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
 from convarium.seeding import derive_seed
-from convarium.training.dropout import own_dropout
-from convarium.training.kernels import own_kernels, prepare_kernels
+from convarium.training.accelerate import accelerate
 from convarium.training.memory import keep_freed_memory
 from convarium.training.optimizers import make_optimizer, set_learning_rate
 from convarium.training.state import TrainingRun
@@ -39,7 +39,7 @@ class Trainer:
 
     Attributes:
         runs: one run, or the members of a stack.
-        network: what the training step calls.
+        network: what the training step calls: the accelerated copy of a run's network, or the stacked model.
         batches: images and labels, epoch by epoch; of a stack with one dimension more, (members, …).
         optimizers, learning_rates: optimizers, and the rates that the schedule multiplies.
         generators: one per run, from which its dropout draws; none where dropout draws from PyTorch's own generators.
@@ -98,22 +98,23 @@ def prepare_run(recipe: Recipe, splits: Splits, device: torch.device, *, concurr
     """
     check_batches(recipe, splits)
     keep_freed_memory(device)
-    prepare_kernels(device)
     network = build_model(recipe.model, splits.train.spec, seed=derive_seed(recipe.seed, "init")).to(device).train()
     lay_out(network, recipe, device)
-    generators = own_dropout(network, device)
-    with merged_memory(network, recipe):
-        optimizer = make_optimizer(network, recipe)
+    # On CUDA dropout is one kernel, and a captured step draws from the device's own generator.
+    generators = [torch.Generator()] if device.type == "cpu" else []
+    accelerated = accelerate(network, recipe, device, *generators)
+    with merged_memory(accelerated, recipe):
+        optimizer = make_optimizer(accelerated, recipe)
     run = TrainingRun(recipe, splits, network, device)
     return Trainer(
         runs=[run],
-        network=network,
+        network=accelerated,
         batches=training_batches(run),
         optimizers=[optimizer],
         learning_rates=[recipe.learning_rate],
         generators=generators,
         concurrent=concurrent,
-        epoch_context=lambda: _accelerated(run),
+        epoch_context=partial(merged_memory, accelerated, recipe),
     )
 
 
@@ -160,9 +161,3 @@ def training_batches(run: TrainingRun) -> Batches:
         channels_last=is_channels_last(run.network),
         dtype=next(run.network.parameters()).dtype,
     )
-
-
-@contextmanager
-def _accelerated(run: TrainingRun) -> Iterator[None]:
-    with merged_memory(run.network, run.recipe), own_kernels(run.network, run.recipe, run.device):
-        yield

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 from torch import nn
 
-from convarium import kernels as native
+from convarium import kernels
 from convarium.kernels import compiling
 from convarium.recipes.recipe import Recipe
 from convarium.runs.environment import environment
 from convarium.training import fit
-from exact import exchanged
+from exact import accelerated_modules
 from small_networks import few
 
 pytestmark = pytest.mark.usefixtures("compiled")
 
 
 def test_an_environment_names_its_kernels(monkeypatch):
-    assert environment("cpu").kernels == native.kernels() != "torch"
+    assert environment("cpu").kernels == kernels.version() != "torch"
     monkeypatch.setenv("CONVARIUM_KERNELS", "torch")
     assert environment("cpu").kernels == "torch"
 
@@ -44,22 +44,29 @@ def test_they_are_compiled_once(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("anew")
-def test_without_a_compiler_pytorch_computes(monkeypatch, caplog):
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+@pytest.mark.parametrize(
+    ("owner", "name", "value"),
+    [(compiling.shutil, "which", lambda name: None), (compiling.sys, "platform", "darwin")],
+    ids=["no compiler", "not Linux"],
+)
+def test_without_a_compiler_or_linux_pytorch_computes(owner, name, value, monkeypatch, caplog):
+    monkeypatch.setattr(owner, name, value)
     with caplog.at_level(logging.INFO):
-        assert native.kernels() == "torch"
-    assert "no GNU C compiler" in caplog.text
-    assert exchanged(nn.Sequential(nn.Conv2d(16, 16, 3))) == []
+        assert kernels.version() == "torch"
+    assert [record.getMessage() for record in caplog.records] == [
+        "training steps use PyTorch's kernels: Convarium's need Linux, gcc and GNU OpenMP"
+    ]
+    assert accelerated_modules(nn.Sequential(nn.Conv2d(16, 16, 3))) == []
 
 
 @pytest.mark.usefixtures("anew")
-def test_a_compiler_that_fails_is_told_once_and_pytorch_computes(monkeypatch, caplog, tmp_path):
+def test_a_compiler_that_fails_is_logged_once_and_pytorch_computes(monkeypatch, caplog, tmp_path):
     def fails(*args, **kwargs):
         raise subprocess.CalledProcessError(1, "gcc", stderr="unknown flag")
 
     monkeypatch.setattr(compiling, "user_cache_path", lambda name: tmp_path)
     monkeypatch.setattr(compiling.subprocess, "run", fails)
-    assert native.kernels() == native.kernels() == "torch"
+    assert kernels.version() == kernels.version() == "torch"
     assert [record.getMessage() for record in caplog.records] == [
-        "the kernels do not compile here, so training steps use PyTorch's: unknown flag"
+        "training steps use PyTorch's kernels: Convarium's do not compile here: unknown flag"
     ]
