@@ -1,5 +1,6 @@
 """Reading needs no PyTorch: what lists, reads a store or checks a recipe imports none of the heavy libraries."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,12 @@ def test_the_page_of_a_recorded_study_is_drawn_without_pytorch(tmp_path, study):
     section = text[text.index("Networks, layer by layer") :]
     assert "Linear" in section
     assert "Not shown:" not in section
+
+
+@pytest.mark.parametrize(
+    "package", ["convarium", *(f"convarium.{name}" for name in ("data", "models", "recipes", "runs"))]
+)
+def test_every_public_name_of_a_package_loads(package):
+    module = importlib.import_module(package)
+    assert len(set(module.__all__)) == len(module.__all__) > 0
+    assert all(getattr(module, name) is not None for name in module.__all__)

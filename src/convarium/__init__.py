@@ -96,7 +96,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name when it is first asked for: PyTorch takes seconds, and Ctrl-C must be heard meanwhile."""
+    """Imports a public name's module when the name is first used, since PyTorch takes seconds."""
     for module, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(f"convarium.{module}"), name)

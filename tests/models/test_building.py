@@ -184,6 +184,22 @@ def test_a_module_in_the_working_folder_is_found(folder):
     assert load_architecture("my_networks:linear").resolved.canonical == "my_networks:linear(activation='relu')"
 
 
+def test_the_working_folder_does_not_stay_on_the_import_path(folder):
+    write(folder / "helpers.py", "width = 5")
+    write(folder / "my_networks.py", """
+        from torch import nn
+
+        def net(spec):
+            from helpers import width
+            return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, spec.classes))
+    """)  # fmt: skip
+    before = list(sys.path)
+    assert build_model("my_networks:net", DIGITS)[1].out_features == 5
+    with pytest.raises(SpecError):
+        build_model("no_such_module:net", DIGITS)
+    assert sys.path == before
+
+
 def test_a_dotted_package_is_found(folder):
     write(folder / "lab" / "__init__.py", "")
     write(folder / "lab" / "blocks" / "tiny.py", LINEAR)

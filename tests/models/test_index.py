@@ -102,7 +102,9 @@ RECORDED = sorted({(run.recipe.model, run.outcome.image) for run in RUNS}, key=s
 
 @pytest.mark.parametrize(("model", "image"), RECORDED)
 def test_the_network_of_every_stored_run_is_known_layer_by_layer_without_building_it(model, image):
-    assert known_description(model, image) == describe(model, image)
+    known = known_description(model, image)
+    assert known is not None, f"{model} is not in models/layers.json: add it to indexing.py and run `make index`"
+    assert known == describe(model, image)
 
 
 @pytest.mark.parametrize("model", ["lenet", "densenet(depth=10)", "residual_cnn(blocks=2)", "memory_mlp"])

@@ -1,16 +1,16 @@
-"""The folder where runs and studies lie: one folder a run, written whole or not at all.
+"""The store: a folder of runs and studies, with one folder for each run, each of whose files is written in one step.
 
 runs/<dataset>-<model>-s<seed>-<key8>/
-    recipe.json           what was asked
+    recipe.json           the recipe and its key
     history.jsonl         a row an epoch, from the first epoch on
-    predicted.jsonl       test images taken for each class, a row an epoch, where the recipe watches the test split
+    predicted.jsonl       predicted test images by class, a row an epoch, if the recipe watches the test split
     steps.npz             loss and accuracy of every training step
     predictions.npz       test logits and labels
     network.json          the network layer by layer
     weights.safetensors   the selected weights
-    surface.safetensors   the loss around those weights, once a report has looked inside
-    outcome.json          how it ended, with the digests of the files above; written last, so that it is the seal
-    last.ckpt             while unfinished: what resuming needs
+    surface.safetensors   the loss around those weights, once a report with diagnostics has computed it
+    outcome.json          how the run ended, with the digests of the files above; written last, as the seal
+    last.ckpt             the checkpoint of an unfinished run
 studies/<name>/study.json
 
 A folder of records, such as results/, holds the same in two kinds of files and is read only; see `runs.archive`:
@@ -46,9 +46,9 @@ class StudyRecord:
     Attributes:
         base: the recipe fields that all runs share; another base under the same name is an error.
         keys: of the runs, in the plan's order.
-        planned: number of runs that were planned at the start; what lies beyond was added by an extension.
-        command: the command line that made it, for people to repeat.
-        metric: what is compared first.
+        planned: number of runs that were planned at the start; runs beyond it were added by an extension.
+        command: the command line that made it, so that people can repeat it.
+        metric: the primary metric.
         stacks: keys of runs that train at the same time, stack by stack.
     """
 
@@ -76,12 +76,12 @@ class Store:
         self._read_runs: dict[Path, tuple[FileState, StoredRun]] = {}
 
     def folder(self, recipe: Recipe, key: str) -> Path:
-        """Where a run lies, or would lie. The name is for people; only the key in it is looked up."""
+        """The folder of a run, existing or not. Its name is for people; only the key in it is looked up."""
         if key in self._records:
             return self._records[key].path
-        found = sorted((self.root / "runs").glob(f"*-{key[:8]}"))
-        if found:
-            return found[0]
+        existing = sorted((self.root / "runs").glob(f"*-{key[:8]}"))
+        if existing:
+            return existing[0]
         dataset = Path(recipe.dataset.removeprefix("folder:")).name
         return self.root / "runs" / f"{_slug(dataset)}-{_slug(recipe.model)}-s{recipe.seed}-{key[:8]}"
 
@@ -106,7 +106,7 @@ class Store:
         raise StoreError(f"too many damaged copies of {path}", hint="delete some of them")
 
     def begin(self, recipe: Recipe, key: str) -> Path:
-        """Makes the folder of a run and writes its recipe; finds an unfinished one again."""
+        """Makes the folder of a run and writes its recipe; the folder of an unfinished run is used again."""
         self._check_writable()
         path = self.folder(recipe, key)
         path.mkdir(parents=True, exist_ok=True)
@@ -145,15 +145,15 @@ class Store:
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:
-        """Holds a run's folder against other processes; the lock goes with the process that held it.
+        """Locks a run's folder against other processes; the lock ends with the process.
 
         Raises:
             StoreError: another process is training this run.
         """
         (self.root / "runs").mkdir(parents=True, exist_ok=True)
-        held = FileLock(self.root / "runs" / f".{path.name}.lock")
+        lock = FileLock(self.root / "runs" / f".{path.name}.lock")
         try:
-            with held.acquire(timeout=0):
+            with lock.acquire(timeout=0):
                 yield
         except Timeout as error:
             raise StoreError(
@@ -183,13 +183,13 @@ class Store:
         ]
         if len(recorded) == 1:
             return recorded[0]
-        found = [p.parent for p in (self.root / "runs").glob(f"*-{name[:8]}/" + SEAL)] if len(name) >= 4 else []
-        found = found or [p.parent for p in (self.root / "runs").glob(f"*-{name}*/" + SEAL)]
-        if len(found) == 1:
-            return self._read(found[0])
-        if found:
+        matches = [p.parent for p in (self.root / "runs").glob(f"*-{name[:8]}/" + SEAL)] if len(name) >= 4 else []
+        matches = matches or [p.parent for p in (self.root / "runs").glob(f"*-{name}*/" + SEAL)]
+        if len(matches) == 1:
+            return self._read(matches[0])
+        if matches:
             raise StoreError(
-                f"{len(found)} runs match {name!r}", hint=f"say which: {', '.join(p.name for p in found[:3])}"
+                f"{len(matches)} runs match {name!r}", hint=f"say which: {', '.join(p.name for p in matches[:3])}"
             )
         raise StoreError(f"no finished run {name!r} in {self.root / 'runs'}", hint="see the folder names there")
 
@@ -226,12 +226,12 @@ class Store:
         Raises:
             StoreError: there is none; names those there are.
         """
-        found = self.find_study(name)
-        if found is None:
+        study = self.find_study(name)
+        if study is None:
             names = self.study_names()
             hint = f"there are: {', '.join(names)}" if names else "make one with convarium compare"
             raise StoreError(f"no study {name!r} in {self.root / 'studies'}", hint=hint)
-        return found
+        return study
 
     def study_names(self) -> list[str]:
         """The names of all studies, in alphabetical order."""
