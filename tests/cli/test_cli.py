@@ -165,7 +165,7 @@ def test_a_diverged_run_is_a_result(call):
     assert "diverged: the training loss was not finite in epoch 1" in out
 
 
-def test_a_failed_run_is_told_and_ends_with_1(call, tmp_path, monkeypatch):
+def test_a_failed_run_is_reported_and_ends_with_1(call, tmp_path, monkeypatch):
     (tmp_path / "cut_off.py").write_text(
         """
 from torch import nn
@@ -400,12 +400,12 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path):
     going.send_signal(signal.SIGINT)
     _, err = going.communicate(timeout=60)
     assert going.returncode == 130
-    assert "what is finished is kept" in err
+    assert "finished runs are in the store" in err
     assert "Traceback" not in err
     assert len(list(tmp_path.glob("runs/*/outcome.json"))) >= 1
 
 
-def test_ctrl_c_while_modules_are_loading_is_heard(monkeypatch, capsys):
+def test_ctrl_c_while_modules_are_loading_is_handled(monkeypatch, capsys):
     class Loading:
         def __getattr__(self, name):
             raise KeyboardInterrupt
@@ -424,6 +424,18 @@ def test_torch_is_imported_when_something_is_built_and_not_before():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("words", ["list presets", "describe lenet", "list presets --json", "trian", "compare --help"])
+def test_output_fits_any_encoding(words):
+    command = [sys.executable, "-m", "convarium", *words.split()]
+    environ = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    assert done.returncode == (2 if words == "trian" else 0)
+    assert "Error" not in done.stderr
+    if "--json" in words:
+        plain = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
+        assert json.loads(done.stdout) == json.loads(plain.stdout)
 
 
 def test_a_reader_that_goes_away_is_no_failure():

@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         note(f"convarium: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        note("convarium: stopped; what is finished is kept, and the same command goes on from here")
+        note("convarium: stopped; finished runs are in the store, and the same command continues from there")
         return 130
     except BrokenPipeError:  # `convarium list | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,7 +5,6 @@ rich is imported where something is drawn: help and complaints do without it.
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import textwrap
@@ -54,7 +53,8 @@ def note(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """Prints one JSON value on standard output, for machines."""
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    encodes_all = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=not encodes_all, allow_nan=False) + "\n")
 
 
 def columns_of_terminal() -> int:
@@ -77,10 +77,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
 
 
 def drawn_lines(drawing: RenderableType, width: int) -> list[str]:
-    """What rich draws in so many columns, as lines of plain text."""
+    """What rich draws in so many columns, as lines of plain text in characters that standard output can encode."""
     from rich.console import Console
 
-    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console = Console(file=sys.stdout, width=width, highlight=False, force_terminal=False)
     with console.capture() as captured:
         console.print(drawing)
     return [line.rstrip() for line in captured.get().splitlines()]
