@@ -103,6 +103,15 @@ def test_tables_are_drawn_from_records_without_torch(words):
     assert not {"torch", "altair", "sklearn", "tensorboard"} & imported
 
 
+def test_a_report_is_drawn_from_records_without_torch(tmp_path):
+    code, _, err, imported = call(
+        "report", "vanishing", "--store", "results", "--out", tmp_path / "report.html", cwd=ROOT
+    )
+    assert (code, err) == (0, "")
+    assert (tmp_path / "report.html").exists()
+    assert "torch" not in imported
+
+
 def test_completion_offers_names_and_imports_nothing_heavy(tmp_path):
     (tmp_path / "studies" / "pools").mkdir(parents=True)
     (tmp_path / "studies" / "pools" / "study.json").write_text("{}")
