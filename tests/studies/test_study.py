@@ -1,11 +1,16 @@
 """A study trains only what is missing, extends, and loses nothing that is finished."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from convarium.errors import DataError, RecipeError, StoreError
 from convarium.recipes.recipe import Recipe
@@ -16,6 +21,7 @@ from convarium.studies import run as running
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
 from convarium.studies.study import Study, compare_study, grid
+from convarium.training import loop
 
 BASE = Recipe(model="lenet", epochs=1, batch_size=128)
 TWO = ["lenet", "lenet(pool='avg')"]
@@ -197,6 +203,51 @@ def test_networks_may_be_trained_each_in_its_own_way():
     each = (BASE, dataclasses.replace(BASE, model="residual_cnn", learning_rate=0.1))
     assert "learning_rate" not in study(recipes=each).base
     assert study(recipes=each).base["epochs"] == 1
+
+
+class Killed(BaseException):
+    """What ends a run as a kill does: nothing of ours handles it."""
+
+
+@pytest.mark.parametrize(
+    ("change", "notice"),
+    [
+        (lambda environment: None, "lenet seed 0 was begun by an older version of Convarium; it begins anew"),
+        (
+            lambda environment: environment | {"convarium": "0.0.9"},
+            f"lenet seed 0 was begun with convarium 0.0.9 instead of {version('convarium')}; it begins anew",
+        ),
+        (lambda environment: environment, None),
+    ],
+    ids=["without an environment", "of another version", "of this version"],
+)
+def test_a_run_that_another_version_began_begins_anew_and_says_so(tmp_path, monkeypatch, change, notice):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    recipe, resources = dataclasses.replace(BASE, epochs=3), Resources(Store(tmp_path), device="cpu")
+
+    def kill(event):
+        if event.training and event.training.epoch == 2 and event.training.step == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_one(recipe, resources, on_event=kill)
+    (path,) = tmp_path.glob("runs/*/last.ckpt")
+    with safe_open(path, "pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    environment = change(json.loads(metadata.pop("environment")))
+    save_file(tensors, path, metadata | ({} if environment is None else {"environment": json.dumps(environment)}))
+    notices, epochs = [], []
+
+    def listen(event):
+        notices.extend([event.notice] if event.notice else [])
+        epochs.extend([event.training.epoch] if event.training else [])
+
+    run = train_one(recipe, resources, on_event=listen)
+    alone = train_one(recipe, Resources(Store(tmp_path / "alone"), device="cpu"))
+    assert [text.split(", so that")[0] for text in notices] == ([notice] if notice else [])
+    assert epochs[0] == (0 if notice else 2)
+    assert run.outcome.test == alone.outcome.test
+    assert all(torch.equal(run.weights()[name], weight) for name, weight in alone.weights().items())
 
 
 def test_killed_in_the_middle_and_started_again_it_gives_the_same_bits(tmp_path):

@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from convarium.analysis.comparison import Comparison
+from convarium.analysis.comparison.formatting import listed
 from convarium.errors import ConvariumError, RunError, StoreError
 from convarium.models.build import build_model
 from convarium.models.index import resolve
@@ -32,6 +34,7 @@ from convarium.studies.plan import (
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study, compare_study
 from convarium.training import TrainingEvent, fit, fit_stack
+from convarium.training.checkpoint import checkpoint_environment, environment_fields
 from convarium.training.scoring import pick_device
 
 
@@ -175,6 +178,11 @@ def _train(
     if unit[0].recipe.precision == "bfloat16" and emulates_bfloat16(device):
         slow = "this processor has no instructions for bfloat16; in float32 its matrix products are many times as fast"
         notify(dataclasses.replace(at[0], notice=slow))
+    for m in missing:
+        other = _other_environment(paths[m], device, compare_threads=len(unit) == 1)
+        if other:
+            begun = f"{unit[m].recipe.model} seed {unit[m].recipe.seed} was begun {other}"
+            notify(dataclasses.replace(at[0], notice=f"{begun}; it begins anew, so that no run mixes the two"))
     with ExitStack() as locks:
         for m in missing:
             locks.enter_context(store.lock(paths[m]))
@@ -223,6 +231,21 @@ def _train(
         outcomes = [dataclasses.replace(outcome, image=splits.train.spec) for outcome in outcomes]
         finished = {m: store.finish(paths[m], outcomes[m]) for m in reversed(missing)}
     return [stored or finished[m] for m, stored in enumerate(done)]
+
+
+def _other_environment(folder: Path, device: torch.device, *, compare_threads: bool) -> str | None:
+    """Says in which other environment the unfinished run of a folder was begun; None if it can be resumed here."""
+    there, here = checkpoint_environment(folder / "last.ckpt"), environment_fields(device)
+    if there is None:
+        return None
+    if not there:
+        return "by an older version of Convarium"
+    differing = [
+        f"{name} {there.get(name)} instead of {value}"
+        for name, value in here.items()
+        if there.get(name) != value and (compare_threads or name != "threads")
+    ]
+    return f"with {listed(differing)}" if differing else None
 
 
 def check_failures(runs: Sequence[StoredRun]) -> None:

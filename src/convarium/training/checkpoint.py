@@ -2,6 +2,9 @@
 
 Shuffling, augmentation and dropout are seeded by epoch, and the learning rate is a function of the step. So a
 checkpoint needs weights, optimizer state and the run's records, and nothing else.
+
+It also names the environment that decides the last bits: a run that another version of Convarium or another machine
+began does not continue from its checkpoint, so that no run mixes two of them.
 """
 
 import json
@@ -16,17 +19,41 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convarium.records import Epoch
+from convarium.runs.environment import environment
 from convarium.runs.files import write_tensors
 from convarium.training.state import TrainingRun, TrainingState
 from convarium.training.trainer import Trainer
 
 T = TypeVar("T")
+ENVIRONMENT_FIELDS = ("convarium", "commit", "torch", "kernels", "processor", "device", "threads")
+"""What a checkpoint is compared by: the fields of `Environment` on which the last bits of a run depend."""
+
+
+def environment_fields(device: torch.device) -> dict[str, str]:
+    """Returns ENVIRONMENT_FIELDS with their values here; a checkout with uncommitted changes counts as its commit."""
+    values = environment(device)
+    fields = {name: str(getattr(values, name)) for name in ENVIRONMENT_FIELDS}
+    return fields | {"commit": fields["commit"].removesuffix("-dirty")}
+
+
+def checkpoint_environment(path: Path) -> dict[str, str] | None:
+    """Returns the ENVIRONMENT_FIELDS of the run that wrote a checkpoint.
+
+    The result is empty for a checkpoint of Convarium 0.1, which did not record them, and None without a readable file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata: Mapping[str, str] = file.metadata() or {}
+        return dict(json.loads(metadata.get("environment", "{}")))
+    except (SafetensorError, OSError, ValueError, TypeError):
+        return None
 
 
 def save_checkpoint(path: Path, trainer: Trainer) -> None:
     """Writes `path` completely or not at all. A stack has one file, so that its members are always at one epoch."""
     tensors: dict[str, Tensor] = {}
     metadata = {"members": json.dumps(trainer.members)} if trainer.members else {}
+    metadata["environment"] = json.dumps(environment_fields(trainer.device))
     for prefix, run in zip(_run_prefixes(trainer), trainer.runs, strict=True):
         run_tensors, run_metadata = _run_content(run)
         tensors |= {prefix + name: value for name, value in run_tensors.items()}
@@ -40,8 +67,8 @@ def save_checkpoint(path: Path, trainer: Trainer) -> None:
 def load_checkpoint(path: Path, trainer: Trainer) -> bool:
     """Restores networks, optimizers and run states as `save_checkpoint` found them, and says whether it did.
 
-    A damaged file, or one of other runs, costs the epochs that it holds and nothing else, so it is deleted and no
-    error: all of it is read and checked before anything is loaded.
+    A damaged file, or one of other runs or of another environment, costs the epochs that it holds and nothing else, so
+    it is deleted and no error: all of it is read and checked before anything is loaded.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -49,6 +76,8 @@ def load_checkpoint(path: Path, trainer: Trainer) -> bool:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
         if json.loads(metadata.get("members", "[]")) != list(trainer.members):
             raise ValueError("the checkpoint belongs to other runs")
+        if json.loads(metadata.get("environment", "{}")) != environment_fields(trainer.device):
+            raise ValueError("the checkpoint belongs to another environment")
         loads: list[Callable[[], object]] = []
         for prefix, run in zip(_run_prefixes(trainer), trainer.runs, strict=True):
             loads.append(_checked_run(run, _under(tensors, prefix), _under(metadata, prefix)))
