@@ -198,7 +198,7 @@ def reference_box(rng: random.Random, height: int, width: int, scale, ratio) -> 
 @pytest.mark.parametrize(
     ("height", "width", "scale", "ratio"),
     [
-        (32, 32, (0.8, 1.0), (0.9, 1.1)),  # source 004
+        (32, 32, (0.8, 1.0), (0.9, 1.1)),  # UvA tutorial 5
         (32, 32, (0.08, 1.0), (3 / 4, 4 / 3)),  # torchvision's own
         (20, 60, (0.5, 1.0), (0.9, 1.1)),  # often the fallback: too wide
         (60, 20, (0.6, 1.0), (0.9, 1.1)),  # too high

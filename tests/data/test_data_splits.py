@@ -32,7 +32,7 @@ def test_a_division_is_disjoint_complete_and_repeatable(n, share):
         assert part.labels.tolist() == [i % 3 for i in numbers(part)]
 
 
-def test_the_division_of_cifar10_is_the_one_that_source_004_published():
+def test_the_division_of_cifar10_is_that_of_uva_tutorial_5():
     """The source: pl.seed_everything(42); random_split(train_set, [45000, 5000])."""
     train, validation = hold_out(numbered(50000), 5000)
     torch.manual_seed(42)
