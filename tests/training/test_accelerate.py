@@ -20,8 +20,8 @@ from convarium.recipes.recipe import Recipe
 from convarium.training import fit
 from convarium.training.accelerate import accelerate
 from convarium.training.loop import make_step, train
+from convarium.training.numerics import set_memory_format
 from convarium.training.state import TrainingRun
-from convarium.training.step import lay_out
 from convarium.training.trainer import prepare_run, training_batches
 from exact import CPU, RECIPE, accelerated_modules, distance, images
 from small_networks import NETWORKS, few
@@ -44,7 +44,7 @@ def test_a_network_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kerne
         for module in network.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
-        lay_out(network, recipe, CPU)
+        set_memory_format(network, recipe, CPU)
         x, labels = next(training_batches(TrainingRun(recipe, splits, network, CPU)).epoch(0))
         network = accelerate(network, recipe, CPU) if fast else network
         loss = F.cross_entropy(network(x.to(dtype)), labels)
@@ -66,7 +66,7 @@ def test_a_network_in_bfloat16_is_as_near_to_its_gradients_in_float64_as_with_py
 
     def gradients(dtype, *, fast):
         network = build_model(recipe.model, splits.train.spec, seed=0).to(dtype).train()
-        lay_out(network, recipe, CPU)
+        set_memory_format(network, recipe, CPU)
         x, labels = next(training_batches(TrainingRun(recipe, splits, network, CPU)).epoch(0))
         half = torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.float32)
         network = accelerate(network, recipe, CPU) if fast else network

@@ -8,8 +8,7 @@ from torch import nn
 
 from convarium.models.zoo.mlp import MemoryBlock
 from convarium.recipes.recipe import Recipe
-from convarium.training.optimizers import make_optimizer, optimizer_over, set_learning_rate
-from convarium.training.step import merged_memory
+from convarium.training.optimizers import make_optimizer, merged_memory, optimizer_over, set_learning_rate
 
 RECIPES = [
     Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.0, weight_decay=0.01),

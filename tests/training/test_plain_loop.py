@@ -14,8 +14,8 @@ from convarium.models.zoo.layers import stages
 from convarium.recipes.recipe import Recipe
 from convarium.seeding import derive_seed
 from convarium.training import fit
+from convarium.training.numerics import is_channels_last
 from convarium.training.state import TrainingRun
-from convarium.training.step import is_channels_last
 from convarium.training.trainer import training_batches
 from small_networks import NETWORKS, few, in_float64
 

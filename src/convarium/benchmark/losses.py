@@ -19,8 +19,8 @@ from convarium.errors import ConvariumError
 from convarium.models.build import build_model
 from convarium.training.accelerate import accelerate
 from convarium.training.loop import make_step
+from convarium.training.numerics import exact_arithmetic, is_channels_last, set_memory_format
 from convarium.training.optimizers import make_optimizer
-from convarium.training.step import exact_arithmetic, is_channels_last, lay_out
 
 LOSSES = 20
 NEAR = torch.finfo(torch.bfloat16).eps
@@ -67,7 +67,7 @@ def first_losses(
     results = []
     for precision, copied in copies.items():
         recipe = recipe_of(job, precision)
-        lay_out(copied, recipe, device)
+        set_memory_format(copied, recipe, device)
         layout = torch.channels_last if is_channels_last(copied) else torch.contiguous_format
         accelerated = accelerate(copied, recipe, device)
         step = make_step(accelerated, make_optimizer(accelerated, recipe), recipe)

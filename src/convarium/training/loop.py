@@ -1,7 +1,7 @@
 """fit(recipe, splits): one run from its seed to its scores. This page is the whole method.
 
-`trainer` builds network, batches and optimizer; what makes a step fast stands in `step`, `accelerate` and `cuda_graph`;
-what is written down, in `recording` and `checkpoint`. Runs that train together share this loop: see `parallel`.
+`trainer` builds network, batches and optimizer; what makes a step fast stands in `accelerate`, `numerics` and
+`cuda_graph`; what is written down, in `recording` and `checkpoint`. Runs that train together share it: see `parallel`.
 """
 
 import time
@@ -18,10 +18,10 @@ from convarium.recipes.schedules import parse_schedule, rate_factor
 from convarium.records import Outcome
 from convarium.training.checkpoint import load_checkpoint, save_checkpoint
 from convarium.training.cuda_graph import capture_step
+from convarium.training.numerics import at_least_float32, exact_arithmetic
 from convarium.training.recording import gather_steps, make_outcome, record_epoch
 from convarium.training.scoring import pick_device
 from convarium.training.state import Step, TrainingEvent
-from convarium.training.step import at_least_float32, exact_arithmetic
 from convarium.training.trainer import Trainer, prepare_run
 
 CHECKPOINT_SECONDS = 5.0  # at the end of an epoch a checkpoint is written if the last one is older than this

@@ -1,6 +1,7 @@
 """The recipe's optimizer over a network's parameters, and its learning rate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,19 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def memory_blocks(network: nn.Module) -> list[MemoryBlock]:
     """Those of the network that have a memory."""
     return [m for m in network.modules() if isinstance(m, MemoryBlock) and m.memory is not None]
+
+
+@contextmanager
+def merged_memory(network: nn.Module, recipe: Recipe) -> Iterator[None]:
+    """Inside, every memory block is one matrix, unless weight decay would then train it differently."""
+    blocks = [] if recipe.weight_decay else memory_blocks(network)
+    for block in blocks:
+        block.merge()
+    try:
+        yield
+    finally:
+        for block in blocks:
+            block.split()
 
 
 def optimizer_over(parameters: Sequence[Tensor], recipe: Recipe, *, stacked: bool = False) -> torch.optim.Optimizer:

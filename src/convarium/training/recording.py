@@ -14,9 +14,9 @@ from convarium.models.cost import measure_cost
 from convarium.models.describe import describe_network
 from convarium.records import Epoch, Outcome, Scores
 from convarium.runs.environment import environment, peak_memory_bytes
+from convarium.training.numerics import exact_arithmetic, set_memory_format
 from convarium.training.scoring import split_logits
 from convarium.training.state import TrainingEvent, TrainingRun
-from convarium.training.step import exact_arithmetic, lay_out
 
 
 class EpochSteps(NamedTuple):
@@ -113,7 +113,7 @@ def make_outcome(run: TrainingRun, *, total_seconds: float, stack: tuple[str, ..
         stack: keys of the runs that trained together with this one, which the environment names.
     """
     network, splits, recipe, state = run.network, run.splits, run.recipe, run.state
-    lay_out(network, recipe, run.device)  # as `evaluate` lays it out, for the same bits
+    set_memory_format(network, recipe, run.device)  # as `evaluate` lays it out, for the same bits
     if state.selected:
         network.load_state_dict(state.selected)
     n = len(splits.train)

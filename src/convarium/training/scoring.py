@@ -15,8 +15,8 @@ from convarium.models.modes import evaluating
 from convarium.recipes.recipe import Recipe
 from convarium.records import Scores
 from convarium.training.memory import keep_freed_memory
+from convarium.training.numerics import is_channels_last, set_memory_format
 from convarium.training.state import TrainingRun
-from convarium.training.step import is_channels_last, lay_out
 
 EVALUATION_BATCH = 500
 
@@ -78,7 +78,7 @@ def evaluate(
         raise RecipeError(f"{recipe.dataset} has no validation images under this recipe", hint="use --split test")
     device = pick_device(device)
     keep_freed_memory(device)
-    lay_out(network.to(device), recipe, device)
+    set_memory_format(network.to(device), recipe, device)
     logits = split_logits(TrainingRun(recipe, splits, network, device), data)
     return scores(logits, data.labels, data.class_names)
 

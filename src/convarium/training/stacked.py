@@ -25,10 +25,10 @@ from convarium.records import Outcome
 from convarium.seeding import derive_seed
 from convarium.training.cuda_graph import capture_step
 from convarium.training.loop import train
+from convarium.training.numerics import at_least_float32, memory_format
 from convarium.training.optimizers import optimizer_over
 from convarium.training.recording import make_outcome
 from convarium.training.state import Step, TrainingEvent, TrainingRun
-from convarium.training.step import at_least_float32, memory_format
 from convarium.training.trainer import Trainer, training_batches
 
 

@@ -18,9 +18,9 @@ from convarium.recipes.recipe import Recipe
 from convarium.seeding import derive_seed
 from convarium.training.accelerate import accelerate
 from convarium.training.memory import keep_freed_memory
-from convarium.training.optimizers import make_optimizer, set_learning_rate
+from convarium.training.numerics import is_channels_last, set_memory_format
+from convarium.training.optimizers import make_optimizer, merged_memory, set_learning_rate
 from convarium.training.state import TrainingRun
-from convarium.training.step import is_channels_last, lay_out, merged_memory
 
 
 class EpochBatches(Protocol):
@@ -99,7 +99,7 @@ def prepare_run(recipe: Recipe, splits: Splits, device: torch.device, *, concurr
     check_batches(recipe, splits)
     keep_freed_memory(device)
     network = build_model(recipe.model, splits.train.spec, seed=derive_seed(recipe.seed, "init")).to(device).train()
-    lay_out(network, recipe, device)
+    set_memory_format(network, recipe, device)
     # On CUDA dropout is one kernel, and a captured step draws from the device's own generator.
     generators = [torch.Generator()] if device.type == "cpu" else []
     accelerated = accelerate(network, recipe, device, *generators)

@@ -1,4 +1,4 @@
-"""How a training step computes: memory format, merged memory blocks, exact arithmetic."""
+"""How numbers are stored and computed: memory format, dtype of the loss, deterministic arithmetic."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,52 +7,39 @@ import torch
 from torch import Tensor, nn
 
 from convarium.recipes.recipe import Recipe
-from convarium.training.optimizers import memory_blocks
 
 
-@contextmanager
-def merged_memory(network: nn.Module, recipe: Recipe) -> Iterator[None]:
-    """Every memory block as one matrix, where that trains alike."""
-    blocks = [] if recipe.weight_decay else memory_blocks(network)
-    for block in blocks:
-        block.merge()
-    try:
-        yield
-    finally:
-        for block in blocks:
-            block.split()
-
-
-def lay_out(network: nn.Module, recipe: Recipe, device: torch.device) -> None:
-    """Lays a network's convolutions out as (n, h, w, c) in memory where that is faster.
-
-    On a CPU it always is: convolutions need no reordering between them, pooling and norms work on whole vectors of
-    channels. On CUDA it is what the bfloat16 kernels want, and the float32 ones do not.
-    """
+def set_memory_format(network: nn.Module, recipe: Recipe, device: torch.device) -> None:
+    """Converts a network's convolutions to the memory format in which the recipe trains fastest."""
     network.to(memory_format=memory_format(recipe, device))  # type: ignore[call-overload]
 
 
 def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:
-    """What `lay_out` gives a network."""
+    """Channels last on a CPU, and for bfloat16 on CUDA; else contiguous.
+
+    On a CPU convolutions then need no reordering between them, and pooling and norms work on whole vectors of channels.
+    CUDA's bfloat16 kernels are fastest in this format, its float32 kernels are not.
+    """
     faster = device.type == "cpu" or recipe.precision == "bfloat16"
     return torch.channels_last if faster else torch.contiguous_format
 
 
 def is_channels_last(network: nn.Module) -> bool:
-    """Whether its convolutions lie as (n, h, w, c), and their images should."""
+    """Whether any convolution's weight is stored as channels last, as its input images should then be."""
     weights = [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
     return any(not w.is_contiguous() and w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
 def at_least_float32(logits: Tensor) -> Tensor:
-    """A loss is computed in float32, or in float64 where the network is."""
+    """Logits in float32, in which a loss is computed, or in float64 if the network is in float64."""
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
 @contextmanager
 def exact_arithmetic(device: torch.device) -> Iterator[None]:
-    """Same recipe, same environment, same bits: deterministic kernels, no TF32; denormals, which a CPU computes a
-    hundred times slower than it is worth, are flushed to zero.
+    """Inside, the same recipe in the same environment gives the same bits: deterministic kernels and no TF32.
+
+    Denormal numbers are flushed to zero, because a CPU computes them up to a hundred times slower than others.
     """
     deterministic = torch.are_deterministic_algorithms_enabled()
     benchmark, tf32 = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
