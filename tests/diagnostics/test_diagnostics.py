@@ -39,8 +39,8 @@ from made_studies import made_study
 IMAGE, IMAGE_28 = ImageSpec(1, 8, 8, 10), ImageSpec(1, 28, 28, 10)
 
 
-def assert_close(found: np.ndarray, expected: torch.Tensor) -> None:
-    torch.testing.assert_close(torch.from_numpy(found), expected)
+def assert_close(result: np.ndarray, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(torch.from_numpy(result), expected)
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +66,13 @@ def test_gradient_norms_are_those_of_backward():
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 10))
     images, labels = torch.randn(16, 1, 8, 8), torch.arange(16) % 10
     before = {name: value.clone() for name, value in network.eval().state_dict().items()}
-    found = gradient_norms(network, images, labels)
+    result = gradient_norms(network, images, labels)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     assert not network.training
     assert all(parameter.grad is None for parameter in network.parameters())
     F.cross_entropy(network.train()(images), labels).backward()
-    assert [(g.depth, g.name) for g in found] == [(1, "0"), (2, "4")]
-    for gradient, layer in zip(found, (network[0], network[4]), strict=True):
+    assert [(g.depth, g.name) for g in result] == [(1, "0"), (2, "4")]
+    for gradient, layer in zip(result, (network[0], network[4]), strict=True):
         assert gradient.norm == pytest.approx(float(layer.weight.grad.norm()), rel=1e-5)
         assert gradient.rms == pytest.approx(float(layer.weight.grad.square().mean().sqrt()), rel=1e-5)
 
@@ -81,16 +81,16 @@ def test_the_gradient_of_one_weight_by_hand():
     """Scores (w, 0) of the image 1 in class 0: the loss falls by 1 − softmax(w) a unit of w."""
     linear = nn.Linear(1, 2, bias=False)
     linear.weight.data = torch.tensor([[1.0], [0.0]])
-    (found,) = gradient_norms(linear, torch.ones(1, 1), torch.tensor([0]))
+    (result,) = gradient_norms(linear, torch.ones(1, 1), torch.tensor([0]))
     missing = 1 - math.e / (math.e + 1)
-    assert found.norm == pytest.approx(math.sqrt(2) * missing, rel=1e-6)
-    assert found.rms == pytest.approx(missing, rel=1e-6)
+    assert result.norm == pytest.approx(math.sqrt(2) * missing, rel=1e-6)
+    assert result.rms == pytest.approx(missing, rel=1e-6)
 
 
 def test_both_matrices_of_a_memory_block_are_one_layer():
     network = build_model("memory_mlp(hidden=12)", IMAGE)
-    found = gradient_norms(network, torch.rand(4, 1, 8, 8), torch.arange(4))
-    assert [gradient.name for gradient in found] == ["1", "3"]
+    result = gradient_norms(network, torch.rand(4, 1, 8, 8), torch.arange(4))
+    assert [gradient.name for gradient in result] == ["1", "3"]
 
 
 # ---- units ---------------------------------------------------------------------------------------------------------
@@ -119,20 +119,20 @@ def test_units_saturated_by_construction_are_reported_saturated(name):
     }[name]
     act = ACTIVATIONS[name]()
     inputs = torch.tensor([[edge + 0.01, -edge - 0.01, edge - 0.01, 0.0], [edge + 1, -9.0, 9.0, 0.0]])
-    (found,) = unit_activity(act, inputs)
-    assert (found.kind, found.units, found.inactive_units) == ("saturated", 4, 2)
-    assert found.inactive_outputs == 5 / 8
+    (result,) = unit_activity(act, inputs)
+    assert (result.kind, result.units, result.inactive_units) == ("saturated", 4, 2)
+    assert result.inactive_outputs == 5 / 8
 
 
 @pytest.mark.parametrize("activation", [a for a in ACTIVATIONS.values() if a is not IDENTITY], ids=lambda a: a.name)
 def test_every_activation_is_known_and_none_is_flat_near_zero(activation):
-    (found,) = unit_activity(activation(), torch.tensor([[0.1, 0.5], [0.2, 1.0]]))
-    assert (found.activation, found.inactive_units, found.inactive_outputs) == (activation.name, 0, 0.0)
+    (result,) = unit_activity(activation(), torch.tensor([[0.1, 0.5], [0.2, 1.0]]))
+    assert (result.activation, result.inactive_units, result.inactive_outputs) == (activation.name, 0, 0.0)
 
 
 def test_a_leaky_relu_never_dies():
-    (found,) = unit_activity(nn.LeakyReLU(), torch.full((4, 3), -1e6))
-    assert (found.inactive_units, found.inactive_outputs) == (0, 0.0)
+    (result,) = unit_activity(nn.LeakyReLU(), torch.full((4, 3), -1e6))
+    assert (result.inactive_units, result.inactive_outputs) == (0, 0.0)
 
 
 # ---- the loss surface ----------------------------------------------------------------------------------------------
@@ -197,22 +197,22 @@ def test_every_network_shows_its_first_layer_and_is_watched_without_a_change(mod
     if model in small:
         assert first_filters(network, image) is None  # too many pixels to probe
         return
-    found = first_filters(network, image, most=4)
-    assert found.weights.shape[:2] == (4, 3)
+    result = first_filters(network, image, most=4)
+    assert result.weights.shape[:2] == (4, 3)
     maps = feature_maps(network, torch.rand(1, 3, 64, 64))
     assert 2 <= len(maps) <= 5
     assert all(len(of_layer.maps) == min(16, of_layer.total) for of_layer in maps)
 
 
 def test_of_several_convolutions_that_read_the_image_the_largest_is_shown():
-    found = first_filters(build_model("mnist_resnet", IMAGE_28), IMAGE_28)
-    assert found.weights.shape == (16, 1, 3, 3)  # not the shortcut's 1×1, which is called first
+    result = first_filters(build_model("mnist_resnet", IMAGE_28), IMAGE_28)
+    assert result.weights.shape == (16, 1, 3, 3)  # not the shortcut's 1×1, which is called first
 
 
 def test_first_filters_are_the_weights_themselves():
     convolution = build_model("lenet", IMAGE_28)
-    found = first_filters(convolution, IMAGE_28)
-    assert np.array_equal(found.weights, next(convolution.parameters()).detach())
+    result = first_filters(convolution, IMAGE_28)
+    assert np.array_equal(result.weights, next(convolution.parameters()).detach())
     residual, memory = build_model("residual_mlp(hidden=9)", IMAGE), build_model("memory_mlp(hidden=9)", IMAGE)
     assert_close(first_filters(residual, IMAGE).weights, residual[1].weight.reshape(9, 1, 8, 8))
     whole = (memory[1].weight + memory[1].memory).T.reshape(9, 1, 8, 8)
@@ -224,9 +224,9 @@ def test_feature_maps_are_what_the_activations_put_out():
     conv = nn.Conv2d(1, 3, 3)
     network = nn.Sequential(conv, nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 10), nn.ReLU())
     image = torch.randn(1, 1, 8, 8)
-    (found,) = feature_maps(network, image, most=2)
-    assert (found.layer, found.total) == ("1", 3)
-    assert np.array_equal(found.maps, conv(image).relu()[0, :2].detach())
+    (result,) = feature_maps(network, image, most=2)
+    assert (result.layer, result.total) == ("1", 3)
+    assert np.array_equal(result.maps, conv(image).relu()[0, :2].detach())
     assert feature_maps(build_model("residual_mlp(hidden=9)", IMAGE), image) == ()
 
 
@@ -235,15 +235,15 @@ def test_feature_maps_are_what_the_activations_put_out():
 
 def test_augmented_images_are_the_originals_moved_by_the_recipes_law(digits):
     assert augmented_samples(Recipe(), digits) is None
-    found = augmented_samples(Recipe(augment="flip"), digits, images=4, times=12)
-    assert found.images.dtype == np.uint8
-    assert found.augmented.shape == (4, 12, 1, 28, 28)
+    result = augmented_samples(Recipe(augment="flip"), digits, images=4, times=12)
+    assert result.images.dtype == np.uint8
+    assert result.augmented.shape == (4, 12, 1, 28, 28)
     mirrored = [
         [np.array_equal(one, image[..., ::-1]) for one in changed]
-        for image, changed in zip(found.images, found.augmented, strict=True)
+        for image, changed in zip(result.images, result.augmented, strict=True)
     ]
     same = [
-        [np.array_equal(one, image) for one in row] for image, row in zip(found.images, found.augmented, strict=True)
+        [np.array_equal(one, image) for one in row] for image, row in zip(result.images, result.augmented, strict=True)
     ]
     assert (np.array(mirrored) ^ np.array(same)).all()
     assert 0 < np.sum(mirrored) < 48
@@ -253,11 +253,11 @@ def test_augmented_images_are_the_originals_moved_by_the_recipes_law(digits):
 
 
 def test_a_study_is_diagnosed_row_by_row_and_its_surfaces_are_kept(trained, monkeypatch):
-    heard = []
-    found = diagnose(trained, size=3, on_event=heard.append)
-    assert heard == list(trained)
-    assert [one.label for one in found] == list(trained)
-    lenet, resnet = found
+    events = []
+    result = diagnose(trained, size=3, on_event=events.append)
+    assert events == list(trained)
+    assert [one.label for one in result] == list(trained)
+    lenet, resnet = result
     assert isinstance(lenet, Diagnosis)
     assert isinstance(resnet, Diagnosis)
     assert len(lenet.initial) == len(lenet.final) == 5
@@ -275,8 +275,8 @@ def test_a_study_is_diagnosed_row_by_row_and_its_surfaces_are_kept(trained, monk
 def test_a_damaged_surface_is_measured_again(trained):
     (run,) = trained["lenet"]
     (run.path / "surface.safetensors").write_bytes(b"no surface")
-    (found,) = diagnose({"lenet": [run]}, size=3)
-    assert isinstance(found, Diagnosis)
+    (result,) = diagnose({"lenet": [run]}, size=3)
+    assert isinstance(result, Diagnosis)
 
 
 def test_what_cannot_be_diagnosed_says_why(tmp_path, trained, monkeypatch):

@@ -76,13 +76,13 @@ def diagnoses():
 
 
 def test_the_section_is_there_if_asked_for_and_only_then(study, diagnoses):
-    without, told = Reader(render(study)).visible, render(study, diagnoses=diagnoses)
-    shown = Reader(told).visible
+    without, html = Reader(render(study)).visible, render(study, diagnoses=diagnoses)
+    shown = Reader(html).visible
     assert HEAD not in without
     assert shown.index("Confidence and agreement") < shown.index(HEAD) < shown.index("Networks, layer by layer")
     assert f"nin is not shown: {REASON}." in shown
-    specs = data_of(told)["specs"]
-    charts = re.findall(r'data-chart="((?:gradients|units|surface)/[\w/]+)"', told)
+    specs = data_of(html)["specs"]
+    charts = re.findall(r'data-chart="((?:gradients|units|surface)/[\w/]+)"', html)
     expected = [
         "gradients/initial",
         "gradients/final",
@@ -107,13 +107,13 @@ def test_every_picture_is_inside_the_page_and_described(study, diagnoses):
 
 def test_a_network_with_nothing_to_draw_says_so(study):
     bare = dataclasses.replace(diagnosis("lenet"), filters=None, maps=(), augmented=None, activity=())
-    told = render(study, diagnoses=(bare,))
-    shown = Reader(told).visible
+    html = render(study, diagnoses=(bare,))
+    shown = Reader(html).visible
     assert "its first layer cannot be drawn as an image" in shown
     assert "No layer of this network keeps the rows and columns of the image." in shown
     assert "these networks were trained without augmentation" in shown
     assert "Which units" not in shown
-    assert "units/inactive_unit_share" not in data_of(told)["specs"]
+    assert "units/inactive_unit_share" not in data_of(html)["specs"]
 
 
 def test_a_page_of_which_no_network_could_be_examined(study):
@@ -142,9 +142,9 @@ def test_vanished_gradients_and_losses_that_are_no_numbers_leave_the_page_whole(
     assert "nan" not in shown
     assert data_of(text)["tables"]["surfaces"]["loss"] == pytest.approx(losses[np.isfinite(losses)], rel=1e-4)
     lost = dataclasses.replace(surface, losses=np.full((5, 5), np.nan))
-    told = render(study, diagnoses=(dataclasses.replace(broken, surface=lost),))
-    assert "nan" not in Reader(told).visible
-    assert "How rough" not in Reader(told).visible
+    html = render(study, diagnoses=(dataclasses.replace(broken, surface=lost),))
+    assert "nan" not in Reader(html).visible
+    assert "How rough" not in Reader(html).visible
 
 
 # ---- numbers -------------------------------------------------------------------------------------------------------
@@ -234,14 +234,14 @@ def test_report_has_diagnostics_if_asked(tmp_path, monkeypatch, capsys):
     assert HEAD not in html.read_text("utf-8")
     for path in tmp_path.glob("runs/digits-memory_mlp*"):
         seal = json.loads((path / "outcome.json").read_text("utf-8"))
-        del seal["files"]["weights.safetensors"]  # as a record kept without them
+        del seal["files"]["weights.safetensors"]  # as in records that are stored without weights
         (path / "outcome.json").write_text(json.dumps(seal), "utf-8")
         (path / "weights.safetensors").unlink()
     capsys.readouterr()
     assert main(["report", "two", "--diagnostics"]) == 0
-    told = capsys.readouterr().err
-    assert "diagnosing lenet" in told
-    assert f"memory_mlp(hidden=16) has no diagnostics: {REASON}" in told
+    messages = capsys.readouterr().err
+    assert "diagnosing lenet" in messages
+    assert f"memory_mlp(hidden=16) has no diagnostics: {REASON}" in messages
     assert HEAD in html.read_text("utf-8")
     assert list(tmp_path.glob("runs/*lenet*/surface.safetensors"))
     assert main(["report", "two"]) == 0

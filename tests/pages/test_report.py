@@ -64,10 +64,10 @@ def text(study) -> str:
 
 
 def test_answer_names_n_and_interval_and_tells_failures_first(study):
-    told = answer(study)
-    assert told.startswith("4 of 12 runs failed")
-    assert re.search(r"\(95 % interval [\d.]+ to [\d.]+, 3 seeds\)", told)
-    assert "residual_cnn" in told
+    sentence = answer(study)
+    assert sentence.startswith("4 of 12 runs failed")
+    assert re.search(r"\(95 % interval [\d.]+ to [\d.]+, 3 seeds\)", sentence)
+    assert "residual_cnn" in sentence
 
 
 def test_answer_of_two_networks_is_the_verdict_itself(tmp_path):
@@ -131,6 +131,17 @@ def test_narrow_terminals_keep_names_accuracy_and_difference(study, width):
     for column in columns(study):
         if column.key in ("label", "test", "difference"):
             assert all(cell.text in shown for cell in column.cells)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_long_headings_are_folded_and_never_cut(tmp_path, width):
+    runs = [
+        made_run(tmp_path, Recipe(model=model, epochs=3, seed=s), 0.9) for model in ("lenet", "nin") for s in (0, 1)
+    ]
+    comparison = compare_runs(runs, metric="best_epoch_validation_accuracy")
+    table = drawn(comparison, width).split("lenet")[0]
+    heading = next(column.heading for column in columns(comparison) if column.key == "measured")
+    assert all(word in table.split() for word in heading.split())
 
 
 def test_markdown_table_has_equal_rows_and_escapes_its_own_signs(tmp_path):
@@ -241,11 +252,11 @@ def test_networks_on_the_pareto_front_are_unbeaten_and_all_others_are_beaten(stu
 
 
 def test_agreement_is_symmetric_and_compares_a_network_with_itself_by_other_seeds(study):
-    found = agreement(read_predictions(study)).set_index(["first", "second"])
-    for (first, second), row in found.iterrows():
-        assert row["agreement"] == pytest.approx(found.loc[(second, first), "agreement"])
+    result = agreement(read_predictions(study)).set_index(["first", "second"])
+    for (first, second), row in result.iterrows():
+        assert row["agreement"] == pytest.approx(result.loc[(second, first), "agreement"])
     one, two = (run.predictions()[0].argmax(1) for run in study.row("memory_mlp").trained)
-    assert found.loc[("memory_mlp", "memory_mlp"), "agreement"] == pytest.approx((one == two).mean())
+    assert result.loc[("memory_mlp", "memory_mlp"), "agreement"] == pytest.approx((one == two).mean())
 
 
 def test_calibration_bins_give_back_the_accuracy_and_the_stored_error(study):
@@ -263,11 +274,11 @@ def test_one_runs_calibration_bins_give_back_its_stored_error(tmp_path):
 
 
 def test_contested_shares_add_up_to_the_accuracies(study):
-    for found in shares_correct(read_predictions(study), "lenet"):
-        assert found.both + found.only_this + found.only_baseline + found.neither == pytest.approx(1)
-        assert found.both + found.only_this == pytest.approx(study.row(found.label).test.mean)
-        assert found.both + found.only_baseline == pytest.approx(study.row("lenet").test.mean)
-        assert not set(found.images[0]) & set(found.images[1])
+    for result in shares_correct(read_predictions(study), "lenet"):
+        assert result.both + result.only_this + result.only_baseline + result.neither == pytest.approx(1)
+        assert result.both + result.only_this == pytest.approx(study.row(result.label).test.mean)
+        assert result.both + result.only_baseline == pytest.approx(study.row("lenet").test.mean)
+        assert not set(result.images[0]) & set(result.images[1])
 
 
 def test_thirty_networks_are_told_apart_by_color_and_dashes():
@@ -494,32 +505,32 @@ def test_a_studys_claims_and_tables_stand_on_its_page(tmp_path):
 
 def test_a_row_that_never_trained_has_failed_and_is_named_in_the_answer(tmp_path):
     study = made_study(tmp_path, {"lenet": 0.9, "nin": 0.95, "vgg": None})
-    told = answer(study)
-    assert told.startswith("3 of 9 runs failed, all of vgg; of 1 other, 1 is better than lenet")
+    sentence = answer(study)
+    assert sentence.startswith("3 of 9 runs failed, all of vgg; of 1 other, 1 is better than lenet")
     (verdict,) = [column for column in columns(study) if column.key == "verdict"]
     assert [cell.text for cell in verdict.cells] == ["baseline", "better", "failed"]
 
 
 def test_one_seed_each_decides_nothing(tmp_path):
-    told = answer(made_study(tmp_path, {"lenet": 0.9, "nin": 0.95, "alexnet": 0.93}, seeds=1))
-    assert told.endswith("one seed each decides nothing between them.")
+    sentence = answer(made_study(tmp_path, {"lenet": 0.9, "nin": 0.95, "alexnet": 0.93}, seeds=1))
+    assert sentence.endswith("one seed each decides nothing between them.")
 
 
 def test_hardest_classes_are_those_with_the_smallest_means(study):
-    for found in hardest_classes(study):
-        scored = [run.outcome.test.per_class for run in study.row(found.label).trained]
+    for result in hardest_classes(study):
+        scored = [run.outcome.test.per_class for run in study.row(result.label).trained]
         means = sorted((sum(of[name] for of in scored) / len(scored), name) for name in scored[0])
-        assert (found.accuracy, found.next_accuracy) == tuple(f"{100 * mean:.1f}" for mean, _ in means[:2])
-        assert found.name in [name for mean, name in means if mean == means[0][0]]
+        assert (result.accuracy, result.next_accuracy) == tuple(f"{100 * mean:.1f}" for mean, _ in means[:2])
+        assert result.name in [name for mean, name in means if mean == means[0][0]]
 
 
 def test_epochs_to_level_takes_the_highest_level_that_all_trained_networks_reach(tmp_path):
     study = made_study(tmp_path, {"lenet": 0.86, "nin": 0.99}, epochs=8)
-    found = epochs_to_level(study)
-    assert (found.split, found.level) == ("validation", "80 %")
-    assert [label for label, _ in found.epochs] == ["nin", "lenet"]
+    result = epochs_to_level(study)
+    assert (result.split, result.level) == ("validation", "80 %")
+    assert [label for label, _ in result.epochs] == ["nin", "lenet"]
     firsts = [
         next(epoch.epoch for epoch in run.outcome.history if epoch.validation_accuracy >= 0.8)
         for run in study.row("nin").runs
     ]
-    assert found.epochs[0][1] == f"{sum(firsts) / len(firsts):.3g}"
+    assert result.epochs[0][1] == f"{sum(firsts) / len(firsts):.3g}"

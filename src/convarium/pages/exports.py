@@ -2,7 +2,7 @@
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +23,9 @@ _GAP, _EDGES = 3, 2
 
 _LABEL_WIDTH = 24
 """Characters of a network's name that are written in one line at least."""
+
+_HEADING_WIDTH = 16
+"""Characters of a heading up to which it is written in one line."""
 
 _COLORS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "baseline": "dim"}
 
@@ -52,8 +55,11 @@ class _TerminalTable:
                 shown = [column for column in shown if column.key != dropped]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1))
         for column in shown:
-            justify: JustifyMethod = "right" if column.numeric else "left"
-            table.add_column(_heading(column), justify=justify, overflow="fold", min_width=_width(column))
+            heading, width = _heading(column), _width(column)
+            if column.numeric:  # A fixed width, because rich narrows a column below its least width.
+                table.add_column(heading, justify="right", overflow="fold", width=width)
+            else:
+                table.add_column(heading, overflow="fold", min_width=width)
         for cells in _rows(tuple(shown)):
             styles = ("bold" if column.key == "test" else "" for column in shown)
             table.add_row(*(Text(cell.text, style) for cell, style in zip(cells, styles, strict=True)))
@@ -65,8 +71,10 @@ def _heading(column: Column) -> Text:
 
 
 def _width(column: Column) -> int:
-    """The least width of a column: a long name may be folded, a number never."""
-    widest = max(cell_len(text) for text in (_heading(column).plain, *(cell.text for cell in column.cells)))
+    """The least width of a column: a long name and a long heading may be folded, a number never."""
+    heading = _heading(column).plain
+    parts = heading.split() if cell_len(heading) > _HEADING_WIDTH else [heading]
+    widest = max(cell_len(text) for text in (*parts, *(cell.text for cell in column.cells)))
     return widest if column.numeric else min(widest, _LABEL_WIDTH)
 
 
