@@ -81,6 +81,11 @@ def test_a_comparison_is_one_call_and_gives_what_the_command_prints(workspace, c
     assert result.study.command == (
         "convarium compare lenet 'lenet(pool='\"'\"'avg'\"'\"')' --seeds 2 --name pools --epochs 1 --batch-size 256"
     )
+    assert repr(result).splitlines() == [
+        "How do lenet and lenet(pool='avg') compare on digits?",
+        *(row.verdict for row in result.comparison.rows),
+        f"report: {result.report}",
+    ]
     messages = [event.message for event in events if event.message]
     assert len(messages) == 1
     assert messages[0].startswith("4 runs; ")

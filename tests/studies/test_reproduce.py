@@ -22,7 +22,7 @@ from convarium.analysis.claims import (
     published,
 )
 from convarium.cli import main
-from convarium.errors import SpecError, StoreError
+from convarium.errors import ConvariumError, SpecError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Outcome
 from convarium.runs.files import write_json
@@ -40,6 +40,7 @@ from convarium.studies.catalogue import (
 from convarium.studies.reproductions import SOURCES, record_study, reproductions_page, results_folder, spans
 from convarium.studies.study import Study, grid
 from convarium.studies.variants import reduced
+from convarium.workspace import Workspace
 from made_runs import HERE, epoch, scores
 
 ROOT = Path(__file__).parents[2]
@@ -201,6 +202,8 @@ def test_only_the_records_that_come_with_convarium_count_and_never_a_folder_that
     (package / "results").mkdir(parents=True)
     monkeypatch.setattr("convarium.studies.reproductions.__file__", str(package / "studies" / "reproductions.py"))
     assert results_folder() == package / "results"
+    with pytest.raises(ConvariumError, match=r"belongs to an installed package; record results from a checkout"):
+        Workspace().record_results()
 
 
 @pytest.mark.parametrize(
@@ -270,6 +273,7 @@ def test_numbers_as_ranges():
 def call(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("convarium.studies.reproductions.results_folder", lambda: tmp_path / "results")
+    (tmp_path / "pyproject.toml").touch()
 
     def run(*argv):
         code = main(["reproduce", *map(str, argv)])

@@ -146,21 +146,15 @@ def reproduce(
 
 
 def _record(store: Path, *, record: bool, page: bool) -> None:
-    from convarium.runs.store import Store
-    from convarium.studies.builtin import EXPERIMENTS
-    from convarium.studies.reproductions import record_study, reproductions_page, results_folder
+    from convarium.studies.reproductions import results_folder
+    from convarium.workspace import Workspace
 
-    measured, results = Store(store), Store(results_folder())
-    names = [study.name for study in EXPERIMENTS.values() if record and measured.find_study(study.name) is not None]
-    if record and not names:
-        raise ConvariumError(f"{store} holds none of the built-in studies", hint="name their --store")
-    for name in names:
-        say(f"{name}: {record_study(name, measured, results)} runs in {results.root}")
+    workspace = Workspace(store)
+    if record:
+        for name, runs in workspace.record_results().items():
+            say(f"{name}: {runs} runs in {results_folder()}")
     if page:
-        path = results.root.parent / "docs" / "reproductions.md"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(reproductions_page(results), "utf-8")
-        say(str(path))
+        say(str(workspace.write_reproductions()))
 
 
 def _say_catalogue(found: "Sequence[Finding]", *, markdown: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from convarium.analysis.claims import describe, measured, published
 from convarium.analysis.comparison import formatting, hardware_label
+from convarium.errors import ConvariumError
 from convarium.runs.archive import RECORDS, add_records, read_records
 from convarium.runs.files import write_json
 from convarium.runs.store import Store, StoredRun
@@ -68,6 +69,20 @@ def results_folder() -> Path:
     package = Path(__file__).resolve().parents[1]
     installed = package / "results"
     return installed if installed.is_dir() else package.parents[1] / "results"
+
+
+def checkout_results() -> Path:
+    """Returns the folder of measured records that may be written: that of a checkout.
+
+    Raises:
+        ConvariumError: Convarium runs from an installed package, whose records stay as they are.
+    """
+    folder = results_folder()
+    if not (folder.parent / "pyproject.toml").is_file():
+        raise ConvariumError(
+            f"{folder} belongs to an installed package", hint="record results from a checkout of Convarium"
+        )
+    return folder
 
 
 def reproductions_page(results: Store) -> str:

@@ -1,30 +1,24 @@
-"""One front door: everything that the command line does, for notebooks and scripts, with one call a task.
-
-    import convarium
-
-    result = convarium.compare(["lenet", "residual_cnn"], dataset="digits", seeds=5)
-    result.comparison.frame("rows")     # the table, as pandas has it
-    result.report                       # the page
-
-Each function of this module is a method of `Workspace` with `store=`, `data_dir=` and `device=` beside it. Use a
-`Workspace` of your own for several calls: it loads each data set once and reads each run once.
-"""
+"""Workspace: a store, the data sets and a device, and a method for every task."""
 
 from __future__ import annotations
 
 import dataclasses
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from convarium.errors import ConvariumError, SpecError
-from convarium.models.index import native_image
-from convarium.records import ImageSpec
+from convarium.errors import ConvariumError
 from convarium.runs.store import Store, StoredRun
-from convarium.spec import parse, unknown
+from convarium.workspace.arguments import (
+    chosen_study,
+    compare_command,
+    image_of,
+    message_event,
+    planned_recipe,
+    source_recipe,
+)
 
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
@@ -44,7 +38,7 @@ if TYPE_CHECKING:
 Split = Literal["test", "validation", "train"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyResult:
     """What a finished study leaves.
 
@@ -61,6 +55,12 @@ class StudyResult:
     claims: ClaimsSection
     report: Path
     tuned: tuple[Tuned, ...] = ()
+
+    def __repr__(self) -> str:
+        """The question, the verdict on each row and on each claim, and the page: what a notebook shows."""
+        verdicts = [row.verdict for row in self.comparison.rows]
+        claims = [f"{name}: {verdict.sentence}" for name, verdict in self.claims.verdicts.items()]
+        return "\n".join([self.study.question, *verdicts, *claims, f"report: {self.report}"])
 
     @property
     def runs(self) -> tuple[StoredRun, ...]:
@@ -167,9 +167,10 @@ class Workspace:
         """
         from convarium.studies.study import study_of_networks
 
-        bases = [planned_recipe(model, preset, fields) for model in ([models] if isinstance(models, str) else models)]
+        models = [models] if isinstance(models, str) else list(models)
+        bases = [planned_recipe(model, preset, fields) for model in models]
         if command is None:
-            command = _compare_command(models, seeds=seeds, preset=preset, baseline=baseline, name=name, fields=fields)
+            command = compare_command(models, seeds=seeds, preset=preset, baseline=baseline, name=name, fields=fields)
         study = study_of_networks(bases, seeds=seeds, baseline=baseline, name=name, command=command)
         return self._carry_out(study, stack=stack, live=live, on_event=on_event)
 
@@ -201,16 +202,16 @@ class Workspace:
         """
         from convarium.studies.tuning import tune as tune_study
 
-        chosen, listen = _study(study, seeds=seeds, quick=quick), on_event or (lambda _: None)
+        chosen, listen = chosen_study(study, seeds=seeds, quick=quick), on_event or (lambda _: None)
         if quick:
             from convarium.studies.variants import describe_reduction
 
-            listen(_message(chosen, describe_reduction(chosen)))
+            listen(message_event(chosen, describe_reduction(chosen)))
         tuned: tuple[Tuned, ...] = ()
         if tune:
             chosen, tuned = tune_study(chosen, self._resources, on_event=on_event)
             for found in tuned:
-                listen(_message(chosen, f"{found.value}: learning rate {found.learning_rate:g}, by validation"))
+                listen(message_event(chosen, f"{found.value}: learning rate {found.learning_rate:g}, by validation"))
         return self._carry_out(chosen, stack=stack, live=live, on_event=on_event, tuned=tuned)
 
     def plan(self, study: Study | Path | str, *, seeds: int | None = None, quick: bool = False) -> Plan:
@@ -224,7 +225,7 @@ class Workspace:
         """
         from convarium.studies.plan import plan_study, prepare_study
 
-        prepared = prepare_study(_study(study, seeds=seeds, quick=quick), self._resources)
+        prepared = prepare_study(chosen_study(study, seeds=seeds, quick=quick), self._resources)
         return plan_study(prepared, self._resources)
 
     def results(self, study: str) -> Comparison:
@@ -305,7 +306,7 @@ class Workspace:
                 raise ConvariumError(
                     "--weights needs --model and --dataset", hint="name the network the weights belong to"
                 )
-            recipe, path = _source_recipe(model, dataset), Path(weights)
+            recipe, path = source_recipe(model, dataset), Path(weights)
         splits = self.splits(recipe)
         network = load_weights(path, recipe.model, splits.train.spec)
         return evaluate_network(network, recipe, splits, split=split, device=self.device)
@@ -339,12 +340,44 @@ class Workspace:
 
             chosen = tuple(dataclasses.replace(entry, study=reduced(entry.study)) for entry in chosen)
             if on_event:
-                on_event(_message(chosen[0].study, describe_reduction(chosen[0].study)))
+                on_event(message_event(chosen[0].study, describe_reduction(chosen[0].study)))
         errors = run_claims(chosen, self._resources, stack=stack, on_event=on_event)
         return tuple(
             dataclasses.replace(finding, error=errors.get(finding.entry.study.name))
             for finding in findings(chosen, [self.store])
         )
+
+    def record_results(self) -> dict[str, int]:
+        """Adds the built-in studies of this store to the measured records in results/, without weights and predictions.
+
+        Returns:
+            How many runs of each study the records hold now.
+
+        Raises:
+            ConvariumError: the store has none of the built-in studies, or Convarium is not run from a checkout.
+        """
+        from convarium.studies.builtin import EXPERIMENTS
+        from convarium.studies.reproductions import checkout_results, record_study
+
+        results = checkout_results()
+        names = [name for name in EXPERIMENTS if self.store.find_study(name) is not None]
+        if not names:
+            raise ConvariumError(f"{self.store.root} holds none of the built-in studies", hint="name their --store")
+        return {name: record_study(name, self.store, Store(results)) for name in names}
+
+    def write_reproductions(self) -> Path:
+        """Writes docs/reproductions.md from the measured records in results/, and returns its path.
+
+        Raises:
+            ConvariumError: Convarium is not run from a checkout.
+        """
+        from convarium.studies.reproductions import checkout_results, reproductions_page
+
+        results = checkout_results()
+        path = results.parent / "docs" / "reproductions.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(reproductions_page(Store(results)), "utf-8")
+        return path
 
     def load_run(self, name: str) -> StoredRun:
         """A stored run by its folder's name or path, or by the beginning of its key.
@@ -386,234 +419,9 @@ class Workspace:
 
         listen, resources = on_event or (lambda _: None), self._resources
         prepared = prepare_study(study, resources)
-        listen(_message(study, describe_plan(plan_study(prepared, resources))))
+        listen(message_event(study, describe_plan(plan_study(prepared, resources))))
         with followed(study.name, self.store, listen, live=live) as heard:
             comparison = run_prepared(prepared, resources, stack=stack, on_event=heard)
         claims = claims_section(study, comparison, study_tables(study, comparison, resources=resources))
         page = write_study_report(comparison, study.name, resources, claims=claims)
         return StudyResult(study, comparison, claims, page, tuned)
-
-
-def train(
-    model: str | Recipe,
-    *,
-    preset: str | None = None,
-    on_event: OnEvent | None = None,
-    store: Path | str = ".",
-    data_dir: Path | str | None = None,
-    device: str | None = None,
-    **fields: Any,
-) -> StoredRun:
-    """See `Workspace.train`."""
-    return Workspace(store, data_dir, device).train(model, preset=preset, on_event=on_event, **fields)
-
-
-def compare(
-    models: Sequence[str],
-    *,
-    seeds: int = 5,
-    preset: str | None = None,
-    baseline: str | None = None,
-    name: str | None = None,
-    stack: bool = False,
-    live: bool = False,
-    on_event: OnEvent | None = None,
-    store: Path | str = ".",
-    data_dir: Path | str | None = None,
-    device: str | None = None,
-    **fields: Any,
-) -> StudyResult:
-    """See `Workspace.compare`."""
-    return Workspace(store, data_dir, device).compare(
-        models,
-        seeds=seeds,
-        preset=preset,
-        baseline=baseline,
-        name=name,
-        stack=stack,
-        live=live,
-        on_event=on_event,
-        **fields,
-    )
-
-
-def run(
-    study: Study | Path | str,
-    *,
-    seeds: int | None = None,
-    tune: bool = False,
-    quick: bool = False,
-    stack: bool = False,
-    live: bool = False,
-    on_event: OnEvent | None = None,
-    store: Path | str = ".",
-    data_dir: Path | str | None = None,
-    device: str | None = None,
-) -> StudyResult:
-    """See `Workspace.run`."""
-    return Workspace(store, data_dir, device).run(
-        study, seeds=seeds, tune=tune, quick=quick, stack=stack, live=live, on_event=on_event
-    )
-
-
-def plan(
-    study: Study | Path | str,
-    *,
-    seeds: int | None = None,
-    quick: bool = False,
-    store: Path | str = ".",
-    data_dir: Path | str | None = None,
-    device: str | None = None,
-) -> Plan:
-    """See `Workspace.plan`."""
-    return Workspace(store, data_dir, device).plan(study, seeds=seeds, quick=quick)
-
-
-def results(study: str, *, store: Path | str = ".") -> Comparison:
-    """See `Workspace.results`."""
-    return Workspace(store).results(study)
-
-
-def report(
-    study: str,
-    *,
-    out: Path | str | None = None,
-    figures: Path | str | None = None,
-    diagnostics: bool = False,
-    on_event: Callable[[str], None] | None = None,
-    store: Path | str = ".",
-    data_dir: Path | str | None = None,
-) -> ReportFiles:
-    """See `Workspace.report`."""
-    return Workspace(store, data_dir).report(
-        study, out=out, figures=figures, diagnostics=diagnostics, on_event=on_event
-    )
-
-
-def evaluate(
-    run: str | None = None,
-    *,
-    weights: Path | str | None = None,
-    model: str | None = None,
-    dataset: str | None = None,
-    split: Split = "test",
-    store: Path | str = ".",
-    data_dir: Path | str | None = None,
-    device: str | None = None,
-) -> Scores:
-    """See `Workspace.evaluate`."""
-    return Workspace(store, data_dir, device).evaluate(run, weights=weights, model=model, dataset=dataset, split=split)
-
-
-def reproduce(
-    *claims: str,
-    quick: bool = False,
-    stack: bool = False,
-    on_event: OnEvent | None = None,
-    store: Path | str = ".",
-    data_dir: Path | str | None = None,
-    device: str | None = None,
-) -> tuple[Finding, ...]:
-    """See `Workspace.reproduce`."""
-    return Workspace(store, data_dir, device).reproduce(*claims, quick=quick, stack=stack, on_event=on_event)
-
-
-def load_run(name: str, *, store: Path | str = ".") -> StoredRun:
-    """See `Workspace.load_run`."""
-    return Workspace(store).load_run(name)
-
-
-def describe(model: str, *, dataset: str | None = None, resize: int | None = None) -> Description:
-    """See `Workspace.describe`."""
-    return Workspace().describe(model, dataset=dataset, resize=resize)
-
-
-def image_of(model: str, *, dataset: str | None = None, resize: int | None = None) -> ImageSpec:
-    """The images that a network is described on: those of a data set, or those that the network was made for.
-
-    Raises:
-        SpecError: no such network, or a size that is out of range.
-        DataError: a folder of images that cannot be read.
-    """
-    image = native_image(model) if dataset is None else _image_of_dataset(dataset)
-    if resize is None:
-        return image
-    if not 1 <= resize <= 1024:
-        raise SpecError(f"--resize {resize} is out of range", expected="1 to 1024 pixels")
-    return dataclasses.replace(image, height=resize, width=resize)
-
-
-def _image_of_dataset(dataset: str) -> ImageSpec:
-    from convarium.data import DATASETS, load_data
-
-    return DATASETS[dataset].spec if dataset in DATASETS else load_data(dataset).train.spec
-
-
-def planned_recipe(model: str | Recipe, preset: str | None, fields: Mapping[str, Any]) -> Recipe:
-    """The recipe of a network: a source's or the default one, with these fields replaced.
-
-    Raises:
-        ConvariumError: a network, preset, field or value that does not exist.
-    """
-    from convarium.recipes.presets import recipe_preset
-    from convarium.recipes.recipe import Recipe
-
-    names = [field.name for field in dataclasses.fields(Recipe)]
-    for name in fields:
-        if name not in names:
-            raise unknown("recipe field", name, names)
-    if isinstance(model, Recipe):
-        known = model.to_json()
-    else:
-        known = recipe_preset(preset, model).to_json() if preset is not None else {"model": model}
-    return Recipe(**(known | dict(fields)))
-
-
-def _source_recipe(model: str, dataset: str) -> Recipe:
-    """The recipe of the source that a preset network comes from, if it is of this data set; else the defaults."""
-    from convarium.recipes.presets import RECIPES, recipe_preset
-    from convarium.recipes.recipe import Recipe
-
-    tag = parse(model).tag
-    if tag in RECIPES:
-        recipe = recipe_preset(tag, model)
-        if recipe.dataset == dataset:
-            return recipe
-    return Recipe(model=model, dataset=dataset)
-
-
-def _study(study: Study | Path | str, *, seeds: int | None, quick: bool) -> Study:
-    """A study by its name, its file or itself, reduced if it is to be quick, and with other seeds if they are given."""
-    from convarium.studies.builtin import find_study
-    from convarium.studies.variants import reduced, reseeded
-
-    if isinstance(study, (str, Path)):
-        chosen = find_study(str(study))
-        command = chosen.command or f"convarium run {shlex.quote(str(study))}"
-        chosen = dataclasses.replace(chosen, command=command)
-    else:
-        chosen = study
-    if seeds is not None and chosen.command is not None:
-        chosen = dataclasses.replace(chosen, command=f"{chosen.command} --seeds {seeds}")
-    chosen = reduced(chosen) if quick else chosen
-    return chosen if seeds is None else reseeded(chosen, seeds)
-
-
-def _compare_command(
-    models: Sequence[str], *, seeds: int, preset: str | None, baseline: str | None, name: str | None, fields: Any
-) -> str:
-    """The command line that makes the same comparison."""
-    words = ["convarium", "compare", *models, "--seeds", str(seeds)]
-    for flag, value in {"preset": preset, "baseline": baseline, "name": name, **fields}.items():
-        flag = flag.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        elif value is not None:
-            words += [f"--{flag}", str(value)]
-    return shlex.join(words)
-
-
-def _message(study: Study, text: str) -> StudyEvent:
-    from convarium.studies.run import StudyEvent
-
-    return StudyEvent(0, len(study.recipes), study.recipes[0], message=text)

@@ -1,0 +1,184 @@
+"""One front door: everything that the command line does, for notebooks and scripts, with one call a task.
+
+    import convarium
+
+    result = convarium.compare(["lenet", "residual_cnn"], dataset="digits", seeds=5)
+    result.comparison.frame("rows")     # the table, as pandas has it
+    result.report                       # the page
+
+Each function of this module is a method of `Workspace` with `store=`, `data_dir=` and `device=` beside it. Use a
+`Workspace` of your own for several calls: it loads each data set once and reads each run once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convarium.runs.store import StoredRun
+from convarium.workspace.arguments import image_of, planned_recipe
+from convarium.workspace.workspace import ReportFiles, Split, StudyResult, Workspace
+
+if TYPE_CHECKING:
+    from convarium.analysis.comparison import Comparison
+    from convarium.recipes.recipe import Recipe
+    from convarium.records import Description, Scores
+    from convarium.studies.catalogue import Finding
+    from convarium.studies.plan import Plan
+    from convarium.studies.run import StudyEvent
+    from convarium.studies.study import Study
+
+    OnEvent = Callable[[StudyEvent], None]
+
+__all__ = [
+    "ReportFiles",
+    "StudyResult",
+    "Workspace",
+    "compare",
+    "describe",
+    "evaluate",
+    "image_of",
+    "load_run",
+    "plan",
+    "planned_recipe",
+    "report",
+    "reproduce",
+    "results",
+    "run",
+    "train",
+]
+
+
+def train(
+    model: str | Recipe,
+    *,
+    preset: str | None = None,
+    on_event: OnEvent | None = None,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+    **fields: Any,
+) -> StoredRun:
+    """See `Workspace.train`."""
+    return Workspace(store, data_dir, device).train(model, preset=preset, on_event=on_event, **fields)
+
+
+def compare(
+    models: Sequence[str],
+    *,
+    seeds: int = 5,
+    preset: str | None = None,
+    baseline: str | None = None,
+    name: str | None = None,
+    stack: bool = False,
+    live: bool = False,
+    on_event: OnEvent | None = None,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+    **fields: Any,
+) -> StudyResult:
+    """See `Workspace.compare`."""
+    return Workspace(store, data_dir, device).compare(
+        models,
+        seeds=seeds,
+        preset=preset,
+        baseline=baseline,
+        name=name,
+        stack=stack,
+        live=live,
+        on_event=on_event,
+        **fields,
+    )
+
+
+def run(
+    study: Study | Path | str,
+    *,
+    seeds: int | None = None,
+    tune: bool = False,
+    quick: bool = False,
+    stack: bool = False,
+    live: bool = False,
+    on_event: OnEvent | None = None,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+) -> StudyResult:
+    """See `Workspace.run`."""
+    return Workspace(store, data_dir, device).run(
+        study, seeds=seeds, tune=tune, quick=quick, stack=stack, live=live, on_event=on_event
+    )
+
+
+def plan(
+    study: Study | Path | str,
+    *,
+    seeds: int | None = None,
+    quick: bool = False,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+) -> Plan:
+    """See `Workspace.plan`."""
+    return Workspace(store, data_dir, device).plan(study, seeds=seeds, quick=quick)
+
+
+def results(study: str, *, store: Path | str = ".") -> Comparison:
+    """See `Workspace.results`."""
+    return Workspace(store).results(study)
+
+
+def report(
+    study: str,
+    *,
+    out: Path | str | None = None,
+    figures: Path | str | None = None,
+    diagnostics: bool = False,
+    on_event: Callable[[str], None] | None = None,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+) -> ReportFiles:
+    """See `Workspace.report`."""
+    return Workspace(store, data_dir).report(
+        study, out=out, figures=figures, diagnostics=diagnostics, on_event=on_event
+    )
+
+
+def evaluate(
+    run: str | None = None,
+    *,
+    weights: Path | str | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
+    split: Split = "test",
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+) -> Scores:
+    """See `Workspace.evaluate`."""
+    return Workspace(store, data_dir, device).evaluate(run, weights=weights, model=model, dataset=dataset, split=split)
+
+
+def reproduce(
+    *claims: str,
+    quick: bool = False,
+    stack: bool = False,
+    on_event: OnEvent | None = None,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+) -> tuple[Finding, ...]:
+    """See `Workspace.reproduce`."""
+    return Workspace(store, data_dir, device).reproduce(*claims, quick=quick, stack=stack, on_event=on_event)
+
+
+def load_run(name: str, *, store: Path | str = ".") -> StoredRun:
+    """See `Workspace.load_run`."""
+    return Workspace(store).load_run(name)
+
+
+def describe(model: str, *, dataset: str | None = None, resize: int | None = None) -> Description:
+    """See `Workspace.describe`."""
+    return Workspace().describe(model, dataset=dataset, resize=resize)
