@@ -120,12 +120,14 @@ def reproduce(
             raise ConvariumError("--record and --page take no CLAIM and no --quick", hint="run the claims first")
         _record(store, record=record, page=page)
         return
+    mark = _MARK if quick else ""
+    if claims or quick:
+        note(f"{mark}preparing {', '.join(claims) or 'all claims'} …")
     from convarium.studies.catalogue import as_json as finding_as_json
     from convarium.workspace import Workspace
 
-    workspace, mark = Workspace(store, data_dir, device), _MARK if quick else ""
+    workspace = Workspace(store, data_dir, device)
     if claims or quick:
-        note(f"{mark}preparing {', '.join(claims) or 'all claims'} …")
         with study_progress(mark) as on_event:
             found = workspace.reproduce(*claims, quick=quick, stack=stack, on_event=on_event)
     else:

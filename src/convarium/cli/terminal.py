@@ -28,14 +28,14 @@ def say(answer: str | RenderableType, *, mark: str = "") -> None:
         answer: a text is printed as it is; a drawing is as wide as the terminal, or 80 columns without one.
         mark: what stands before every line, such as "[reduced] ".
     """
-    console = _console(sys.stdout)
     if isinstance(answer, str):
         lines = answer.splitlines() or [""]
-    elif mark or not console.is_terminal:
-        lines = drawn_lines(answer, console.width - len(mark))
     else:
-        console.print(answer)
-        return
+        console = _console(sys.stdout)
+        if console.is_terminal and not mark:
+            console.print(answer)
+            return
+        lines = drawn_lines(answer, console.width - len(mark))
     sys.stdout.write("".join(f"{mark}{line}\n" for line in lines))
 
 
