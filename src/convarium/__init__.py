@@ -1,13 +1,7 @@
 """Trains the classic convolutional networks side by side, fairly and fast, and says which differences are real."""
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
-
-# Idle OpenMP threads spin for milliseconds before they sleep; where another process wants the core, each barrier then
-# waits for a time slice. This lasts for the gap between two operations and not much longer (docs/log.md has the
-# figures). GNU's OpenMP reads the variable once, when PyTorch is loaded.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison, compare_runs

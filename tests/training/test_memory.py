@@ -18,9 +18,10 @@ import torch
 from convarium.recipes.recipe import Recipe
 from convarium.runs.environment import peak_memory_bytes
 from convarium.runs.store import Store
-from convarium.studies import run as running
+from convarium.studies.resources import Resources
+from convarium.studies.run import run_study
 from convarium.studies.study import Study, grid
-from convarium.training import fit
+from convarium.training import fit, tune_memory
 from convarium.training import loop as training_loop
 from small_networks import few
 
@@ -45,7 +46,7 @@ def study_of(runs, stack, folder):
     """After the 32nd run, the last and the study: the highest memory so far in bytes, and how many tensors live."""
     torch.set_num_threads(1)
     splits, seen = few(64, resize=16), []
-    running.load_data = lambda *_, **options: splits
+    Resources.splits = lambda *_, **options: splits
     recipe = Recipe(
         model="memory_mlp(hidden=1024)",
         epochs=1,
@@ -61,7 +62,7 @@ def study_of(runs, stack, folder):
             seen.append((peak_memory_bytes("cpu"), alive()))
 
     study = Study(name="many", question="How much?", recipes=grid(recipe, seed=range(runs)))
-    running.run(study, Store(folder), stack=stack, device="cpu", on_event=tell)
+    run_study(study, Resources(Store(folder), device="cpu"), stack=stack, on_event=tell)
     return [*seen, (peak_memory_bytes("cpu"), alive())]
 
 
@@ -109,11 +110,12 @@ def test_memory_does_not_grow_over_a_thousand_epochs(tmp_path):
     assert seen[-1][0] - seen[1][0] < 600 * 5e3
 
 
-def faults_of(training):
-    """Page faults of thirty large tensors that come and go, after training or before."""
+def faults_of(tuned):
+    """Page faults of thirty large tensors that come and go, after training, with and without `tune_memory`."""
     torch.set_num_threads(1)
-    if training:
-        fit(Recipe(model="memory_mlp(hidden=8)", epochs=1, batch_size=10), few(20), device="cpu")
+    if tuned:
+        tune_memory()
+    fit(Recipe(model="memory_mlp(hidden=8)", epochs=1, batch_size=10), few(20), device="cpu")
     for _ in range(3):
         torch.ones(2**24)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -127,9 +129,9 @@ HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 @pytest.mark.skipif(HUGE_PAGES.exists() and "[always]" in HUGE_PAGES.read_text("utf-8"), reason="pages are huge")
-def test_training_keeps_the_memory_that_it_frees(monkeypatch):
+def test_tuned_memory_stays_with_the_process(monkeypatch):
     pages = 2**26 // os.sysconf("SC_PAGE_SIZE")
     assert in_a_process(faults_of, False) > 10 * pages
     assert in_a_process(faults_of, True) < pages
-    monkeypatch.setenv("MALLOC_MMAP_MAX_", "65536")  # the user's word
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "65536")  # set by the user
     assert in_a_process(faults_of, True) > 10 * pages

@@ -18,7 +18,7 @@ from convarium.recipes.presets import recipe_preset
 from convarium.recipes.recipe import Recipe
 from convarium.records import Environment
 from convarium.runs.environment import environment
-from convarium.training import TrainingEvent, fit
+from convarium.training import TrainingEvent, fit, tune_memory
 from convarium.training.scoring import pick_device
 
 
@@ -100,6 +100,7 @@ def _train(
     recipe: Recipe, data_dir: Path | str | None, device: torch.device, threads: int, connection: Connection
 ) -> None:
     torch.set_num_threads(threads)
+    tune_memory()  # as the command line does
 
     def watch(event: TrainingEvent) -> None:
         if (event.epoch, event.step) == (0, 1):

@@ -20,7 +20,7 @@ from convarium.errors import ConvariumError
 from convarium.recipes.presets import recipe_preset
 from convarium.recipes.recipe import Recipe
 from convarium.spec import unknown
-from convarium.training import TrainingEvent, fit, fit_stack
+from convarium.training import TrainingEvent, fit, fit_stack, tune_memory
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -84,6 +84,7 @@ def _train_reference(job: Job, arrays: tuple[np.ndarray, np.ndarray], device: st
 
 def _train_convarium(recipes: Sequence[Recipe], splits: Splits, device: torch.device, on_step: OnStep) -> None:
     first, n = recipes[0], len(splits.train)
+    tune_memory()  # as the command line does
 
     def watch(event: TrainingEvent) -> None:
         if event.history is None:

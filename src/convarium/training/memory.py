@@ -1,30 +1,26 @@
-"""Memory that a step frees stays with the process, for the next step."""
+"""Memory that a training step frees stays with the process, for the next step."""
 
 import ctypes
 import os
 import sys
-from functools import cache
-
-import torch
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""Names of glibc's `mallopt`."""
+"""Names of the parameters of glibc's `mallopt`."""
 
 
-def keep_freed_memory(device: torch.device) -> None:
-    """Has the GNU C library keep what a CPU's training frees, for the rest of this process; elsewhere nothing.
+def tune_memory() -> None:
+    """Makes the GNU C library keep the memory that this process frees, from now on; elsewhere does nothing.
 
-    Else it gives every large tensor back to the system, which hands out the same memory a moment later, page by page
-    and cleared: at 224 pixels that took a third of a step. Where the environment says anything of malloc, that holds.
+    Otherwise every large tensor goes back to the system when it is freed, and the next one is mapped anew, page by page
+    and cleared: at 224 pixels that takes a third of a training step on a CPU. In return the process needs up to 37 %
+    more resident memory. The command line calls this; a notebook may. Settings of malloc in the environment variables
+    `MALLOC_…` and `GLIBC_TUNABLES` have precedence.
     """
-    if device.type == "cpu" and sys.platform == "linux":
-        _keep()
-
-
-@cache
-def _keep() -> None:
-    said = any(name.startswith("MALLOC_") for name in os.environ) or "malloc" in os.environ.get("GLIBC_TUNABLES", "")
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # None: another C library
-    if mallopt is not None and not said:
+    configured = any(name.startswith("MALLOC_") for name in os.environ)
+    configured = configured or "malloc" in os.environ.get("GLIBC_TUNABLES", "")
+    if sys.platform != "linux" or configured:
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # None in other C libraries
+    if mallopt is not None:
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, -1)

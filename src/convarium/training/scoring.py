@@ -14,7 +14,6 @@ from convarium.metrics import scores
 from convarium.models.modes import evaluating
 from convarium.recipes.recipe import Recipe
 from convarium.records import Scores
-from convarium.training.memory import keep_freed_memory
 from convarium.training.numerics import is_channels_last, set_memory_format
 from convarium.training.state import TrainingRun
 
@@ -77,7 +76,6 @@ def evaluate(
     if not len(data):
         raise RecipeError(f"{recipe.dataset} has no validation images under this recipe", hint="use --split test")
     device = pick_device(device)
-    keep_freed_memory(device)
     set_memory_format(network.to(device), recipe, device)
     logits = split_logits(TrainingRun(recipe, splits, network, device), data)
     return scores(logits, data.labels, data.class_names)

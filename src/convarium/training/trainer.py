@@ -17,7 +17,6 @@ from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
 from convarium.seeding import derive_seed
 from convarium.training.accelerate import accelerate
-from convarium.training.memory import keep_freed_memory
 from convarium.training.numerics import is_channels_last, set_memory_format
 from convarium.training.optimizers import make_optimizer, merged_memory, set_learning_rate
 from convarium.training.state import TrainingRun
@@ -97,7 +96,6 @@ def prepare_run(recipe: Recipe, splits: Splits, device: torch.device, *, concurr
         RecipeError, ImageSizeError: the recipe does not fit the data.
     """
     check_batches(recipe, splits)
-    keep_freed_memory(device)
     network = build_model(recipe.model, splits.train.spec, seed=derive_seed(recipe.seed, "init")).to(device).train()
     set_memory_format(network, recipe, device)
     # On CUDA dropout is one kernel, and a captured step draws from the device's own generator.
