@@ -1,12 +1,11 @@
-/* Convolutions in bfloat16 as they are written: outputs and gradients by inputs, line by line. */
+/* Direct convolutions in bfloat16: outputs and the gradient by the input, line by line. */
 
 #include "pairs.h"
 
-#define PIXELS (LANES == 16 ? 14 : 6) /* whose sums, of one or two vectors of channels, stay in registers */
+#define PIXELS (LANES == 16 ? 14 : 6) /* whose sums, one or two vectors of channels each, fit in registers */
 #define MOST_TAPS 121                 /* 11×11 */
 
-/* Whether they are faster than what PyTorch has: where that has units for whole matrices, they take 2 to 15 times as
-   long. */
+/* True if they are faster than PyTorch's: with matrix units (AMX) PyTorch is 2 to 15 times as fast. */
 int direct_pays(void) {
 #if defined __x86_64__ && !defined __AMX_BF16__
     return 1;
@@ -23,20 +22,20 @@ static uint32_t rounded(float x) {
     return x != x ? 0x7fc0 : (u.bits + 0x7fff + ((u.bits >> 16) & 1)) >> 16;
 }
 
-/* The convolution of a line: how far from a pixel its taps are, in words, their weights (taps, pairs, columns), and the
-   steps from pixel to pixel, of the padded images in words, of the outputs in numbers. */
+/* The convolution of one line. `offset`: from a pixel to each tap, in words. `step`, `out_step`: from pixel to pixel, in words
+   of the padded image and in numbers of the output. `weights`: (taps, pairs, columns). */
 typedef struct {
-    int taps, pairs, columns, channels; /* columns: of outputs' channels whole vectors */
+    int taps, pairs, columns, channels; /* columns: output channels, rounded up to whole vectors */
     size_t offset[MOST_TAPS], step, out_step;
     const uint32_t *weights;
     const float *bias; /* NULL: zeros */
 } filter;
 
-/* So many pixels beside each other, in so many vectors of channels from `column` on. */
+/* Compute so many neighbouring pixels, in so many vectors of channels from `column` on. */
 INLINE void pixels_of(const int pixels, const int vectors, const filter *f, const uint32_t *x, int column,
                       uint16_t *y) {
     vec sum[PIXELS][2];
-    size_t one = f->step, two = 2 * one, three = 3 * one; /* few numbers make all addresses */
+    size_t one = f->step, two = 2 * one, three = 3 * one; /* few registers for all addresses */
     for (int j = 0; j < vectors; j++) {
         vec start = f->bias ? load(f->bias + column + j * LANES) : (vec){0};
         for (int i = 0; i < pixels; i++) sum[i][j] = start;
@@ -77,7 +76,7 @@ static void some_pixels(int pixels, int vectors, const filter *f, const uint32_t
     }
 }
 
-/* A line of so many pixels. */
+/* Compute a line of so many pixels. */
 static void line_of(const filter *f, const uint32_t *x, int width, uint16_t *y) {
     int blocks = (width + PIXELS - 1) / PIXELS;
     for (int column = 0; column < f->columns; column += 2 * LANES)
@@ -88,8 +87,8 @@ static void line_of(const filter *f, const uint32_t *x, int width, uint16_t *y) 
         }
 }
 
-/* Weights (k, taps, c) → pairs of neighbouring inputs, rounded, (so many of the taps, pairs, outputs). The inputs are c and
-   the outputs k, or, `back`, the other way about. */
+/* Round weights (k, taps, c) and pack those of the taps `taken` as pairs of neighbouring inputs, (many, pairs, outputs). Inputs
+   are c and outputs k; if `back`, inputs are k and outputs c. */
 static void pack_weights(const float *weights, int k, int taps, int c, int back, const int *taken, int many,
                          uint32_t *to) {
     int inputs = back ? k : c, outputs = back ? c : k, columns = whole(outputs), pairs = (inputs + 1) / 2;
@@ -105,8 +104,8 @@ static void pack_weights(const float *weights, int k, int taps, int c, int back,
         }
 }
 
-/* An image (h, w, c) in pairs of channels, with so much zero above and to the left, and as much below and to the right as
-   fills (height, width): itself or what is made of it in `to`. */
+/* Return an image (h, w, c) as pairs of channels with zeros around, (height, width, pairs): `padding` above and to the left, the
+   rest below and to the right. It is written to `to`, unless the image itself is that already. */
 static const uint32_t *padded_image(const uint16_t *x, int h, int w, int c, int padding, int height, int width,
                                     uint32_t *to) {
     size_t pairs = (c + 1) / 2, line = width * pairs, left = padding * pairs;
@@ -132,7 +131,7 @@ static const uint32_t *padded_image(const uint16_t *x, int h, int w, int c, int 
     return to;
 }
 
-/* Bytes of scratch memory that any of the three below takes. */
+/* Size of `scratch` for any of the three passes, in bytes. */
 size_t direct_scratch(int n, int h, int w, int c, int oh, int ow, int k, int side, int stride, int padding, int threads) {
     layer l = {n, h, w, c, oh, ow, k, side, stride, padding};
     size_t taps = side * side, forward = taps * ((c + 1) / 2) * whole(k), back = taps * ((k + 1) / 2) * whole(c);
@@ -143,7 +142,7 @@ size_t direct_scratch(int n, int h, int w, int c, int oh, int ow, int k, int sid
     return 4 * (most > sums ? most : sums);
 }
 
-/* x (n, h, w, c) and weights → y (n, oh, ow, k). bias: (k,) in whole vectors, or NULL. */
+/* x (n, h, w, c) and weights (k, side, side, c) → y (n, oh, ow, k). bias: (k,) in whole vectors, or NULL. */
 void direct_forward(const uint16_t *x, const float *weights, const float *bias, uint16_t *y, int n, int h, int w, int c,
                     int oh, int ow, int k, int side, int stride, int padding, uint32_t *scratch, int threads) {
     int taps = side * side, pairs = (c + 1) / 2, height = h + 2 * padding, width = w + 2 * padding;
@@ -165,7 +164,7 @@ void direct_forward(const uint16_t *x, const float *weights, const float *bias, 
     }
 }
 
-/* dy (n, oh, ow, k) and weights → dx (n, h, w, c). Pixels a stride apart meet the same taps. */
+/* dy (n, oh, ow, k) and weights → dx (n, h, w, c). Pixels one stride apart use the same taps. */
 void direct_grad_input(const uint16_t *dy, const float *weights, uint16_t *dx, int n, int h, int w, int c, int oh, int ow,
                      int k, int side, int stride, int padding, uint32_t *scratch, int threads) {
     layer l = {n, h, w, c, oh, ow, k, side, stride, padding};

@@ -1,10 +1,10 @@
-/* The gradient by the weights of a convolution in bfloat16: sums over the pixels of pairs of images. */
+/* The gradient by the weights of a direct convolution in bfloat16: sums over the pixels of pairs of images. */
 
 #include "pairs.h"
 
-#define INPUTS (LANES == 16 ? 8 : 4)  /* likewise, with two vectors of outputs; twice as many with one */
+#define INPUTS (LANES == 16 ? 8 : 4)  /* whose sums with two vectors of outputs fit in registers; twice as many with one vector */
 
-/* Two images (h, w, c) as one of pairs, with so much zero around and so many channels. */
+/* Interleave two images (h, w, c) as pairs, with so much zero around and so many channels. `other` is NULL behind the last. */
 static void pair_up(const uint16_t *x, const uint16_t *other, int h, int w, int c, int padding, int channels,
                     uint32_t *to) {
     size_t width = w + 2 * padding, line = width * channels;
@@ -27,8 +27,7 @@ static void pair_up(const uint16_t *x, const uint16_t *other, int h, int w, int 
     }
 }
 
-/* Adds to sums (inputs, columns), of so many inputs beside each other from x on, their products with the gradients, over all
-   pixels of these. */
+/* Add the products of so many neighbouring inputs with the gradients, over all pixels, to sums (inputs, columns). */
 INLINE void sums_of(const int inputs, const int vectors, layer l, int images, const uint32_t *x, const uint32_t *dy,
                     size_t apart, float *sums) {
     int columns = whole(l.k), width = l.w + 2 * l.padding, step = l.stride * l.c;
@@ -51,7 +50,7 @@ INLINE void sums_of(const int inputs, const int vectors, layer l, int images, co
         for (int j = 0; j < vectors; j++) store(sums + (size_t)i * columns + j * LANES, sum[i][j]);
 }
 
-/* Likewise of all inputs beside each other, taps and channels, and all outputs. */
+/* The same for all inputs, taps and channels, and all outputs. */
 static void all_sums(layer l, int images, const uint32_t *x, const uint32_t *dy, size_t apart, float *sums) {
     int columns = whole(l.k), beside = l.side * l.c;
     for (int top = 0; top < l.side; top++)
@@ -103,7 +102,7 @@ void direct_grad_weight(const uint16_t *x, const uint16_t *dy, float *gradient, 
             }
         }
 #pragma omp for schedule(static)
-        for (int row = 0; row < taps * c; row++) /* of a tap and a channel */
+        for (int row = 0; row < taps * c; row++) /* one row per tap and channel */
             for (int column = 0; column < k; column++) {
                 float sum = 0;
                 for (int part = 0; part < PARTS; part++) sum += scratch[part * sums + (size_t)row * columns + column];

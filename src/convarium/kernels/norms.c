@@ -1,16 +1,16 @@
-/* Batch norm of (rows, c) numbers in training, with the ReLU that may follow it: what is read once is not written and
-   read again. Numbers are float32 or bfloat16, sums are float32 within a chunk and double over all. */
+/* Batch norm of (rows, c) numbers in training, together with the ReLU that may follow it, which saves writing and reading
+   them once more. Numbers are float32 or bfloat16; sums are float32 within a chunk and double over all chunks. */
 
 #include "vectors.h"
 #include <math.h>
 
-#define CHUNKS 32  /* always as many, so that the sums do not depend on the threads */
-#define TOGETHER 4 /* rows; one alone may be too short for a vector */
+#define CHUNKS 32  /* a constant, so that the order of summation does not depend on the threads */
+#define TOGETHER 4 /* rows processed as one, because one may be shorter than a vector */
 #define BLOCK 4    /* vectors whose sums stay in registers */
 
-INLINE vec where_positive(vec of, vec x) { return (vec)((words)x & ~(words)(of <= 0)); } /* what is no number stays so */
+INLINE vec where_positive(vec of, vec x) { return (vec)((words)x & ~(words)(of <= 0)); } /* NaN stays NaN */
 
-/* Each of c numbers TOGETHER times over */
+/* Repeat c numbers TOGETHER times. */
 INLINE void tile(const float *x, int c, float *out) {
     for (int t = 0; t < TOGETHER; t++)
         for (int i = 0; i < c; i++) out[t * c + i] = x[i];
@@ -20,7 +20,7 @@ typedef struct { /* one per column of TOGETHER rows */
     const float *origin, *scale, *shift;
 } columns;
 
-/* Adds up a chunk's columns: of a = x − origin and a², or, with dy, of the ReLU's gradient g and g·a. */
+/* Sum a chunk's columns: a = x − origin and a², or with dy the gradient g behind the ReLU and g·a. */
 INLINE void add_up(const int half, const int relu, const int vectors, const void *x, const void *dy, size_t from,
                    size_t to, size_t width, size_t j, columns at, float *first, float *second) {
     vec sum[BLOCK], product[BLOCK];
@@ -40,7 +40,7 @@ INLINE void add_up(const int half, const int relu, const int vectors, const void
     }
 }
 
-/* A call with constants, which an OpenMP region does not pass on to what is called inside of it. */
+/* CALL with constant arguments: an OpenMP region does not propagate constants into the functions that it calls. */
 #define KNOWN(half, relu, CALL)                                                                                         \
     do                                                                                                                  \
         switch (2 * half + relu) {                                                                                      \
@@ -51,7 +51,7 @@ INLINE void add_up(const int half, const int relu, const int vectors, const void
         }                                                                                                               \
     while (0)
 
-/* Of a chunk, all columns */
+/* Sum all columns of a chunk. */
 INLINE void add_all(const int half, const int relu, const void *x, const void *dy, size_t from, size_t to, size_t width,
                     columns at, float *first, float *second) {
     size_t j = 0;
@@ -60,7 +60,7 @@ INLINE void add_all(const int half, const int relu, const void *x, const void *d
     for (; j < width; j += LANES) add_up(half, relu, 1, x, dy, from, to, width, j, at, first, second);
 }
 
-/* Sums by channel over all rows: (c,) each. */
+/* Sum each channel over all rows: (c,) each. */
 static void sums(int half, int relu, const void *x, const void *dy, size_t rows, int c, columns at, float *scratch,
                  double *first, double *second, int threads) {
     size_t width = (size_t)TOGETHER * c, groups = rows / TOGETHER;
@@ -104,8 +104,8 @@ INLINE void gradients(const int half, const int relu, const void *x, const void 
         }
 }
 
-/* x (rows, c) → y (rows, c), the batch's mean and inverse standard deviation (c,), the running ones moved and the batch
-   counted. rows is a multiple of 4 and c of a quarter of the lanes. `scratch`: 32 × 8 × c. */
+/* x (rows, c) → y (rows, c), and the batch's mean and inverse standard deviation (c,). Updates the running statistics and
+   counts the batch. `rows` is a multiple of 4, `c` of a quarter of the lanes. `scratch`: 32 × 8 × c numbers. */
 void norm_forward(int half, int relu, const void *x, void *y, size_t rows, int c, const float *weight, const float *bias,
                   float eps, float momentum, float *running_mean, float *running_variance, int64_t *batches, float *mean,
                   float *inverse, float *scratch, int threads) {
@@ -113,7 +113,7 @@ void norm_forward(int half, int relu, const void *x, void *y, size_t rows, int c
     float origin[c], scale[c], shift[c], tiles[3 * width];
     double first[c], second[c];
     for (int i = 0; i < c; i++) origin[i] = 0;
-    for (size_t some = 0; some < CHUNKS; some++) { /* variances are taken about a number of their own size: a few rows' mean */
+    for (size_t some = 0; some < CHUNKS; some++) { /* sums are taken around the mean of a few rows, for accuracy */
         size_t at = rows * some / CHUNKS * c;
         for (int i = 0; i < c; i++) {
             uint32_t bits = half ? (uint32_t)((const uint16_t *)x)[at + i] << 16 : 0;
@@ -145,9 +145,9 @@ void norm_forward(int half, int relu, const void *x, void *y, size_t rows, int c
     }
 }
 
-/* The gradients by x, weight and bias; arguments as of `norm_forward`. */
+/* The gradients by x, weight and bias; arguments as in `norm_forward`. */
 void norm_backward(int half, int relu, const void *x, const void *dy, void *dx, size_t rows, int c, const float *weight,
-                   const float *bias, const float *mean, const float *inverse, float *d_weight, float *d_bias,
+                   const float *bias, const float *mean, const float *inverse, float *grad_weight, float *grad_bias,
                    float *scratch, int threads) {
     size_t width = (size_t)TOGETHER * c, groups = rows / TOGETHER;
     float scale[c], shift[c], of_x[c], constant[c], tiles[5 * width];
@@ -162,8 +162,8 @@ void norm_backward(int half, int relu, const void *x, const void *dy, void *dx, 
     columns at = {tiles, tiles + width, tiles + 2 * width};
     sums(half, relu, x, dy, rows, c, at, scratch, first, second, threads);
     for (int i = 0; i < c; i++) { /* dx = scale · (g − Σg/n − (x − mean) · inverse² · Σg(x − mean)/n) */
-        d_bias[i] = first[i];
-        d_weight[i] = second[i] * inverse[i];
+        grad_bias[i] = first[i];
+        grad_weight[i] = second[i] * inverse[i];
         of_x[i] = -scale[i] * inverse[i] * inverse[i] * second[i] / rows;
         constant[i] = -scale[i] * first[i] / rows - of_x[i] * mean[i];
     }

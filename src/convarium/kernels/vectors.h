@@ -12,7 +12,7 @@
 #else
 #define LANES 8
 #endif
-#define INLINE static inline __attribute__((always_inline)) /* constant arguments are to become constants inside */
+#define INLINE static inline __attribute__((always_inline)) /* so that constant arguments are constants inside */
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t words __attribute__((vector_size(4 * LANES)));
@@ -24,7 +24,7 @@ INLINE vec load(const float *p) { return *(const vec_anywhere *)p; }
 
 INLINE void store(float *p, vec x) { *(vec_anywhere *)p = x; }
 
-INLINE halves to_halves(vec x) { /* to the nearest, ties to even */
+INLINE halves to_halves(vec x) { /* round to nearest, ties to even */
 #ifdef __AVX512BF16__
     return (halves)_mm512_cvtneps_pbh((__m512)x);
 #else
@@ -34,7 +34,7 @@ INLINE halves to_halves(vec x) { /* to the nearest, ties to even */
 #endif
 }
 
-/* The first so many of a vector's numbers, in bfloat16. */
+/* Store the first `some` of a vector's numbers in bfloat16. */
 INLINE void store_some(uint16_t *p, vec x, int some) {
     halves h = to_halves(x);
     if (some >= LANES)
@@ -43,7 +43,7 @@ INLINE void store_some(uint16_t *p, vec x, int some) {
         for (int i = 0; i < some; i++) p[i] = h[i];
 }
 
-/* Numbers that are float32, or bfloat16 where `half`. */
+/* Load and store float32 numbers, or bfloat16 ones if `half`. */
 INLINE vec load_at(const int half, const void *p, size_t i) {
     if (!half) return load((const float *)p + i);
     return (vec)(__builtin_convertvector(*(const halves *)((const uint16_t *)p + i), words) << 16);
