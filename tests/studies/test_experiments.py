@@ -306,7 +306,7 @@ def test_a_study_gets_other_seeds_and_none_is_refused():
     ("name", "text", "message"),
     [
         ("activation", None, "unknown experiment 'activation'; did you mean 'activations'"),
-        ("mine.py", None, "there is no file mine.py"),
+        ("mine.py", None, "file mine.py does not exist"),
         ("mine.py", "study = 3\n", "mine.py defines no `study`: expected"),
         ("mine.py", "1 / 0\n", "mine.py fails at mine.py:1: ZeroDivisionError"),
         ("mine.py", "from convarium import Recipe\nRecipe(epochs=0)\n", "epochs is out of range"),

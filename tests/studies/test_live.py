@@ -196,7 +196,7 @@ def test_the_end_of_a_run_is_written_when_the_next_one_begins(tmp_path, monkeypa
 @pytest.mark.usefixtures("no_page_is_too_many")
 def test_a_study_is_followed_from_its_first_run_to_its_last(tmp_path, written):
     store, told_of = Store(tmp_path), []
-    with live_report(STUDY.name, store, begun=told_of.append) as progress:
+    with live_report(STUDY.name, store, on_start=told_of.append) as progress:
         comparison = run_study(STUDY, Resources(store, device="cpu"), on_event=progress)
     assert told_of == [tmp_path / "studies" / "small" / "report.html"]
     statuses = [status for _, status in written]
@@ -211,7 +211,7 @@ def test_a_study_is_followed_from_its_first_run_to_its_last(tmp_path, written):
     assert [row.label for row in written[-1][0].rows] == [row.label for row in comparison.rows]
     assert [row.measured for row in written[-1][0].rows] == [row.measured for row in comparison.rows]
     written.clear()
-    with live_report(STUDY.name, store, begun=told_of.append) as progress:
+    with live_report(STUDY.name, store, on_start=told_of.append) as progress:
         run_study(STUDY, Resources(store, device="cpu"), on_event=progress)
     assert not written  # nothing is trained: nothing to follow
     assert len(told_of) == 1

@@ -1,1 +1,53 @@
-"""Studies: a question, its plan, how it is carried out, and the catalogue of published claims."""
+"""Studies: a question, its recipes, how its runs are planned, trained, tuned and compared, and the published claims.
+
+`study` has the words, `plan` and `run` carry a study out, `builtin` has one file for each built-in question, and
+`catalogue` every published claim that they judge. Reading stored studies imports no PyTorch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convarium.studies.builtin import EXPERIMENTS, find_study
+    from convarium.studies.catalogue import findings
+    from convarium.studies.plan import plan_study, prepare_study
+    from convarium.studies.resources import Resources
+    from convarium.studies.run import StudyEvent, run_study, train_one
+    from convarium.studies.study import Study, compare_study, grid, judge_study, with_seeds
+    from convarium.studies.tuning import tune
+
+__all__ = [
+    "EXPERIMENTS",
+    "Resources",
+    "Study",
+    "StudyEvent",
+    "compare_study",
+    "find_study",
+    "findings",
+    "grid",
+    "judge_study",
+    "plan_study",
+    "prepare_study",
+    "run_study",
+    "train_one",
+    "tune",
+    "with_seeds",
+]
+
+_MODULES = {
+    "builtin": ("EXPERIMENTS", "find_study"),
+    "catalogue": ("findings",),
+    "plan": ("plan_study", "prepare_study"),
+    "resources": ("Resources",),
+    "run": ("StudyEvent", "run_study", "train_one"),
+    "study": ("Study", "compare_study", "grid", "judge_study", "with_seeds"),
+    "tuning": ("tune",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name's module when the name is first used, since PyTorch takes seconds."""
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"convarium.studies.{module}"), name)
+    raise AttributeError(f"module 'convarium.studies' has no attribute {name!r}")

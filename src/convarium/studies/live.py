@@ -1,4 +1,4 @@
-"""A study's page that follows its training: rewritten whole as epochs and runs end, and without a server.
+"""A study's page that follows its training without a server: the file is replaced as epochs and runs end.
 
 The page is written where nothing is timed, between epochs and between runs, and costs a small share of the time.
 """
@@ -20,49 +20,49 @@ from convarium.studies.run import StudyEvent
 from convarium.studies.study import compare_finished
 
 SHARE = 0.03
-"""Of the time since training began that writing may take."""
+"""The share of the time since training began that writing the page may take."""
 PAUSE = 5.0
-"""Seconds between two pages that differ in epochs alone; the end of a run need not wait."""
+"""The least seconds between two pages that differ in epochs alone; the end of a run does not wait."""
 RELOAD = 15.0
-"""Seconds between two looks of an open page: drawing it costs a second or so of the machine that trains."""
+"""Seconds after which an open page reloads; drawing it costs the machine that trains about a second."""
 
 
 @contextlib.contextmanager
 def live_report(
-    name: str, store: Store, *, begun: Callable[[Path], None] | None = None
+    name: str, store: Store, *, on_start: Callable[[Path], None] | None = None
 ) -> Iterator[Callable[[StudyEvent], None]]:
-    """A listener for `run_study` that keeps the study's page up to date.
+    """Gives an `on_event` for `run_study` that keeps the study's page up to date.
 
         with live_report(study.name, store) as on_event:
             run_study(study, resources, on_event=on_event)
 
-    The page is `report.html` in the study's folder. It is first written when the first run begins, so not at all where
-    the store has every run. While the study goes on, an open page looks for news by itself; afterwards, however it
+    The page is `report.html` in the study's folder. It is first written when the first run begins, and not at all if
+    the store has every run. While the study continues, an open page reloads by itself; afterwards, however the study
     ended, it does not.
 
     Args:
-        name: of the study.
-        store: where it is carried out.
-        begun: told where the page is, once.
+        name: the study's name.
+        store: the store in which the study is carried out.
+        on_start: called once, with the page's path.
     """
-    page = _Page(name, store, begun)
+    page = _Page(name, store, on_start)
     try:
-        yield page.heard
+        yield page.on_event
     finally:
         if page.record:
-            page.write(under_way=False)
+            page.write(running=False)
 
 
 @contextlib.contextmanager
 def followed(
     name: str, store: Store, on_event: Callable[[StudyEvent], None], *, live: bool
 ) -> Iterator[Callable[[StudyEvent], None]]:
-    """The listener; if `live`, it also keeps the study's page up to date, and says once where that is.
+    """Gives an `on_event` that passes every event on and, if `live`, also keeps the study's page up to date.
 
     Args:
-        name: of the study.
-        store: where it is carried out.
-        on_event: called with every event first.
+        name: the study's name.
+        store: the store in which the study is carried out.
+        on_event: called with every event first, and with a message that says where the page is.
         live: whether the page follows the training.
     """
     if not live:
@@ -70,38 +70,38 @@ def followed(
         return
     last: list[StudyEvent] = []
 
-    def begun(page: Path) -> None:
+    def announce(page: Path) -> None:
         on_event(dataclasses.replace(last[0], begins=(), training=None, message=f"live report: {page}"))
 
-    def heard(event: StudyEvent) -> None:
+    def pass_on(event: StudyEvent) -> None:
         last[:] = [event]
         on_event(event)
-        write(event)
+        update_page(event)
 
-    with live_report(name, store, begun=begun) as write:
-        yield heard
+    with live_report(name, store, on_start=announce) as update_page:
+        yield pass_on
 
 
 class _Page:
-    def __init__(self, name: str, store: Store, begun: Callable[[Path], None] | None):
-        self.name, self.store, self.begun = name, store, begun
+    def __init__(self, name: str, store: Store, on_start: Callable[[Path], None] | None):
+        self.name, self.store, self.on_start = name, store, on_start
         self.path = store.root / "studies" / name / "report.html"
         self.record: StudyRecord | None = None
         self.finished: dict[str, StoredRun] = {}
-        self.underway: dict[Recipe, RunInProgress] = {}
+        self.in_progress: dict[Recipe, RunInProgress] = {}
         self.started = self.last = self.spent = 0.0
         self.has_ended = False
 
-    def heard(self, progress: StudyEvent) -> None:
-        if progress.finished:  # written when the next one begins, which is at once
-            self.finished[progress.finished.key] = progress.finished
-            self.underway.pop(progress.recipe, None)
+    def on_event(self, event: StudyEvent) -> None:
+        if event.finished:  # the page is written when the next run begins, which is at once
+            self.finished[event.finished.key] = event.finished
+            self.in_progress.pop(event.recipe, None)
             self.has_ended = True
             return
-        if progress.begins:
-            self.underway = {recipe: RunInProgress(recipe) for recipe in progress.begins}
-        elif progress.training and progress.training.history:  # no step: the clock of an epoch runs
-            self.underway[progress.recipe] = RunInProgress(progress.recipe, progress.training.history)
+        if event.begins:
+            self.in_progress = {recipe: RunInProgress(recipe) for recipe in event.begins}
+        elif event.training and event.training.history:  # not after a step, while an epoch is being timed
+            self.in_progress[event.recipe] = RunInProgress(event.recipe, event.training.history)
         else:
             return
         if self.record is None:
@@ -109,39 +109,39 @@ class _Page:
         elif self._is_due(time.monotonic()):
             self._write_timed()
 
-    def write(self, *, under_way: bool) -> None:
-        """Writes the page as things stand; a page that cannot be written now is no reason to stop training."""
+    def write(self, *, running: bool) -> None:
+        """Writes the page; an error of the file system does not stop training."""
         assert self.record is not None
-        retried = self.underway if under_way else {}
-        here = {key: run for key, run in self.finished.items() if run.recipe not in retried}
-        runs = [here[key] for key in self.record.keys if key in here]
+        restarted = self.in_progress if running else {}
+        finished = {key: run for key, run in self.finished.items() if run.recipe not in restarted}
+        runs = [finished[key] for key in self.record.keys if key in finished]
         comparison = compare_finished(self.record, runs)
         with contextlib.suppress(OSError):
-            write_report(comparison, self.path, status=self._status(comparison, under_way))
+            write_report(comparison, self.path, status=self._status(comparison, running))
 
     def _begin(self) -> None:
         self.record = self.store.study(self.name)
-        with contextlib.suppress(StoreError):  # a damaged run is set aside, and told of, when its turn comes
+        with contextlib.suppress(StoreError):  # a damaged run is reported and set aside when its turn comes
             self.finished = {run.key: run for run in self.store.runs_of(self.record)} | self.finished
-        self.write(under_way=True)
+        self.write(running=True)
         self.started = self.last = time.monotonic()
-        if self.begun:
-            self.begun(self.path)
+        if self.on_start:
+            self.on_start(self.path)
 
     def _is_due(self, now: float) -> bool:
         return self.spent <= SHARE * (now - self.started) and (self.has_ended or now - self.last >= PAUSE)
 
     def _write_timed(self) -> None:
         began = time.monotonic()
-        self.write(under_way=True)
+        self.write(running=True)
         self.has_ended = False
         self.last = time.monotonic()
         self.spent += self.last - began
 
-    def _status(self, comparison: Comparison, under_way: bool) -> StudyStatus | None:
+    def _status(self, comparison: Comparison, running: bool) -> StudyStatus | None:
         assert self.record is not None
         planned = len(self.record.keys)
-        if not under_way:
+        if not running:
             return stopped_status(comparison, planned)
         finished = sum(len(row.runs) for row in comparison.rows)
-        return StudyStatus(finished, planned, tuple(self.underway.values()), datetime.now().astimezone(), RELOAD)
+        return StudyStatus(finished, planned, tuple(self.in_progress.values()), datetime.now().astimezone(), RELOAD)

@@ -92,18 +92,18 @@ def prepare_study(study: Study, resources: Resources, *, only: Sequence[Any] | N
         ConvariumError: a recipe that does not fit its data, or a study of this name with another base recipe.
     """
     pick_device(resources.device)
-    of = [resources.splits(recipe) for recipe in study.recipes]
+    splits_of_runs = [resources.splits(recipe) for recipe in study.recipes]
     checked: set[Recipe] = set()
-    for recipe, splits in zip(study.recipes, of, strict=True):
+    for recipe, splits in zip(study.recipes, splits_of_runs, strict=True):
         alike = dataclasses.replace(recipe, seed=0)
         if alike not in checked:
             check_recipe(recipe, splits)
             checked.add(alike)
-    keys = [recipe.key(splits.digest) for recipe, splits in zip(study.recipes, of, strict=True)]
+    keys = [recipe.key(splits.digest) for recipe, splits in zip(study.recipes, splits_of_runs, strict=True)]
     record = extended_record(study, keys, resources.store)
     runs = tuple(
         PlannedRun(recipe, key, splits, stored_run(recipe, key, resources.store))
-        for recipe, key, splits in zip(study.recipes, keys, of, strict=True)
+        for recipe, key, splits in zip(study.recipes, keys, splits_of_runs, strict=True)
         if only is None or getattr(recipe, study.compare) in only
     )
     return PreparedStudy(study, record, runs)
@@ -242,11 +242,11 @@ def stacking_hints(wanted: Sequence[PlannedRun], device: torch.device) -> dict[s
     """A hint for each run that would train faster in a stack, by its key."""
     if not stacking_pays(device):
         return {}
-    of = {planned.recipe: planned for planned in reversed(wanted)}
+    runs = {planned.recipe: planned for planned in reversed(wanted)}
     hint = "--stack trains {} runs of {} side by side, which is faster than one after another"
     return {
-        of[recipe].key: hint.format(len(stack), recipe.model)
-        for stack in plan_stacks(list(of))
+        runs[recipe].key: hint.format(len(stack), recipe.model)
+        for stack in plan_stacks(list(runs))
         if len(stack) >= WORTH_A_HINT
         for recipe in stack
     }

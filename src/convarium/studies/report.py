@@ -24,14 +24,14 @@ def write_study_report(
     diagnoses: Diagnoses = (),
     claims: ClaimsSection | None = None,
 ) -> Path:
-    """Writes a study's page. It shows the images on which networks differ if the data set lies on this machine.
+    """Writes a study's page. It shows the images on which networks differ if the data set is on this machine.
 
     Args:
-        comparison: of the study's finished runs.
-        name: of the study.
+        comparison: the comparison of the study's finished runs.
+        name: the study's name.
         resources: the store that holds the study, and the data sets.
         out: the file; None: report.html in the study's folder.
-        diagnoses: of `diagnose_rows`; without them the page has no such section.
+        diagnoses: from `diagnose_rows`; without them the page has no such section.
         claims: the study's verdicts and tables; None: those of the built-in study of that name, from its records.
 
     Returns:
@@ -60,13 +60,13 @@ def diagnose_rows(
     """
     from convarium.diagnostics import diagnose  # imports PyTorch, which a page without diagnostics does not need
 
-    say = on_event or (lambda _: None)
+    notify = on_event or (lambda _: None)
     runs = {row.label: row.runs for row in comparison.rows}
-    found = diagnose(runs, data_dir=resources.data_dir, on_event=lambda label: say(f"diagnosing {label}"))
-    for one in found:
-        if isinstance(one, MissingDiagnosis):
-            say(f"{one.label} has no diagnostics: {one.reason}")
-    return found
+    diagnoses = diagnose(runs, data_dir=resources.data_dir, on_event=lambda label: notify(f"diagnosing {label}"))
+    for diagnosis in diagnoses:
+        if isinstance(diagnosis, MissingDiagnosis):
+            notify(f"{diagnosis.label} has no diagnostics: {diagnosis.reason}")
+    return diagnoses
 
 
 def _built_in(comparison: Comparison, name: str) -> ClaimsSection | None:

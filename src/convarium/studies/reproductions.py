@@ -43,8 +43,8 @@ def record_study(name: str, store: Store, results: Store) -> int:
     and verdict. A record that the folder already has is replaced; one that the store does not have remains.
 
     Args:
-        name: of the study.
-        store: that holds the study.
+        name: the study's name.
+        store: the store that holds the study.
         results: the folder of records; it is made if it does not exist.
 
     Returns:
@@ -107,10 +107,10 @@ def _source(finding: Finding) -> str:
 def _section(judged: Sequence[Finding]) -> list[str]:
     lines = ["| claim | published | measured | n | verdict | cost |", "| --- | ---: | ---: | ---: | --- | ---: |"]
     for finding in judged:
-        told = describe(finding.entry.claim).removesuffix(f" ({finding.entry.claim.source})")
+        text = describe(finding.entry.claim).removesuffix(f" ({finding.entry.claim.source})")
         verdict = finding.verdict
         cells = [
-            _escape(f"`{finding.entry.name}`: {told}"),
+            _escape(f"`{finding.entry.name}`: {text}"),
             _escape(published(finding.entry.claim)),
             _escape(measured(finding.verdict)),
             str(verdict.n) if verdict else "0",

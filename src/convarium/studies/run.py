@@ -83,7 +83,7 @@ def run_study(
         only: the compared values that are trained now; None: all. The others stay planned.
         stack: train runs of one network that differ in seed, learning rate, weight decay or momentum alone at the
             same time, see `fit_stack`. Which ones is written down in the study first, and they stay together: a stack
-            of which runs are missing is trained whole again, for the same bits.
+            of which runs are missing is trained again with all its runs, for the same bits.
         on_event: called often; whatever it raises, KeyboardInterrupt above all, ends the study, and what is finished
             stays in the store.
 
@@ -181,8 +181,9 @@ def _train(
     for m in missing:
         other = _other_environment(paths[m], device, compare_threads=len(unit) == 1)
         if other:
-            begun = f"{unit[m].recipe.model} seed {unit[m].recipe.seed} was begun {other}"
-            notify(dataclasses.replace(at[0], notice=f"{begun}; it begins anew, so that no run mixes the two"))
+            name = f"{unit[m].recipe.model} seed {unit[m].recipe.seed}"
+            notice = f"{name} was begun {other}; it begins anew, so that no run mixes the two"
+            notify(dataclasses.replace(at[0], notice=notice))
     with ExitStack() as locks:
         for m in missing:
             locks.enter_context(store.lock(paths[m]))
@@ -192,7 +193,7 @@ def _train(
             if with_graph:
                 events[missing[0]].graph(build_model(unit[0].recipe.model, splits.train.spec), splits.train.spec)
 
-            def listen(member: int, training: TrainingEvent) -> None:
+            def record_event(member: int, training: TrainingEvent) -> None:
                 if member in events and training.history and training.step_loss is not None:
                     assert training.step_accuracy is not None
                     histories[member] = training.history
@@ -207,14 +208,16 @@ def _train(
             folders = [paths[m] if m in missing else None for m in range(len(unit))]
             try:
                 if len(unit) == 1:
-                    outcomes = [fit(recipes[0], splits, device=device, folder=folders[0], on_event=partial(listen, 0))]
+                    outcomes = [
+                        fit(recipes[0], splits, device=device, folder=folders[0], on_event=partial(record_event, 0))
+                    ]
                 else:
                     notify(dataclasses.replace(at[0], notice=stack_notice(unit, device)))
-                    outcomes = fit_stack(recipes, splits, device=device, folders=folders, on_event=listen)
+                    outcomes = fit_stack(recipes, splits, device=device, folders=folders, on_event=record_event)
             except Exception as error:
-                # Memory may be full, and a user's own network may raise anything; other errors of ours are bugs to see.
-                ours = not any(resolve(recipe.model).is_custom for recipe in recipes)
-                if isinstance(error, ConvariumError) or (ours and not isinstance(error, (RuntimeError, MemoryError))):
+                # Memory may be full, and a user's own network may raise anything; any other error is a bug to show.
+                custom = any(resolve(recipe.model).is_custom for recipe in recipes)
+                if isinstance(error, ConvariumError) or not (custom or isinstance(error, (RuntimeError, MemoryError))):
                     raise
                 message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
                 outcomes = [
@@ -234,16 +237,16 @@ def _train(
 
 
 def _other_environment(folder: Path, device: torch.device, *, compare_threads: bool) -> str | None:
-    """Says in which other environment the unfinished run of a folder was begun; None if it can be resumed here."""
-    there, here = checkpoint_environment(folder / "last.ckpt"), environment_fields(device)
-    if there is None:
+    """Describes the other environment in which the unfinished run of a folder was begun; None if it can resume here."""
+    before, now = checkpoint_environment(folder / "last.ckpt"), environment_fields(device)
+    if before is None:
         return None
-    if not there:
+    if not before:
         return "by an older version of Convarium"
     differing = [
-        f"{name} {there.get(name)} instead of {value}"
-        for name, value in here.items()
-        if there.get(name) != value and (compare_threads or name != "threads")
+        f"{name} {before.get(name)} instead of {value}"
+        for name, value in now.items()
+        if before.get(name) != value and (compare_threads or name != "threads")
     ]
     return f"with {listed(differing)}" if differing else None
 

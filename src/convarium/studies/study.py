@@ -31,16 +31,16 @@ class Study:
     """A question, and the runs that answer it.
 
     Attributes:
-        name: of its folder in the store.
-        question: one sentence.
-        recipes: every run, seeds included; see `grid`.
+        name: the name of its folder in the store.
+        question: the question, one sentence.
+        recipes: the recipe of every run, seeds included; see `grid`.
         compare: the recipe field whose values are compared.
         baseline: the value that the others are compared with; None: the first.
-        metric: what is compared first.
-        claims: sentences to judge, each under a short name, see `convarium.analysis.claims`.
-        shows: what `convarium run` shows beside table and verdicts: accuracies class by class and what the baseline
-            misses; how far single runs lie apart; the classes that failed runs predict; gradients layer by layer.
-        command: the command line that asks the same, for people to repeat.
+        metric: the metric that is compared first.
+        claims: the sentences to judge, each under a short name; see `convarium.analysis.claims`.
+        shows: the tables beside the comparison: accuracies class by class and differences to the baseline; how far
+            single runs lie apart; the classes that failed runs predict; gradients layer by layer.
+        command: the command line that repeats the study.
     """
 
     name: str
@@ -92,11 +92,11 @@ class Study:
         Raises:
             SpecError: it speaks of one that the study does not have.
         """
-        found = {label(value, self.compare): value for value in self.values}
+        values = {label(value, self.compare): value for value in self.values}
         for name in labels_of(claim):
-            if name not in found:
-                raise unknown("row of the study in a claim", name, found)
-        return tuple(found[name] for name in labels_of(claim))
+            if name not in values:
+                raise unknown("row of the study in a claim", name, values)
+        return tuple(values[name] for name in labels_of(claim))
 
     @property
     def base(self) -> dict[str, Any]:
@@ -179,24 +179,24 @@ def check_seeds(seeds: int) -> None:
             "seeds is out of range",
             expected=f"1 to {MOST_SEEDS:,}",
             received=seeds,
-            hint="5 or more tell something",
+            hint="use 5 or more to see differences",
         )
 
 
 def judge_study(study: Study, comparison: Comparison) -> dict[str, Verdict]:
     """The verdicts on a study's claims, by their names; those whose rows are not all there yet are left out.
 
-    The family is that of the whole plan, so that no claim is judged more leniently while runs are missing.
+    The family of comparisons is that of the plan, so that no claim is judged more leniently while runs are missing.
     """
-    whole = dataclasses.replace(comparison, family=max(comparison.family, len(study.values) - 1))
+    planned = dataclasses.replace(comparison, family=max(comparison.family, len(study.values) - 1))
 
-    def there(name: str) -> bool:
+    def has_runs(name: str) -> bool:
         try:
             return bool(comparison.row(name))
         except SpecError:
             return False
 
-    return {name: judge(claim, whole) for name, claim in study.claims.items() if all(map(there, labels_of(claim)))}
+    return {name: judge(claim, planned) for name, claim in study.claims.items() if all(map(has_runs, labels_of(claim)))}
 
 
 def compare_study(record: StudyRecord, store: Store) -> Comparison:
@@ -224,8 +224,8 @@ def compare_finished(record: StudyRecord, runs: Sequence[StoredRun]) -> Comparis
         dataset = str(record.base.get("dataset", ""))
         head = (record.question, record.command, record.compare, None, record.metric, dataset)
         return Comparison(*head, margin=None, family=1, rows=(), notes=())
-    begun = {getattr(run.recipe, record.compare) for run in runs}
-    baseline = record.baseline if record.baseline in begun else None
+    present = {getattr(run.recipe, record.compare) for run in runs}
+    baseline = record.baseline if record.baseline in present else None
     comparison = compare_runs(
         runs,
         by=record.compare,

@@ -1,4 +1,4 @@
-"""A learning rate for each network, chosen on validation images with other seeds: one rate for all is no fair race.
+"""A learning rate for each network, chosen on validation images with other seeds; one rate for all would not be fair.
 
 The runs are studies in the store like any other, "<study>-tuning-<network>", so that the choice can be looked up.
 """
@@ -18,10 +18,10 @@ from convarium.studies.run import StudyEvent, run_study
 from convarium.studies.study import Study, grid
 
 TUNING_SEEDS = (1_000_000, 1_000_001)
-"""Far from the seeds 0, 1, … of a comparison, so that no run both chooses a rate and is judged by it."""
+"""Far from the seeds 0, 1, … of a comparison, so that no run both chooses a learning rate and is judged with it."""
 FACTORS = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)
 WIDEST = 81.0
-"""The search goes on past an end of the factors while the end is the best, up to this factor."""
+"""While the best rate is at an end of the factors, the search continues beyond it, up to this factor."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,17 @@ def tune(
     factors: Sequence[float] = FACTORS,
     on_event: Callable[[StudyEvent], None] | None = None,
 ) -> tuple[Study, tuple[Tuned, ...]]:
-    """The study with each network's own best learning rate, and what was tried.
+    """Returns the study with each network's own best learning rate, named "<name>-tuned", and the rates tried.
 
-    The rates are those of the recipe times the factors, and further in threes while an end of the row is the best. A
-    recipe that holds no validation images out is tuned with the data set's usual ones held out; the comparison itself
-    is then trained as it says.
+    The rates are the recipe's own times the factors; while the best one is at an end, rates three times further out are
+    tried as well. A recipe that holds no validation images out is tuned with the data set's usual ones held out, and
+    the study itself is then trained as the recipe says.
 
     Args:
-        study: becomes "<name>-tuned".
+        study: the study whose learning rates are chosen.
         resources: the store, where the tuning runs lie too and finished ones are reused; the data sets; the device.
-        seeds: of the tuning runs.
-        factors: of the recipe's own rate, ascending.
+        seeds: the seeds of the tuning runs.
+        factors: the multiples of the recipe's own rate, ascending.
         on_event: as for `run_study`.
 
     Raises:
@@ -120,7 +120,7 @@ def _try(
 
 
 def _beyond(best: float, base: Recipe, factors: Sequence[float]) -> float | None:
-    """The factor to try next where the best rate is at an end of the row; None where it is not, or too far out."""
+    """Returns the factor to try next if the best rate is at an end; None if it is not, or too far out already."""
     for end, further in ((min(factors), min(factors) / 3), (max(factors), max(factors) * 3)):
         outside = max(further, 1 / further) > WIDEST * (1 + 1e-9)
         if best == _rate(base, end) and len(factors) > 1 and not outside:
@@ -129,6 +129,6 @@ def _beyond(best: float, base: Recipe, factors: Sequence[float]) -> float | None
 
 
 def _rate(base: Recipe, factor: float) -> float:
-    """Rounded to two digits, so that rates read well and do not depend on the last bit of a product."""
+    """Returns the rate rounded to two digits, so that it reads well and does not depend on a product's last bit."""
     rate = base.learning_rate * factor
     return round(rate, 1 - math.floor(math.log10(rate)))

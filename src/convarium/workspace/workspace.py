@@ -120,7 +120,7 @@ class Workspace:
         """Trains one network once; a run that the store already has is reused.
 
         Args:
-            model: a network's spec, or a whole recipe.
+            model: a network's spec, or a recipe.
             preset: train as a source does: memory-blog, d2l, uva, …
             on_event: called as the run goes on.
             fields: fields of the recipe by name, see `Recipe`; they win over the preset.
@@ -202,16 +202,16 @@ class Workspace:
         """
         from convarium.studies.tuning import tune as tune_study
 
-        chosen, listen = chosen_study(study, seeds=seeds, quick=quick), on_event or (lambda _: None)
+        chosen, notify = chosen_study(study, seeds=seeds, quick=quick), on_event or (lambda _: None)
         if quick:
             from convarium.studies.variants import describe_reduction
 
-            listen(message_event(chosen, describe_reduction(chosen)))
+            notify(message_event(chosen, describe_reduction(chosen)))
         tuned: tuple[Tuned, ...] = ()
         if tune:
             chosen, tuned = tune_study(chosen, self._resources, on_event=on_event)
-            for found in tuned:
-                listen(message_event(chosen, f"{found.value}: learning rate {found.learning_rate:g}, by validation"))
+            for choice in tuned:
+                notify(message_event(chosen, f"{choice.value}: learning rate {choice.learning_rate:g}, by validation"))
         return self._carry_out(chosen, stack=stack, live=live, on_event=on_event, tuned=tuned)
 
     def plan(self, study: Study | Path | str, *, seeds: int | None = None, quick: bool = False) -> Plan:
@@ -314,7 +314,7 @@ class Workspace:
     def reproduce(
         self, *claims: str, quick: bool = False, stack: bool = False, on_event: OnEvent | None = None
     ) -> tuple[Finding, ...]:
-        """Runs what published claims speak of, and judges them; without a claim, the whole catalogue as measured.
+        """Trains the runs that published claims need, and judges them; without a claim, the catalogue as measured.
 
         Args:
             claims: names of claims, studies or sources, or "all"; without any, nothing is trained, and the measured
@@ -324,7 +324,7 @@ class Workspace:
             on_event: called as the studies go on.
 
         Returns:
-            One a claim. Where its study could not be run, its `error` says why, and the other studies ran nevertheless.
+            One finding for each claim. If its study could not be run, its `error` says why; the other studies ran.
 
         Raises:
             SpecError: no such claim.
@@ -417,11 +417,11 @@ class Workspace:
         from convarium.studies.run import run_prepared
         from convarium.studies.tables import claims_section, study_tables
 
-        listen, resources = on_event or (lambda _: None), self._resources
+        notify, resources = on_event or (lambda _: None), self._resources
         prepared = prepare_study(study, resources)
-        listen(message_event(study, describe_plan(plan_study(prepared, resources))))
-        with followed(study.name, self.store, listen, live=live) as heard:
-            comparison = run_prepared(prepared, resources, stack=stack, on_event=heard)
+        notify(message_event(study, describe_plan(plan_study(prepared, resources))))
+        with followed(study.name, self.store, notify, live=live) as notify_all:
+            comparison = run_prepared(prepared, resources, stack=stack, on_event=notify_all)
         claims = claims_section(study, comparison, study_tables(study, comparison, resources=resources))
         page = write_study_report(comparison, study.name, resources, claims=claims)
         return StudyResult(study, comparison, claims, page, tuned)

@@ -17,9 +17,9 @@
                 docs/speed.md
 
 Each network under its source's recipe, the four for CIFAR-10 without its augmentation and with a cosine in place of its
-steps (at a constant rate of 0.1 one epoch ended between 90.9 and 97.8 %, which would have decided nothing), float32
-against bfloat16 autocast, seed by seed. A preset that reproduces a source stays float32 until the two are found
-equivalent here; a bfloat16 row of docs/speed.md stands on the same. The float32 runs are those of the studies that
+steps (at a constant rate of 0.1 one epoch ended between 90.9 and 97.8 %, too far apart to decide anything), float32
+against bfloat16 autocast, seed by seed. A preset that reproduces a source stays float32 until this study has shown
+both to be equivalent; so do the bfloat16 rows of docs/speed.md. The float32 runs are those of the studies that
 reproduce the sources, as far as these have the seeds.
 """
 

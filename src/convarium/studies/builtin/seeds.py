@@ -5,8 +5,8 @@
                 (estimated from the first steps, on one core of an AMD EPYC that had other work too)
     measured    not run yet
 
-LeNet with sigmoids as d2l.ai trains it, whose start depends on luck, and LeNet with ReLU. Whoever compares two single
-runs should know this number first. The first five runs of the one are those of `classics_originals`.
+LeNet with sigmoids as d2l.ai trains it, whose start depends on luck, and LeNet with ReLU. This number says
+how little a comparison of two single runs means. Five of the runs with sigmoids are those of `classics_originals`.
 """
 
 import dataclasses
