@@ -103,18 +103,22 @@ def study_progress(mark: str = "") -> Iterator[Callable[[StudyEvent], None]]:
         reused = 0
         steps_done: dict[Any, int] = {}  # recipe → steps, of the runs that are training
 
+        def print_above(text: str) -> None:
+            """Folds a line between words on a terminal; in a file a line stays a line."""
+            bars.console.print(f"{mark}{text}", markup=False, soft_wrap=not bars.console.is_terminal)
+
         def handle(event: StudyEvent) -> None:
             nonlocal reused
             if event.message:
-                bars.console.print(f"{mark}{event.message}", markup=False, soft_wrap=True)
+                print_above(event.message)
             if event.notice:
-                bars.console.print(f"{mark}note: {event.notice}", markup=False, soft_wrap=True)
+                print_above(f"note: {event.notice}")
             if event.finished:
                 reused += not event.trained_now
                 state = f"{reused} from the store" if reused else ""
                 bars.update(runs_bar, total=event.total, completed=event.number, state=state)
                 if event.trained_now and not bars.console.is_terminal:
-                    bars.console.print(f"{mark}{_end_of_run(event)}", markup=False, soft_wrap=True)
+                    print_above(_end_of_run(event))
                 bars.reset(run_bar, total=None, description="", state="")
             if event.begins:
                 steps_done.clear()
