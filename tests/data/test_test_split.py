@@ -39,7 +39,7 @@ def test_a_folder(tmp_path, splits, resize):
 
 
 def test_without_files_there_are_no_images_and_nothing_is_downloaded(tmp_path, monkeypatch):
-    monkeypatch.setattr("convarium.data.test_split.find", lambda *_: None)
+    monkeypatch.setattr("convarium.data.arrays.find", lambda *_: None)
     assert load_test_images("cifar100", data_dir=tmp_path) is None
 
 

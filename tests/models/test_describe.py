@@ -12,7 +12,7 @@ from torch import nn
 from convarium.errors import ImageSizeError, SpecError
 from convarium.models.cost import count_flops, count_parameters, layer_costs
 from convarium.models.describe import as_diff, as_json, as_tree, describe, diff, diff_as_json
-from convarium.models.layers import short_count
+from convarium.models.layer_tables import short_count
 from convarium.models.zoo import MODELS, PRESETS
 
 

@@ -21,9 +21,9 @@ from convarium.models.index import (
     native_image,
     resolve,
 )
-from convarium.models.indexing import index_text, layers_text
-from convarium.models.layers import LAYERS, description_from_json, description_to_json, known_description
+from convarium.models.layer_tables import LAYERS, description_from_json, description_to_json, known_description
 from convarium.models.options import parse_type, type_text
+from convarium.models.write_index import index_text, layers_text
 from convarium.models.zoo import MODELS
 from convarium.models.zoo import PRESETS as ZOO_PRESETS
 from convarium.models.zoo.layers import ACTIVATIONS, Activation
@@ -103,7 +103,9 @@ RECORDED = sorted({(run.recipe.model, run.outcome.image) for run in RUNS}, key=s
 @pytest.mark.parametrize(("model", "image"), RECORDED)
 def test_the_network_of_every_stored_run_is_known_layer_by_layer_without_building_it(model, image):
     known = known_description(model, image)
-    assert known is not None, f"{model} is not in models/layers.json: add it to indexing.py and run `make index`"
+    assert known is not None, (
+        f"{model} is not in layer_tables.json: add it to write_index.py and run `make index`"
+    )
     assert known == describe(model, image)
 
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from convarium.benchmark.losses import FirstLosses
     from convarium.benchmark.machine import Ceiling, ceiling
     from convarium.benchmark.reference import JOBS, Job
+    from convarium.benchmark.speed import BenchRow, bench
     from convarium.benchmark.speed_page import write_page
     from convarium.benchmark.speed_records import record
     from convarium.benchmark.tables import as_json, as_markdown, cold_as_markdown
-    from convarium.benchmark.timing import BenchRow, bench
 
 __all__ = [
     "JOBS",

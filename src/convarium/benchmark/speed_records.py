@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convarium.benchmark.accuracy import Accuracies
     from convarium.benchmark.cold_start import ColdStart
     from convarium.benchmark.losses import FirstLosses
-    from convarium.benchmark.timing import BenchRow
+    from convarium.benchmark.speed import BenchRow
 
 Record = dict[str, Any]
 """The content of one file, or one entry of its lists."""

@@ -11,7 +11,7 @@ from convarium.benchmark.speed_records import Record, timing_of
 
 if TYPE_CHECKING:
     from convarium.benchmark.cold_start import ColdStart
-    from convarium.benchmark.timing import BenchRow
+    from convarium.benchmark.speed import BenchRow
     from convarium.records import Environment
 
 

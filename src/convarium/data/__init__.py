@@ -7,10 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convarium.data.arrays import load_test_images
     from convarium.data.download import check, fetch
     from convarium.data.published import DATASETS, lookup
     from convarium.data.splits import ImageData, Splits, load_data
-    from convarium.data.test_split import load_test_images
 
 __all__ = ["DATASETS", "ImageData", "Splits", "check", "fetch", "load_data", "load_test_images", "lookup"]
 
@@ -18,7 +18,7 @@ _MODULES = {
     "download": ("check", "fetch"),
     "published": ("DATASETS", "lookup"),
     "splits": ("ImageData", "Splits", "load_data"),
-    "test_split": ("load_test_images",),
+    "arrays": ("load_test_images",),
 }
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from convarium.data.download import DownloadListener, fetch, missing_error
-from convarium.data.folders import Listed, list_folder, read_images
+from convarium.data.folder_splits import list_folder
+from convarium.data.image_files import Listed, read_images
 from convarium.data.published import lookup
 from convarium.data.readers import Part
 from convarium.data.sources import DIVISION_SEED, find, read
@@ -232,7 +233,8 @@ def _read_folder(dataset: str, resize: int | None) -> UndividedData:
     folder = list_folder(Path(path).expanduser(), side=resize)
 
     def load(files: Listed) -> ImageData:
-        return _image_data(read_images(folder, files), folder.class_names)
+        part = read_images(files, channels=folder.channels, height=folder.height, width=folder.width)
+        return _image_data(part, folder.class_names)
 
     train, test = load(folder.train), load(folder.test)
     validation = load(folder.validation) if folder.validation else None

@@ -18,7 +18,7 @@ from convarium.models.build import check_image, load_architecture
 from convarium.models.cost import layer_costs
 from convarium.models.factories import Factory
 from convarium.models.index import NETWORKS, resolve
-from convarium.models.layers import short_count
+from convarium.models.layer_tables import short_count
 from convarium.records import Description, ImageSpec, Layer
 
 

@@ -151,6 +151,6 @@ ACTIVATION_GAINS: dict[str, float] = _CONTENT["activations"]
 
 
 if __name__ == "__main__":
-    from convarium.models.indexing import write_index
+    from convarium.models.write_index import write_index
 
     write_index(INDEX)

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from convarium.analysis.claims import describe, measured, published
 from convarium.analysis.comparison import Comparison, formatting
 from convarium.diagnostics import Diagnoses
-from convarium.models.layers import short_count
+from convarium.models.layer_tables import short_count
 from convarium.pages.accuracy_panel import COSTS, forest_plot
 from convarium.pages.chart_style import colors, dashes
 from convarium.pages.claims_section import ClaimsSection

@@ -9,7 +9,7 @@ from convarium.analysis.comparison import Comparison, status
 from convarium.analysis.comparison.rows import Row
 from convarium.data import DATASETS
 from convarium.errors import ConvariumError
-from convarium.models.layers import known_description
+from convarium.models.layer_tables import known_description
 from convarium.pages.disagreements import TestImages
 from convarium.recipes.recipe import Recipe
 from convarium.records import Description, Environment, ImageSpec

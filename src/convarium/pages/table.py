@@ -6,7 +6,7 @@ from convarium.analysis.comparison import Comparison, formatting
 from convarium.analysis.comparison.metrics import METRICS, Metric, metric_of
 from convarium.analysis.comparison.rows import Row
 from convarium.analysis.statistics import Estimate
-from convarium.models.layers import short_count
+from convarium.models.layer_tables import short_count
 from convarium.pages.highlights import has_failed
 
 NO_VALUE = "–"

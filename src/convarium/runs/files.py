@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from convarium.errors import ConvariumError, StoreError, WeightsError
-from convarium.models.layers import description_from_json, description_to_json
+from convarium.models.layer_tables import description_from_json, description_to_json
 from convarium.recipes.recipe import Recipe, recipe_from_json
 from convarium.records import Cost, Description, Environment, Epoch, ImageSpec, Outcome, Scores
 

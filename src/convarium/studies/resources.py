@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convarium.data.arrays import load_test_images
 from convarium.data.readers import Part
-from convarium.data.test_split import load_test_images
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
 

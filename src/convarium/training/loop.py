@@ -4,7 +4,6 @@
 `cuda_graph`; what is written down, in `recording` and `checkpoint`. Runs that train together share it: see `parallel`.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from convarium.training.numerics import at_least_float32, exact_arithmetic
 from convarium.training.recording import gather_steps, make_outcome, record_epoch
 from convarium.training.scoring import pick_device
 from convarium.training.state import Step, TrainingEvent
+from convarium.training.timing import Stopwatch
 from convarium.training.trainer import Trainer, prepare_run
 
 CHECKPOINT_SECONDS = 5.0  # at the end of an epoch a checkpoint is written if the last one is older than this
@@ -48,11 +48,11 @@ def fit(
     Raises:
         RecipeError, ImageSizeError: the recipe does not fit the data.
     """
-    started = time.perf_counter()
+    stopwatch = Stopwatch()
     trainer = prepare_run(recipe, splits, pick_device(device))
     step = make_step(trainer.network, trainer.optimizers[0], recipe, trainer.generators)
     train(trainer, step, folder=folder, on_event=on_event and (lambda _, event: on_event(event)))
-    return make_outcome(trainer.runs[0], total_seconds=time.perf_counter() - started)  # looks at the test split
+    return make_outcome(trainer.runs[0], total_seconds=stopwatch.seconds())  # looks at the test split
 
 
 def make_step(
@@ -89,14 +89,14 @@ def train(
     checkpoint = folder / "last.ckpt" if folder else None
     if checkpoint:
         load_checkpoint(checkpoint, trainer)
-    saved = time.perf_counter()
+    since_checkpoint = Stopwatch()
 
     with exact_arithmetic(trainer.device):
         for epoch in range(trainer.finished_epochs, epochs):
             active = [index for index, run in enumerate(trainer.runs) if not run.state.diverged]
             if not active:
                 break
-            started, steps = time.perf_counter(), []
+            stopwatch, steps = Stopwatch(trainer.concurrent), []
             trainer.seed_dropout(epoch)
             with trainer.epoch_context():
                 for number, (images, labels) in enumerate(trainer.batches.epoch(epoch)):
@@ -109,11 +109,11 @@ def train(
                         for index in active:
                             on_event(index, TrainingEvent(epoch, epochs, number + 1, steps_per_epoch))
             steps_of_run = gather_steps(steps)
-            seconds = (time.perf_counter() - started) / trainer.concurrent
+            seconds = stopwatch.seconds()
             for index in active:
                 event = record_epoch(trainer.runs[index], steps_of_run[index], rate_factor=factor, seconds=seconds)
                 if on_event:
                     on_event(index, event)
-            if checkpoint and time.perf_counter() - saved > CHECKPOINT_SECONDS and epoch + 1 < epochs:
+            if checkpoint and since_checkpoint.seconds() > CHECKPOINT_SECONDS and epoch + 1 < epochs:
                 save_checkpoint(checkpoint, trainer)
-                saved = time.perf_counter()
+                since_checkpoint = Stopwatch()

@@ -12,7 +12,6 @@ CUDA the members are one stacked model, so that eight members launch as many ker
 
 import copy
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ from convarium.training.recording import make_outcome
 from convarium.training.scoring import pick_device
 from convarium.training.stacked import fit_stacked_model
 from convarium.training.state import TrainingEvent
+from convarium.training.timing import Stopwatch
 from convarium.training.trainer import check_batches, prepare_run
 
 LARGEST_STACK = 8
@@ -109,7 +109,7 @@ def fit_side_by_side(
     A network that draws from PyTorch's global generator, other than by `nn.Dropout`, cannot share it with others: its
     members train one after another, and the log says so.
     """
-    started = time.perf_counter()
+    stopwatch = Stopwatch(len(recipes))
     keys = tuple(recipe.key(splits.digest)[:8] for recipe in recipes)
     concurrent = min(torch.get_num_threads(), len(recipes))
     trainers = [prepare_run(recipe, splits, device, concurrent=concurrent) for recipe in recipes]
@@ -153,7 +153,7 @@ def fit_side_by_side(
         if error and not isinstance(error, _StoppedError):
             raise error
 
-    share = (time.perf_counter() - started) / len(recipes)
+    share = stopwatch.seconds()
     return [make_outcome(trainer.runs[0], total_seconds=share, stack=keys) for trainer in trainers]
 
 

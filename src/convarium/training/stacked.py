@@ -6,7 +6,6 @@ concern one member alone, use the member's own network, which sees the training 
 
 import copy
 import dataclasses
-import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -29,6 +28,7 @@ from convarium.training.numerics import at_least_float32, memory_format
 from convarium.training.optimizers import optimizer_over
 from convarium.training.recording import make_outcome
 from convarium.training.state import Step, TrainingEvent, TrainingRun
+from convarium.training.timing import Stopwatch
 from convarium.training.trainer import Trainer, training_batches
 
 
@@ -41,7 +41,7 @@ def fit_stacked_model(
     on_event: Callable[[int, TrainingEvent], None] | None = None,
 ) -> list[Outcome]:
     """`fit_stack` on CUDA: a step of all members is one step of a model with one dimension more."""
-    started, first = time.perf_counter(), recipes[0]
+    stopwatch, first = Stopwatch(len(recipes)), recipes[0]
     image = splits.train.spec
     networks = [build_model(r.model, image, seed=derive_seed(r.seed, "init")).to(device).train() for r in recipes]
     runs = [TrainingRun(recipe, splits, network, device) for recipe, network in zip(recipes, networks, strict=True)]
@@ -62,10 +62,7 @@ def fit_stacked_model(
     step = make_stacked_step(model, optimizers, first, generators)
     train(trainer, step, folder=next((folder for folder in folders if folder), None), on_event=on_event)
     separate_networks(networks)  # so that the stored weights, loaded again, give exactly the stored scores
-    return [
-        make_outcome(run, total_seconds=(time.perf_counter() - started) / len(runs), stack=trainer.members)
-        for run in runs
-    ]
+    return [make_outcome(run, total_seconds=stopwatch.seconds(), stack=trainer.members) for run in runs]
 
 
 @dataclass(frozen=True)

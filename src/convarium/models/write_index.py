@@ -13,7 +13,7 @@ from convarium.models.cost import count_parameters
 from convarium.models.describe import describe
 from convarium.models.factories import declared_options
 from convarium.models.index import resolve
-from convarium.models.layers import LAYERS, description_to_json, layers_key
+from convarium.models.layer_tables import LAYERS, description_to_json, layers_key
 from convarium.models.options import Option, check_options, type_text
 from convarium.models.zoo import MODELS, PRESETS
 from convarium.models.zoo.layers import ACTIVATIONS
@@ -32,13 +32,13 @@ _RECORDED = (
 
 
 def write_index(path: Path) -> None:
-    """Writes `index.json` anew from the networks, presets and activations of the zoo, and `layers.json` beside it."""
+    """Writes `index.json` from the networks, presets and activations of the zoo, and `layer_tables.json` beside it."""
     path.write_text(index_text(), encoding="utf-8")
     LAYERS.write_text(layers_text(), encoding="utf-8")
 
 
 def layers_text() -> str:
-    """The content of `layers.json`, one network a line."""
+    """The content of `layer_tables.json`, one network a line."""
     entries = {}
     for model in _RECORDED:
         values = description_to_json(describe(model, ImageSpec(1, 28, 28, 10)))

@@ -1,8 +1,9 @@
-"""The test images of a data set as arrays, for pages that show them; no PyTorch is needed for published data sets."""
+"""Test images as NumPy arrays, for pages that show them; no PyTorch is needed for published data sets."""
 
 from pathlib import Path
 
-from convarium.data.folders import list_folder, read_images
+from convarium.data.folder_splits import list_folder
+from convarium.data.image_files import read_images
 from convarium.data.published import lookup
 from convarium.data.readers import Part
 from convarium.data.sources import find, read
@@ -26,6 +27,6 @@ def load_test_images(dataset: str, *, data_dir: Path | str | None = None, resize
     """
     if dataset.startswith("folder:"):
         folder = list_folder(Path(dataset.removeprefix("folder:")).expanduser(), side=resize)
-        return read_images(folder, folder.test)
+        return read_images(folder.test, channels=folder.channels, height=folder.height, width=folder.width)
     located = find(lookup(dataset), data_dir)
     return read(*located)[1] if located else None

@@ -9,7 +9,7 @@ from typing import Any
 from convarium.models.index import resolve
 from convarium.records import Description, ImageSpec, Layer
 
-LAYERS = Path(__file__).with_name("layers.json")
+LAYERS = Path(__file__).with_name("layer_tables.json")
 """Written by `python -m convarium.models.index`: the networks of the stored runs that are older than `network.json`."""
 
 
@@ -44,7 +44,7 @@ def known_description(model: str, image: ImageSpec) -> Description | None:
 
 
 def layers_key(canonical: str, image: ImageSpec) -> str:
-    """The name of a network and its images in `layers.json`."""
+    """The name of a network and its images in `layer_tables.json`."""
     return f"{canonical} {image.channels}x{image.height}x{image.width} {image.classes}"
 
 

@@ -1,4 +1,4 @@
-"""A user's own images, one folder a class.
+"""How a folder of a user's own images, one folder a class, is divided into train, validation and test.
 
     photos/train/cat/1.jpg …  photos/test/cat/7.jpg …    divided already: `test/`, or `val/` if there is no `test/`
     photos/cat/1.jpg …                                   not divided: a fixed fifth of every class is the test split
@@ -9,22 +9,14 @@ If there are both, `val/` is the validation split. Files without the suffix of a
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
-from convarium.data.readers import Part
+from convarium.data.image_files import Listed, read_header
 from convarium.data.sources import DIVISION_SEED
 from convarium.errors import DataError
-
-Listed = list[tuple[Path, int]]
-"""Image files with their labels."""
-
-_ORIENTATION = 0x0112
-"""The EXIF tag that says how a camera was held; from 5 on, height and width are exchanged."""
 
 
 @dataclass(frozen=True)
@@ -69,27 +61,10 @@ def list_folder(path: Path, *, side: int | None = None) -> Folder:
         train, test = _hold_out_test(images, names, path)
         validation = None
     with ThreadPoolExecutor() as pool:
-        headers = list(pool.map(_header, [file for file, _ in train]))
+        headers = list(pool.map(read_header, [file for file, _ in train]))
     gray = all(mode in ("1", "L", "LA") or mode.startswith("I") for mode, _, _ in headers)
     height, width = (side, side) if side else tuple(int(np.median([h[k] for h in headers])) for k in (1, 2))
     return Folder(tuple(names), train, validation, test, 1 if gray else 3, height, width)
-
-
-def read_images(folder: Folder, files: Listed) -> Part:
-    """Reads listed images in the folder's form, brought to its size bilinearly; a turned camera is turned back.
-
-    Returns:
-        Images (n, c, h, w) uint8 and labels (n,) int64.
-
-    Raises:
-        DataError: an image cannot be read.
-    """
-    decode = partial(_decode, channels=folder.channels, height=folder.height, width=folder.width)
-    images = np.empty((len(files), folder.channels, folder.height, folder.width), dtype=np.uint8)
-    with ThreadPoolExecutor() as pool:
-        for image, pixels in zip(images, pool.map(decode, [file for file, _ in files]), strict=True):
-            image[:] = pixels
-    return images, np.array([label for _, label in files], dtype=np.int64)
 
 
 def _is_divided(path: Path) -> bool:
@@ -152,31 +127,3 @@ def _hold_out_test(images: Listed, names: Sequence[str], path: Path) -> tuple[Li
         test += [files[i] for i in sorted(order[:held_out])]
         train += [files[i] for i in sorted(order[held_out:])]
     return train, test
-
-
-def _header(file: Path) -> tuple[str, int, int]:
-    """Mode, height and width of an image as it is displayed, without decoding its pixels."""
-    try:
-        with Image.open(file) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) >= 5
-            mode = "RGB" if image.mode == "P" else image.mode
-            return (mode, image.width, image.height) if turned else (mode, image.height, image.width)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _broken(file, error) from error
-
-
-def _decode(file: Path, *, channels: int, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """(c, height, width) uint8"""
-    try:
-        with Image.open(file) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            image = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _broken(file, error) from error
-    return np.array(image).reshape(height, width, -1).transpose(2, 0, 1)
-
-
-def _broken(file: Path, error: Exception) -> DataError:
-    return DataError(f"cannot read the image {file}: {error}", hint="repair or delete it")
