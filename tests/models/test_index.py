@@ -103,9 +103,7 @@ RECORDED = sorted({(run.recipe.model, run.outcome.image) for run in RUNS}, key=s
 @pytest.mark.parametrize(("model", "image"), RECORDED)
 def test_the_network_of_every_stored_run_is_known_layer_by_layer_without_building_it(model, image):
     known = known_description(model, image)
-    assert known is not None, (
-        f"{model} is not in layer_tables.json: add it to write_index.py and run `make index`"
-    )
+    assert known is not None, f"{model} is not in layer_tables.json: add it to write_index.py and run `make index`"
     assert known == describe(model, image)
 
 
