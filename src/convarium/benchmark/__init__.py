@@ -46,7 +46,7 @@ _MODULES = {
     "speed_page": ("write_page",),
     "speed_records": ("record",),
     "tables": ("as_json", "as_markdown", "cold_as_markdown"),
-    "timing": ("BenchRow", "bench"),
+    "speed": ("BenchRow", "bench"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
