@@ -22,7 +22,7 @@ from convarium.benchmark import (
     equal_accuracy,
     lightning_reference,
     machine,
-    timing,
+    speed,
 )
 from convarium.benchmark.cold_start import train_cold
 from convarium.benchmark.interleaved_timing import WARM_UP_SECONDS, interleaved, measure_pairs, stopwatch
@@ -180,9 +180,9 @@ def test_a_contestant_that_ends_by_itself_ends_the_timing(monkeypatch):
 @pytest.fixture
 def timed(monkeypatch):
     """`bench` over contestants with known rates: the reference 100, Convarium from 400 images a second upwards."""
-    monkeypatch.setattr(timing, "ceiling", lambda device: Ceiling(1e12, 2e12, 1e10))
+    monkeypatch.setattr(speed, "ceiling", lambda device: Ceiling(1e12, 2e12, 1e10))
     images = {"cifar10": (3, 32)}
-    monkeypatch.setattr(timing, "splits_of", lambda job, *_: splits_of(drawn(20, *images.get(job.dataset, (1, 28)))))
+    monkeypatch.setattr(speed, "splits_of", lambda job, *_: splits_of(drawn(20, *images.get(job.dataset, (1, 28)))))
 
     @contextlib.contextmanager
     def timed(contestants, device, *, default_openmp):
@@ -190,8 +190,8 @@ def timed(monkeypatch):
         grown = {name: iter(range(400, 1000, 100)) for name in contestants}
         yield {name: lambda _, name=name: 100 if name == "reference" else next(grown[name]) for name in contestants}
 
-    monkeypatch.setattr(timing, "interleaved", timed)
-    monkeypatch.setattr(timing, "emulates_bfloat16", lambda device: False)
+    monkeypatch.setattr(speed, "interleaved", timed)
+    monkeypatch.setattr(speed, "emulates_bfloat16", lambda device: False)
 
 
 def test_a_row_holds_what_was_measured(timed):
@@ -216,7 +216,7 @@ def test_a_row_holds_what_was_measured(timed):
 
 
 def test_emulated_bfloat16_is_timed_only_where_it_is_asked_for(timed, monkeypatch, capsys):
-    monkeypatch.setattr(timing, "emulates_bfloat16", lambda device: True)
+    monkeypatch.setattr(speed, "emulates_bfloat16", lambda device: True)
     assert [row.precision for row in bench(["lenet@d2l"], device="cpu")] == ["float32"]
     assert [row.precision for row in bench(["lenet@d2l"], precision="bfloat16", device="cpu")] == ["bfloat16"]
     assert main(["bench", "lenet@d2l", "--device", "cpu"]) == 0
@@ -246,7 +246,7 @@ def test_stacks_have_rows_of_their_own(timed):
 
 def test_a_real_timing_runs_to_its_end(monkeypatch):
     monkeypatch.setattr(machine, "SIZES", {"cpu": (64, 2**12)})
-    monkeypatch.setattr(timing, "splits_of", lambda job, recipe, data_dir: splits_of(drawn(200)))
+    monkeypatch.setattr(speed, "splits_of", lambda job, recipe, data_dir: splits_of(drawn(200)))
     (row,) = bench(["memory_mlp"], pairs=1, seconds=0.1, precision="float32", device="cpu")
     assert row.ratios[0] == row.convarium[0] / row.reference[0] > 0
     assert re.search(r"memory_mlp .* 1 pair\)", as_markdown([row]))
