@@ -239,8 +239,8 @@ def test_stacks_have_rows_of_their_own(timed):
     rows = bench(["lenet@d2l", "residual_mlp"], pairs=1, precision="float32", stack=True, device="cpu")
     assert [(row.job, row.members) for row in rows] == [("lenet@d2l", 1), ("lenet@d2l", 8), ("residual_mlp", 1)]
     assert "| lenet@d2l, 8 seeds stacked, per seed | float32 |" in as_markdown(rows)
-    assert {(row.job, row.members) for row in bench(timing.STACKED_JOBS, stack=True, device="cpu")} == {
-        (job, members) for job in timing.STACKED_JOBS for members in (1, 8)
+    assert {(row.job, row.members) for row in bench(speed.STACKED_JOBS, stack=True, device="cpu")} == {
+        (job, members) for job in speed.STACKED_JOBS for members in (1, 8)
     }
 
 
