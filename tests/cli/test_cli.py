@@ -130,7 +130,7 @@ def test_list_studies_counts_the_finished_runs_of_the_store(call, tmp_path):
     assert call("compare", "memory_mlp", "--name", "one", "--seeds", "2", *QUICK)[0] == 0
     next(tmp_path.glob("runs/*/outcome.json")).unlink()
     rows = json.loads(call("list", "studies", "--json")[1])
-    question = "How do memory_mlp compare on digits?"
+    question = "How accurate is memory_mlp on digits?"
     assert rows == [{"study": "one", "finished": 1, "planned": 2, "question": question}]
     assert question in call("list", "studies", "--store", tmp_path)[1]
 

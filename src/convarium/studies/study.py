@@ -151,9 +151,11 @@ def study_of_networks(
         raise SpecError("compare needs at least one network", hint="try: convarium compare lenet residual_cnn")
     each = list(dict.fromkeys(bases))
     names = [base.model for base in each]
+    dataset = each[0].dataset
+    several = f"How do {listed(names)} compare on {dataset}?"
     return Study(
         name=_name_of(each) if name is None else name,
-        question=f"How do {listed(names)} compare on {each[0].dataset}?",
+        question=several if len(names) > 1 else f"How accurate is {names[0]} on {dataset}?",
         recipes=with_seeds(each, range(seeds)),
         baseline=names[0] if baseline is None else str(parse(baseline)),
         command=command,
