@@ -140,6 +140,12 @@ def test_a_wrong_recipe_is_refused_before_anything_is_written(tmp_path):
     for call, message in (
         (lambda: workspace.train("lenet", epoch=3), "unknown recipe field 'epoch'; did you mean 'epochs'"),
         (lambda: workspace.compare(["lenet"], seeds=0), "seeds is out of range"),
+        (
+            lambda: workspace.compare(["lenet"], seeds=[0, 1]),
+            r"seeds is out of range: expected 1 to 10,000, received \[0",
+        ),
+        (lambda: workspace.compare(["lenet"], seed=7), "compare trains every network with the seeds .* takes no seed"),
+        (lambda: convarium.build_model("lenet", (1, 28, 28)), "image has the wrong type: expected an ImageSpec"),
         (lambda: workspace.compare(["lenet"], batch_size=5000), "batch_size 5000 exceeds"),
     ):
         with pytest.raises((RecipeError, SpecError), match=message):

@@ -95,3 +95,8 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(importlib.import_module(f"convarium.{module}"), name)
     raise AttributeError(f"module 'convarium' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion in a shell or a notebook."""
+    return __all__

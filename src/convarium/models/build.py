@@ -86,6 +86,10 @@ def build_model(model: str, image: ImageSpec, *, seed: int = 0) -> nn.Module:
         SpecError: the spec is wrong.
         ImageSizeError: the network cannot take such images; says which layer and the smallest size that works.
     """
+    if not isinstance(image, ImageSpec):
+        raise SpecError(
+            "image has the wrong type", expected="an ImageSpec(channels, height, width, classes)", received=image
+        )
     architecture = load_architecture(model)
     with torch.random.fork_rng(devices=[]):
         _check_image(architecture, image)

@@ -112,7 +112,7 @@ def select(names: Sequence[str], entries: Mapping[str, Entry]) -> tuple[Entry, .
         if not matches:
             known = [*entries, *{e.study.name for e in entries.values()}]
             known += {source_tag(e.claim) for e in entries.values()}
-            raise unknown("claim", name, known, hint="see convarium reproduce for all of them")
+            raise unknown("claim", name, known, hint="(convarium reproduce lists all of them)")
         selected |= matches
     return tuple(selected.values())
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from convarium.analysis.claims import Claim, Verdict, judge, labels_of
 from convarium.analysis.comparison import Comparison, compare_runs, metric_of
-from convarium.analysis.comparison.formatting import listed
+from convarium.analysis.comparison.formatting import count, listed
 from convarium.analysis.comparison.rows import label
 from convarium.errors import RecipeError, SpecError, StoreError
 from convarium.recipes.recipe import Recipe
@@ -176,7 +176,7 @@ def check_seeds(seeds: int) -> None:
     Raises:
         RecipeError: it is out of range.
     """
-    if not 1 <= seeds <= MOST_SEEDS:
+    if type(seeds) is not int or not 1 <= seeds <= MOST_SEEDS:
         raise RecipeError(
             "seeds is out of range",
             expected=f"1 to {MOST_SEEDS:,}",
@@ -238,8 +238,10 @@ def compare_finished(record: StudyRecord, runs: Sequence[StoredRun]) -> Comparis
     )
     notes = list(comparison.notes)
     if len(runs) < len(record.keys):
-        notes.append(f"{len(runs)} of the {len(record.keys)} planned runs are finished.")
+        verb = "is" if len(runs) == 1 else "are"
+        notes.append(f"{len(runs)} of the {len(record.keys)} planned runs {verb} finished.")
     if record.planned < len(record.keys):
         added = len(record.keys) - record.planned
-        notes.append(f"The study was planned with {record.planned} runs; {added} were added afterwards.")
+        planned, verb = count(record.planned, "run"), "was" if added == 1 else "were"
+        notes.append(f"The study was planned with {planned}; {added} {verb} added afterwards.")
     return dataclasses.replace(comparison, notes=tuple(notes))

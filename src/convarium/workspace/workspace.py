@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from convarium.errors import ConvariumError
+from convarium.errors import ConvariumError, RecipeError
 from convarium.runs.store import Store, StoredRun
 from convarium.workspace.arguments import (
     chosen_study,
@@ -167,6 +167,9 @@ class Workspace:
         """
         from convarium.studies.study import study_of_networks
 
+        if "seed" in fields:
+            hint = "use seeds=N here, or convarium.train for one run with a seed"
+            raise RecipeError("compare trains every network with the seeds 0, 1, 2, …, so it takes no seed", hint=hint)
         models = [models] if isinstance(models, str) else list(models)
         bases = [planned_recipe(model, preset, fields) for model in models]
         if command is None:
