@@ -9,6 +9,7 @@ from PIL import Image
 from scipy.stats import ks_2samp
 
 from convarium.benchmark import (
+    JOB_NAMES,
     JOBS,
     contestants,
     reference,
@@ -52,6 +53,7 @@ def test_the_reference_imports_nothing_else_of_convarium():
 
 def test_every_network_of_the_sources_has_a_job():
     assert JOBS.keys() == PARAMETERS.keys()
+    assert tuple(JOBS) == JOB_NAMES
 
 
 def shake(network):

@@ -39,7 +39,7 @@ def completions(*words, cwd=None):
     variables = {"COMP_WORDS": " ".join(["convarium", *words]), "COMP_CWORD": str(len(words))}
     code, out, err, imported = call(cwd=cwd, _CONVARIUM_COMPLETE="bash_complete", **variables)
     assert (code, err) == (0, "")
-    return [line.partition(",")[2] for line in out.splitlines()], imported
+    return [line.partition(",")[2] for line in out.splitlines() if line], imported
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,7 @@ def test_completion_offers_names_and_imports_nothing_heavy(tmp_path):
     (tmp_path / "studies" / "pools").mkdir(parents=True)
     (tmp_path / "studies" / "pools" / "study.json").write_text("{}")
     (tmp_path / "mine.py").write_text("")
+    (tmp_path / "studies" / "own.py").write_text("")
     offers = {
         ("tr",): ["train"],
         ("",): list(COMMANDS),
@@ -126,6 +127,10 @@ def test_completion_offers_names_and_imports_nothing_heavy(tmp_path):
         ("train", "lenet", "--learn"): ["--learning-rate"],
         ("list", "m"): ["models"],
         ("run", "m"): [*(name for name in EXPERIMENTS if name.startswith("m")), "mine.py"],
+        ("run", f"{tmp_path}/m"): [f"{tmp_path}/mine.py"],
+        ("run", "studies/"): ["studies/own.py"],
+        ("run", "no_folder/"): [],
+        ("bench", "lenet"): ["lenet@d2l"],
         ("results", "po"): ["pools"],
         ("reproduce", "memory-on"): [name for name in catalogue() if name.startswith("memory-on")],
     }

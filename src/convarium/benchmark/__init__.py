@@ -7,6 +7,8 @@ start of its process; `record` writes results into results/speed, and `write_pag
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from convarium.benchmark.job_names import JOB_NAMES
+
 if TYPE_CHECKING:
     from convarium.benchmark.accuracy import Accuracies, equal_accuracy
     from convarium.benchmark.cold_start import ColdStart, time_cold_start
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JOBS",
+    "JOB_NAMES",
     "Accuracies",
     "BenchRow",
     "Ceiling",

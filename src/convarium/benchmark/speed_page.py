@@ -11,6 +11,7 @@ from convarium.analysis.comparison.formatting import minus
 from convarium.benchmark.speed_records import Record, read_records
 from convarium.benchmark.tables import short, table, timing_table
 from convarium.errors import ConvariumError
+from convarium.studies.reproductions import checkout_results
 
 MARKER = (
     "<!-- Everything below is generated from results/speed by `convarium bench --page`; nothing in it is typed. -->"
@@ -19,13 +20,22 @@ _MARKS = ("", "*", "†", "‡", "§", "¶")
 """Marks of the rows that differ from most rows in commit, date or versions; later ones share the last mark."""
 
 
-def write_page(path: Path | str = "docs/speed.md", records: Path | str = "results/speed") -> Path:
+def write_page(path: Path | str | None = None, records: Path | str | None = None) -> Path:
     """Writes the tables of the records into the page, below its marker.
 
+    Args:
+        path: the page; None means docs/speed.md of the checkout.
+        records: the folder of the records; None means results/speed of the checkout.
+
+    Returns:
+        The path of the page.
+
     Raises:
-        ConvariumError: the page has no marker, or a record cannot be read.
+        ConvariumError: the page has no marker, a record cannot be read, or a path is None and Convarium does not run
+            from a checkout.
     """
-    path = Path(path)
+    path = checkout_results().parent / "docs" / "speed.md" if path is None else Path(path)
+    records = checkout_results() / "speed" if records is None else records
     path.write_text(render(path.read_text(encoding="utf-8"), read_records(records)), encoding="utf-8")
     return path
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from convarium.cli import parameters
+from convarium.cli import completion, parameters
 from convarium.cli.parameters import one_of, optional, switch
 from convarium.cli.terminal import note, say, say_json
 from convarium.errors import ConvariumError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=completion.jobs)
 @click.option("--pairs", type=int, default=5, show_default=True, help="Number of turns of each loop.")
 @click.option("--seconds", type=float, default=10.0, show_default=True, help="About how long a turn takes.")
 @click.option(
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @parameters.data_dir
 @parameters.device
 @switch("markdown", help="Print Markdown, which is also the default.")
-@switch("record", help="Also write all figures into results/speed/<machine>.json.")
+@switch("record", help="Also write all figures into the checkout's results/speed/<machine>.json.")
 @switch("page", help="Write the tables of docs/speed.md from results/speed; without --record nothing is timed.")
 @parameters.as_json
 def bench(
@@ -86,6 +86,10 @@ def bench(
 
         say(str(write_page()))
         return
+    if record:
+        from convarium.studies.reproductions import checkout_results
+
+        checkout_results()  # refuses before anything is timed
     note(f"timing {', '.join(jobs) or 'all jobs'} …")
     from convarium.benchmark import JOBS, as_markdown, cold_as_markdown, equal_accuracy, time_cold_start
     from convarium.benchmark import bench as run_bench
@@ -144,11 +148,12 @@ def _record(
     page: bool,
 ) -> None:
     from convarium.benchmark import Accuracies, FirstLosses, record, write_page
+    from convarium.studies.reproductions import checkout_results
 
     compared = list(results)
     path = record(
         rows,
-        "results/speed",
+        checkout_results() / "speed",
         cold=cold,
         accuracies=[result for result in compared if isinstance(result, Accuracies)],
         first_losses=[result for result in compared if isinstance(result, FirstLosses)],

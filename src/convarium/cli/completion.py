@@ -3,6 +3,7 @@
 They come from tables that are read without torch, so that a Tab is answered at once.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -47,8 +48,7 @@ def experiments(context: click.Context, parameter: click.Parameter, typed: str) 
     """The built-in studies, and Python files."""
     from convarium.studies.builtin import EXPERIMENTS
 
-    files = sorted(str(path) for path in Path().glob(f"{typed}*") if path.suffix == ".py")
-    return [*_beginning(EXPERIMENTS, typed), *files]
+    return [*_beginning(EXPERIMENTS, typed), *_python_files(typed)]
 
 
 def claims(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
@@ -70,6 +70,23 @@ def studies(context: click.Context, parameter: click.Parameter, typed: str) -> l
 def runs(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
     """The finished runs of the store, by their folders' names."""
     return _beginning(sorted(path.parent.name for path in _store(context).glob("runs/*/outcome.json")), typed)
+
+
+def jobs(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
+    """The jobs of the benchmark."""
+    from convarium.benchmark import JOB_NAMES
+
+    return _beginning(JOB_NAMES, typed)
+
+
+def _python_files(typed: str) -> list[str]:
+    """The Python files whose path begins with what has been typed; none where the folder cannot be read."""
+    folder, beginning = os.path.split(typed)
+    try:
+        names = sorted(path.name for path in Path(folder).iterdir() if path.suffix == ".py")
+    except OSError:
+        return []
+    return [os.path.join(folder, name) for name in _beginning(names, beginning)]  # noqa: PTH118, as it was typed
 
 
 def _store(context: click.Context) -> Path:
