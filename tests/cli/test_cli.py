@@ -1,5 +1,7 @@
 """The command line: what it prints, its exit codes, and how every wrong call ends in one sentence with a way out."""
 
+import dataclasses
+import errno
 import json
 import os
 import re
@@ -14,7 +16,11 @@ import click
 import pytest
 
 from convarium import __main__ as entry
+from convarium.benchmark.speed_page import MARKER
 from convarium.cli import COMMANDS, convarium, main
+from convarium.runs.archive import add_records
+from convarium.runs.store import Store
+from convarium.studies.catalogue import Finding, catalogue
 
 QUICK = ["--epochs", "1", "--batch-size", "128", "--device", "cpu"]
 
@@ -157,6 +163,18 @@ def test_train_prints_its_score_and_a_second_call_trains_nothing(call):
     code, out, _ = call("evaluate", "--weights", weights, "--model", "lenet", "--dataset", "digits", "--json")
     assert json.loads(out) == facts["scores"]["test"]
     assert "class" in call("evaluate", facts["key"][:8])[1]
+
+
+def test_train_prints_the_history_of_a_run_that_only_the_records_have(call, tmp_path):
+    facts = json.loads(call("train", "lenet", *QUICK, "--json")[1])
+    records = tmp_path / "records"
+    add_records(records / "runs.jsonl", [Store(tmp_path).run(facts["key"])])
+    code, out, err = call("train", "lenet", *QUICK, "--store", records, "--json")
+    assert code == 0, err
+    recorded = json.loads(out)
+    assert recorded["key"] == facts["key"]
+    assert recorded["history"] == facts["history"]
+    assert not (records / "runs").exists()
 
 
 def test_a_diverged_run_is_a_result(call):
@@ -369,6 +387,47 @@ def test_a_store_that_cannot_be_written_is_a_failure_in_one_sentence(call, tmp_p
     sign_of_life, sentence = err.splitlines()
     assert sign_of_life == "reading digits …"
     assert "choose another place to write to" in sentence
+
+
+def test_a_full_disk_is_a_failure_in_one_sentence(call, monkeypatch):
+    def write(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("convarium.workspace.Workspace.train", write)
+    code, out, err = call("train", "lenet", *QUICK)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == "convarium: No space left on device; choose another place to write to"
+
+
+@pytest.mark.parametrize("words", [["lenet@d2l", "--record"], ["--page"]], ids=" ".join)
+def test_an_installed_package_keeps_its_records_of_speed(call, tmp_path, monkeypatch, words):
+    monkeypatch.setattr("convarium.studies.reproductions.results_folder", lambda: tmp_path / "convarium" / "results")
+    code, out, err = call("bench", *words)
+    assert (code, out) == (2, "")
+    assert "belongs to an installed package" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bench_writes_the_page_of_the_checkout_from_any_folder(call, tmp_path, monkeypatch):
+    checkout = tmp_path / "checkout"
+    (checkout / "results" / "speed").mkdir(parents=True)
+    (checkout / "pyproject.toml").write_text("")
+    (checkout / "docs").mkdir()
+    page = checkout / "docs" / "speed.md"
+    page.write_text(f"# Speed\n\n{MARKER}\nold tables\n", encoding="utf-8")
+    monkeypatch.setattr("convarium.studies.reproductions.results_folder", lambda: checkout / "results")
+    assert call("bench", "--page") == (0, f"{page}\n", "")
+    assert "old tables" not in page.read_text(encoding="utf-8")
+    assert list(tmp_path.iterdir()) == [checkout]
+
+
+def test_the_cells_of_the_catalogue_are_escaped_in_markdown(call, monkeypatch):
+    entry = next(iter(catalogue().values()))
+    finding = Finding(dataclasses.replace(entry, name="a|b_c"), None, (), planned=5, seconds=0.0)
+    monkeypatch.setattr("convarium.workspace.Workspace.reproduce", lambda _: (finding,))
+    code, out, _ = call("reproduce", "--markdown")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("| a\\|b\\_c |")
 
 
 def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path):

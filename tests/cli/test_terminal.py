@@ -1,6 +1,7 @@
 """What the terminal shows fits 80 columns, and no number is cut."""
 
 import io
+import os
 import re
 
 import pytest
@@ -49,6 +50,40 @@ def test_download_bars_fit_80_columns_and_cut_no_number(screen):
         on_event("cifar-10-python-with-a-name-that-is-much-too-long-for-the-window.tar.gz", 12_300_000, 170_498_071)
     assert max(map(cell_len, screen())) <= 80
     assert "12.3/170.5 MB" in screen()[-1]
+
+
+PLAN = "the plan: " + "3 networks with 5 seeds each, " * 6 + "about 12 min"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_long_note_is_folded_between_words_at_the_width_of_the_terminal(monkeypatch, columns):
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr(stream, "fileno", lambda: 2)
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr("os.get_terminal_size", lambda _: os.terminal_size((columns, 24)))
+    terminal.note(PLAN)
+    lines = stream.getvalue().splitlines()
+    assert columns - 12 < max(map(len, lines)) <= columns
+    assert " ".join(lines) == PLAN
+
+
+def test_a_long_note_stays_one_line_in_a_pipe(capsys):
+    terminal.note(PLAN)
+    assert capsys.readouterr().err == f"{PLAN}\n"
+
+
+def test_the_plan_of_a_study_is_folded_on_a_terminal_and_stays_one_line_in_a_pipe(screen, capsys, monkeypatch):
+    event = StudyEvent(0, 15, LONG, message=PLAN)
+    with terminal.study_progress() as on_event:
+        on_event(event)
+    folded = [line for line in screen() if not line.startswith("runs")]
+    assert max(map(cell_len, folded)) <= 80
+    assert PLAN in " ".join(line.strip() for line in folded)
+    monkeypatch.undo()
+    with terminal.study_progress() as on_event:
+        on_event(event)
+    assert capsys.readouterr().err == f"{PLAN}\n"
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `convarium list | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a full disk, a folder that may not be written
-        note(f"convarium: {error.strerror or error}: {error.filename}; choose another place to write to")
+        where = "" if error.filename is None else f": {error.filename}"
+        note(f"convarium: {error.strerror or error}{where}; choose another place to write to")
         return 1
     return 0
 

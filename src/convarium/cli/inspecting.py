@@ -90,14 +90,16 @@ def data(action: str, datasets: tuple[str, ...], *, data_dir: Path | None, as_js
     for name, dataset in {name: lookup(name) for name in datasets or DATASETS}.items():
         if action == "fetch":
             with download_progress() as progress:
-                place = fetch(name, data_dir=data_dir, on_event=progress)
+                folder = fetch(name, data_dir=data_dir, on_event=progress)
         else:
-            found = find(dataset, data_dir)
-            place = check(name, data_dir=data_dir) if found and action == "check" else found and found[1]
-            if action == "check" and found is None and datasets:
+            location = find(dataset, data_dir)
+            folder = check(name, data_dir=data_dir) if location and action == "check" else location and location[1]
+            if action == "check" and location is None and datasets:
                 check(name, data_dir=data_dir)  # names the missing files and where to put them
         inside = "inside scikit-learn" if not dataset.files else None
-        rows.append({"dataset": name, "what": dataset.title, "place": inside or (str(place) if place else "not found")})
+        rows.append(
+            {"dataset": name, "what": dataset.title, "place": inside or (str(folder) if folder else "not found")}
+        )
     say_json(rows) if as_json else say(table(list(rows[0]), [list(row.values()) for row in rows]))
 
 

@@ -1,7 +1,6 @@
 """Commands about one run: train it, score it."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -52,10 +51,12 @@ def train(
         done = Workspace(store, data_dir, device).train(recipe, on_event=on_event)
     outcome = done.outcome
     if as_json:
+        from convarium.runs.files import history_to_json
+
         scored = {split: getattr(outcome, split) for split in ("train", "validation", "test")}
         scores = {split: _plain(scores) for split, scores in scored.items() if scores}
         facts = {"run": str(done.path), "key": done.key, "status": outcome.status, "message": outcome.message}
-        history = [json.loads(line) for line in (done.path / "history.jsonl").read_text("utf-8").splitlines()]
+        history = history_to_json(outcome.history)
         say_json(
             facts | {"scores": scores, "cost": outcome.cost and dataclasses.asdict(outcome.cost), "history": history}
         )
@@ -128,7 +129,11 @@ def evaluate(
 
 
 def check_failed(runs: "Sequence[StoredRun]") -> None:
-    """Raises RunError if any of the runs failed."""
+    """Raises an error if one of the runs ended in an error.
+
+    Raises:
+        RunError: says how many runs failed.
+    """
     failed = sum(run.outcome.status == "failed" for run in runs)
     if failed:
         wrong = "the run failed" if len(runs) == 1 else f"{failed} of {len(runs)} runs failed"

@@ -129,20 +129,20 @@ def reproduce(
     workspace = Workspace(store, data_dir, device)
     if claims or quick:
         with study_progress(mark) as on_event:
-            found = workspace.reproduce(*claims, quick=quick, stack=stack, on_event=on_event)
+            findings = workspace.reproduce(*claims, quick=quick, stack=stack, on_event=on_event)
     else:
-        found = workspace.reproduce()
+        findings = workspace.reproduce()
     if as_json:
-        say_json([finding_as_json(finding) | {"reduced": mark.strip() or None} for finding in found])
+        say_json([finding_as_json(finding) | {"reduced": mark.strip() or None} for finding in findings])
     elif claims or quick:
-        for finding in found:
+        for finding in findings:
             sentence = finding.verdict.sentence if finding.verdict else "not run yet"
             say_wrapped(f"{finding.entry.name}: {sentence} ({finding.entry.claim.source})", mark=mark)
             if finding.verdict and finding.verdict.outcome == "refuted" and finding.entry.reason:
                 say_wrapped(f"    why it may be: {finding.entry.reason}", mark=mark)
     else:
-        _say_catalogue(found, markdown=markdown)
-    for finding in found:
+        _say_catalogue(findings, markdown=markdown)
+    for finding in findings:
         if finding.error:
             raise finding.error
 
@@ -159,9 +159,10 @@ def _record(store: Path, *, record: bool, page: bool) -> None:
         say(str(workspace.write_reproductions()))
 
 
-def _say_catalogue(found: "Sequence[Finding]", *, markdown: bool) -> None:
+def _say_catalogue(findings: "Sequence[Finding]", *, markdown: bool) -> None:
     """The claims as measured: one table, without cost and source by source where 80 columns are too few for all."""
     from convarium.analysis.claims import measured, published
+    from convarium.analysis.comparison.formatting import escape_markdown
     from convarium.studies.catalogue import cost_cell, source_tag
 
     columns = ("claim", "source", "published", "measured", "n", "verdict", "cost")
@@ -175,12 +176,13 @@ def _say_catalogue(found: "Sequence[Finding]", *, markdown: bool) -> None:
             finding.verdict.outcome if finding.verdict else "not run yet",
             cost_cell(finding),
         )
-        for finding in found
+        for finding in findings
     ]
     numbers = ("published", "measured", "n")
     if markdown:
         rule = tuple("---:" if name in numbers else "---" for name in columns)
-        say("\n".join(f"| {' | '.join(map(str, line))} |" for line in (columns, rule, *rows)))
+        cells = [tuple(escape_markdown(str(cell), keep_code=True) for cell in row) for row in rows]
+        say("\n".join(f"| {' | '.join(line)} |" for line in (columns, rule, *cells)))
     elif columns_of_terminal() >= _WIDE:
         say(table(columns, rows, right=numbers))
     else:

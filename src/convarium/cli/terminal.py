@@ -6,6 +6,7 @@ rich is imported where something is drawn: help and complaints do without it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,13 @@ def say_wrapped(text: str, *, mark: str = "", indent: str = "    ") -> None:
 
 
 def note(text: str) -> None:
-    """Prints one line on standard error: what is not the answer."""
+    """Prints a note on standard error; a terminal gets it folded between words, a file or a pipe in one line."""
+    if sys.stderr.isatty():
+        try:
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        except OSError:
+            columns = 0
+        text = textwrap.fill(text, columns or 80, break_long_words=False, break_on_hyphens=False)
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
