@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convarium.data import DATASETS, load_data
-from convarium.data.splits import ImageData, check_images, content_digest, hold_out, statistics
+from convarium.data.splits import ImageData, check_images, content_digest, divide, hold_out, read_data, statistics
 from convarium.errors import DataError, SpecError
 from convarium.records import ImageSpec
 
@@ -123,3 +123,10 @@ def test_an_unknown_data_set_is_answered_with_the_nearest_names():
 def test_a_size_out_of_range_is_refused(resize):
     with pytest.raises(DataError, match=f"resize={resize} .* 1 to 1024"):
         load_data("digits", resize=resize)
+
+
+@pytest.mark.parametrize("resize", [0, 1025])
+def test_a_size_out_of_range_is_refused_for_data_that_are_in_memory_too(resize):
+    undivided = read_data("digits")
+    with pytest.raises(DataError, match=f"resize={resize} is out of range: expected 1 to 1024 pixels"):
+        divide(undivided, resize=resize)

@@ -14,7 +14,7 @@ from torch import nn
 
 from convarium.errors import ImageSizeError, SpecError
 from convarium.models.build import build_model, check_image, load_architecture, smallest_size
-from convarium.models.factories import factory_digest
+from convarium.models.factories import check_source_unchanged, factory_digest
 from convarium.models.index import resolve
 from convarium.models.zoo import MODELS, PRESETS
 from convarium.records import ImageSpec
@@ -278,7 +278,13 @@ def test_the_digest_follows_the_source_and_built_in_networks_have_none(folder):
     write(folder / "my_networks.py", LINEAR)
     expected = hashlib.sha256((folder / "my_networks.py").read_bytes()).hexdigest()
     assert factory_digest("my_networks:linear") == expected
+    check_source_unchanged("my_networks:linear")
     write(folder / "my_networks.py", LINEAR + "    # changed\n")
+    assert factory_digest("my_networks:linear") == expected  # of the code that is imported
+    with pytest.raises(SpecError, match=r"my_networks\.py has changed since it was imported .*; restart Python"):
+        check_source_unchanged("my_networks:linear")
+    del sys.modules["my_networks"]
+    check_source_unchanged("my_networks:linear")
     assert factory_digest("my_networks:linear") != expected
     assert factory_digest("lenet") is factory_digest("vgg11@d2l") is None
 
@@ -418,3 +424,20 @@ def test_the_guide_sends_nobody_to_what_is_not_there():
     for line in ('"lenet": lenet,', "**_lenet.PRESETS"):
         assert line.replace("lenet", "squeezenet") in GUIDE
         assert line in models
+
+
+def test_a_factory_that_cannot_be_hashed_is_a_factory_too(folder):
+    write(folder / "my_networks.py", """
+        from dataclasses import dataclass
+        from torch import nn
+
+        @dataclass
+        class Maker:
+            width: int
+
+            def __call__(self, spec, activation, *, bias: bool = True):
+                return nn.Sequential(nn.Flatten(), nn.Linear(64, self.width, bias), nn.Linear(self.width, spec.classes))
+
+        net = Maker(5)
+    """)  # fmt: skip
+    assert build_model("my_networks:net(bias=False)", DIGITS)[1].bias is None

@@ -174,3 +174,10 @@ def test_presets_have_what_their_sources_state(preset, model, stated):
 def test_a_preset_that_is_not_there_is_named(preset, model, message):
     with pytest.raises(SpecError, match=message):
         recipe_preset(preset, model)
+
+
+def test_equal_recipes_have_equal_keys():
+    whole = Recipe(optimizer="sgd", learning_rate=1, momentum=0, weight_decay=0, label_smoothing=0)
+    assert whole == Recipe(learning_rate=1.0)
+    assert whole.key() == Recipe(learning_rate=1.0).key()
+    assert isinstance(whole.learning_rate, float)

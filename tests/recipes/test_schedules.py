@@ -11,7 +11,10 @@ TOTAL = STEPS_PER_EPOCH * EPOCHS
 
 def rates(text, warmup=0):
     schedule = parse_schedule(text)
-    return [rate_factor(schedule, step, STEPS_PER_EPOCH, EPOCHS, warmup) for step in range(TOTAL)]
+    return [
+        rate_factor(schedule, step, steps_per_epoch=STEPS_PER_EPOCH, epochs=EPOCHS, warmup=warmup)
+        for step in range(TOTAL)
+    ]
 
 
 def torch_rates(make, per_epoch=False):
@@ -57,4 +60,4 @@ def test_warm_up_rises_linearly_and_then_hands_over(text):
 
 @pytest.mark.parametrize("text", ["one_cycle", "cosine", "constant"])
 def test_a_run_of_one_step_has_a_finite_rate(text):
-    assert 0 <= rate_factor(parse_schedule(text), 0, 1, 1) <= 1
+    assert 0 <= rate_factor(parse_schedule(text), 0, steps_per_epoch=1, epochs=1) <= 1

@@ -13,8 +13,9 @@ from convarium.errors import StoreError
 from convarium.models.describe import describe
 from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Scores
-from convarium.runs.files import read_run, write_json
+from convarium.runs.files import read_run, write_history, write_json
 from convarium.runs.store import Store, StudyRecord
+from convarium.runs.tensorboard import event_log
 from convarium.training import fit
 from small_networks import few
 
@@ -213,3 +214,20 @@ def test_a_damaged_study_is_named(store):
 def test_no_study_at_all(store):
     with pytest.raises(StoreError, match="make one with convarium compare"):
         store.study("s")
+
+
+def test_a_failed_run_that_is_trained_again_and_killed_is_unfinished_and_not_damaged(store):
+    path = store.begin(RECIPE, KEY)
+    store.finish(path, Outcome("failed", (), ENVIRONMENT, message="out of luck"))
+    write_history(store.begin(RECIPE, KEY), (ROW,))
+    assert store.find(RECIPE, KEY) is None
+
+
+def test_the_event_files_of_a_run_that_begins_anew_are_replaced(tmp_path):
+    for first, epochs in [(1, 2), (3, 3), (1, 1)]:  # a run, its continuation, and the run again from its beginning
+        before = set(tmp_path.glob("events.*"))
+        with event_log(tmp_path) as log:
+            for epoch in range(first, epochs + 1):
+                log.epoch(dataclasses.replace(ROW, epoch=epoch, steps=epoch), [1.0], [0.5])
+        assert before.issubset(tmp_path.glob("events.*")) == (first == 3 or not before)
+    assert len(list(tmp_path.glob("events.*"))) == 1

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from convarium.errors import DataError, RecipeError, StoreError
+from convarium.errors import DataError, RecipeError, SpecError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec
 from convarium.runs.files import read_history
@@ -281,3 +281,38 @@ def test_killed_in_the_middle_and_started_again_it_gives_the_same_bits(tmp_path)
     assert [dataclasses.replace(r, seconds=0) for r in one.outcome.history] == [
         dataclasses.replace(r, seconds=0) for r in other.outcome.history
     ]
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_an_error_that_on_event_raises_ends_the_study_and_is_not_the_networks(tmp_path, stack):
+    error, notices = RuntimeError("the window is closed"), []
+
+    def listen(event):
+        notices.extend([event.notice] if event.notice and "failed" in event.notice else [])
+        if event.training and event.training.history:
+            raise error
+
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError) as raised:
+        run_study(study(["lenet"]), Resources(store, device="cpu"), stack=stack, on_event=listen)
+    assert raised.value is error
+    assert notices == []
+    assert store.runs() == []
+
+
+def test_a_network_whose_file_has_changed_since_it_was_imported_is_not_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = (
+        "from torch import nn\n"
+        "def edited(spec, activation):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(spec.height * spec.width, spec.classes))\n"
+    )
+    (tmp_path / "edited_later.py").write_text(source)
+    recipe, resources = dataclasses.replace(BASE, model="edited_later:edited"), Resources(Store(tmp_path), device="cpu")
+    first = train_one(recipe, resources)
+    (tmp_path / "edited_later.py").write_text(source.replace("nn.Flatten()", "nn.Flatten(), nn.ReLU()"))
+    with pytest.raises(SpecError, match=r"edited_later\.py has changed since it was imported .*; restart Python"):
+        train_one(recipe, resources)
+    assert [run.key for run in resources.store.runs()] == [first.key]
+    del sys.modules["edited_later"]
+    assert train_one(recipe, resources).key != first.key

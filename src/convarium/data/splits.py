@@ -124,8 +124,7 @@ def read_data(
     on_event: DownloadListener | None = None,
 ) -> UndividedData:
     """Finds, verifies and reads a data set, for one division or several; arguments and errors as for `load_data`."""
-    if resize is not None and not 1 <= resize <= 1024:
-        raise DataError(f"resize={resize} is out of range", expected="1 to 1024 pixels")
+    check_resize(resize)
     if dataset.startswith("folder:"):
         return _read_folder(dataset, resize)
     entry = lookup(dataset)
@@ -141,6 +140,7 @@ def read_data(
 
 def divide(data: UndividedData, *, validation: int | None = None, resize: int | None = None) -> Splits:
     """Divides a data set into train, validation and test; arguments and errors as for `load_data`."""
+    check_resize(resize)
     if data.validation is not None and validation is None:
         train, held_out = data.train, data.validation
     else:
@@ -150,6 +150,16 @@ def divide(data: UndividedData, *, validation: int | None = None, resize: int | 
     mean, std = statistics(train.images)
     train, held_out, test = (replace(part, resize=resize) for part in (train, held_out, data.test))
     return Splits(data.dataset, train, held_out, test, data.digest, mean, std)
+
+
+def check_resize(resize: int | None) -> None:
+    """Checks the side in pixels that images are brought to.
+
+    Raises:
+        DataError: it is out of range.
+    """
+    if resize is not None and not 1 <= resize <= 1024:
+        raise DataError(f"resize={resize} is out of range", expected="1 to 1024 pixels")
 
 
 def check_images(data: ImageData, where: str) -> None:

@@ -10,8 +10,7 @@ import sys
 import traceback
 import typing
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -73,6 +72,8 @@ def load_factory(name: str) -> Factory:
         raise SpecError(f"{name} does not show its parameters", expected=_FORM) from error
     if not parameters:
         raise SpecError(f"{name} takes no arguments", expected=_FORM)
+    with suppress(OSError):  # code that was never in a file has no digest
+        _digest_at_import(name, typing.cast("Factory", factory))
     return typing.cast("Factory", factory)
 
 
@@ -132,21 +133,63 @@ def working_folder_on_path() -> Iterator[None]:
 def factory_digest(model: str) -> str | None:
     """SHA-256, hexadecimal, of the source file of a user's factory; None for a network of the zoo.
 
+    It is the digest of the file as it was when the factory was first loaded, and so of the code that a network is built
+    with: Python does not import a module again when its file changes.
+
     Raises:
         SpecError: the spec is wrong, or the factory cannot be imported.
     """
     resolved = resolve(model)
     if not resolved.is_custom:
         return None
-    factory = load_factory(resolved.name)
+    return _digest_at_import(resolved.name, load_factory(resolved.name))
+
+
+def check_source_unchanged(model: str) -> None:
+    """Checks that the source file of a user's factory is still the one that Python has imported.
+
+    Raises:
+        SpecError: the file has changed since, so that a network would be built with the old code.
+    """
+    imported, resolved = factory_digest(model), resolve(model)
+    if imported is None:
+        return
+    file, _ = _source(resolved.name, load_factory(resolved.name))
+    if file is not None and (not file.exists() or _file_digest(file) != imported):
+        raise SpecError(
+            f"{file.name} has changed since it was imported for model {resolved.name}", hint="restart Python"
+        )
+
+
+_imported: dict[Path, tuple[object, str]] = {}
+"""The digest of each source file when it was first seen, with the import of its module that it belongs to."""
+
+
+def _digest_at_import(name: str, factory: Factory) -> str | None:
+    file, module = _source(name, factory)
+    if file is None:
+        return None
+    this_import = module.__spec__ or module  # a module that is reloaded or imported again has a new spec
+    if file not in _imported or _imported[file][0] is not this_import:
+        _imported[file] = this_import, _file_digest(file)
+    return _imported[file][1]
+
+
+def _source(name: str, factory: Factory) -> tuple[Path | None, ModuleType]:
+    """The source file of a factory, and the module that was imported from it."""
+    function, module = inspect.unwrap(factory), sys.modules[name.partition(":")[0]]
     try:
-        file = inspect.getsourcefile(inspect.unwrap(factory))
+        file = inspect.getsourcefile(function)
+        module = sys.modules.get(function.__module__, module)
     except TypeError:  # not a function but, say, a functools.partial: the module that names it
-        file = sys.modules[resolved.name.partition(":")[0]].__file__
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
+        file = module.__file__
+    return Path(file) if file else None, module
 
 
-@cache
+def _file_digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def declared_options(factory: Factory) -> dict[str, Option]:
     """The options of a factory, from its signature; the first parameter, the ImageSpec, is not among them."""
     try:

@@ -56,14 +56,14 @@ def check_options(
         if option not in options and not takes_any:
             raise unknown(f"option of {name}", option, options)
     values: dict[str, Any] = {}
-    for option, of in options.items():
-        value = given.get(option, of.default)
+    for option, declared in options.items():
+        value = given.get(option, declared.default)
         if option == ACTIVATION:
             values[option] = _check_activation(name, value, activations)
         elif value is REQUIRED:
             raise SpecError(f"{name} needs option {option!r}", hint=f"write {name}({option}=…)")
         else:
-            values[option] = _check_value(name, option, value, of.type)
+            values[option] = _check_value(name, option, value, declared.type)
     return values | {option: value for option, value in given.items() if option not in options}
 
 

@@ -83,7 +83,10 @@ class Recipe:
     def __post_init__(self) -> None:
         """Checks every field before anything is built or read; raises RecipeError or SpecError."""
         for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
+            value = getattr(self, field.name)
+            _check_type(field.name, value, field.type)
+            if field.type is float:  # 1 and 1.0 are one recipe, and so they need one key
+                object.__setattr__(self, field.name, float(value))
         resolve(self.model)
         object.__setattr__(
             self, "model", str(parse(self.model))

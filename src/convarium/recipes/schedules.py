@@ -45,7 +45,7 @@ def parse_schedule(text: str) -> Spec:
     return Spec(given.name, options=options)
 
 
-def rate_factor(schedule: Spec, step: int, steps_per_epoch: int, epochs: int, warmup: int = 0) -> float:
+def rate_factor(schedule: Spec, step: int, *, steps_per_epoch: int, epochs: int, warmup: int = 0) -> float:
     """The factor by which the recipe's learning rate is multiplied at one step.
 
     Args:

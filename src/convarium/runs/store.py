@@ -106,10 +106,11 @@ class Store:
         raise StoreError(f"too many damaged copies of {path}", hint="delete some of them")
 
     def begin(self, recipe: Recipe, key: str) -> Path:
-        """Makes the folder of a run and writes its recipe; the folder of an unfinished run is used again."""
+        """Makes the folder of a run and writes its recipe; the folder of an unfinished or failed run is used again."""
         self._check_writable()
         path = self.folder(recipe, key)
         path.mkdir(parents=True, exist_ok=True)
+        (path / SEAL).unlink(missing_ok=True)  # a failed run's seal names the digests of files that now change
         write_json(path / "recipe.json", recipe.to_json() | {"key": key})
         return path
 

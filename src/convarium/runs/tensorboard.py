@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class EventLog:
     """Writes scalars after every epoch: losses and accuracies, the learning rate, and every training step."""
 
-    def __init__(self, writer: "SummaryWriter"):
+    def __init__(self, writer: "SummaryWriter", earlier: Sequence[Path] = ()):
         self.writer = writer
+        self.earlier = earlier
 
     def graph(self, network: nn.Module, image: ImageSpec) -> None:
         """Writes the network's graph, from a trace of two images; a network that cannot be traced has none."""
@@ -37,7 +38,14 @@ class EventLog:
                 return
 
     def epoch(self, row: Epoch, step_loss: Sequence[float], step_accuracy: Sequence[float]) -> None:
-        """Writes one epoch: its row of the history by epoch, and its training steps by step."""
+        """Writes one epoch: its row of the history by epoch, and its training steps by step.
+
+        The first epoch removes the earlier event files of the folder: the run has begun anew, and TensorBoard would
+        draw the curves of both attempts.
+        """
+        if row.epoch == 1:
+            for file in self.earlier:
+                file.unlink(missing_ok=True)
         for name, value in dataclasses.asdict(row).items():
             if name not in ("epoch", "steps") and value is not None:
                 self.writer.add_scalar(_tag(name), value, row.epoch)
@@ -62,13 +70,14 @@ class EventLog:
 
 
 @contextlib.contextmanager
-def event_log(path: Path, *, after_step: int = 0) -> Iterator[EventLog]:
-    """Opens the event file of a run's folder; rows of an interrupted run after step `after_step` are withdrawn."""
+def event_log(path: Path) -> Iterator[EventLog]:
+    """Opens a new event file in a run's folder, beside those of an interrupted run that may go on."""
     from torch.utils.tensorboard.writer import SummaryWriter  # half a second that not every command needs
 
-    writer = SummaryWriter(str(path), purge_step=after_step or None)
+    earlier = sorted(path.glob("events.out.tfevents.*"))
+    writer = SummaryWriter(str(path))
     try:
-        yield EventLog(writer)
+        yield EventLog(writer, earlier)
     finally:
         writer.close()
 

@@ -15,6 +15,7 @@ from convarium.analysis.statistics import smallest_difference
 from convarium.data.splits import Splits
 from convarium.errors import StoreError
 from convarium.models.build import check_image
+from convarium.models.factories import check_source_unchanged
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.estimate import run_seconds
@@ -114,7 +115,9 @@ def check_recipe(recipe: Recipe, splits: Splits) -> None:
 
     Raises:
         RecipeError, ImageSizeError: a batch, a selection or an image size that is impossible.
+        SpecError: the source file of a user's network has changed since it was imported.
     """
+    check_source_unchanged(recipe.model)
     check_batches(recipe, splits)
     check_image(recipe.model, splits.train.spec)
 

@@ -1,7 +1,7 @@
 """How a study is carried out: what is missing is trained into the store, run by run or stack by stack."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ import torch
 
 from convarium.analysis.comparison import Comparison
 from convarium.analysis.comparison.formatting import listed
-from convarium.errors import ConvariumError, RunError, StoreError
+from convarium.errors import ConvariumError, StoreError
 from convarium.models.build import build_model
 from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
@@ -20,7 +20,7 @@ from convarium.records import Epoch, Outcome
 from convarium.runs.environment import emulates_bfloat16, environment
 from convarium.runs.files import write_history, write_predicted
 from convarium.runs.store import Store, StoredRun
-from convarium.runs.tensorboard import event_log
+from convarium.runs.tensorboard import EventLog, event_log
 from convarium.studies.plan import (
     PlannedRun,
     PreparedStudy,
@@ -110,21 +110,22 @@ def run_prepared(
     hints = {} if stack else stacking_hints(wanted, device)
     graphs: set[str] = set()
     number = 1
-    for unit in units_of(wanted, record if stack else None):
-        at = [StudyEvent(n, len(wanted), planned.recipe) for n, planned in enumerate(unit, start=number)]
-        number += len(unit)
-        done = [_finished(store, p.recipe, p.key, here, notify) for p, here in zip(unit, at, strict=True)]
-        now: Sequence[StoredRun | None] = done
-        if None in done:
-            if unit[0].key in hints:
-                notify(dataclasses.replace(at[0], notice=hints[unit[0].key]))
+    for planned in units_of(wanted, record if stack else None):
+        events = [StudyEvent(n, len(wanted), run.recipe) for n, run in enumerate(planned, start=number)]
+        number += len(planned)
+        stored = [_find_or_set_aside(run, event, store, notify) for run, event in zip(planned, events, strict=True)]
+        unit = _Unit(planned, stored, events, [store.folder(run.recipe, run.key) for run in planned])
+        finished: Sequence[StoredRun | None] = stored
+        if unit.missing:
+            if planned[0].key in hints:
+                notify(dataclasses.replace(events[0], notice=hints[planned[0].key]))
                 hints = {}
-            begins = tuple(p.recipe for p, stored in zip(unit, done, strict=True) if stored is None)
-            notify(dataclasses.replace(at[0], begins=begins))
-            now = _train(unit, done, store, device, at, notify, with_graph=unit[0].recipe.model not in graphs)
-        for here, before, run_now in zip(at, done, now, strict=True):
-            notify(dataclasses.replace(here, finished=run_now, trained_now=before is None))
-        graphs.add(unit[0].recipe.model)
+            notify(dataclasses.replace(events[0], begins=tuple(planned[member].recipe for member in unit.missing)))
+            with_graph = planned[0].recipe.model not in graphs
+            finished = _train(unit, store, device=device, notify=notify, with_graph=with_graph)
+        for event, before, run in zip(events, stored, finished, strict=True):
+            notify(dataclasses.replace(event, finished=run, trained_now=before is None))
+        graphs.add(planned[0].recipe.model)
     return compare_study(record, store)
 
 
@@ -139,101 +140,155 @@ def train_one(
     notify, device = on_event or (lambda _: None), pick_device(resources.device)
     splits = resources.splits(recipe)
     check_recipe(recipe, splits)
-    key, at = recipe.key(splits.digest), StudyEvent(1, 1, recipe)
-    done = _finished(resources.store, recipe, key, at, notify)
-    if done is not None:
-        notify(dataclasses.replace(at, finished=done, trained_now=False))
-        return done
-    return _train([PlannedRun(recipe, key, splits)], [None], resources.store, device, [at], notify, with_graph=True)[0]
+    planned, event = PlannedRun(recipe, recipe.key(splits.digest), splits), StudyEvent(1, 1, recipe)
+    stored = _find_or_set_aside(planned, event, resources.store, notify)
+    if stored is not None:
+        notify(dataclasses.replace(event, finished=stored, trained_now=False))
+        return stored
+    unit = _Unit([planned], [None], [event], [resources.store.folder(recipe, planned.key)])
+    return _train(unit, resources.store, device=device, notify=notify, with_graph=True)[0]
 
 
-def _finished(
-    store: Store, recipe: Recipe, key: str, at: StudyEvent, notify: Callable[[StudyEvent], None]
+@dataclass(frozen=True)
+class _Unit:
+    """One run, or the runs of a stack, which train at the same time. All lists have the same length.
+
+    Attributes:
+        planned: the runs.
+        stored: each run as the store has it; None: it is missing.
+        events: an event with each run's number.
+        paths: each run's folder.
+    """
+
+    planned: Sequence[PlannedRun]
+    stored: Sequence[StoredRun | None]
+    events: Sequence[StudyEvent]
+    paths: Sequence[Path]
+
+    @property
+    def missing(self) -> list[int]:
+        """The positions of the runs that the store does not have."""
+        return [member for member, stored in enumerate(self.stored) if stored is None]
+
+
+def _find_or_set_aside(
+    planned: PlannedRun, event: StudyEvent, store: Store, notify: Callable[[StudyEvent], None]
 ) -> StoredRun | None:
-    """The run if the store has it undamaged. A damaged one is set aside; a failed one is trained again."""
+    """The run if the store has it undamaged; None if it is to be trained, because it is missing, failed or damaged.
+
+    The folder of a damaged run is renamed, with a notice.
+
+    Raises:
+        StoreError: the store cannot be written to, or there are too many damaged copies of the run.
+    """
     try:
-        run = store.find(recipe, key)
+        run = store.find(planned.recipe, planned.key)
     except StoreError as error:
-        aside = store.set_aside(store.folder(recipe, key))
-        notify(dataclasses.replace(at, notice=f"{error.wrong}; set aside as {aside.name} and trained again"))
+        aside = store.set_aside(store.folder(planned.recipe, planned.key))
+        notify(dataclasses.replace(event, notice=f"{error.wrong}; set aside as {aside.name} and trained again"))
         return None
     return run if run and run.outcome.status != "failed" else None
 
 
 def _train(
-    unit: Sequence[PlannedRun],
-    done: Sequence[StoredRun | None],
-    store: Store,
-    device: torch.device,
-    at: Sequence[StudyEvent],
-    notify: Callable[[StudyEvent], None],
-    *,
-    with_graph: bool,
+    unit: _Unit, store: Store, *, device: torch.device, notify: Callable[[StudyEvent], None], with_graph: bool
 ) -> list[StoredRun]:
-    """Trains one run, or a stack of runs; of a stack, only the runs that are not `done` are written."""
-    paths = [store.folder(planned.recipe, planned.key) for planned in unit]
-    missing = [m for m, stored in enumerate(done) if stored is None]
-    histories: dict[int, tuple[Epoch, ...]] = dict.fromkeys(missing, ())
-    splits = unit[0].splits
-    if unit[0].recipe.precision == "bfloat16" and emulates_bfloat16(device):
-        slow = "this processor has no instructions for bfloat16; in float32 its matrix products are many times as fast"
-        notify(dataclasses.replace(at[0], notice=slow))
-    for m in missing:
-        other = _other_environment(paths[m], device, compare_threads=len(unit) == 1)
-        if other:
-            name = f"{unit[m].recipe.model} seed {unit[m].recipe.seed}"
-            notice = f"{name} was begun {other}; it begins anew, so that no run mixes the two"
-            notify(dataclasses.replace(at[0], notice=notice))
+    """Trains one run, or a stack of runs; of a stack, only the runs that are missing are written."""
+    planned, paths, image = unit.planned, unit.paths, unit.planned[0].splits.train.spec
+    _notify_before_training(unit, device, notify)
     with ExitStack() as locks:
-        for m in missing:
-            locks.enter_context(store.lock(paths[m]))
-            store.begin(unit[m].recipe, unit[m].key)
+        for member in unit.missing:
+            locks.enter_context(store.lock(paths[member]))
+            store.begin(planned[member].recipe, planned[member].key)
         with ExitStack() as opened:
-            events = {m: opened.enter_context(event_log(paths[m])) for m in missing}
+            logs = {member: opened.enter_context(event_log(paths[member])) for member in unit.missing}
             if with_graph:
-                events[missing[0]].graph(build_model(unit[0].recipe.model, splits.train.spec), splits.train.spec)
-
-            def record_event(member: int, training: TrainingEvent) -> None:
-                if member in events and training.history and training.step_loss is not None:
-                    assert training.step_accuracy is not None
-                    histories[member] = training.history
-                    write_history(paths[member], training.history)
-                    if training.test_predicted is not None:
-                        write_predicted(paths[member], len(training.history), training.test_predicted)
-                    losses, accuracies = training.step_loss.tolist(), training.step_accuracy.tolist()
-                    events[member].epoch(training.history[-1], losses, accuracies)
-                notify(dataclasses.replace(at[0], recipe=unit[member].recipe, training=training))
-
-            recipes = [planned.recipe for planned in unit]
-            folders = [paths[m] if m in missing else None for m in range(len(unit))]
-            try:
-                if len(unit) == 1:
-                    outcomes = [
-                        fit(recipes[0], splits, device=device, folder=folders[0], on_event=partial(record_event, 0))
-                    ]
-                else:
-                    notify(dataclasses.replace(at[0], notice=stack_notice(unit, device)))
-                    outcomes = fit_stack(recipes, splits, device=device, folders=folders, on_event=record_event)
-            except Exception as error:
-                # Memory may be full, and a user's own network may raise anything; any other error is a bug to show.
-                custom = any(resolve(recipe.model).is_custom for recipe in recipes)
-                if isinstance(error, ConvariumError) or not (custom or isinstance(error, (RuntimeError, MemoryError))):
-                    raise
-                message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-                outcomes = [
-                    Outcome("failed", histories.get(m, ()), environment(device), message=message)
-                    for m in range(len(unit))
-                ]
-                way_out = "" if len(unit) == 1 else "; without --stack they train one by one"
-                failed = "the run" if len(unit) == 1 else f"the stack of {len(unit)} runs"
-                notify(dataclasses.replace(at[0], notice=f"{failed} failed: {message}{way_out}"))
-            for m, log in events.items():
-                log.finish(recipes[m], outcomes[m])
+                logs[unit.missing[0]].graph(build_model(planned[0].recipe.model, image), image)
+            outcomes = _fit_unit(unit, logs, device=device, notify=notify)
+            for member, log in logs.items():
+                log.finish(planned[member].recipe, outcomes[member])
         # The folder that may hold the stack's checkpoint is finished last: a stack that is killed in between goes on
         # from there.
-        outcomes = [dataclasses.replace(outcome, image=splits.train.spec) for outcome in outcomes]
-        finished = {m: store.finish(paths[m], outcomes[m]) for m in reversed(missing)}
-    return [stored or finished[m] for m, stored in enumerate(done)]
+        outcomes = [dataclasses.replace(outcome, image=image) for outcome in outcomes]
+        finished = {member: store.finish(paths[member], outcomes[member]) for member in reversed(unit.missing)}
+    return [stored or finished[member] for member, stored in enumerate(unit.stored)]
+
+
+def _notify_before_training(unit: _Unit, device: torch.device, notify: Callable[[StudyEvent], None]) -> None:
+    if unit.planned[0].recipe.precision == "bfloat16" and emulates_bfloat16(device):
+        slow = "this processor has no instructions for bfloat16; in float32 its matrix products are many times as fast"
+        notify(dataclasses.replace(unit.events[0], notice=slow))
+    for member in unit.missing:
+        other = _other_environment(unit.paths[member], device, compare_threads=len(unit.planned) == 1)
+        if other:
+            recipe = unit.planned[member].recipe
+            notice = (
+                f"{recipe.model} seed {recipe.seed} was begun {other}; it begins anew, so that no run mixes the two"
+            )
+            notify(dataclasses.replace(unit.events[0], notice=notice))
+
+
+def _fit_unit(
+    unit: _Unit, logs: Mapping[int, EventLog], *, device: torch.device, notify: Callable[[StudyEvent], None]
+) -> list[Outcome]:
+    """Fits the runs of a unit; if the network or the memory fails, every outcome has the status "failed".
+
+    Args:
+        unit: the runs.
+        logs: the TensorBoard file of each run that is missing, by its position.
+        device: on which they train.
+        notify: called with what `fit` reports; whatever it raises is raised.
+
+    Raises:
+        ConvariumError: a recipe that does not fit its data.
+        Exception: an error of Convarium itself.
+    """
+    histories: dict[int, tuple[Epoch, ...]] = {}
+    raised_by_notify: list[BaseException] = []
+
+    def record_event(member: int, training: TrainingEvent) -> None:
+        if member in logs and training.history and training.step_loss is not None:
+            histories[member] = training.history
+            _record_epoch(unit.paths[member], logs[member], training)
+        try:
+            notify(dataclasses.replace(unit.events[0], recipe=unit.planned[member].recipe, training=training))
+        except BaseException as error:
+            raised_by_notify.append(error)
+            raise
+
+    recipes, splits = [planned.recipe for planned in unit.planned], unit.planned[0].splits
+    folders = [path if stored is None else None for path, stored in zip(unit.paths, unit.stored, strict=True)]
+    if len(recipes) > 1:
+        notify(dataclasses.replace(unit.events[0], notice=stack_notice(unit.planned, device)))
+    try:
+        if len(recipes) == 1:
+            on_event = partial(record_event, 0)
+            return [fit(recipes[0], splits, device=device, folder=folders[0], on_event=on_event)]
+        return fit_stack(recipes, splits, device=device, folders=folders, on_event=record_event)
+    except Exception as error:
+        if raised_by_notify:
+            raise raised_by_notify[0] from None
+        # Memory may be full, and a user's own network may raise anything; any other error is a bug to show.
+        custom = any(resolve(recipe.model).is_custom for recipe in recipes)
+        if isinstance(error, ConvariumError) or not (custom or isinstance(error, (RuntimeError, MemoryError))):
+            raise
+        message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+    way_out = "" if len(recipes) == 1 else "; without --stack they train one by one"
+    failed = "the run" if len(recipes) == 1 else f"the stack of {len(recipes)} runs"
+    notify(dataclasses.replace(unit.events[0], notice=f"{failed} failed: {message}{way_out}"))
+    hardware = environment(device)
+    return [Outcome("failed", histories.get(member, ()), hardware, message=message) for member in range(len(recipes))]
+
+
+def _record_epoch(path: Path, log: EventLog, training: TrainingEvent) -> None:
+    """Writes the end of an epoch into a run's folder, so that it can be read while the run goes on."""
+    assert training.history is not None
+    assert training.step_loss is not None
+    assert training.step_accuracy is not None
+    write_history(path, training.history)
+    if training.test_predicted is not None:
+        write_predicted(path, len(training.history), training.test_predicted)
+    log.epoch(training.history[-1], training.step_loss.tolist(), training.step_accuracy.tolist())
 
 
 def _other_environment(folder: Path, device: torch.device, *, compare_threads: bool) -> str | None:
@@ -249,15 +304,3 @@ def _other_environment(folder: Path, device: torch.device, *, compare_threads: b
         if before.get(name) != value and (compare_threads or name != "threads")
     ]
     return f"with {listed(differing)}" if differing else None
-
-
-def check_failures(runs: Sequence[StoredRun]) -> None:
-    """Raises an error if some of the runs were broken off by one.
-
-    Raises:
-        RunError: says how many failed.
-    """
-    failed = sum(run.outcome.status == "failed" for run in runs)
-    if failed:
-        wrong = "the run failed" if len(runs) == 1 else f"{failed} of {len(runs)} runs failed"
-        raise RunError(wrong, hint="mend what the note above names and give the same command again, which retries it")

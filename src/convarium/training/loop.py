@@ -101,7 +101,9 @@ def train(
             with trainer.epoch_context():
                 for number, (images, labels) in enumerate(trainer.batches.epoch(epoch)):
                     steps_taken = epoch * steps_per_epoch + number
-                    factor = rate_factor(schedule, steps_taken, steps_per_epoch, epochs, recipe.warmup)
+                    factor = rate_factor(
+                        schedule, steps_taken, steps_per_epoch=steps_per_epoch, epochs=epochs, warmup=recipe.warmup
+                    )
                     trainer.set_learning_rates(factor)
                     loss, correct = step(images, labels)
                     steps.append((loss, correct, labels.shape[-1]))

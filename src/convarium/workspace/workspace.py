@@ -84,6 +84,9 @@ class ReportFiles:
 class Workspace:
     """A store, the data sets and a device, and everything that can be done with them.
 
+    Each data set is read once, when it is first needed, and stays in memory. Images that are added to a folder later
+    are seen by a new `Workspace`.
+
     Args:
         store: the folder that holds runs/ and studies/, or will.
         data_dir: a data folder that is searched before all others.

@@ -69,7 +69,7 @@ def alexnet(
     if max(height, width) > LARGEST_MAP:
         height, width = min(height, LARGEST_MAP), min(width, LARGEST_MAP)
         layers.append(nn.AdaptiveAvgPool2d((height, width)))
-    head = hidden_head(e * height * width, hidden, spec.classes, activation, dropout)
+    head = hidden_head(e * height * width, spec.classes, hidden=hidden, act=activation, dropout=dropout)
     network = nn.Sequential(*layers, nn.Flatten(), *head)
     initialize(network, init, activation)
     return network

@@ -100,9 +100,9 @@ def densenet(
     blocks: list[nn.Module] = []
     for block, count in enumerate(layers):
         if block > 0:
-            kept = max(1, int(compression * channels))
-            blocks.append(nn.Sequential(*_norm_act_conv(channels, kept, 1, activation, bias), nn.AvgPool2d(2)))
-            channels = kept
+            reduced = max(1, int(compression * channels))
+            blocks.append(nn.Sequential(*_norm_act_conv(channels, reduced, 1, activation, bias), nn.AvgPool2d(2)))
+            channels = reduced
         widths = range(channels, channels + count * growth, growth)
         blocks.append(nn.Sequential(*(DenseLayer(c, growth, bottleneck, activation, order, bias) for c in widths)))
         channels += count * growth

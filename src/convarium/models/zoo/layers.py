@@ -103,7 +103,7 @@ def narrowed(name: str, widths: Sequence[int], divisor: int) -> list[int]:
     return [width // divisor for width in widths]
 
 
-def hidden_head(c_in: int, hidden: int, classes: int, act: Activation, dropout: float) -> list[nn.Module]:
+def hidden_head(c_in: int, classes: int, *, hidden: int, act: Activation, dropout: float) -> list[nn.Module]:
     """The head of AlexNet and VGG: linear, act, dropout, twice; then linear: (n, c_in) → (n, classes)."""
     first = [nn.Linear(c_in, hidden), act(), nn.Dropout(dropout)]
     return [*first, nn.Linear(hidden, hidden), act(), nn.Dropout(dropout), nn.Linear(hidden, classes)]

@@ -75,7 +75,7 @@ def vgg(
         head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(widths[-1], spec.classes)]
     else:
         flat = math.prod(output_shape(nn.Sequential(*blocks), spec, name="vgg"))
-        head = [nn.Flatten(), *hidden_head(flat, hidden, spec.classes, activation, dropout)]
+        head = [nn.Flatten(), *hidden_head(flat, spec.classes, hidden=hidden, act=activation, dropout=dropout)]
     network = nn.Sequential(*blocks, *head)
     initialize(network, init, activation)
     return network
