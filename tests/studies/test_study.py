@@ -316,3 +316,30 @@ def test_a_network_whose_file_has_changed_since_it_was_imported_is_not_trained(t
     assert [run.key for run in resources.store.runs()] == [first.key]
     del sys.modules["edited_later"]
     assert train_one(recipe, resources).key != first.key
+
+
+def test_a_run_begun_alone_begins_anew_in_a_stack_with_fewer_threads_each_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    resources, notices, epochs = Resources(Store(tmp_path), device="cpu"), [], []
+    seeds = study(models=[BASE.model], base=dataclasses.replace(BASE, epochs=3))
+
+    def kill(event):
+        if event.training and event.training.epoch == 2 and event.training.step == 1:
+            raise Killed
+
+    def listen(event):
+        notices.extend([event.notice] if event.notice else [])
+        epochs.extend([event.training.epoch] if event.training else [])
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(Killed):
+            run_study(seeds, resources, on_event=kill)
+        run_study(seeds, resources, stack=True, on_event=listen)
+    finally:
+        torch.set_num_threads(before)
+    assert [text.split(", so that")[0] for text in notices if "anew" in text] == [
+        "lenet seed 0 was begun with threads 2 instead of 1; it begins anew"
+    ]
+    assert min(epochs) == 0

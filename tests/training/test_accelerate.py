@@ -350,6 +350,114 @@ def test_a_network_that_holds_a_module_elsewhere_is_left_alone(hide):
     assert accelerate(network, RECIPE, CPU, torch.Generator()) is network
 
 
+class Counting(nn.Module):
+    """A layer that sets its scale by the first batch, as ActNorm does, and counts the batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.ready, self.n = False, 0
+
+    def count(self):
+        if not self.ready:
+            self.ready = True
+            self.scale.data.fill_(2.0)
+        self.n += 1
+
+
+class CountingItself(Counting):
+    def forward(self, x):
+        if not self.ready:
+            self.ready = True
+            self.scale.data.fill_(2.0)
+        self.n += 1
+        return self.scale * x
+
+
+class CountingByMethod(Counting):
+    def forward(self, x):
+        self.count()
+        return self.scale * x
+
+
+class CountingByFunction(Counting):
+    def forward(self, x):
+        return counted(self, x)
+
+
+class CountingByParent(CountingItself):
+    def forward(self, x):
+        return super().forward(x)
+
+
+class CountingByCall(Counting):
+    def __call__(self, x):
+        self.count()
+        return super().__call__(x)
+
+    def forward(self, x):
+        return self.scale * x
+
+
+def counted(layer, x):
+    layer.n += 1
+    layer.ready = layer.ready or bool(layer.scale.data.fill_(2.0))
+    return layer.scale * x
+
+
+class CountingOuter(nn.Module):
+    """It counts in a layer that it contains."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = CountingByCall()
+
+    def forward(self, x):
+        self.inner.count()
+        return self.inner.scale * x
+
+
+@pytest.mark.parametrize(
+    "layer", [CountingItself, CountingByMethod, CountingByFunction, CountingByParent, CountingByCall, CountingOuter]
+)
+def test_a_layer_that_counts_in_python_is_one_layer_in_training_and_in_scoring(layer):
+    network = nn.Sequential(nn.Conv2d(16, 16, 3), layer())
+    accelerated, x = accelerate(network, RECIPE, CPU), images(2, 16, 8, 8)
+    for _ in range(3):
+        accelerated(x)
+    counting = getattr(network[1], "inner", network[1])
+    assert (counting.n, counting.ready) == (3, True)
+    counting.scale.data.fill_(5.0)  # as training would
+    network(x)
+    assert counting.scale == 5
+    assert accelerated_modules(network) == ["0"]
+
+
+class Building(nn.Module):
+    """A network as many are written: it sets attributes while it is built and a buffer in each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.channels = 16
+        self.layers = self.make_layer(16)
+        self.register_buffer("steps", torch.zeros(()))
+
+    def make_layer(self, channels):
+        self.channels = channels
+        return nn.Sequential(nn.Conv2d(16, channels, 3), nn.BatchNorm2d(channels), nn.ReLU())
+
+    def forward(self, x):
+        self.steps = self.steps + 1
+        return self.layers(x) if self.channels else x
+
+
+def test_a_network_that_sets_attributes_only_while_it_is_built_is_accelerated():
+    network = Building()
+    accelerate(network, RECIPE, CPU)(images(2, 16, 8, 8))
+    assert network.steps == 1
+    assert accelerated_modules(network) == ["layers", "layers.0", "layers.1"]
+
+
 def test_other_attributes_do_not_count_as_modules():
     for way in (nn.ReLU, F.relu, torch.relu, partial(F.gelu, approximate="tanh"), lambda x: F.relu(x), [torch.ones(1)]):
         assert accelerate(Hiding(lambda _, way=way: way), RECIPE, CPU).way is way
@@ -362,6 +470,26 @@ def test_a_module_that_is_hooked_is_left_alone_and_its_hook_gets_that_module():
     accelerated(images(2, 16, 8, 8))
     assert accelerated[1] is network[1] is seen[0]
     assert accelerated_modules(network) == ["0"]
+
+
+@pytest.mark.parametrize("kind", ["forward", "forward_pre"])
+def test_hooks_of_all_modules_see_every_module(kind):
+    network, seen = nn.Sequential(nn.Conv2d(16, 16, 3), nn.BatchNorm2d(16), nn.ReLU()), []
+    register = getattr(torch.nn.modules.module, f"register_module_{kind}_hook")
+    handle = register(lambda module, *_: seen.append(module))
+    try:
+        accelerate(network, RECIPE, CPU)(images(2, 16, 8, 8))
+    finally:
+        handle.remove()
+    assert set(seen) == {*network.modules()}
+
+
+def test_pytorchs_kernels_can_be_chosen_after_a_network_is_accelerated(monkeypatch):
+    torch.manual_seed(0)
+    network, x = nn.Sequential(nn.Conv2d(16, 16, 3), nn.BatchNorm2d(16), nn.ReLU()), images(2, 16, 8, 8)
+    accelerated = accelerate(network, RECIPE, CPU)
+    monkeypatch.setenv("CONVARIUM_KERNELS", "torch")
+    assert torch.equal(accelerated(x), network(x))
 
 
 def test_on_another_device_the_network_is_its_own_accelerated_one():

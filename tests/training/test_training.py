@@ -17,7 +17,7 @@ from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch
 from convarium.seeding import derive_seed
-from convarium.training import evaluate, fit, recording
+from convarium.training import checkpoint, evaluate, fit, recording
 from convarium.training import loop as training_loop
 from convarium.training.checkpoint import load_checkpoint, save_checkpoint
 from convarium.training.loop import make_step
@@ -117,6 +117,37 @@ def test_a_checkpoint_of_another_network_is_not_used(splits, tmp_path):
     assert load_checkpoint(path, lenet)
 
 
+def test_a_checkpoint_of_another_recipe_is_set_aside_and_not_continued(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_loop, "CHECKPOINT_SECONDS", 0.0)
+    fit(SMALL, splits, device="cpu", folder=tmp_path)
+    content = (tmp_path / "last.ckpt").read_bytes()
+    other = dataclasses.replace(SMALL, learning_rate=0.05)
+    monkeypatch.setattr(training_loop, "CHECKPOINT_SECONDS", 1e9)
+    same(fit(other, splits, device="cpu", folder=tmp_path), fit(other, splits, device="cpu"))
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt.other"]
+    assert (tmp_path / "last.ckpt.other").read_bytes() == content
+
+
+def test_a_checkpoint_that_cannot_be_read_or_deleted_is_no_error(splits, tmp_path, monkeypatch):
+    trainer, path = prepare_run(SMALL, splits, CPU), tmp_path / "last.ckpt"
+    trainer.runs[0].state = one_step()
+    save_checkpoint(path, trainer)
+
+    def refused(*_, **__):
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "safe_open", refused)
+        assert not load_checkpoint(path, trainer)
+    assert load_checkpoint(path, trainer)
+    path.write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(path), "unlink", refused)
+        assert not load_checkpoint(path, trainer)
+    assert not load_checkpoint(path, trainer)
+    assert not path.exists()
+
+
 def one_step():
     """The records of a run after one epoch of one step."""
     row = Epoch(1, 1, 0.02, 2.3, 0.1, None, None, None, None, 1.0)
@@ -147,7 +178,7 @@ def test_a_checkpoint_that_is_only_partly_right_changes_nothing(splits, tmp_path
     remaining = {name: tensor for name, tensor in (tensors | changes).items() if tensor is not None}
     save_file(remaining, path, facts)
 
-    fresh = prepare_run(dataclasses.replace(SMALL, seed=2), splits, CPU)
+    fresh = prepare_run(dataclasses.replace(SMALL, seed=1), splits, CPU)
     before = {name: tensor.clone() for name, tensor in fresh.network.state_dict().items()}
     assert not load_checkpoint(path, fresh)
     assert all(torch.equal(tensor, before[name]) for name, tensor in fresh.network.state_dict().items())

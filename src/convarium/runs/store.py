@@ -115,9 +115,10 @@ class Store:
         return path
 
     def finish(self, path: Path, outcome: Outcome) -> StoredRun:
-        """Writes an outcome's files and, last, the seal. Afterwards `last.ckpt` is gone."""
+        """Writes an outcome's files and, last, the seal. Afterwards the checkpoints are gone."""
         write_outcome(path, outcome)
-        (path / "last.ckpt").unlink(missing_ok=True)
+        for name in ("last.ckpt", "last.ckpt.other"):
+            (path / name).unlink(missing_ok=True)
         run = read_run(path, verify=False)  # the digests have just been made from these files
         self._read_runs[path] = file_state(path), run
         return run

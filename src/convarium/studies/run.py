@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from convarium.analysis.comparison import Comparison
-from convarium.analysis.comparison.formatting import listed
 from convarium.errors import ConvariumError, StoreError
 from convarium.models.build import build_model
 from convarium.models.index import resolve
@@ -34,7 +33,8 @@ from convarium.studies.plan import (
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study, compare_study
 from convarium.training import TrainingEvent, fit, fit_stack
-from convarium.training.checkpoint import checkpoint_environment, environment_fields
+from convarium.training.checkpoint import checkpoint_mismatch
+from convarium.training.parallel import stack_members, threads_per_member
 from convarium.training.scoring import pick_device
 
 
@@ -218,8 +218,11 @@ def _notify_before_training(unit: _Unit, device: torch.device, notify: Callable[
     if unit.planned[0].recipe.precision == "bfloat16" and emulates_bfloat16(device):
         slow = "this processor has no instructions for bfloat16; in float32 its matrix products are many times as fast"
         notify(dataclasses.replace(unit.events[0], notice=slow))
+    threads = threads_per_member(len(unit.planned), device)
+    members = stack_members([planned.key for planned in unit.planned], device)
     for member in unit.missing:
-        other = _other_environment(unit.paths[member], device, compare_threads=len(unit.planned) == 1)
+        path, key = unit.paths[member] / "last.ckpt", unit.planned[member].key
+        other = checkpoint_mismatch(path, device, key, members=members, threads=threads)
         if other:
             recipe = unit.planned[member].recipe
             notice = (
@@ -289,18 +292,3 @@ def _record_epoch(path: Path, log: EventLog, training: TrainingEvent) -> None:
     if training.test_predicted is not None:
         write_predicted(path, len(training.history), training.test_predicted)
     log.epoch(training.history[-1], training.step_loss.tolist(), training.step_accuracy.tolist())
-
-
-def _other_environment(folder: Path, device: torch.device, *, compare_threads: bool) -> str | None:
-    """Describes the other environment in which the unfinished run of a folder was begun; None if it can resume here."""
-    before, now = checkpoint_environment(folder / "last.ckpt"), environment_fields(device)
-    if before is None:
-        return None
-    if not before:
-        return "by an older version of Convarium"
-    differing = [
-        f"{name} {before.get(name)} instead of {value}"
-        for name, value in now.items()
-        if before.get(name) != value and (compare_threads or name != "threads")
-    ]
-    return f"with {listed(differing)}" if differing else None

@@ -8,10 +8,14 @@ from weakref import ReferenceType
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
 from torch.nn.utils import parametrize
 
 from convarium import kernels
 from convarium.recipes.recipe import Recipe
+from convarium.training.attribute_stores import stores_attributes
+
+_GLOBAL_HOOKS = ("forward", "forward_pre", "backward", "backward_pre")
 
 
 def accelerate(
@@ -24,7 +28,8 @@ def accelerate(
     `generator`. `network` is not changed: it is the one to score, to save and to export. Each of the two has its own
     train/eval mode.
 
-    A module with hooks, a parametrization or a `forward` of its own is shared as it is, with all that it contains. A
+    A module with hooks, a parametrization or a `forward` of its own is shared as it is, with all that it contains, and
+    so is a module whose `forward` sets Python attributes, such as a counter, which the two would count apart. A
     network that refers to modules other than through its submodules (from a list, a closure, a bound method) cannot be
     copied module by module; it is returned itself, and so is every network on another device than the CPU.
 
@@ -46,7 +51,7 @@ def _copied(
     """The module's copy, made once even if several modules share it."""
     if id(module) in copies:
         return copies[id(module)]
-    if _is_customized(module):
+    if _is_customized(module) or stores_attributes(module):
         copies[id(module)] = module
         return module
     copy = object.__new__(_faster_class(module, dtype, generator))
@@ -99,12 +104,14 @@ class DirectConv2d(nn.Conv2d):
 
 
 def _convolved(layer: nn.Conv2d, x: Tensor, converted: Tensor) -> Tensor:
-    try:
-        return kernels.conv2d(
-            converted, layer.weight, layer.bias, stride=layer.stride[0], padding=int(layer.padding[0])
-        )
-    except (TypeError, ValueError):  # PyTorch computes it, or says what is wrong with it
-        return nn.Conv2d.forward(layer, x)
+    if kernels.is_available():  # CONVARIUM_KERNELS may have been set since
+        try:
+            return kernels.conv2d(
+                converted, layer.weight, layer.bias, stride=layer.stride[0], padding=int(layer.padding[0])
+            )
+        except (TypeError, ValueError):
+            pass  # PyTorch computes it, or says what is wrong with it
+    return nn.Conv2d.forward(layer, x)
 
 
 class FusedBatchNorm2d(nn.BatchNorm2d):
@@ -195,8 +202,12 @@ class Dropout(nn.Dropout):
 
 
 def _is_customized(module: nn.Module) -> bool:
-    """True if a module has hooks, a parametrization, a forward of its own, or is TorchScript's."""
+    """True if a module has hooks, a parametrization, a forward of its own, or is TorchScript's.
+
+    PyTorch's global hooks are hooks of every module.
+    """
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    hooks += tuple(getattr(module_hooks, f"_global_{name}_hooks") for name in _GLOBAL_HOOKS)
     own = "forward" in vars(module) or parametrize.is_parametrized(module)
     return own or any(hooks) or isinstance(module, torch.jit.ScriptModule)
 

@@ -9,6 +9,7 @@ began does not continue from its checkpoint, so that no run mixes two of them.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,30 +30,61 @@ ENVIRONMENT_FIELDS = ("convarium", "commit", "torch", "kernels", "processor", "d
 """What a checkpoint is compared by: the fields of `Environment` on which the last bits of a run depend."""
 
 
-def environment_fields(device: torch.device) -> dict[str, str]:
-    """Returns ENVIRONMENT_FIELDS with their values here; a checkout with uncommitted changes counts as its commit."""
+def environment_fields(device: torch.device, *, threads: int | None = None) -> dict[str, str]:
+    """Returns ENVIRONMENT_FIELDS with their values here; a checkout with uncommitted changes counts as its commit.
+
+    Args:
+        device: on which a run trains.
+        threads: that a run will have; None: those of PyTorch now.
+    """
     values = environment(device)
     fields = {name: str(getattr(values, name)) for name in ENVIRONMENT_FIELDS}
+    if threads is not None:
+        fields["threads"] = str(threads)
     return fields | {"commit": fields["commit"].removesuffix("-dirty")}
 
 
-def checkpoint_environment(path: Path) -> dict[str, str] | None:
-    """Returns the ENVIRONMENT_FIELDS of the run that wrote a checkpoint.
+def checkpoint_mismatch(
+    path: Path, device: torch.device, key: str, *, members: Sequence[str] = (), threads: int | None = None
+) -> str | None:
+    """Describes how the run that wrote a checkpoint differs from one that is to continue from it.
 
-    The result is empty for a checkpoint of Convarium 0.1, which did not record them, and None without a readable file.
+    Args:
+        path: the checkpoint.
+        device: on which the run trains.
+        key: of the run, `recipe.key(splits.digest)`.
+        members: of a stack that is one model, as `Trainer.members`; then `key` is not compared.
+        threads: that the run will have; None: those of PyTorch now.
+
+    Returns:
+        Words that follow "begun"; None if the run can continue, or if no file can be read.
     """
     try:
         with safe_open(path, "pt") as file:
             metadata: Mapping[str, str] = file.metadata() or {}
-        return dict(json.loads(metadata.get("environment", "{}")))
+        return _mismatch(metadata, environment_fields(device, threads=threads), key, members)
     except (SafetensorError, OSError, ValueError, TypeError):
         return None
+
+
+def _mismatch(metadata: Mapping[str, str], here: Mapping[str, str], key: str, members: Sequence[str]) -> str | None:
+    before = json.loads(metadata.get("environment", "{}"))
+    if not before:  # Convarium 0.1 did not record it
+        return "by an older version of Convarium"
+    differing = [f"{name} {before.get(name)} instead of {value}" for name, value in here.items()]
+    differing = [words for words, name in zip(differing, here, strict=True) if before.get(name) != here[name]]
+    if differing:
+        return f"with {', '.join(differing[:-1])}{' and ' * (len(differing) > 1)}{differing[-1]}"
+    before_members = json.loads(metadata.get("members", "[]"))
+    if before_members != list(members):
+        return "in a stack of other runs" if before_members else "alone"
+    return "with another recipe or other data" if not members and metadata.get("recipe") != key else None
 
 
 def save_checkpoint(path: Path, trainer: Trainer) -> None:
     """Writes `path` completely or not at all. A stack has one file, so that its members are always at one epoch."""
     tensors: dict[str, Tensor] = {}
-    metadata = {"members": json.dumps(trainer.members)} if trainer.members else {}
+    metadata = {"members": json.dumps(trainer.members)} if trainer.members else {"recipe": trainer.key}
     metadata["environment"] = json.dumps(environment_fields(trainer.device))
     for prefix, run in zip(_run_prefixes(trainer), trainer.runs, strict=True):
         run_tensors, run_metadata = _run_content(run)
@@ -67,26 +99,28 @@ def save_checkpoint(path: Path, trainer: Trainer) -> None:
 def load_checkpoint(path: Path, trainer: Trainer) -> bool:
     """Restores networks, optimizers and run states as `save_checkpoint` found them, and says whether it did.
 
-    A damaged file, or one of other runs or of another environment, costs the epochs that it holds and nothing else, so
-    it is deleted and no error: all of it is read and checked before anything is loaded.
+    A file of another run or of another environment is renamed to `last.ckpt.other`, a damaged one is deleted, and one
+    that cannot be read is left alone. None of them is an error: all of a file is checked before anything is loaded.
     """
+    key = trainer.key  # now, because a user's own file may change while its network trains
     try:
         with safe_open(path, "pt") as file:
             metadata: Mapping[str, str] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        if json.loads(metadata.get("members", "[]")) != list(trainer.members):
-            raise ValueError("the checkpoint belongs to other runs")
-        if json.loads(metadata.get("environment", "{}")) != environment_fields(trainer.device):
-            raise ValueError("the checkpoint belongs to another environment")
+        if _mismatch(metadata, environment_fields(trainer.device), key, trainer.members):
+            with suppress(OSError):
+                path.replace(path.with_name(f"{path.name}.other"))
+            return False
         loads: list[Callable[[], object]] = []
         for prefix, run in zip(_run_prefixes(trainer), trainer.runs, strict=True):
             loads.append(_checked_run(run, _under(tensors, prefix), _under(metadata, prefix)))
         for prefix, optimizer in zip(_optimizer_prefixes(trainer), trainer.optimizers, strict=True):
             loads.append(_checked_optimizer(optimizer, _under(tensors, prefix)))
-    except FileNotFoundError:
+    except OSError:
         return False
-    except (SafetensorError, OSError, KeyError, IndexError, ValueError, TypeError, RuntimeError):
-        path.unlink()
+    except (SafetensorError, KeyError, IndexError, ValueError, TypeError, RuntimeError):
+        with suppress(OSError):
+            path.unlink()
         return False
     for load in loads:
         load()

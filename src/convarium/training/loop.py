@@ -17,7 +17,7 @@ from convarium.recipes.schedules import parse_schedule, rate_factor
 from convarium.records import Outcome
 from convarium.training.checkpoint import load_checkpoint, save_checkpoint
 from convarium.training.cuda_graph import capture_step
-from convarium.training.numerics import at_least_float32, exact_arithmetic
+from convarium.training.numerics import at_least_float32, exact_arithmetic, preserved_generators
 from convarium.training.recording import gather_steps, make_outcome, record_epoch
 from convarium.training.scoring import pick_device
 from convarium.training.state import Step, TrainingEvent
@@ -51,8 +51,9 @@ def fit(
     stopwatch = Stopwatch()
     trainer = prepare_run(recipe, splits, pick_device(device))
     step = make_step(trainer.network, trainer.optimizers[0], recipe, trainer.generators)
-    train(trainer, step, folder=folder, on_event=on_event and (lambda _, event: on_event(event)))
-    return make_outcome(trainer.runs[0], total_seconds=stopwatch.seconds())  # looks at the test split
+    with preserved_generators(trainer.device):
+        train(trainer, step, folder=folder, on_event=on_event and (lambda _, event: on_event(event)))
+        return make_outcome(trainer.runs[0], total_seconds=stopwatch.seconds())  # looks at the test split
 
 
 def make_step(

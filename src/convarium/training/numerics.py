@@ -1,7 +1,7 @@
 """How numbers are stored and computed: memory format, dtype of the loss, deterministic arithmetic."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -40,17 +40,48 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
     """Inside, the same recipe in the same environment gives the same bits: deterministic kernels and no TF32.
 
     Denormal numbers are flushed to zero, because a CPU computes them up to a hundred times slower than others.
+    Afterwards all settings are what they were before.
     """
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    benchmark, tf32 = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    flushed = _flushes_denormals()
     torch.set_flush_denormal(True)
-    if device.type == "cuda":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.allow_tf32 = False
+    try:
+        with _deterministic_cuda() if device.type == "cuda" else nullcontext():
+            yield
+    finally:
+        torch.set_flush_denormal(flushed)
+
+
+def _flushes_denormals() -> bool:
+    """Whether this thread flushes denormal numbers to zero; PyTorch sets this and does not return it."""
+    smallest = torch.full((1,), torch.finfo(torch.float32).tiny, dtype=torch.float32, device="cpu")
+    return float(smallest * 0.5) == 0.0
+
+
+@contextmanager
+def _deterministic_cuda() -> Iterator[None]:
+    enabled, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    benchmark, tf32 = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
-        torch.use_deterministic_algorithms(deterministic)
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
         torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = benchmark, tf32
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seeds PyTorch's global generators of the CPU and of the device, and no other device's."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+
+
+def preserved_generators(device: torch.device) -> AbstractContextManager[None]:
+    """Inside, PyTorch's global generators of the CPU and of the device may be seeded; afterwards they are restored."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])

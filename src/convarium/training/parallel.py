@@ -27,6 +27,7 @@ from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec, Outcome
 from convarium.training.loop import make_step, train
+from convarium.training.numerics import preserved_generators
 from convarium.training.recording import make_outcome
 from convarium.training.scoring import pick_device
 from convarium.training.stacked import fit_stacked_model
@@ -91,6 +92,17 @@ def plan_stacks(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
     return [stack for stack in stacks if len(stack) > 1]
 
 
+def threads_per_member(members: int, device: torch.device) -> int:
+    """How many threads each member of a stack has, or a single run, before a network that draws globally is known."""
+    available = torch.get_num_threads()
+    return available // min(available, members) if device.type == "cpu" else available
+
+
+def stack_members(keys: Sequence[str], device: torch.device) -> tuple[str, ...]:
+    """The members that a stack's checkpoint names; empty for a single run, and on a CPU, where each has a file."""
+    return tuple(key[:8] for key in keys) if len(keys) > 1 and device.type != "cpu" else ()
+
+
 def stacking_pays(device: torch.device) -> bool | None:
     """Whether a stack trains faster than one run after another; None where that has not been measured."""
     return torch.get_num_threads() > 1 if device.type == "cpu" else None
@@ -141,20 +153,21 @@ def fit_side_by_side(
             stop.set()
             raise
 
-    with _threads(torch.get_num_threads() // concurrent), ThreadPoolExecutor(concurrent) as pool:
-        try:
-            futures = [pool.submit(train_member, member) for member in range(len(recipes))]
-            wait(futures, return_when=FIRST_EXCEPTION)
-        finally:  # after an exception in a member, or Ctrl-C, the others end with their current step
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-    errors = [future.exception() for future in futures if not future.cancelled()]
-    for error in errors:
-        if error and not isinstance(error, _StoppedError):
-            raise error
+    with preserved_generators(device):
+        with _threads(torch.get_num_threads() // concurrent), ThreadPoolExecutor(concurrent) as pool:
+            try:
+                futures = [pool.submit(train_member, member) for member in range(len(recipes))]
+                wait(futures, return_when=FIRST_EXCEPTION)
+            finally:  # after an exception in a member, or Ctrl-C, the others end with their current step
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+        errors = [future.exception() for future in futures if not future.cancelled()]
+        for error in errors:
+            if error and not isinstance(error, _StoppedError):
+                raise error
 
-    share = stopwatch.seconds()
-    return [make_outcome(trainer.runs[0], total_seconds=share, stack=keys) for trainer in trainers]
+        share = stopwatch.seconds()
+        return [make_outcome(trainer.runs[0], total_seconds=share, stack=keys) for trainer in trainers]
 
 
 class _StoppedError(Exception):

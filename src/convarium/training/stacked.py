@@ -24,7 +24,7 @@ from convarium.records import Outcome
 from convarium.seeding import derive_seed
 from convarium.training.cuda_graph import capture_step
 from convarium.training.loop import train
-from convarium.training.numerics import at_least_float32, memory_format
+from convarium.training.numerics import at_least_float32, memory_format, preserved_generators
 from convarium.training.optimizers import optimizer_over
 from convarium.training.recording import make_outcome
 from convarium.training.state import Step, TrainingEvent, TrainingRun
@@ -60,9 +60,10 @@ def fit_stacked_model(
         members=tuple(recipe.key(splits.digest)[:8] for recipe in recipes),
     )
     step = make_stacked_step(model, optimizers, first, generators)
-    train(trainer, step, folder=next((folder for folder in folders if folder), None), on_event=on_event)
-    separate_networks(networks)  # so that the stored weights, loaded again, give exactly the stored scores
-    return [make_outcome(run, total_seconds=stopwatch.seconds(), stack=trainer.members) for run in runs]
+    with preserved_generators(device):
+        train(trainer, step, folder=next((folder for folder in folders if folder), None), on_event=on_event)
+        separate_networks(networks)  # so that the stored weights, loaded again, give exactly the stored scores
+        return [make_outcome(run, total_seconds=stopwatch.seconds(), stack=trainer.members) for run in runs]
 
 
 @dataclass(frozen=True)

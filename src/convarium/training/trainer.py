@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol
 
 import torch
@@ -17,7 +17,7 @@ from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
 from convarium.seeding import derive_seed
 from convarium.training.accelerate import accelerate
-from convarium.training.numerics import is_channels_last, set_memory_format
+from convarium.training.numerics import is_channels_last, seed_generators, set_memory_format
 from convarium.training.optimizers import make_optimizer, merged_memory, set_learning_rate
 from convarium.training.state import TrainingRun
 
@@ -62,6 +62,11 @@ class Trainer:
         """The run's recipe; of a stack the first member's, which differs from the others in seed and rates only."""
         return self.runs[0].recipe
 
+    @cached_property
+    def key(self) -> str:
+        """The identity of the run, or of the first member, in a store."""
+        return self.recipe.key(self.runs[0].splits.digest)
+
     @property
     def device(self) -> torch.device:
         """Where the runs train."""
@@ -74,7 +79,7 @@ class Trainer:
 
     def seed_dropout(self, epoch: int) -> None:
         """Seeds every generator from which dropout draws, so that an epoch's masks depend on seed and epoch alone."""
-        torch.manual_seed(derive_seed(self.recipe.seed, "dropout", epoch))
+        seed_generators(derive_seed(self.recipe.seed, "dropout", epoch), self.device)
         for run, generator in zip(self.runs, self.generators, strict=False):
             generator.manual_seed(derive_seed(run.recipe.seed, "dropout", epoch))
 
