@@ -44,6 +44,17 @@ def test_they_are_compiled_once(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("anew")
+@pytest.mark.parametrize("size", [0, 10, 1000, -1])
+def test_a_truncated_library_is_compiled_again(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(compiling, "user_cache_path", lambda name: tmp_path)
+    made = compiling._compiled(compiling.shutil.which("gcc"), tmp_path / "kernels")
+    complete = made.read_bytes()
+    made.write_bytes(complete[:size])
+    assert kernels.version() != "torch"
+    assert made.stat().st_size == len(complete)
+
+
+@pytest.mark.usefixtures("anew")
 @pytest.mark.parametrize(
     ("owner", "name", "value"),
     [(compiling.shutil, "which", lambda name: None), (compiling.sys, "platform", "darwin")],

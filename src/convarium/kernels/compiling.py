@@ -62,18 +62,31 @@ def _loaded() -> ctypes.CDLL | None:
 
 
 def _compiled(compiler: str, folder: Path) -> Path:
-    """The library file in this folder, compiled if it is not there yet and put in place in one rename."""
+    """The library file in this folder, compiled if it is not there or damaged, and put in place in one rename.
+
+    The file ends with the digest of what stands before it, because to load a truncated library ends the process.
+    """
     name = hashlib.sha256("\n".join((_digest(), compiler, *FLAGS, _processor())).encode()).hexdigest()[:16]
     target = folder / f"{name}.so"
-    if not target.exists():
+    if not _is_complete(target):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             output = Path(scratch, target.name)
             files = [os.fspath(Path(__file__).with_name(source)) for source in SOURCES]
             command = [compiler, *FLAGS, "-shared", "-o", os.fspath(output), *files, "-lm"]
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)  # noqa: S603 - fixed words
+            content = output.read_bytes()
+            output.write_bytes(content + hashlib.sha256(content).digest())
             output.replace(target)
     return target
+
+
+def _is_complete(library_file: Path) -> bool:
+    if not library_file.exists():
+        return False
+    content = library_file.read_bytes()
+    size = len(content) - hashlib.sha256().digest_size
+    return size > 0 and hashlib.sha256(content[:size]).digest() == content[size:]
 
 
 @cache

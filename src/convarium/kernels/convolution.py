@@ -18,8 +18,8 @@ def supports_conv2d(layer: nn.Conv2d, dtype: torch.dtype = torch.float32) -> boo
     if isinstance(window[2], str):  # padding="same"
         return False
     channels = layer.in_channels, layer.out_channels
-    way = {torch.float32: winograd, torch.bfloat16: direct}.get(dtype)
-    return way is not None and way.computes(*window) and way.pays(*channels)
+    method = {torch.float32: winograd, torch.bfloat16: direct}.get(dtype)
+    return method is not None and method.supports(*window) and method.is_faster(*channels)
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 0) -> Tensor:
@@ -54,11 +54,11 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int
     check_images("x", x, c, (torch.float32, torch.bfloat16))
     if bias is not None:
         check_vector("bias", bias, k)
-    way = winograd if x.dtype == torch.float32 else direct
-    if not way.computes(side, stride, padding) or min(x.shape[2:]) + 2 * padding < side:
+    method = winograd if x.dtype == torch.float32 else direct
+    if not method.supports(side, stride, padding) or min(x.shape[2:]) + 2 * padding < side:
         raise ValueError(
             f"conv2d does not compute {side}×{side} kernels with stride {stride} and padding {padding} on {x.dtype} "
             f"images of shape {tuple(x.shape)}; use torch.nn.functional.conv2d"
         )
-    y: Tensor = way.convolve(x, weight, bias, stride, padding)
+    y: Tensor = method.convolve(x, weight, bias, stride=stride, padding=padding)
     return y

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from convarium.kernels.compiling import address, library
+from convarium.kernels.second_order import differentiable_gradients
 
 _MOST_SIDE = 11
 """Of a kernel; a stride may be as large."""
@@ -18,19 +18,19 @@ _FILLED = 0.6
 """Smallest share of real channels among those computed, where zeros fill up pairs of inputs and vectors of outputs."""
 
 
-def computes(side: int, stride: int, padding: int) -> bool:
+def supports(side: int, stride: int, padding: int) -> bool:
     """True if `convolve` computes such a convolution."""
     return 1 <= side <= _MOST_SIDE and 1 <= stride <= _MOST_SIDE and 0 <= padding < side
 
 
-def pays(c: int, k: int) -> bool:
+def is_faster(c: int, k: int) -> bool:
     """True if that is faster than PyTorch with c input and k output channels on this processor."""
     lanes = library().lanes()
     filled = math.prod(n / (n + -n % multiple) for n, multiple in ((c, 2), (k, lanes)))
     return bool(library().direct_pays()) and filled >= _FILLED and c * k <= _MANY_WEIGHTS
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int, padding: int) -> Tensor:
     """(n, c, h, w) bfloat16, channels-last, and weights (k, c, side, side) float32 → (n, k, h', w') bfloat16.
 
     The arguments are those that `conv2d` has checked.
@@ -56,9 +56,18 @@ class _Convolution(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True
+            *_, stride, padding = ctx.layer
+
+            def convolution(x: Tensor, weight: Tensor) -> Tensor:
+                return F.conv2d(x, weight.to(x.dtype), stride=stride, padding=padding)
+
+            needed = ctx.needs_input_grad[:2]
+            gradients = differentiable_gradients(convolution, (x, weight), needed, grad_output.to(x.dtype))
+            grad_bias = grad_output.float().sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+            return *gradients, grad_bias, None, None
         dy, (scratch, threads) = _channels_last(grad_output.to(x.dtype)), _scratch(ctx.layer)
         grad_input = grad_weight = None
         if ctx.needs_input_grad[0]:

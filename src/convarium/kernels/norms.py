@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from convarium.kernels.checks import check_images, check_vector
 from convarium.kernels.compiling import address, is_available, library
+from convarium.kernels.second_order import differentiable_gradients
 
 _MOST_CHANNELS = 2**13
 """The kernel keeps about a hundred bytes a channel on a thread's stack."""
@@ -69,7 +70,7 @@ class _BatchNorm(torch.autograd.Function):
         n, c, h, w = x.shape
         y, mean, inverse, scratch = torch.empty_like(x), *(weight.new_empty(size) for size in (c, c, 256 * c))
         ctx.save_for_backward(x, weight, bias, mean, inverse)
-        ctx.relu = relu
+        ctx.relu, ctx.eps = relu, eps
         library().norm_forward(
             x.dtype == torch.bfloat16, relu, address(x), address(y), ctypes.c_size_t(n * h * w), c, address(weight),
             address(bias), ctypes.c_float(eps), ctypes.c_float(momentum), address(running_mean), address(running_var),
@@ -78,9 +79,16 @@ class _BatchNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, inverse = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True
+
+            def norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+                y = F.batch_norm(x, None, None, weight, bias, training=True, eps=ctx.eps)
+                return F.relu(y) if ctx.relu else y
+
+            needed = ctx.needs_input_grad[:3]
+            return *differentiable_gradients(norm, (x, weight, bias), needed, grad_output.to(x.dtype)), *[None] * 6
         n, c, h, w = x.shape
         dy = grad_output.to(x.dtype).contiguous(memory_format=torch.channels_last)
         grad_input = torch.empty_like(x)

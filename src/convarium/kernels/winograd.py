@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from convarium.kernels.compiling import address, library
+from convarium.kernels.second_order import differentiable_gradients
 
 _TILES, _MANY_TILES = 12, 48
 """How many tiles a convolution processes at once: few, so that everything between the transforms stays in a core's
@@ -29,22 +29,23 @@ _floats = partial(torch.empty, dtype=torch.float32, device="cpu")
 """What C takes, whatever PyTorch's defaults are."""
 
 
-def computes(side: int, stride: int, padding: int) -> bool:
+def supports(side: int, stride: int, padding: int) -> bool:
     """True if `convolve` computes such a convolution."""
     return (side, stride) == (3, 1) and 0 <= padding < side
 
 
-def pays(c: int, k: int) -> bool:
+def is_faster(c: int, k: int) -> bool:
     """True if that is faster than PyTorch with c input and k output channels."""
     lanes = library().lanes()
     return bool(c * k / math.prod(n + -n % lanes for n in (c, k)) >= _FILLED)
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, _stride: int, padding: int) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int, padding: int) -> Tensor:
     """(n, c, h, w) float32, channels-last, and weights (k, c, 3, 3) → (n, k, h', w') likewise.
 
-    The arguments are those that `conv2d` has checked.
+    The arguments are those that `conv2d` has checked; the stride is 1.
     """
+    assert stride == 1
     k, c, *_ = weight.shape
     more_c, more_k = (-channels % library().lanes() for channels in (c, k))
     if more_c:
@@ -65,9 +66,13 @@ class _Convolution(torch.autograd.Function):
         return _convolve(x, transformed, bias, len(weight), padding)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True
+            convolution = partial(F.conv2d, padding=ctx.padding)
+            needed = ctx.needs_input_grad[:2]
+            gradients = differentiable_gradients(convolution, (x, weight), needed, grad_output)
+            return *gradients, grad_output.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None, None
         dy = grad_output.contiguous(memory_format=torch.channels_last)
         grad_input = grad_weight = None
         if ctx.needs_input_grad[0]:

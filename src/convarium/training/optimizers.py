@@ -19,7 +19,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     Memory blocks that are merged now are to be so in every step, and their matrices move twice as far.
     """
     sums = [block.weight for block in memory_blocks(network) if block.merged]
-    others = [parameter for parameter in network.parameters() if all(parameter is not whole for whole in sums)]
+    others = [parameter for parameter in network.parameters() if all(parameter is not merged for merged in sums)]
     optimizer = optimizer_over(others, recipe)
     if sums:
         optimizer.add_param_group({"params": sums, "weight_decay": 0.0, _RATES: 2.0})
@@ -27,7 +27,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def memory_blocks(network: nn.Module) -> list[MemoryBlock]:
-    """Those of the network that have a memory."""
+    """The memory blocks of a network that have a memory."""
     return [m for m in network.modules() if isinstance(m, MemoryBlock) and m.memory is not None]
 
 
@@ -45,7 +45,13 @@ def merged_memory(network: nn.Module, recipe: Recipe) -> Iterator[None]:
 
 
 def optimizer_over(parameters: Sequence[Tensor], recipe: Recipe, *, stacked: bool = False) -> torch.optim.Optimizer:
-    """`make_optimizer` over these; `stacked` where they have a dimension more, the members of a stack."""
+    """The recipe's optimizer over these parameters, in PyTorch's fused form.
+
+    Args:
+        parameters: of a network, or those of a stack.
+        recipe: its optimizer, learning rate, weight decay and momentum are used.
+        stacked: whether the parameters have one dimension more, the members of a stack.
+    """
     if recipe.decay_norms_and_biases:
         groups = [{"params": parameters, "weight_decay": recipe.weight_decay}]
     else:

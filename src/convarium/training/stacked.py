@@ -112,7 +112,18 @@ class StackedBatches:
 
 
 def stack_networks(networks: Sequence[nn.Module]) -> StackedModel:
-    """Stacks the networks' parameters and buffers; from then on the networks' own are parts of the stacked tensors."""
+    """Stacks the networks' parameters and buffers; from then on the networks' own are parts of the stacked tensors.
+
+    Args:
+        networks: (members,) networks of one architecture, on one device.
+
+    Returns:
+        A model whose every parameter and buffer has the shape (members, …) of the networks' own.
+
+    Raises:
+        KeyError: a network lacks a parameter or buffer of the first one.
+        RuntimeError: the shapes of a parameter or buffer differ.
+    """
     linear = {f"{name}.weight" for name, module in networks[0].named_modules() if isinstance(module, nn.Linear)}
     parameters = _stacked([dict(network.named_parameters()) for network in networks], transposed=linear)
     buffers = _stacked([dict(network.named_buffers()) for network in networks])
