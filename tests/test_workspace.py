@@ -1,6 +1,7 @@
 """The front door: every task of the command line is one call, whatever else has been imported."""
 
 import importlib
+import inspect
 import json
 import pkgutil
 import subprocess
@@ -216,3 +217,21 @@ def test_a_run_whose_files_have_changed_is_digested_anew(tmp_path):
     (run.path / "weights.safetensors").write_bytes(b"")
     with pytest.raises(StoreError, match=r"weights\.safetensors is damaged"):
         workspace.load_run(run.key)
+
+
+def test_help_of_a_verb_explains_its_arguments():
+    for name in (
+        "train",
+        "compare",
+        "run",
+        "plan",
+        "results",
+        "report",
+        "evaluate",
+        "reproduce",
+        "load_run",
+        "describe",
+    ):
+        text = getattr(convarium, name).__doc__
+        assert text.startswith(inspect.getdoc(getattr(Workspace, name)))
+        assert text.endswith("store, data_dir and device are those of `Workspace`.")

@@ -117,7 +117,7 @@ def test_describe_follows_its_own_advice_on_the_size_of_images(call):
     assert "nin@d2l on 1×67×67 images" in out
     code, _, err = call("describe", "nin@d2l", "--resize", "0")
     assert code == 2
-    assert "--resize 0 is out of range: expected 1 to 1024 pixels" in err
+    assert "resize=0 is out of range: expected 1 to 1024 pixels" in err
 
 
 @pytest.mark.parametrize("what", ["models", "presets", "datasets", "activations", "recipes"])
@@ -348,8 +348,8 @@ WRONG = [
     (["results", "none", "--csv", "--latex"], "choose one of"),
     (["report", "none"], "no study 'none'"),
     (["evaluate", "none"], "no finished run"),
-    (["evaluate"], "takes a RUN, or --weights"),
-    (["evaluate", "--weights", "w.pt"], "--weights needs --model and --dataset"),
+    (["evaluate"], "evaluate takes either run, or weights with model and dataset"),
+    (["evaluate", "--weights", "w.pt"], "evaluate needs model and dataset beside weights"),
     (["evaluate", "--weights", "w.pt", "--model", "lenet", "--dataset", "digits"], "w.pt"),
     (["data", "check", "mnst"], "did you mean 'mnist'"),
     (["data", "fetsch"], "unknown action 'fetsch'; did you mean 'fetch'?"),

@@ -11,7 +11,7 @@ from rich.console import Console
 from convarium.cli import main, terminal
 from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch
-from convarium.studies.run import StudyEvent
+from convarium.studies.events import StudyEvent
 from convarium.training import TrainingEvent
 
 LONG = Recipe(model="resnet(depth=56, shortcut='A', activation='leaky_relu')", dataset="cifar10", epochs=200, seed=12)

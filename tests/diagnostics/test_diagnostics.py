@@ -43,6 +43,9 @@ def assert_close(result: np.ndarray, expected: torch.Tensor) -> None:
     torch.testing.assert_close(torch.from_numpy(result), expected)
 
 
+SPLITS = Resources(Store()).splits
+
+
 @pytest.fixture(scope="module")
 def digits():
     return load_data("digits")
@@ -254,7 +257,7 @@ def test_augmented_images_are_the_originals_moved_by_the_recipes_law(digits):
 
 def test_a_study_is_diagnosed_row_by_row_and_its_surfaces_are_kept(trained, monkeypatch):
     events = []
-    result = diagnose(trained, size=3, on_event=events.append)
+    result = diagnose(trained, SPLITS, size=3, on_event=events.append)
     assert events == list(trained)
     assert [one.label for one in result] == list(trained)
     lenet, resnet = result
@@ -266,32 +269,42 @@ def test_a_study_is_diagnosed_row_by_row_and_its_surfaces_are_kept(trained, monk
     assert resnet.image.shape == (1, 28, 28)
     assert resnet.surface.image_count == lenet.surface.image_count == 256
     monkeypatch.setattr("convarium.diagnostics.diagnose_runs.loss_surface", None)  # not measured again
-    again = diagnose(trained, size=3)
+    again = diagnose(trained, SPLITS, size=3)
     assert again[0].surface.losses.tolist() == lenet.surface.losses.tolist()
     with pytest.raises(TypeError):
-        diagnose(trained, size=5)  # but for another grid it would be
+        diagnose(trained, SPLITS, size=5)  # but for another grid it would be
 
 
 def test_a_damaged_surface_is_measured_again(trained):
     (run,) = trained["lenet"]
     (run.path / "surface.safetensors").write_bytes(b"no surface")
-    (result,) = diagnose({"lenet": [run]}, size=3)
+    (result,) = diagnose({"lenet": [run]}, SPLITS, size=3)
     assert isinstance(result, Diagnosis)
 
 
 def test_what_cannot_be_diagnosed_says_why(tmp_path, trained, monkeypatch):
     made = made_study(tmp_path, {"lenet": 0.9, "residual_cnn": None}, seeds=1)
-    lenet, diverged = diagnose({row.label: row.runs for row in made.rows})
+    lenet, diverged = diagnose({row.label: row.runs for row in made.rows}, SPLITS)
     assert lenet == MissingDiagnosis("lenet", "its runs were stored without their weights")
     assert diverged == MissingDiagnosis("residual_cnn", "none of its runs finished")
     (run,) = trained["lenet"]
     away = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, dataset="folder:/nowhere/pets"))
     other = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, model="nin(width_divisor=8)"))
-    missing, misfit = diagnose({"away": [away], "other": [other]})
+    missing, misfit = diagnose({"away": [away], "other": [other]}, SPLITS)
     assert "/nowhere/pets" in missing.reason
     assert "missing" in misfit.reason
     record = dataclasses.replace(run, path=tmp_path)
     with pytest.raises(ConvariumError, match="holds no weights"):
         diagnose_run(record, load_data("digits"), label="lenet")
     with pytest.raises(ConvariumError, match="odd"):
-        diagnose({}, size=4)
+        diagnose({}, SPLITS, size=4)
+
+
+def test_diagnosing_uses_the_data_and_the_device_that_it_is_given(trained, digits, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    recipes = []
+    (result,) = diagnose(
+        {"lenet": trained["lenet"]}, lambda recipe: recipes.append(recipe) or digits, device=torch.device("cpu"), size=3
+    )
+    assert isinstance(result, Diagnosis)
+    assert recipes == [run.recipe for run in trained["lenet"]]

@@ -20,10 +20,11 @@ from convarium.records import Epoch
 from convarium.runs.files import write_text
 from convarium.runs.store import Store
 from convarium.studies import live
+from convarium.studies.events import StudyEvent
 from convarium.studies.live import live_report
 from convarium.studies.plan import extended_record
 from convarium.studies.resources import Resources
-from convarium.studies.run import StudyEvent, run_study
+from convarium.studies.run import run_study
 from convarium.studies.study import Study, compare_finished, grid
 from convarium.training import TrainingEvent
 from html_page import Reader, data_of

@@ -17,7 +17,7 @@ from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec
 from convarium.runs.files import read_history
 from convarium.runs.store import Store
-from convarium.studies import run as running
+from convarium.studies import unit
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
 from convarium.studies.study import Study, compare_study, grid
@@ -136,7 +136,7 @@ def test_history_is_on_disk_while_a_run_is_training_and_what_is_finished_is_kept
 
 
 def test_a_processor_without_bfloat16_is_told_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "emulates_bfloat16", lambda device: True)
+    monkeypatch.setattr(unit, "emulates_bfloat16", lambda device: True)
     notices = []
     for precision in ("float32", "bfloat16"):
         recipe = dataclasses.replace(BASE, precision=precision)

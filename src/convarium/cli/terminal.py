@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from convarium.records import Epoch
-    from convarium.studies.run import StudyEvent
+    from convarium.studies.events import StudyEvent
 
 
 def say(answer: str | RenderableType, *, mark: str = "") -> None:

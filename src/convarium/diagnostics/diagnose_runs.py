@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from convarium.data import load_data
 from convarium.data.splits import Splits
 from convarium.data.transforms import normalization
 from convarium.diagnostics.features import feature_maps, first_filters
@@ -23,6 +21,7 @@ from convarium.diagnostics.units import unit_activity
 from convarium.errors import ConvariumError
 from convarium.models.build import build_model
 from convarium.models.weights import set_weights
+from convarium.recipes.recipe import Recipe
 from convarium.runs.files import StoredRun, write_tensors
 from convarium.seeding import derive_seed
 
@@ -36,8 +35,9 @@ _LEAST_IMAGES = 32
 
 def diagnose(
     runs: Mapping[str, Sequence[StoredRun]],
+    splits: Callable[[Recipe], Splits],
     *,
-    data_dir: Path | None = None,
+    device: torch.device | None = None,
     size: int = SIZE,
     on_event: Callable[[str], None] | None = None,
 ) -> tuple[Diagnosis | MissingDiagnosis, ...]:
@@ -45,7 +45,8 @@ def diagnose(
 
     Args:
         runs: the runs of a comparison: `{row.label: row.runs for row in comparison.rows}`.
-        data_dir: a data folder that is searched before all others; nothing is downloaded.
+        splits: returns the data of a recipe; a ConvariumError that it raises becomes a `MissingDiagnosis`.
+        device: on which the networks are evaluated; None: the CPU.
         size: number of points along each side of the loss surfaces, odd.
         on_event: called with each label before its run is diagnosed.
 
@@ -61,10 +62,6 @@ def diagnose(
     # The same number of images for all networks, so that their surfaces can be compared.
     images = max(_LEAST_IMAGES, int(_MOST_FLOPS / (size**2 * max(flops, default=1))))
 
-    @cache
-    def load(dataset: str, validation: int | None, resize: int | None) -> Splits:
-        return load_data(dataset, data_dir=data_dir, validation=validation, resize=resize, download=False)
-
     diagnoses: list[Diagnosis | MissingDiagnosis] = []
     for label, run in chosen.items():
         if isinstance(run, str):
@@ -73,15 +70,21 @@ def diagnose(
         if on_event is not None:
             on_event(label)
         try:
-            splits = load(run.recipe.dataset, run.recipe.validation, run.recipe.resize)
-            diagnoses.append(diagnose_run(run, splits, label=label, size=size, surface_images=images))
+            data = splits(run.recipe)
+            diagnoses.append(diagnose_run(run, data, label=label, device=device, size=size, surface_images=images))
         except ConvariumError as error:  # The data are missing, or a user's network has changed.
             diagnoses.append(MissingDiagnosis(label, str(error)))
     return tuple(diagnoses)
 
 
 def diagnose_run(
-    run: StoredRun, splits: Splits, *, label: str, size: int = SIZE, surface_images: int = SAMPLE_SIZE
+    run: StoredRun,
+    splits: Splits,
+    *,
+    label: str,
+    device: torch.device | None = None,
+    size: int = SIZE,
+    surface_images: int = SAMPLE_SIZE,
 ) -> Diagnosis:
     """Computes all diagnostics of one run.
 
@@ -89,6 +92,7 @@ def diagnose_run(
         run: a finished run with its weights.
         splits: the data of its recipe.
         label: label of the row that it represents.
+        device: on which the network is evaluated; None: the CPU.
         size: number of points along each side of the loss surface, odd.
         surface_images: number of images of the `training_sample` that the surface is measured on, at most.
 
@@ -100,11 +104,11 @@ def diagnose_run(
         raise ConvariumError(
             f"{run.path} holds no weights", hint="published records are stored without weights; train the run again"
         )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    hardware = device or torch.device("cpu")
     network = build_model(recipe.model, splits.train.spec)
     set_weights(network, weights)
-    network.to(device)
-    images, labels = (part.to(device) for part in training_sample(recipe, splits))
+    network.to(hardware)
+    images, labels = (part.to(hardware) for part in training_sample(recipe, splits))
     mean, std = (torch.tensor(v).reshape(-1, 1, 1) for v in normalization(recipe.normalize, splits))
     return Diagnosis(
         label=label,

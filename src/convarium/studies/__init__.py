@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convarium.studies.builtin import EXPERIMENTS, find_study
     from convarium.studies.catalogue import findings
+    from convarium.studies.events import StudyEvent
     from convarium.studies.plan import plan_study, prepare_study
     from convarium.studies.resources import Resources
-    from convarium.studies.run import StudyEvent, run_study, train_one
+    from convarium.studies.run import run_study, train_one
     from convarium.studies.study import Study, compare_study, grid, judge_study, with_seeds
     from convarium.studies.tuning import tune
 
@@ -39,7 +40,8 @@ _MODULES = {
     "catalogue": ("findings",),
     "plan": ("plan_study", "prepare_study"),
     "resources": ("Resources",),
-    "run": ("StudyEvent", "run_study", "train_one"),
+    "events": ("StudyEvent",),
+    "run": ("run_study", "train_one"),
     "study": ("Study", "compare_study", "grid", "judge_study", "with_seeds"),
     "tuning": ("tune",),
 }

@@ -16,8 +16,8 @@ from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.study import Study, compare_study, judge_study
 
 if TYPE_CHECKING:
+    from convarium.studies.events import StudyEvent
     from convarium.studies.resources import Resources
-    from convarium.studies.run import StudyEvent
 
 _UNSTATED = "The report states neither its optimizer nor its number of epochs; those used here are candidates."
 _TWICE = "The report ran this recipe twice, as ReLU and as a rate of 0.001, and its two runs lie as far apart."
@@ -149,8 +149,9 @@ def run_claims(
     Returns:
         Why a study could not be run, by its name; the others run nevertheless.
     """
+    from convarium.studies.events import StudyEvent
     from convarium.studies.plan import describe_plan, plan_study, prepare_study
-    from convarium.studies.run import StudyEvent, run_prepared
+    from convarium.studies.run import run_prepared
 
     notify = on_event or (lambda _: None)
     errors: dict[str, ConvariumError] = {}

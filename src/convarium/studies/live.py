@@ -16,7 +16,7 @@ from convarium.pages import write_report
 from convarium.pages.study_status import RunInProgress, StudyStatus, stopped_status
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
-from convarium.studies.run import StudyEvent
+from convarium.studies.events import StudyEvent
 from convarium.studies.study import compare_finished
 
 SHARE = 0.03

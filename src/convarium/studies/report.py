@@ -55,14 +55,21 @@ def diagnose_rows(
 
     Args:
         comparison: of runs that have their weights.
-        resources: the data sets.
+        resources: the data sets, none of which is downloaded, and the device.
         on_event: called with a sentence before each network, and for each that cannot be diagnosed.
     """
-    from convarium.diagnostics import diagnose  # imports PyTorch, which a page without diagnostics does not need
+    # These import PyTorch, which a page without diagnostics does not need.
+    from convarium.diagnostics import diagnose
+    from convarium.training.scoring import pick_device
 
     notify = on_event or (lambda _: None)
     runs = {row.label: row.runs for row in comparison.rows}
-    diagnoses = diagnose(runs, data_dir=resources.data_dir, on_event=lambda label: notify(f"diagnosing {label}"))
+    diagnoses = diagnose(
+        runs,
+        lambda recipe: resources.splits(recipe, download=False),
+        device=pick_device(resources.device),
+        on_event=lambda label: notify(f"diagnosing {label}"),
+    )
     for diagnosis in diagnoses:
         if isinstance(diagnosis, MissingDiagnosis):
             notify(f"{diagnosis.label} has no diagnostics: {diagnosis.reason}")

@@ -118,8 +118,7 @@ def _section(judged: Sequence[Finding]) -> list[str]:
             cost_cell(finding),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    said = [f for f in judged if f.verdict is not None]
-    sentences = [f"- `{f.entry.name}` {_escape(f.verdict.sentence)}.{_why(f)}" for f in said if f.verdict]
+    sentences = [f"- `{f.entry.name}` {_escape(f.verdict.sentence)}.{_why(f)}" for f in judged if f.verdict]
     return ["\n".join(lines) + "\n", *(["\n".join(sentences) + "\n"] if sentences else [])]
 
 
@@ -156,14 +155,21 @@ def _dirty(commit: str | None) -> bool:
 
 
 def spans(numbers: Iterable[int]) -> str:
-    """Whole numbers as ranges: "0–4, 7"."""
-    judged: list[list[int]] = []
+    """Whole numbers as ranges, in ascending order.
+
+    Args:
+        numbers: in any order; one that occurs again counts once.
+
+    Returns:
+        Text such as "0–4, 7"; an empty text without numbers.
+    """
+    ranges: list[list[int]] = []
     for number in sorted(set(numbers)):
-        if judged and number == judged[-1][1] + 1:
-            judged[-1][1] = number
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
         else:
-            judged.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}–{b}" for a, b in judged)
+            ranges.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in ranges)
 
 
 def _escape(text: str) -> str:

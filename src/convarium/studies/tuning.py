@@ -13,8 +13,9 @@ from statistics import fmean
 from convarium.analysis.comparison import METRICS
 from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
+from convarium.studies.events import StudyEvent
 from convarium.studies.resources import Resources
-from convarium.studies.run import StudyEvent, run_study
+from convarium.studies.run import run_study
 from convarium.studies.study import Study, grid
 
 TUNING_SEEDS = (1_000_000, 1_000_001)

@@ -12,9 +12,10 @@ Each function of this module is a method of `Workspace` with `store=`, `data_dir
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from convarium.runs.store import StoredRun
 from convarium.workspace.arguments import image_of, planned_recipe
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
     from convarium.studies.catalogue import Finding
+    from convarium.studies.events import StudyEvent
     from convarium.studies.plan import Plan
-    from convarium.studies.run import StudyEvent
     from convarium.studies.study import Study
 
     OnEvent = Callable[[StudyEvent], None]
@@ -50,6 +51,17 @@ __all__ = [
 ]
 
 
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+def _documented(function: _Function) -> _Function:
+    """Gives a function of this module the docstring of the `Workspace` method of its name, for `help`."""
+    text = inspect.getdoc(getattr(Workspace, function.__name__))
+    function.__doc__ = f"{text}\n\nThe arguments store, data_dir and device are those of `Workspace`."
+    return function
+
+
+@_documented
 def train(
     model: str | Recipe,
     *,
@@ -64,6 +76,7 @@ def train(
     return Workspace(store, data_dir, device).train(model, preset=preset, on_event=on_event, **fields)
 
 
+@_documented
 def compare(
     models: Sequence[str],
     *,
@@ -93,6 +106,7 @@ def compare(
     )
 
 
+@_documented
 def run(
     study: Study | Path | str,
     *,
@@ -112,6 +126,7 @@ def run(
     )
 
 
+@_documented
 def plan(
     study: Study | Path | str,
     *,
@@ -125,11 +140,13 @@ def plan(
     return Workspace(store, data_dir, device).plan(study, seeds=seeds, quick=quick)
 
 
+@_documented
 def results(study: str, *, store: Path | str = ".") -> Comparison:
     """See `Workspace.results`."""
     return Workspace(store).results(study)
 
 
+@_documented
 def report(
     study: str,
     *,
@@ -146,6 +163,7 @@ def report(
     )
 
 
+@_documented
 def evaluate(
     run: str | None = None,
     *,
@@ -161,6 +179,7 @@ def evaluate(
     return Workspace(store, data_dir, device).evaluate(run, weights=weights, model=model, dataset=dataset, split=split)
 
 
+@_documented
 def reproduce(
     *claims: str,
     quick: bool = False,
@@ -174,11 +193,13 @@ def reproduce(
     return Workspace(store, data_dir, device).reproduce(*claims, quick=quick, stack=stack, on_event=on_event)
 
 
+@_documented
 def load_run(name: str, *, store: Path | str = ".") -> StoredRun:
     """See `Workspace.load_run`."""
     return Workspace(store).load_run(name)
 
 
+@_documented
 def describe(model: str, *, dataset: str | None = None, resize: int | None = None) -> Description:
     """See `Workspace.describe`."""
     return Workspace().describe(model, dataset=dataset, resize=resize)

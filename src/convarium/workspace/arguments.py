@@ -15,7 +15,7 @@ from convarium.spec import parse, unknown
 
 if TYPE_CHECKING:
     from convarium.recipes.recipe import Recipe
-    from convarium.studies.run import StudyEvent
+    from convarium.studies.events import StudyEvent
     from convarium.studies.study import Study
 
 
@@ -30,7 +30,7 @@ def image_of(model: str, *, dataset: str | None = None, resize: int | None = Non
     if resize is None:
         return image
     if not 1 <= resize <= 1024:
-        raise SpecError(f"--resize {resize} is out of range", expected="1 to 1024 pixels")
+        raise SpecError(f"resize={resize} is out of range", expected="1 to 1024 pixels")
     return dataclasses.replace(image, height=resize, width=resize)
 
 
@@ -106,6 +106,6 @@ def compare_command(
 
 def message_event(study: Study, text: str) -> StudyEvent:
     """The event that says what comes next, before the first run of a study."""
-    from convarium.studies.run import StudyEvent
+    from convarium.studies.events import StudyEvent
 
     return StudyEvent(0, len(study.recipes), study.recipes[0], message=text)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
     from convarium.studies.catalogue import Finding
+    from convarium.studies.events import StudyEvent
     from convarium.studies.plan import Plan
     from convarium.studies.resources import Resources
-    from convarium.studies.run import StudyEvent
     from convarium.studies.study import Study
     from convarium.studies.tuning import Tuned
 
@@ -301,7 +301,7 @@ class Workspace:
         from convarium.training import evaluate as evaluate_network
 
         if (run is None) == (weights is None):
-            raise ConvariumError("evaluate takes a RUN, or --weights FILE --model M --dataset D")
+            raise ConvariumError("evaluate takes either run, or weights with model and dataset")
         if run is not None:
             stored = self.load_run(run)
             recipe, path = stored.recipe, stored.path / "weights.safetensors"
@@ -310,7 +310,7 @@ class Workspace:
         else:
             if model is None or dataset is None or weights is None:
                 raise ConvariumError(
-                    "--weights needs --model and --dataset", hint="name the network the weights belong to"
+                    "evaluate needs model and dataset beside weights", hint="name the network the weights belong to"
                 )
             recipe, path = source_recipe(model, dataset), Path(weights)
         splits = self.splits(recipe)

@@ -1,0 +1,151 @@
+"""How one run, or a stack of runs, is trained into the store, and what becomes of an error."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from convarium.errors import ConvariumError
+from convarium.models.build import build_model
+from convarium.models.index import resolve
+from convarium.records import Epoch, Outcome
+from convarium.runs.environment import emulates_bfloat16, environment
+from convarium.runs.files import write_history, write_predicted
+from convarium.runs.store import Store, StoredRun
+from convarium.runs.tensorboard import EventLog, event_log
+from convarium.studies.events import StudyEvent
+from convarium.studies.plan import PlannedRun
+from convarium.studies.stacks import stack_notice
+from convarium.training import TrainingEvent, fit, fit_stack
+from convarium.training.checkpoint import checkpoint_mismatch
+from convarium.training.parallel import stack_members, threads_per_member
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One run, or the runs of a stack, which train at the same time. All lists have the same length.
+
+    Attributes:
+        planned: the runs.
+        stored: each run as the store has it; None: it is missing.
+        events: an event with each run's number.
+        paths: each run's folder.
+    """
+
+    planned: Sequence[PlannedRun]
+    stored: Sequence[StoredRun | None]
+    events: Sequence[StudyEvent]
+    paths: Sequence[Path]
+
+    @property
+    def missing(self) -> list[int]:
+        """The positions of the runs that the store does not have."""
+        return [member for member, stored in enumerate(self.stored) if stored is None]
+
+
+def train_unit(
+    unit: Unit, store: Store, *, device: torch.device, notify: Callable[[StudyEvent], None], with_graph: bool
+) -> list[StoredRun]:
+    """Trains one run, or a stack of runs; of a stack, only the runs that are missing are written."""
+    planned, paths, image = unit.planned, unit.paths, unit.planned[0].splits.train.spec
+    _notify_before_training(unit, device, notify)
+    with ExitStack() as locks:
+        for member in unit.missing:
+            locks.enter_context(store.lock(paths[member]))
+            store.begin(planned[member].recipe, planned[member].key)
+        with ExitStack() as opened:
+            logs = {member: opened.enter_context(event_log(paths[member])) for member in unit.missing}
+            if with_graph:
+                logs[unit.missing[0]].graph(build_model(planned[0].recipe.model, image), image)
+            outcomes = _fit_unit(unit, logs, device=device, notify=notify)
+            for member, log in logs.items():
+                log.finish(planned[member].recipe, outcomes[member])
+        # The folder that may hold the stack's checkpoint is finished last: a stack that is killed in between goes on
+        # from there.
+        outcomes = [dataclasses.replace(outcome, image=image) for outcome in outcomes]
+        finished = {member: store.finish(paths[member], outcomes[member]) for member in reversed(unit.missing)}
+    return [stored or finished[member] for member, stored in enumerate(unit.stored)]
+
+
+def _notify_before_training(unit: Unit, device: torch.device, notify: Callable[[StudyEvent], None]) -> None:
+    if unit.planned[0].recipe.precision == "bfloat16" and emulates_bfloat16(device):
+        slow = "this processor has no instructions for bfloat16; in float32 its matrix products are many times as fast"
+        notify(dataclasses.replace(unit.events[0], notice=slow))
+    threads = threads_per_member(len(unit.planned), device)
+    members = stack_members([planned.key for planned in unit.planned], device)
+    for member in unit.missing:
+        path, key = unit.paths[member] / "last.ckpt", unit.planned[member].key
+        other = checkpoint_mismatch(path, device, key, members=members, threads=threads)
+        if other:
+            recipe = unit.planned[member].recipe
+            notice = (
+                f"{recipe.model} seed {recipe.seed} was begun {other}; it begins anew, so that no run mixes the two"
+            )
+            notify(dataclasses.replace(unit.events[0], notice=notice))
+
+
+def _fit_unit(
+    unit: Unit, logs: Mapping[int, EventLog], *, device: torch.device, notify: Callable[[StudyEvent], None]
+) -> list[Outcome]:
+    """Fits the runs of a unit; if the network or the memory fails, every outcome has the status "failed".
+
+    Args:
+        unit: the runs.
+        logs: the TensorBoard file of each run that is missing, by its position.
+        device: on which they train.
+        notify: called with what `fit` reports; whatever it raises is raised.
+
+    Raises:
+        ConvariumError: a recipe that does not fit its data.
+        Exception: an error of Convarium itself.
+    """
+    histories: dict[int, tuple[Epoch, ...]] = {}
+    raised_by_notify: list[BaseException] = []
+
+    def record_event(member: int, training: TrainingEvent) -> None:
+        if member in logs and training.history and training.step_loss is not None:
+            histories[member] = training.history
+            _record_epoch(unit.paths[member], logs[member], training)
+        try:
+            notify(dataclasses.replace(unit.events[0], recipe=unit.planned[member].recipe, training=training))
+        except BaseException as error:
+            raised_by_notify.append(error)
+            raise
+
+    recipes, splits = [planned.recipe for planned in unit.planned], unit.planned[0].splits
+    folders = [path if stored is None else None for path, stored in zip(unit.paths, unit.stored, strict=True)]
+    if len(recipes) > 1:
+        notify(dataclasses.replace(unit.events[0], notice=stack_notice(unit.planned, device)))
+    try:
+        if len(recipes) == 1:
+            on_event = partial(record_event, 0)
+            return [fit(recipes[0], splits, device=device, folder=folders[0], on_event=on_event)]
+        return fit_stack(recipes, splits, device=device, folders=folders, on_event=record_event)
+    except Exception as error:
+        if raised_by_notify:
+            raise raised_by_notify[0] from None
+        # Memory may be full, and a user's own network may raise anything; any other error is a bug to show.
+        custom = any(resolve(recipe.model).is_custom for recipe in recipes)
+        if isinstance(error, ConvariumError) or not (custom or isinstance(error, (RuntimeError, MemoryError))):
+            raise
+        message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+    way_out = "" if len(recipes) == 1 else "; without --stack they train one by one"
+    failed = "the run" if len(recipes) == 1 else f"the stack of {len(recipes)} runs"
+    notify(dataclasses.replace(unit.events[0], notice=f"{failed} failed: {message}{way_out}"))
+    hardware = environment(device)
+    return [Outcome("failed", histories.get(member, ()), hardware, message=message) for member in range(len(recipes))]
+
+
+def _record_epoch(path: Path, log: EventLog, training: TrainingEvent) -> None:
+    """Writes the end of an epoch into a run's folder, so that it can be read while the run goes on."""
+    assert training.history is not None
+    assert training.step_loss is not None
+    assert training.step_accuracy is not None
+    write_history(path, training.history)
+    if training.test_predicted is not None:
+        write_predicted(path, len(training.history), training.test_predicted)
+    log.epoch(training.history[-1], training.step_loss.tolist(), training.step_accuracy.tolist())
