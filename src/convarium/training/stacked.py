@@ -4,13 +4,11 @@ Every network's parameters and buffers become parts of stacked tensors, (members
 concern one member alone, use the member's own network, which sees the training through these parts.
 """
 
-import copy
 import dataclasses
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +25,7 @@ from convarium.training.loop import train
 from convarium.training.numerics import at_least_float32, memory_format, preserved_generators
 from convarium.training.optimizers import optimizer_over
 from convarium.training.recording import make_outcome
+from convarium.training.stacked_dropout import vmapped_structure
 from convarium.training.state import Step, TrainingEvent, TrainingRun
 from convarium.training.timing import Stopwatch
 from convarium.training.trainer import Trainer, training_batches
@@ -173,7 +172,7 @@ def make_stacked_step(
     parameters = model.parameters
     device = next(iter(parameters.values())).device
     half = recipe.precision == "bfloat16"
-    structure = _structure(model.network, generators, memory_format(recipe, device))
+    structure = vmapped_structure(model.network, generators, memory_format(recipe, device))
 
     def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], images: Tensor) -> Tensor:
         logits: Tensor = torch.func.functional_call(structure, (parameters, buffers), (images,))
@@ -228,56 +227,3 @@ def _stacked(members: Sequence[dict[str, Tensor]], *, transposed: Container[str]
 
 def _moved(data: ImageData, device: torch.device) -> ImageData:
     return dataclasses.replace(data, images=data.images.to(device), labels=data.labels.to(device))
-
-
-def _structure(network: nn.Module, generators: Sequence[torch.Generator], layout: torch.memory_format) -> nn.Module:
-    """The network without its tensors; its dropout draws each member's masks from the member's own generator."""
-    structure = copy.deepcopy(network).to("meta").train()
-    for name, module in list(structure.named_modules()):
-        if type(module) is nn.Dropout and 0 < module.p < 1:
-            structure.set_submodule(name, _MembersDropout(module.p, generators, layout))
-    return structure
-
-
-class _MembersDropout(nn.Module):
-    """x · mask / (1 − p), each member's mask from its own generator, drawn in the memory order that it has alone."""
-
-    def __init__(self, p: float, generators: Sequence[torch.Generator], layout: torch.memory_format):
-        super().__init__()
-        self.p, self.generators, self.layout = p, generators, layout
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = _StackedDropout.apply(x, self.p, self.generators, self.layout)  # type: ignore[no-untyped-call]
-        return y
-
-
-class _StackedDropout(torch.autograd.Function):
-    """Dropout of all members at once, as a rule for `torch.vmap`, which cannot give each member its own generator.
-
-    A stack never computes outside of `torch.vmap`, where `forward` would be called.
-    """
-
-    @staticmethod
-    def forward(x: Tensor, p: float, generators: Iterable[torch.Generator], layout: torch.memory_format) -> Tensor:
-        raise NotImplementedError
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        raise NotImplementedError
-
-    @staticmethod
-    def vmap(
-        _info: Any,
-        in_dims: tuple[int | None, ...],
-        x: Tensor,
-        p: float,
-        generators: Iterable[torch.Generator],
-        layout: torch.memory_format,
-    ) -> tuple[Tensor, int]:
-        x = x.movedim(in_dims[0] or 0, 0)
-        layout = layout if x[0].ndim == 4 else torch.contiguous_format
-        masks = [
-            torch.empty_like(part, memory_format=layout).bernoulli_(1 - p, generator=generator)
-            for part, generator in zip(x, generators, strict=True)
-        ]
-        return x * torch.stack(masks).div_(1 - p), 0
