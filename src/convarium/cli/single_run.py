@@ -51,7 +51,7 @@ def train(
         done = Workspace(store, data_dir, device).train(recipe, on_event=on_event)
     outcome = done.outcome
     if as_json:
-        from convarium.runs.files import history_to_json
+        from convarium.runs.json_forms import history_to_json
 
         scored = {split: getattr(outcome, split) for split in ("train", "validation", "test")}
         scores = {split: _plain(scores) for split, scores in scored.items() if scores}

@@ -14,12 +14,9 @@ from convarium.errors import ConvariumError, StoreError
 from convarium.recipes.recipe import recipe_from_json
 from convarium.runs.files import (
     StoredRun,
-    history_from_json,
-    history_to_json,
-    outcome_from_json,
-    outcome_to_json,
     write_text,
 )
+from convarium.runs.json_forms import history_from_json, history_to_json, outcome_from_json, outcome_to_json
 
 RECORDS = "runs.jsonl"
 _MEND = "get it again from where it comes"

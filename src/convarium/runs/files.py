@@ -3,13 +3,11 @@
 Reading runs no code: the formats are JSON, npz without pickle, and safetensors.
 """
 
-import dataclasses
 import hashlib
 import json
-import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -19,7 +17,8 @@ import numpy as np
 from convarium.errors import ConvariumError, StoreError, WeightsError
 from convarium.models.layer_tables import description_from_json, description_to_json
 from convarium.recipes.recipe import Recipe, recipe_from_json
-from convarium.records import Cost, Description, Environment, Epoch, ImageSpec, Outcome, Scores
+from convarium.records import Description, Epoch, Outcome
+from convarium.runs.json_forms import history_from_json, history_to_json, outcome_from_json, outcome_to_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -171,16 +170,6 @@ def read_history(path: Path) -> tuple[Epoch, ...]:
     return history_from_json(json.loads(line) for line in (path / "history.jsonl").read_text("utf-8").splitlines())
 
 
-def history_to_json(history: Iterable[Epoch]) -> list[dict[str, Any]]:
-    """The epochs as plain values; a number that is not finite becomes None, which JSON has."""
-    return [{k: _finite(v) for k, v in dataclasses.asdict(row).items()} for row in history]
-
-
-def history_from_json(rows: Iterable[dict[str, Any]]) -> tuple[Epoch, ...]:
-    """The epochs that `history_to_json` wrote; a training loss of None becomes NaN."""
-    return tuple(Epoch(**(row | {"train_loss": math.nan} if row["train_loss"] is None else row)) for row in rows)
-
-
 def write_predicted(path: Path, epoch: int, counts: tuple[int, ...]) -> None:
     """Adds an epoch to a run's `predicted.jsonl`: how many test images were taken for each class.
 
@@ -257,41 +246,6 @@ def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as plain values, without its history, its network and its arrays."""
-    arrays = {"history", "network", "step_loss", "step_accuracy", "logits", "labels", "weights"}
-    plain = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome) if f.name not in arrays}
-    return {
-        k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v
-        for k, v in plain.items()
-    }
-
-
-def outcome_from_json(seal: dict[str, Any], history: tuple[Epoch, ...]) -> Outcome:
-    """The outcome that `outcome_to_json` wrote, with the history of its run."""
-
-    def scores(values: dict[str, Any] | None) -> Scores | None:
-        return values and Scores(**(values | {"confusion": tuple(map(tuple, values["confusion"]))}))  # type: ignore[return-value]
-
-    environment = seal["environment"]
-    return Outcome(
-        status=seal["status"],
-        history=history,
-        environment=Environment(**(environment | {"stack": tuple(environment["stack"])})),
-        cost=Cost(**seal["cost"]) if seal["cost"] else None,
-        message=seal["message"],
-        selected_epoch=seal["selected_epoch"],
-        train=scores(seal.get("train")),
-        validation=scores(seal["validation"]),
-        test=scores(seal["test"]),
-        image=ImageSpec(**seal["image"]) if seal.get("image") else None,
-    )
-
-
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

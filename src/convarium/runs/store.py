@@ -21,12 +21,10 @@ studies/<name>.json       each study
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -35,33 +33,9 @@ from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
 from convarium.runs.archive import RECORDS, read_records
 from convarium.runs.files import SEAL, FileState, StoredRun, file_state, read_run, write_json, write_outcome
+from convarium.runs.study_record import StudyRecord, study_from_json
 
 __all__ = ["Store", "StoredRun", "StudyRecord"]
-
-
-@dataclass(frozen=True)
-class StudyRecord:
-    """`study.json`: a question, its plan, and the keys of its runs.
-
-    Attributes:
-        base: the recipe fields that all runs share; another base under the same name is an error.
-        keys: of the runs, in the plan's order.
-        planned: number of runs that were planned at the start; runs beyond it were added by an extension.
-        command: the command line that made it, so that people can repeat it.
-        metric: the primary metric.
-        stacks: keys of runs that train at the same time, stack by stack.
-    """
-
-    name: str
-    question: str
-    compare: str
-    baseline: Any
-    base: Mapping[str, Any]
-    keys: tuple[str, ...]
-    planned: int
-    command: str | None = None
-    metric: str = "test_accuracy"
-    stacks: tuple[tuple[str, ...], ...] = ()
 
 
 class Store:
@@ -214,9 +188,7 @@ class Store:
         if path is None:
             return None
         try:
-            values = json.loads(path.read_text("utf-8"))
-            stacks = tuple(map(tuple, values.get("stacks", ())))
-            return StudyRecord(**(values | {"keys": tuple(values["keys"]), "stacks": stacks}))
+            return study_from_json(json.loads(path.read_text("utf-8")))
         except (ValueError, TypeError, KeyError) as error:
             raise StoreError(
                 f"{path} is damaged", hint="delete it; the runs stay, and the study is made anew"

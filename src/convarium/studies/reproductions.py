@@ -13,6 +13,7 @@ from convarium.errors import ConvariumError
 from convarium.runs.archive import RECORDS, add_records, read_records
 from convarium.runs.files import write_json
 from convarium.runs.store import Store, StoredRun
+from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.catalogue import Finding, catalogue, cost_cell, findings, source_tag
 
 SOURCES = {
@@ -83,6 +84,35 @@ def checkout_results() -> Path:
             f"{folder} belongs to an installed package", hint="record results from a checkout of Convarium"
         )
     return folder
+
+
+def record_builtin_studies(store: Store) -> dict[str, int]:
+    """Adds the built-in studies of a store to the measured records in results/, see `record_study`.
+
+    Returns:
+        How many runs of each study the records hold now.
+
+    Raises:
+        ConvariumError: the store has none of the built-in studies, or Convarium is not run from a checkout.
+    """
+    results = checkout_results()
+    names = [name for name in EXPERIMENTS if store.find_study(name) is not None]
+    if not names:
+        raise ConvariumError(f"{store.root} holds none of the built-in studies", hint="name their --store")
+    return {name: record_study(name, store, Store(results)) for name in names}
+
+
+def write_reproductions_page() -> Path:
+    """Writes docs/reproductions.md from the measured records in results/, and returns its path.
+
+    Raises:
+        ConvariumError: Convarium is not run from a checkout.
+    """
+    results = checkout_results()
+    path = results.parent / "docs" / "reproductions.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(reproductions_page(Store(results)), "utf-8")
+    return path
 
 
 def reproductions_page(results: Store) -> str:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from convarium.runs.store import StoredRun
 from convarium.workspace.arguments import image_of, planned_recipe
-from convarium.workspace.workspace import ReportFiles, Split, StudyResult, Workspace
+from convarium.workspace.outputs import ReportFiles, StudyResult
+from convarium.workspace.workspace import Split, Workspace
 
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison

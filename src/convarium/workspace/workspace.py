@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,11 +18,11 @@ from convarium.workspace.arguments import (
     planned_recipe,
     source_recipe,
 )
+from convarium.workspace.outputs import ReportFiles, StudyResult
 
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
     from convarium.data.splits import Splits
-    from convarium.pages.claims_section import ClaimsSection
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
     from convarium.studies.catalogue import Finding
@@ -36,49 +35,6 @@ if TYPE_CHECKING:
     OnEvent = Callable[[StudyEvent], None]
 
 Split = Literal["test", "validation", "train"]
-
-
-@dataclass(frozen=True, repr=False)
-class StudyResult:
-    """What a finished study leaves.
-
-    Attributes:
-        study: as it was carried out, with its name in the store.
-        comparison: of its runs: table, intervals, differences, verdicts.
-        claims: the verdicts on its claims, and its tables.
-        report: the page.
-        tuned: the learning rates that were chosen, where they were tuned.
-    """
-
-    study: Study
-    comparison: Comparison
-    claims: ClaimsSection
-    report: Path
-    tuned: tuple[Tuned, ...] = ()
-
-    def __repr__(self) -> str:
-        """The question, the verdict on each row and on each claim, and the page: what a notebook shows."""
-        verdicts = [row.verdict for row in self.comparison.rows]
-        claims = [f"{name}: {verdict.sentence}" for name, verdict in self.claims.verdicts.items()]
-        return "\n".join([self.study.question, *verdicts, *claims, f"report: {self.report}"])
-
-    @property
-    def runs(self) -> tuple[StoredRun, ...]:
-        """Every finished run, row by row."""
-        return tuple(run for row in self.comparison.rows for run in row.runs)
-
-
-@dataclass(frozen=True)
-class ReportFiles:
-    """The files that a report is made of.
-
-    Attributes:
-        report: the page.
-        figures: every chart as SVG, PDF and PNG, and the data behind them; empty unless a folder was given.
-    """
-
-    report: Path
-    figures: tuple[Path, ...] = ()
 
 
 class Workspace:
@@ -362,14 +318,9 @@ class Workspace:
         Raises:
             ConvariumError: the store has none of the built-in studies, or Convarium is not run from a checkout.
         """
-        from convarium.studies.builtin import EXPERIMENTS
-        from convarium.studies.reproductions import checkout_results, record_study
+        from convarium.studies.reproductions import record_builtin_studies
 
-        results = checkout_results()
-        names = [name for name in EXPERIMENTS if self.store.find_study(name) is not None]
-        if not names:
-            raise ConvariumError(f"{self.store.root} holds none of the built-in studies", hint="name their --store")
-        return {name: record_study(name, self.store, Store(results)) for name in names}
+        return record_builtin_studies(self.store)
 
     def write_reproductions(self) -> Path:
         """Writes docs/reproductions.md from the measured records in results/, and returns its path.
@@ -377,13 +328,9 @@ class Workspace:
         Raises:
             ConvariumError: Convarium is not run from a checkout.
         """
-        from convarium.studies.reproductions import checkout_results, reproductions_page
+        from convarium.studies.reproductions import write_reproductions_page
 
-        results = checkout_results()
-        path = results.parent / "docs" / "reproductions.md"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(reproductions_page(Store(results)), "utf-8")
-        return path
+        return write_reproductions_page()
 
     def load_run(self, name: str) -> StoredRun:
         """A stored run by its folder's name or path, or by the beginning of its key.

@@ -1,0 +1,40 @@
+"""StudyRecord: what a store holds of a study, `study.json`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """`study.json`: a question, its plan, and the keys of its runs.
+
+    Attributes:
+        base: the recipe fields that all runs share; another base under the same name is an error.
+        keys: of the runs, in the plan's order.
+        planned: number of runs that were planned at the start; runs beyond it were added by an extension.
+        command: the command line that made it, so that people can repeat it.
+        metric: the primary metric.
+        stacks: keys of runs that train at the same time, stack by stack.
+    """
+
+    name: str
+    question: str
+    compare: str
+    baseline: Any
+    base: Mapping[str, Any]
+    keys: tuple[str, ...]
+    planned: int
+    command: str | None = None
+    metric: str = "test_accuracy"
+    stacks: tuple[tuple[str, ...], ...] = ()
+
+
+def study_from_json(values: Mapping[str, Any]) -> StudyRecord:
+    """The study whose fields `dataclasses.asdict` gave and JSON has kept.
+
+    Raises:
+        TypeError, KeyError: a field is missing, of another type or unknown.
+    """
+    stacks = tuple(map(tuple, values.get("stacks", ())))
+    return StudyRecord(**{**values, "keys": tuple(values["keys"]), "stacks": stacks})
