@@ -505,3 +505,23 @@ def test_without_kernels_an_accelerated_run_has_the_bits_of_a_plain_one(monkeypa
     monkeypatch.setattr("convarium.training.trainer.accelerate", lambda network, *_: network)
     plain = fit(recipe, splits, device="cpu")
     assert all(torch.equal(plain.weights[name], tensor) for name, tensor in expected.weights.items())
+
+
+class Slotted(nn.Module):
+    __slots__ = ("scale",)
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.scale = 2.0
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+def test_a_module_with_slots_is_shared_as_it_is():
+    network = nn.Sequential(nn.Linear(4, 4), Slotted())
+    copy = accelerate(network, Recipe(), torch.device("cpu"))
+    x = torch.rand(2, 4)
+    assert copy[1] is network[1]
+    assert torch.equal(copy(x), network(x))

@@ -202,14 +202,15 @@ class Dropout(nn.Dropout):
 
 
 def _is_customized(module: nn.Module) -> bool:
-    """True if a module has hooks, a parametrization, a forward of its own, or is TorchScript's.
+    """True if a module has hooks, a parametrization, a forward of its own, slots for attributes, or is TorchScript's.
 
     PyTorch's global hooks are hooks of every module.
     """
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     hooks += tuple(getattr(module_hooks, f"_global_{name}_hooks") for name in _GLOBAL_HOOKS)
     own = "forward" in vars(module) or parametrize.is_parametrized(module)
-    return own or any(hooks) or isinstance(module, torch.jit.ScriptModule)
+    slots = any(vars(kind).get("__slots__") for kind in type(module).__mro__)  # not in vars(), so not copied
+    return own or slots or any(hooks) or isinstance(module, torch.jit.ScriptModule)
 
 
 def _has_hidden_modules(network: nn.Module) -> bool:
