@@ -6,7 +6,7 @@ from convarium.data.folder_splits import list_folder
 from convarium.data.image_files import read_images
 from convarium.data.published import lookup
 from convarium.data.readers import Part
-from convarium.data.sources import find, read
+from convarium.data.sources import find, read_test
 
 
 def load_test_images(dataset: str, *, data_dir: Path | str | None = None, resize: int | None = None) -> Part | None:
@@ -29,4 +29,4 @@ def load_test_images(dataset: str, *, data_dir: Path | str | None = None, resize
         folder = list_folder(Path(dataset.removeprefix("folder:")).expanduser(), side=resize)
         return read_images(folder.test, channels=folder.channels, height=folder.height, width=folder.width)
     located = find(lookup(dataset), data_dir)
-    return read(*located)[1] if located else None
+    return read_test(*located) if located else None

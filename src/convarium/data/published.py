@@ -8,7 +8,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from convarium.data.readers import read_archive, read_cifar_binary, read_cifar_pickles, read_digits, read_idx
+from convarium.data.readers import (
+    read_archive,
+    read_cifar_binary,
+    read_cifar_pickle,
+    read_cifar_pickles,
+    read_digits,
+    read_idx,
+    read_idx_part,
+)
 from convarium.data.sources import Dataset, Layout, RemoteFile
 from convarium.errors import SpecError
 from convarium.records import ImageSpec
@@ -25,8 +33,8 @@ def _idx_files(sizes: Sequence[int], md5s: Sequence[str], mirrors: Sequence[str]
 
 
 def _idx_layouts(files: Sequence[RemoteFile], folders: tuple[str, ...], raw: Sequence[str] = ()) -> tuple[Layout, ...]:
-    gzipped = Layout({f.name: f.md5 for f in files}, folders, read_idx)
-    return (gzipped, Layout(dict(zip(IDX_NAMES, raw, strict=True)), folders, read_idx)) if raw else (gzipped,)
+    forms = [{f.name: f.md5 for f in files}, *([dict(zip(IDX_NAMES, raw, strict=True))] if raw else [])]
+    return tuple(Layout(form, folders, read_idx, read_idx_part, test_files=2) for form in forms)
 
 
 def _cifar_file(name: str, size: int, md5: str) -> RemoteFile:
@@ -46,7 +54,7 @@ def _cifar_layouts(
     read_pickles = partial(read_archive, members=tuple(pickles), read=read_cifar_pickles)
     read_binary = partial(read_cifar_binary, label_bytes=label_bytes)
     return (
-        Layout(pickles, tuple(f"{folder}/{unpacked}" for folder in folders), read_cifar_pickles),
+        Layout(pickles, tuple(f"{folder}/{unpacked}" for folder in folders), read_cifar_pickles, read_cifar_pickle),
         Layout(records, tuple(f"{folder}/{unpacked_binary}" for folder in folders), read_binary),
         Layout({archive.name: archive.md5}, folders, read_pickles),
         Layout({archive_binary: md5}, folders, partial(read_archive, members=tuple(records), read=read_binary)),

@@ -23,9 +23,13 @@ Parts = tuple[Part, Part]
 
 def read_idx(files: Sequence[bytes]) -> Parts:
     """Training images, training labels, test images, test labels, each gzipped or not."""
-    arrays = [_idx(gzip.decompress(f) if f[:2] == b"\x1f\x8b" else f) for f in files]
-    (x, y), (x_test, y_test) = arrays[:2], arrays[2:]
-    return (x[:, None], y.astype(np.int64)), (x_test[:, None], y_test.astype(np.int64))
+    return read_idx_part(files[:2]), read_idx_part(files[2:])
+
+
+def read_idx_part(files: Sequence[bytes]) -> Part:
+    """Images and labels of one split, each gzipped or not."""
+    images, labels = (_idx(gzip.decompress(f) if f[:2] == b"\x1f\x8b" else f) for f in files)
+    return images[:, None], labels.astype(np.int64)
 
 
 def _idx(raw: bytes) -> npt.NDArray[np.uint8]:
@@ -43,12 +47,13 @@ def _idx(raw: bytes) -> npt.NDArray[np.uint8]:
 
 def read_cifar_pickles(files: Sequence[bytes]) -> Parts:
     """CIFAR's Python version: pickles of `data` (n, 3072) and `labels` or `fine_labels`; the last is the test split."""
-    parts = [_cifar_pickle(f) for f in files]
+    parts = [read_cifar_pickle([f]) for f in files]
     return _joined(parts[:-1]), parts[-1]
 
 
-def _cifar_pickle(raw: bytes) -> Part:
-    batch = _ArraysOnly(io.BytesIO(raw), encoding="bytes").load()
+def read_cifar_pickle(files: Sequence[bytes]) -> Part:
+    """One pickle of CIFAR's Python version."""
+    batch = _ArraysOnly(io.BytesIO(files[0]), encoding="bytes").load()
     labels = batch[b"fine_labels"] if b"fine_labels" in batch else batch[b"labels"]
     return batch[b"data"].reshape(-1, 3, 32, 32), np.array(labels, dtype=np.int64)
 

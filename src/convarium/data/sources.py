@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
-from convarium.data.readers import Parts
+from convarium.data.readers import Part, Parts
 from convarium.errors import DataError
 from convarium.records import ImageSpec
 
@@ -30,11 +30,14 @@ class Layout:
     Attributes:
         files: name → MD5, in the order in which `read` takes them.
         folders: the folders inside a data folder that may have them; a download goes to the first.
+        read_test: reads the test split from the last `test_files` files alone; None: it takes all files.
     """
 
     files: Mapping[str, str]
     folders: tuple[str, ...]
     read: Callable[[Sequence[bytes]], Parts]
+    read_test: Callable[[Sequence[bytes]], Part] | None = None
+    test_files: int = 1
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,18 @@ def read(layout: Layout, folder: Path) -> Parts:
         DataError: a file cannot be read, or is not the published one.
     """
     return layout.read([read_verified(folder / name, md5) for name, md5 in layout.files.items()])
+
+
+def read_test(layout: Layout, folder: Path) -> Part:
+    """Reads and verifies the test split of a data set, and its training files only where one file holds both.
+
+    Raises:
+        DataError: a file cannot be read, or is not the published one.
+    """
+    if layout.read_test is None:
+        return read(layout, folder)[1]
+    files = list(layout.files.items())[-layout.test_files :]
+    return layout.read_test([read_verified(folder / name, md5) for name, md5 in files])
 
 
 def read_verified(path: Path, md5: str) -> bytes:
