@@ -339,7 +339,8 @@ def test_the_command_prints_json(printed):
 
 
 def test_the_command_records_its_figures_and_makes_the_page(printed, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").touch()  # a checkout of its own, so that no record of the real one is written
+    monkeypatch.setattr("convarium.studies.reproductions.results_folder", lambda: tmp_path / "results")
     page = tmp_path / "docs" / "speed.md"
     page.parent.mkdir()
     page.write_text(f"# By hand\n\n{MARKER}\n", encoding="utf-8")
