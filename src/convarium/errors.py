@@ -37,6 +37,10 @@ class DataError(ConvariumError):
     """A data set that is missing or damaged, or whose files are not the published ones."""
 
 
+class FileContentError(ConvariumError):
+    """A file that can be opened, but whose content is damaged, too large or of another format."""
+
+
 class StoreError(ConvariumError):
     """A run or study that is missing, damaged or of another base recipe."""
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from convarium.disk import write_json
 from convarium.errors import StoreError
 from convarium.models.describe import describe
 from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Scores
-from convarium.runs.files import read_run, write_history, write_json
+from convarium.runs.files import read_run, write_history
 from convarium.runs.store import Store, StudyRecord
 from convarium.runs.tensorboard import event_log
 from convarium.training import fit

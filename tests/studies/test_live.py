@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 
 from convarium.cli import main
+from convarium.disk import write_text
 from convarium.errors import ConvariumError
 from convarium.pages import write_report
 from convarium.pages.curves import curve_points
@@ -17,7 +18,6 @@ from convarium.pages.page import render
 from convarium.pages.study_status import RunInProgress, StudyStatus, status_sentence, stopped_status
 from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch
-from convarium.runs.files import write_text
 from convarium.runs.store import Store
 from convarium.studies import live
 from convarium.studies.events import StudyEvent

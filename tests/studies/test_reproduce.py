@@ -22,10 +22,10 @@ from convarium.analysis.claims import (
     published,
 )
 from convarium.cli import main
+from convarium.disk import write_json
 from convarium.errors import ConvariumError, SpecError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Outcome
-from convarium.runs.files import write_json
 from convarium.runs.store import Store, StudyRecord
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.catalogue import (

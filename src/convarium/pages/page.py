@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from convarium.analysis.claims import describe, measured, published
 from convarium.analysis.comparison import Comparison, formatting
 from convarium.diagnostics import Diagnoses
+from convarium.disk import write_text
 from convarium.models.layer_tables import short_count
 from convarium.pages.accuracy_panel import COSTS, forest_plot
 from convarium.pages.chart_style import colors, dashes
@@ -29,7 +30,6 @@ from convarium.pages.predictions import calibration_errors, read_predictions
 from convarium.pages.runs_section import network_layers, runs_section
 from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
 from convarium.pages.table import caption, columns, verdict_word
-from convarium.runs.files import write_text
 
 
 def write_report(

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from convarium.disk import write_text
 from convarium.errors import ConvariumError, StoreError
 from convarium.recipes.recipe import recipe_from_json
 from convarium.runs.files import (
     StoredRun,
-    write_text,
 )
 from convarium.runs.json_forms import history_from_json, history_to_json, outcome_from_json, outcome_to_json
 

@@ -3,17 +3,16 @@
 Reading runs no code: the formats are JSON, npz without pickle, and safetensors.
 """
 
-import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convarium.disk import file_digest, write_file, write_json, write_text
 from convarium.errors import ConvariumError, StoreError, WeightsError
 from convarium.models.layer_tables import description_from_json, description_to_json
 from convarium.recipes.recipe import Recipe, recipe_from_json
@@ -104,7 +103,7 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
     for name, content in arrays.items():
         present = {k: v for k, v in content.items() if v is not None}
         if present:
-            _write(path / name, lambda file, present=present: np.savez_compressed(file, **present))  # type: ignore[misc]
+            write_file(path / name, lambda file, present=present: np.savez_compressed(file, **present))  # type: ignore[misc]
             files.append(name)
     if outcome.network is not None:
         write_text(path / NETWORK, json.dumps(description_to_json(outcome.network), ensure_ascii=False) + "\n")
@@ -113,7 +112,7 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.weights.items()}
         write_tensors(path / "weights.safetensors", weights, {})
         files.append("weights.safetensors")
-    seal = outcome_to_json(outcome) | {"files": {name: _digest(path / name) for name in files}}
+    seal = outcome_to_json(outcome) | {"files": {name: file_digest(path / name) for name in files}}
     write_json(path / SEAL, seal)
 
 
@@ -139,7 +138,7 @@ def read_run(path: Path, *, verify: bool = True) -> StoredRun:
         seal = json.loads(file.read_text("utf-8"))
         for name, digest in seal["files"].items():
             file = path / name
-            if verify and _digest(file) != digest:
+            if verify and file_digest(file) != digest:
                 raise StoreError(f"{file} is damaged: its digest is not the one in {SEAL}", hint=_MEND)
         file = path / "recipe.json"
         recipe = json.loads(file.read_text("utf-8"))
@@ -162,7 +161,7 @@ _MEND = "delete the folder, or run its study again, which sets it aside and trai
 def write_history(path: Path, history: tuple[Epoch, ...]) -> None:
     """Writes `history.jsonl` into a run's folder; a number that JSON has not (a diverged loss) becomes null."""
     rows = [json.dumps(row) for row in history_to_json(history)]
-    _write(path / "history.jsonl", lambda file: file.write("".join(row + "\n" for row in rows).encode()))
+    write_file(path / "history.jsonl", lambda file: file.write("".join(row + "\n" for row in rows).encode()))
 
 
 def read_history(path: Path) -> tuple[Epoch, ...]:
@@ -177,7 +176,7 @@ def write_predicted(path: Path, epoch: int, counts: tuple[int, ...]) -> None:
     """
     before = read_predicted(path)[: epoch - 1] if (path / PREDICTED).exists() else ()
     rows = [json.dumps({"epoch": i, "images": list(row)}) for i, row in enumerate((*before, counts), start=1)]
-    _write(path / PREDICTED, lambda file: file.write("".join(row + "\n" for row in rows).encode()))
+    write_file(path / PREDICTED, lambda file: file.write("".join(row + "\n" for row in rows).encode()))
 
 
 def read_predicted(path: Path) -> tuple[tuple[int, ...], ...]:
@@ -186,21 +185,11 @@ def read_predicted(path: Path) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(row["images"]) for row in rows)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON in one step."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text in one step: a process that has the file open reads the old text or the new one."""
-    _write(path, lambda file: file.write(text.encode()))
-
-
 def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:
     """Writes tensors and texts as safetensors, in one step."""
     from safetensors.torch import save
 
-    _write(path, lambda file: file.write(save(dict(tensors), dict(metadata))))
+    write_file(path, lambda file: file.write(save(dict(tensors), dict(metadata))))
 
 
 def save_weights(path: str | os.PathLike[str], network: "nn.Module") -> None:
@@ -223,29 +212,3 @@ def save_weights(path: str | os.PathLike[str], network: "nn.Module") -> None:
         write_tensors(path, tensors, {})
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror}", hint="choose a folder you may write to") from error
-
-
-def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """Fills a temporary file beside `path`, flushes it to disk and renames it: a reader sees the old file or the new.
-
-    If that fails, the old file stays and nothing else is left behind.
-    """
-    if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stdout: a rename would replace it
-        with path.open("wb") as device:
-            fill(device)
-        return
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -28,11 +28,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from convarium.disk import write_json
 from convarium.errors import StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
 from convarium.runs.archive import RECORDS, read_records
-from convarium.runs.files import SEAL, FileState, StoredRun, file_state, read_run, write_json, write_outcome
+from convarium.runs.files import SEAL, FileState, StoredRun, file_state, read_run, write_outcome
 from convarium.runs.study_record import StudyRecord, study_from_json
 
 __all__ = ["Store", "StoredRun", "StudyRecord"]

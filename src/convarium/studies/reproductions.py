@@ -9,9 +9,9 @@ from pathlib import Path
 
 from convarium.analysis.claims import describe, measured, published
 from convarium.analysis.comparison import formatting, hardware_label
+from convarium.disk import write_json
 from convarium.errors import ConvariumError
 from convarium.runs.archive import RECORDS, add_records, read_records
-from convarium.runs.files import write_json
 from convarium.runs.store import Store, StoredRun
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.catalogue import Finding, catalogue, cost_cell, findings, source_tag

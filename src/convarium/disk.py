@@ -1,0 +1,211 @@
+"""Files, written whole or not at all, and read with limits: what every other module writes and reads goes through here.
+
+A file that is being replaced is either the old one or the new one, also after the power fails: a temporary file beside
+it is filled, flushed to the disk, closed, and renamed.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from convarium.errors import FileContentError
+
+_LINKS = 40  # as many links as Linux follows
+
+
+def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Writes a file in one step: a process that has it open reads the old content or the new.
+
+    Its mode is what the umask leaves of 0666. A link is followed, and a device or a pipe, such as /dev/stdout, is
+    written to as it is. If anything fails, the old file stays and nothing else is left behind.
+
+    Args:
+        path: of the file; its folder exists.
+        fill: writes the content into the open file that it gets.
+
+    Raises:
+        OSError: with `path` as its filename, also where `fill` fails with safetensors' own error.
+    """
+    try:
+        target = _link_target(path)
+        if target is None or (target.exists() and not target.is_file()):
+            with path.open("ab") as device:
+                fill(device)
+        else:
+            _replace(target, fill)
+    except OSError as error:
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":
+            raise
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text as UTF-8, see `write_file`."""
+    content = text.encode()
+    write_file(path, lambda file: file.write(content))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a value as JSON for people to read, see `write_file`.
+
+    Raises:
+        ValueError: a number that is not finite, which JSON has not.
+    """
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_bytes(path: Path, limit_bytes: int) -> bytes:
+    """The content of a file.
+
+    Args:
+        path: of the file. A device or a pipe is refused unread, because it may never end.
+        limit_bytes: the most that is read.
+
+    Raises:
+        FileContentError: it is larger, or no file but a folder, a device or a pipe.
+        OSError: it cannot be read, as when it is missing or another user's.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise FileContentError(f"{path} is a folder, a device or a pipe", expected="a file")
+    with path.open("rb") as file:
+        content = file.read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise FileContentError(f"{path} is too large", expected=f"at most {limit_bytes:,} bytes")
+    return content
+
+
+def read_text(path: Path, limit_bytes: int) -> str:
+    """The content of a file as text, see `read_bytes`.
+
+    Raises:
+        FileContentError: it is too large, no file, or not UTF-8.
+        OSError: it cannot be read.
+    """
+    try:
+        return read_bytes(path, limit_bytes).decode()
+    except UnicodeDecodeError as error:
+        raise FileContentError(f"{path} is not text in UTF-8") from error
+
+
+def read_json(path: Path, limit_bytes: int) -> Any:
+    """The value of a JSON file, see `read_bytes` and `parse_json`.
+
+    Raises:
+        FileContentError: it is too large, no file, not UTF-8, or no JSON value; names it.
+        OSError: it cannot be read.
+    """
+    return parse_json(read_text(path, limit_bytes), str(path))
+
+
+def parse_json(text: str, source: str) -> Any:
+    """The value of a JSON text.
+
+    Args:
+        text: which is refused where it is nested too deeply, names a key twice, or has a number that JSON has not
+            (NaN, Infinity) or that has more digits than Python reads.
+        source: what an error calls it.
+
+    Raises:
+        FileContentError: it is no such text.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise FileContentError(f"{source} is nested too deeply to be read") from error
+    except ValueError as error:
+        raise FileContentError(f"{source} is not JSON: {error}") from error
+
+
+def canonical_json(value: Any) -> str:
+    """A value as the one JSON text that its digest is taken of: sorted keys, no spaces, ASCII alone.
+
+    Raises:
+        ValueError: a number that is not finite.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def value_digest(value: Any) -> str:
+    """The SHA-256 of a value's `canonical_json`, in hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def parts_digest(parts: Iterable[bytes | memoryview]) -> str:
+    """The SHA-256 of byte strings, each preceded by its length, so that no two sequences have the same digest."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(memoryview(part).nbytes.to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    # By os.open, because it applies the umask, which a process with threads cannot read without changing it.
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)  # after it is closed: Windows renames no open file
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _flush_folder(path.parent)
+
+
+def _flush_folder(path: Path) -> None:
+    """Flushes a rename to the disk, where the platform can: Windows opens no folder, and some file systems refuse."""
+    if hasattr(os, "O_DIRECTORY"):
+        with suppress(OSError):
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+def _link_target(path: Path) -> Path | None:
+    """The file that a link, or a link to a link, names; None for an open file, as /dev/stdout is one."""
+    for _ in range(_LINKS):
+        if not path.is_symlink():
+            return path
+        if os.path.realpath(path.parent).startswith("/proc/"):
+            return None
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a key is there twice")
+    return values
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
