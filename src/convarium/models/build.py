@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from convarium.errors import ConvariumError, ImageSizeError, SpecError
@@ -107,6 +107,25 @@ def check_image(model: str, image: ImageSpec) -> None:
     _check_image(load_architecture(model), image)
 
 
+def trains_on_one_image(model: str, image: ImageSpec) -> bool:
+    """Whether a training step can have a batch of one image.
+
+    Batch norm cannot take one if its maps are 1×1, since a single value has no variance. The network is run in training
+    mode on one image, and on two for comparison; where both fail it is not for the batch, and the answer is yes.
+
+    Raises:
+        SpecError: the spec is wrong.
+    """
+    architecture = load_architecture(model)
+    with torch.random.fork_rng(devices=[]):
+        for device in ("meta", "cpu") if architecture.resolved.is_custom else ("meta",):
+            if _trains_on(architecture, image, 1, device):
+                return True
+            if _trains_on(architecture, image, 2, device):
+                return False
+    return True
+
+
 def smallest_size(model: str, *, channels: int = 1, classes: int = 10) -> int:
     """The least s such that the network takes s×s images.
 
@@ -153,6 +172,17 @@ def _run(architecture: Architecture, image: ImageSpec, device: str) -> tuple[int
         if not architecture.resolved.is_custom:
             raise
         raise user_code_error(name, error) from error
+
+
+def _trains_on(architecture: Architecture, image: ImageSpec, n: int, device: str) -> bool:
+    """Whether the network takes `n` images in training mode and returns (n, classes)."""
+    try:
+        with torch.device(device):
+            network = architecture.build(image).train()
+            logits = network(torch.zeros(n, image.channels, image.height, image.width))
+    except Exception:  # a user's own network may raise anything
+        return False
+    return isinstance(logits, Tensor) and logits.shape == (n, image.classes)
 
 
 def _fits(architecture: Architecture, image: ImageSpec, size: int) -> bool:

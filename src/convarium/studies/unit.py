@@ -23,6 +23,7 @@ from convarium.studies.stacks import stack_notice
 from convarium.training import TrainingEvent, fit, fit_stack
 from convarium.training.checkpoint import checkpoint_mismatch
 from convarium.training.parallel import stack_members, threads_per_member
+from convarium.training.trainer import has_batch_of_one, larger_batch_hint
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,10 @@ def _fit_unit(
         if isinstance(error, ConvariumError) or not (custom or isinstance(error, (RuntimeError, MemoryError))):
             raise
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        if "more than 1 value per channel" in message and has_batch_of_one(recipes[0], splits):
+            message += (
+                f"; a batch of one image is too small for its batch norm, {larger_batch_hint(recipes[0], splits)}"
+            )
     way_out = "" if len(recipes) == 1 else "; without --stack they train one by one"
     failed = "the run" if len(recipes) == 1 else f"the stack of {len(recipes)} runs"
     notify(dataclasses.replace(unit.events[0], notice=f"{failed} failed: {message}{way_out}"))

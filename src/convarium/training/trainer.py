@@ -13,7 +13,7 @@ from convarium.data.batches import Batches
 from convarium.data.splits import Splits
 from convarium.data.transforms import normalization
 from convarium.errors import RecipeError
-from convarium.models.build import build_model
+from convarium.models.build import build_model, trains_on_one_image
 from convarium.recipes.recipe import Recipe
 from convarium.seeding import derive_seed
 from convarium.training.accelerate import accelerate
@@ -125,8 +125,9 @@ def check_batches(recipe: Recipe, splits: Splits) -> None:
     """Refuses, before anything is trained, a recipe that does not fit its data.
 
     Raises:
-        RecipeError: a batch larger than the training split, images of another size than the recipe's, or a selection
-            by validation images where there are none.
+        RecipeError: a batch larger than the training split, a last batch of one image where the network's batch norm
+            needs two, images of another size than the recipe's, or a selection by validation images where there are
+            none.
         SpecError: a normalization of three channels for images with one.
     """
     normalization(recipe.normalize, splits)
@@ -143,8 +144,29 @@ def check_batches(recipe: Recipe, splits: Splits) -> None:
     if recipe.select == "best_validation" and not len(splits.validation):
         raise RecipeError(
             f"select='best_validation' needs validation images, and {recipe.dataset} holds none out",
-            hint="use --validation N",
+            hint=f"use --validation {max(1, len(splits.train) // 10)}",
         )
+    if has_batch_of_one(recipe, splits) and not trains_on_one_image(recipe.model, splits.train.spec):
+        raise RecipeError(
+            f"{recipe.model} cannot be trained on a batch of one image, which the {len(splits.train)} training images "
+            f"leave at batch_size {recipe.batch_size}: its batch norm sees a single value per channel",
+            hint=larger_batch_hint(recipe, splits),
+        )
+
+
+def has_batch_of_one(recipe: Recipe, splits: Splits) -> bool:
+    """Whether an epoch has a batch of one image."""
+    return recipe.batch_size == 1 or (not recipe.drop_last and len(splits.train) % recipe.batch_size == 1)
+
+
+def larger_batch_hint(recipe: Recipe, splits: Splits) -> str:
+    """What to try where a batch of one image fails: the nearest batch size that leaves none, or dropping the batch."""
+    n, size = len(splits.train), recipe.batch_size
+    if n == 1:
+        return "give it two training images or more"
+    near = (other for distance in range(n) for other in (size - distance, size + distance))
+    fitting = next(other for other in near if 2 <= other <= n and n % other != 1)
+    return f"use --batch-size {fitting}" + ("" if size == 1 else ", or --drop-last")
 
 
 def training_batches(run: TrainingRun) -> Batches:
