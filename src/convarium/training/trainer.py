@@ -164,7 +164,7 @@ def larger_batch_hint(recipe: Recipe, splits: Splits) -> str:
     n, size = len(splits.train), recipe.batch_size
     if n == 1:
         return "give it two training images or more"
-    near = (other for distance in range(n) for other in (size - distance, size + distance))
+    near = (other for distance in range(n + size) for other in (size - distance, size + distance))
     fitting = next(other for other in near if 2 <= other <= n and n % other != 1)
     return f"use --batch-size {fitting}" + ("" if size == 1 else ", or --drop-last")
 
