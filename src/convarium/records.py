@@ -157,7 +157,7 @@ class Environment:
 
     Attributes:
         kernels: the kernels that computed the layers of its training steps: "torch", or Convarium's own on a CPU,
-            with a digest of their source.
+            with a digest of their source. None in records that are older than this field.
     """
 
     convarium: str
@@ -170,7 +170,7 @@ class Environment:
     stack: tuple[str, ...] = ()
     commit: str | None = None
     started: str = ""
-    kernels: str = "torch"
+    kernels: str | None = None
 
 
 @dataclass(frozen=True)

@@ -351,6 +351,29 @@ def test_times_are_compared_within_one_environment_only():
     assert any(note.startswith("Times are not comparable") for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    ("kernels", "label"),
+    [("torch", ", PyTorch's kernels"), ("convarium 01234567", ", kernels convarium 01234567"), (None, "")],
+)
+def test_a_cpus_environment_names_its_kernels_where_they_are_recorded(kernels, label):
+    own = dataclasses.replace(HERE, kernels=kernels)
+    (row,) = compare_runs([run(Recipe(dataset="mnist"), environment=own)]).rows
+    assert row.environment == f"Some CPU, cpu, 2 threads, torch 2.13.0{label}"
+
+
+def test_runs_with_other_kernels_than_most_are_named():
+    ours, torchs = (dataclasses.replace(HERE, kernels=name) for name in ("convarium 01234567", "torch"))
+    environments = [ours, ours, torchs, ours, HERE]
+    found = compare_runs([run(Recipe(dataset="mnist", seed=s), environment=e) for s, e in enumerate(environments)])
+    assert (
+        "The steps had different kernels, which moves last bits: torch in lenet seed 2; unknown kernels in lenet seed "
+        "4; convarium 01234567 in all others."
+    ) in found.notes
+    assert found.rows[0].environment is None
+    alike = compare_runs([run(Recipe(dataset="mnist", seed=s), environment=torchs) for s in range(3)])
+    assert not any("different kernels" in note for note in alike.notes)
+
+
 def test_a_row_from_several_environments_has_no_time():
     other = run(Recipe(dataset="mnist", seed=9), environment=dataclasses.replace(HERE, torch="2.6.0"))
     found = compare_runs([*runs(LENET, GOOD), other])

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from convarium.records import Outcome
 from convarium.runs import environment
+from convarium.runs.json_forms import outcome_from_json, outcome_to_json
 
 
 def test_the_environment_says_where():
@@ -97,3 +99,10 @@ def test_peak_memory_of_a_cuda_device_starts_anew():
     environment.reset_peak_memory("cuda")
     assert environment.peak_memory_bytes("cuda") < 64 * 2**20
     assert environment.environment("cuda").device.startswith("cuda: ")
+
+
+def test_kernels_that_an_old_record_does_not_name_are_unknown():
+    values = outcome_to_json(Outcome("finished", (), environment.environment("cpu")))
+    assert outcome_from_json(values, ()).environment.kernels is not None
+    del values["environment"]["kernels"]
+    assert outcome_from_json(values, ()).environment.kernels is None

@@ -28,7 +28,7 @@ def notes_on(
         notes.append(
             f"A difference below {formatting.quantity(metric, margin)} is too small to matter here (the margin)."
         )
-    return (*notes, *_failed(rows), *_seeds(rows), *_settings(rows, by), *_environments(rows))
+    return (*notes, *_failed(rows), *_seeds(rows), *_settings(rows, by), *_kernels(rows), *_environments(rows))
 
 
 def _split(rows: tuple[Row, ...], metric: Metric) -> str:
@@ -85,6 +85,19 @@ def _settings(rows: tuple[Row, ...], by: str) -> Iterator[str]:
         if len(set(values.values())) > 1:
             listed = ", ".join(f"{value!r} ({label})" for label, value in values.items())
             yield f"The rows differ in {field} too: {listed}."
+
+
+def _kernels(rows: tuple[Row, ...]) -> Iterator[str]:
+    """Says which runs had other kernels than most."""
+    runs: dict[str, list[str]] = {}
+    for row in rows:
+        for run in row.runs:
+            name = run.outcome.environment.kernels or "unknown kernels"
+            runs.setdefault(name, []).append(f"{row.label} seed {run.recipe.seed}")
+    *fewer, most = sorted(runs, key=lambda name: len(runs[name])) or [""]
+    if fewer:
+        listed = "; ".join(f"{name} in {formatting.listed(runs[name])}" for name in fewer)
+        yield f"The steps had different kernels, which moves last bits: {listed}; {most} in all others."
 
 
 def _environments(rows: tuple[Row, ...]) -> Iterator[str]:

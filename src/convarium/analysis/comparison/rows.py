@@ -185,7 +185,14 @@ def hardware_label(environment: Environment) -> str:
     """Describes the part of an environment that decides speed."""
     stack = f", {len(environment.stack)} runs stacked" if environment.stack else ""
     device = f"{environment.device}, {count(environment.threads, 'thread')}"
-    return f"{environment.processor}, {device}, torch {environment.torch}{stack}"
+    return f"{environment.processor}, {device}, torch {environment.torch}{_kernels(environment)}{stack}"
+
+
+def _kernels(environment: Environment) -> str:
+    """Names the kernels of a CPU, where there is a choice and it was recorded."""
+    if environment.device != "cpu" or environment.kernels is None:
+        return ""
+    return ", PyTorch's kernels" if environment.kernels == "torch" else f", kernels {environment.kernels}"
 
 
 def is_at_chance(run: StoredRun) -> bool:
