@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from convarium.runs.store import Store
 from convarium.studies import unit
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
-from convarium.studies.study import Study, compare_study, grid
+from convarium.studies.study import Study, compare_study, grid, study_of_networks
 from convarium.training import loop
 
 BASE = Recipe(model="lenet", epochs=1, batch_size=128)
@@ -100,6 +101,20 @@ def test_another_base_recipe_under_the_same_name_is_refused_and_nothing_is_lost(
     )
     with pytest.raises(StoreError, match="compare was 'model' and is now 'learning_rate'"):
         run_study(seeds, Resources(store))
+
+
+def test_a_study_whose_name_differs_in_case_alone_is_refused_on_every_system(done):
+    store, _, _ = done
+    with pytest.raises(
+        StoreError, match=r"'Pools' would be one folder with the study 'pools' on Windows.*--name pools"
+    ):
+        run_study(study(name="Pools"), Resources(store))
+    assert store.study_names() == ["alone", "pools"]
+
+
+def test_the_name_of_a_study_of_a_folder_is_a_folder_on_every_system(tmp_path):
+    base = dataclasses.replace(BASE, dataset="folder:a: b")
+    assert re.fullmatch("a-b-lenet-[0-9a-f]{6}", study_of_networks([base], seeds=1, command=None).name)
 
 
 def test_a_damaged_run_is_named_set_aside_and_trained_again(done):
@@ -187,8 +202,11 @@ def test_what_a_study_refuses():
         Study(name="s", question="?", recipes=())
     with pytest.raises(RecipeError, match="not a recipe field"):
         study(compare="modell")
-    with pytest.raises(RecipeError, match="cannot name a study"):
-        study(name="../s")
+    for name in ("../s", "con", "a:b", "s.", "\udcff", "x" * 201):
+        with pytest.raises(
+            RecipeError, match="cannot name a study, which is a folder: expected a name that Linux, macOS"
+        ):
+            study(name=name)
     with pytest.raises(RecipeError, match="baseline 'vgg' is not compared"):
         study(baseline="vgg")
     with pytest.raises(RecipeError, match="two different recipes of the study share model='lenet' and seed 0"):

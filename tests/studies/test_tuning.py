@@ -10,7 +10,7 @@ from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study, grid
-from convarium.studies.tuning import TUNING_SEEDS, tune
+from convarium.studies.tuning import TUNING_SEEDS, _tuning_name, tune
 
 BASE = Recipe(model="lenet", epochs=1, batch_size=256, optimizer="adam", learning_rate=1e-4)
 
@@ -87,3 +87,11 @@ def test_what_cannot_be_tuned(tmp_path):
         with pytest.raises(RecipeError, match=message):
             tune(wrong, Resources(Store(tmp_path)), **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_whose_readable_names_are_alike_are_tuned_in_studies_of_their_own():
+    alike = ["steps(milestones=[2], gamma=0.1)", "steps(milestones=[2],gamma=0.1)"]
+    several = study(recipes=grid(BASE, seed=[0], schedule=[*alike, "cosine"]), compare="schedule")
+    names = [_tuning_name(several, value) for value in several.values]
+    assert len(set(names)) == 3
+    assert names[2] == "s-tuning-cosine"

@@ -20,7 +20,6 @@ studies/<name>.json       each study
 
 import dataclasses
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -34,6 +33,7 @@ from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
 from convarium.runs.archive import RECORDS, read_records
 from convarium.runs.files import SEAL, FileState, StoredRun, file_state, read_run, write_outcome
+from convarium.runs.names import check_path, file_name
 from convarium.runs.study_record import StudyRecord, study_from_json
 
 __all__ = ["Store", "StoredRun", "StudyRecord"]
@@ -58,7 +58,8 @@ class Store:
         if existing:
             return existing[0]
         dataset = Path(recipe.dataset.removeprefix("folder:")).name
-        return self.root / "runs" / f"{_slug(dataset)}-{_slug(recipe.model)}-s{recipe.seed}-{key[:8]}"
+        name = f"{file_name(dataset, longest=40)}-{file_name(recipe.model)}-s{recipe.seed}-{key[:8]}"
+        return self.root / "runs" / name
 
     def find(self, recipe: Recipe, key: str) -> StoredRun | None:
         """The finished run of a key; None if there is none yet.
@@ -84,6 +85,7 @@ class Store:
         """Makes the folder of a run and writes its recipe; the folder of an unfinished or failed run is used again."""
         self._check_writable()
         path = self.folder(recipe, key)
+        check_path(path)
         path.mkdir(parents=True, exist_ok=True)
         (path / SEAL).unlink(missing_ok=True)  # a failed run's seal names the digests of files that now change
         write_json(path / "recipe.json", recipe.to_json() | {"key": key})
@@ -174,6 +176,7 @@ class Store:
         """Writes `study.json` and returns its folder."""
         self._check_writable()
         path = self.root / "studies" / study.name
+        check_path(path)
         path.mkdir(parents=True, exist_ok=True)
         write_json(path / "study.json", dataclasses.asdict(study))
         return path
@@ -228,7 +231,3 @@ class Store:
         """The number of the study's finished runs. No run is read, so a damaged one counts."""
         runs = self.root / "runs"
         return sum(key in self._records or any(runs.glob(f"*-{key[:8]}/{SEAL}")) for key in study.keys)
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^\w.]+", "-", text).strip("-.")[:60] or "data"

@@ -15,6 +15,7 @@ from convarium.errors import StoreError
 from convarium.models.build import check_image
 from convarium.models.factories import check_source_unchanged
 from convarium.recipes.recipe import Recipe
+from convarium.runs.names import same_file
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.estimate import run_seconds
 from convarium.studies.resources import Resources
@@ -133,6 +134,12 @@ def extended_record(study: Study, keys: Sequence[str], store: Store) -> StudyRec
     """
     base = study.base
     before = store.find_study(study.name)
+    alike = next((name for name in store.study_names() if name != study.name and same_file(name, study.name)), None)
+    if alike is not None:
+        raise StoreError(
+            f"study {study.name!r} would be one folder with the study {alike!r} on Windows and macOS",
+            hint=f"use --name {alike} to extend that one, or another name",
+        )
     if before is None:
         first = study.values[0] if study.baseline is None else study.baseline
         n = len(keys)

@@ -16,11 +16,10 @@ from convarium.analysis.comparison.formatting import count, listed
 from convarium.analysis.comparison.rows import label
 from convarium.errors import RecipeError, SpecError, StoreError
 from convarium.recipes.recipe import Recipe
+from convarium.runs.names import LONGEST_NAME, file_name, is_file_name
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.spec import parse, unknown
 
-LONGEST_NAME = 200
-"""Bytes that a folder's name may have on every file system, with room for what is added to it."""
 MOST_SEEDS = 10_000
 
 TableKind = Literal["classes", "spread", "predicted", "gradients"]
@@ -60,11 +59,11 @@ class Study:
             raise RecipeError(
                 f"compare={self.compare!r} is not a recipe field", hint="compare='model' is the usual one"
             )
-        if not self.name or self.name in (".", "..") or any(c in self.name for c in "/\\\0"):
-            raise RecipeError(f"{self.name!r} cannot name a study", hint="use letters, digits and dashes")
-        if len(self.name.encode()) > LONGEST_NAME:
+        if not is_file_name(self.name):
             raise RecipeError(
-                f"the study's name is {len(self.name.encode())} bytes long", expected=f"at most {LONGEST_NAME}"
+                f"{self.name[:60]!r} cannot name a study, which is a folder",
+                expected=f"a name that Linux, macOS and Windows accept, of at most {LONGEST_NAME} bytes",
+                hint="use letters, digits and dashes",
             )
         values = list(self.values)
         if self.baseline is not None and self.baseline not in values:
@@ -166,8 +165,9 @@ def _name_of(bases: Sequence[Recipe]) -> str:
     """A name for people, with a digest of the settings, so that other settings make another study."""
     settings = [{k: v for k, v in base.to_json().items() if k not in ("model", "seed")} for base in bases]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
-    words = "-".join(re.sub(r"[^\w]+", "-", base.model).strip("-") for base in bases)[:60].rstrip("-")
-    return f"{Path(bases[0].dataset).name}-{words}-{digest}"
+    words = re.sub(r"[^\w]+", "-", " ".join(base.model for base in bases))
+    dataset = Path(bases[0].dataset.removeprefix("folder:")).name
+    return f"{file_name(dataset, longest=40)}-{file_name(words)}-{digest}"
 
 
 def check_seeds(seeds: int) -> None:

@@ -4,8 +4,8 @@ The runs are studies in the store like any other, "<study>-tuning-<network>", so
 """
 
 import dataclasses
+import hashlib
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -13,6 +13,7 @@ from statistics import fmean
 from convarium.analysis.comparison import METRICS
 from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
+from convarium.runs.names import file_name, same_file
 from convarium.studies.events import StudyEvent
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study
@@ -76,7 +77,7 @@ def tune(
     for value in study.values:
         base, rates = _for_tuning(bases[value]), list(factors)
         while True:
-            name = f"{study.name}-tuning-{re.sub(r'[^A-Za-z0-9_.]+', '-', str(value)).strip('-')}"
+            name = _tuning_name(study, value)
             tried = _try(name, study, base, rates, seeds, resources, on_event)
             best = max(tried, key=tried.__getitem__)
             wider = _beyond(best, base, rates)
@@ -90,6 +91,15 @@ def tune(
     )
     command = study.command and (study.command if "--tune" in study.command else f"{study.command} --tune")
     return dataclasses.replace(study, name=f"{study.name}-tuned", recipes=recipes, command=command), tuple(chosen)
+
+
+def _tuning_name(study: Study, value: object) -> str:
+    """The name of the study that tunes one row, with a digest of the row where the readable names of two are alike."""
+    names = [file_name(str(each)) for each in study.values]
+    name = file_name(str(value))
+    if sum(same_file(name, other) for other in names) > 1:
+        name = f"{name}-{hashlib.sha256(str(value).encode()).hexdigest()[:6]}"
+    return f"{study.name}-tuning-{name}"
 
 
 def _for_tuning(recipe: Recipe) -> Recipe:
