@@ -1,5 +1,17 @@
 """Errors: each says in one sentence what is wrong and what to do about it."""
 
+_LONGEST_QUOTATION = 200
+
+
+def quoted(value: object) -> str:
+    """A value as a message shows it: as Python writes it, and cut in the middle where that is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+    half = _LONGEST_QUOTATION // 2
+    return text if len(text) <= _LONGEST_QUOTATION else f"{text[:half]} … {text[-half:]}"
+
 
 class ConvariumError(Exception):
     """A mistake that the caller can correct.
@@ -16,7 +28,7 @@ class ConvariumError(Exception):
     def __init__(self, wrong: str, *, expected: str | None = None, received: object = None, hint: str | None = None):
         self.wrong, self.expected, self.received, self.hint = wrong, expected, received, hint
         details = [f"expected {expected}"] if expected is not None else []
-        details += [f"received {received!r}"] if received is not None else []
+        details += [f"received {quoted(received)}"] if received is not None else []
         sentence = wrong + (": " + ", ".join(details) if details else "")
         super().__init__(" ".join((f"{sentence}; {hint}" if hint else sentence).split()))
 
