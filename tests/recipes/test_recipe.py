@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convarium.errors import ConvariumError, RecipeError, SpecError
+from convarium.errors import ConvariumError, RecipeError, SpecError, quoted
 from convarium.recipes.presets import RECIPES, recipe_preset
 from convarium.recipes.recipe import Recipe, recipe_from_json
 
@@ -35,7 +35,24 @@ WRONG = [
     ({"optimizer": "adam", "momentum": 0.9}, "belong to sgd"),
     ({"nesterov": True}, "needs a momentum above 0"),
     ({"select": "best_test"}, "needs watch_test"),
-    ({"select": "best_validation", "validation": 0}, "needs validation images"),
+    ({"select": "best_validation", "validation": 0}, "needs validation images; use --validation 180, or --select"),
+    ({"select": "best_validation", "validation": 0, "dataset": "mnist"}, "use --validation 5000"),
+    ({"select": "best_validation", "validation": 0, "dataset": "folder:x"}, "use --validation N"),
+    ({"epochs": 10**400}, "epochs is out of range: expected at least 1 and at most 9.22337e+18, received 1000"),
+    ({"epochs": 10**5000}, "received a number of thousands of digits; set --epochs"),
+    ({"seed": 2**63}, "seed is out of range"),
+    ({"validation": 10**400}, "validation is out of range"),
+    ({"resize": 4097}, "resize is out of range: expected at least 1 and at most 4096"),
+    ({"learning_rate": 10**400}, "learning_rate is out of range: expected at most 9.22337e+18"),
+    ({"learning_rate": float("nan")}, "learning_rate is out of range: expected a finite number, received nan"),
+    ({"momentum": float("nan")}, "momentum is out of range"),
+    ({"schedule": f"steps(milestones=[5], gamma={'9' * 400})"}, "is too large"),
+    ({"model": f"lenet(x={'-' * 4000}1)"}, "nested too deeply"),
+    ({"dataset": "folder:a\0b"}, "dataset has a NUL character: received 'folder:a\\x00b'"),
+    ({"dataset": "folder:\udce9t\udce9"}, "dataset is not valid UTF-8: received 'folder:\\udce9t\\udce9'; rename the"),
+    ({"dataset": f"folder:{'x' * 5000}"}, "dataset has 5,007 characters: expected 4,096 or fewer"),
+    ({"optimizer": "sgd" * 10**5}, "unknown optimizer 'sgdsgd"),
+    ({"select": ["last"]}, "unknown select"),
     ({"schedule": "stepps"}, "did you mean 'steps'"),
     ({"schedule": "steps"}, "milestones"),
     ({"schedule": "steps(milestones=[0])"}, "milestones"),
@@ -49,13 +66,18 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "message"), WRONG, ids=[str(fields) for fields, _ in WRONG])
+@pytest.mark.parametrize(("fields", "message"), WRONG, ids=[quoted(fields) for fields, _ in WRONG])
 def test_a_wrong_setting_is_refused_in_one_sentence_with_a_way_out(fields, message):
     with pytest.raises(ConvariumError) as caught:
         Recipe(**fields)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
     assert caught.value.exit_code == 2
+
+
+def test_zero_has_one_sign_and_one_key():
+    assert Recipe(weight_decay=-0.0).key() == Recipe(weight_decay=0.0).key()
 
 
 @given(

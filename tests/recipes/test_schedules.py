@@ -58,6 +58,12 @@ def test_warm_up_rises_linearly_and_then_hands_over(text):
     assert found[3 * STEPS_PER_EPOCH] == pytest.approx(1.0)
 
 
+def test_one_cycle_may_have_its_peak_at_the_first_step():
+    schedule = parse_schedule("one_cycle(rise=0.5)")
+    factors = [rate_factor(schedule, step, steps_per_epoch=2, epochs=1) for step in range(2)]
+    assert factors == pytest.approx([1.0, 1 / 250_000])
+
+
 @pytest.mark.parametrize("text", ["one_cycle", "cosine", "constant"])
 def test_a_run_of_one_step_has_a_finite_rate(text):
     assert 0 <= rate_factor(parse_schedule(text), 0, steps_per_epoch=1, epochs=1) <= 1

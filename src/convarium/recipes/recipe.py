@@ -13,7 +13,7 @@ from convarium.errors import RecipeError
 from convarium.models.factories import factory_digest, resolve_custom
 from convarium.models.index import resolve
 from convarium.recipes.schedules import parse_schedule
-from convarium.spec import parse, unknown
+from convarium.spec import LONGEST, parse, unknown
 
 VERSION = 1
 """Part of every key: rises when the same recipe would give other numbers than before, for every network at once."""
@@ -23,6 +23,9 @@ ADDED_FIELDS: tuple[str, ...] = ()
 
 A key leaves them out at their default, so that the keys of stored runs never change.
 """
+
+_LARGEST_INTEGER = 2**63 - 1
+_LARGEST_RESIZE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +88,9 @@ class Recipe:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             _check_type(field.name, value, field.type)
-            if field.type is float:  # 1 and 1.0 are one recipe, and so they need one key
-                object.__setattr__(self, field.name, float(value))
+            if field.type is float:  # 1 and 1.0, and 0.0 and -0.0, are one recipe, and so they need one key
+                _within(field.name, value, -math.inf)
+                object.__setattr__(self, field.name, float(value) + 0.0)
         resolve(self.model)
         object.__setattr__(
             self, "model", str(parse(self.model))
@@ -96,7 +100,7 @@ class Recipe:
         parse_augment(self.augment)
         parse_normalize(self.normalize)
         parse_schedule(self.schedule)
-        _within("seed", self.seed, 0, 2**63 - 1)
+        _within("seed", self.seed, 0)
         _within("epochs", self.epochs, 1)
         _within("batch_size", self.batch_size, 1)
         _within("learning_rate", self.learning_rate, 0, open_low=True)
@@ -105,7 +109,7 @@ class Recipe:
         _within("warmup", self.warmup, 0, self.epochs)
         _within("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
         if self.resize is not None:
-            _within("resize", self.resize, 1)
+            _within("resize", self.resize, 1, _LARGEST_RESIZE)
         if self.validation is not None:
             _within("validation", self.validation, 0)
         if self.optimizer != "sgd" and (self.momentum or self.nesterov):
@@ -116,9 +120,9 @@ class Recipe:
         if self.nesterov and not self.momentum:
             raise RecipeError("nesterov needs a momentum above 0", hint="add --momentum 0.9")
         if self.select == "best_validation" and self.validation == 0:
-            raise RecipeError(
-                "select='best_validation' needs validation images", hint="use --validation 5000, or --select last"
-            )
+            own = DATASETS[self.dataset].validation if self.dataset in DATASETS else None
+            hint = f"use --validation {own or 'N'}, or --select last"
+            raise RecipeError("select='best_validation' needs validation images", hint=hint)
         if self.select == "best_test" and not self.watch_test:
             raise RecipeError(
                 "select='best_test' needs watch_test", hint="add --watch-test, or use --select best_validation"
@@ -181,20 +185,33 @@ def published_digest(dataset: str) -> str:
 def _within(
     name: str, value: float, low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False
 ) -> None:
+    if isinstance(value, int):
+        high = min(high, _LARGEST_INTEGER)
     inside = (low < value if open_low else low <= value) and (value < high if open_high else value <= high)
-    if inside and math.isfinite(value):
+    if inside and abs(value) < math.inf:
         return
-    bounds = f"{'above' if open_low else 'at least'} {low:g}"
-    if high < math.inf:
-        bounds += f" and {'below' if open_high else 'at most'} {high:g}"
+    bounds = [f"{'above' if open_low else 'at least'} {low:g}"] if low > -math.inf else []
+    bounds += [f"{'below' if open_high else 'at most'} {high:g}"] if high < math.inf else []
+    expected = " and ".join(bounds) or "a finite number"
     raise RecipeError(
-        f"{name} is out of range", expected=bounds, received=value, hint=f"set --{name.replace('_', '-')}"
+        f"{name} is out of range", expected=expected, received=value, hint=f"set --{name.replace('_', '-')}"
     )
+
+
+def _check_text(name: str, text: str) -> None:
+    """Refuses what can stand neither in a file's name nor in a record."""
+    if len(text) > LONGEST:
+        raise RecipeError(f"{name} has {len(text):,} characters", expected=f"{LONGEST:,} or fewer", received=text)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        hint = "rename the folder" if name == "dataset" else None
+        raise RecipeError(f"{name} is not valid UTF-8", received=text, hint=hint)
+    if "\0" in text:
+        raise RecipeError(f"{name} has a NUL character", received=text)
 
 
 def _check_type(name: str, value: Any, annotation: Any) -> None:
     if get_origin(annotation) is Literal:
-        if value not in get_args(annotation):
+        if not isinstance(value, str) or value not in get_args(annotation):
             raise unknown(name, str(value), get_args(annotation))
         return
     kinds = get_args(annotation) or (annotation,)
@@ -205,3 +222,5 @@ def _check_type(name: str, value: Any, annotation: Any) -> None:
     if not fits:
         expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
         raise RecipeError(f"{name} has the wrong type", expected=expected, received=value)
+    if isinstance(value, str):
+        _check_text(name, value)

@@ -67,7 +67,7 @@ def rate_factor(schedule: Spec, step: int, *, steps_per_epoch: int, epochs: int,
         case "one_cycle":
             peak = float(schedule.options["rise"]) * total - 1
             if step <= peak:
-                return _half_cosine(1 / 25, 1.0, step / peak)
+                return _half_cosine(1 / 25, 1.0, step / peak if peak else 1.0)  # the first step may be the peak
             return _half_cosine(1.0, 1 / 250_000, (step - peak) / (total - 1 - peak))
         case _:
             return rise
