@@ -158,6 +158,8 @@ class Environment:
     Attributes:
         kernels: the kernels that computed the layers of its training steps: "torch", or Convarium's own on a CPU,
             with a digest of their source. None in records that are older than this field.
+        code: a digest of the source files that decide a run's numbers, see `runs.environment.code_digest`; None in
+            records that are older than this field.
     """
 
     convarium: str
@@ -171,6 +173,7 @@ class Environment:
     commit: str | None = None
     started: str = ""
     kernels: str | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -178,8 +181,11 @@ class Outcome:
     """The result of one run.
 
     Attributes:
-        status: "finished"; "diverged" (a loss was not finite); "failed" (`message` says why).
+        status: "finished"; "diverged" (a loss, or at the end a weight or a score, was not finite); "failed". `message`
+            says why.
         history: one row an epoch.
+        environment: in which the run was trained, or its last part.
+        earlier: the environments of its earlier parts, if it was interrupted and went on in another one.
         image: the images that the network took, resizing included; None in records that are older than this field.
         network: its layers; None where the run failed, and in older records.
         step_loss, step_accuracy: one value a training step, float32.
@@ -201,6 +207,7 @@ class Outcome:
     validation: Scores | None = None
     test: Scores | None = None
     image: ImageSpec | None = None
+    earlier: tuple[Environment, ...] = ()
     network: Description | None = field(default=None, repr=False, compare=False)
     step_loss: "np.ndarray | None" = field(default=None, repr=False, compare=False)
     step_accuracy: "np.ndarray | None" = field(default=None, repr=False, compare=False)

@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import os
 import platform
 import subprocess
@@ -8,8 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from convarium.records import Outcome
+from convarium.recipes.recipe import Recipe
+from convarium.records import Environment, Epoch, Outcome
 from convarium.runs import environment
+from convarium.runs.files import StoredRun
 from convarium.runs.json_forms import outcome_from_json, outcome_to_json
 
 
@@ -106,3 +110,83 @@ def test_kernels_that_an_old_record_does_not_name_are_unknown():
     assert outcome_from_json(values, ()).environment.kernels is not None
     del values["environment"]["kernels"]
     assert outcome_from_json(values, ()).environment.kernels is None
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """A folder that stands for this package's source."""
+    for name in ("runs", "training", "kernels", "pages"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "training" / "loop.py").write_bytes(b"one\ntwo\n")
+    (tmp_path / "kernels" / "norms.c").write_bytes(b"three\n")
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "runs" / "environment.py"))
+    environment.code_digest.cache_clear()
+    yield tmp_path
+    environment.code_digest.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "changes"),
+    [
+        ("training/loop.py", b"one\r\ntwo\r\n", False),
+        ("pages/page.py", b"new", False),
+        ("training/notes.txt", b"new", False),
+        ("training/loop.py", b"two\none\n", True),
+        ("kernels/norms.c", b"four\n", True),
+        ("training/other.py", b"", True),
+        ("seeding.py", b"five\n", True),
+    ],
+)
+def test_the_digest_of_the_code_changes_with_what_decides_a_runs_numbers(sources, file, content, changes):
+    before = environment.code_digest()
+    (sources / file).write_bytes(content)
+    environment.code_digest.cache_clear()
+    assert (environment.code_digest() != before) is changes
+
+
+def test_without_sources_there_is_no_digest_of_the_code(sources):
+    for file in ("training/loop.py", "kernels/norms.c"):
+        (sources / file).unlink()
+    assert environment.code_digest() is None
+
+
+HERE = Environment(
+    "0.1", "3.11", "2.9", "Linux", "EPYC", "cpu", 1, started="now", commit="a", kernels="convarium 1", code="b"
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "phrases"),
+    [
+        ({}, ()),
+        ({"started": "later", "commit": "another", "convarium": "9.9", "python": "3.99", "platform": "BeOS"}, ()),
+        ({"threads": 8}, (f"threads {HERE.threads}, then 8",)),
+        ({"threads": 2 * HERE.threads, "stack": ("a", "b")}, ()),
+        ({"threads": 4 * HERE.threads, "stack": ("a", "b")}, (f"threads {HERE.threads}, then {2 * HERE.threads}",)),
+        ({"code": None, "torch": "9"}, (f"Convarium's code {HERE.code}, then unknown", f"torch {HERE.torch}, then 9")),
+        ({"kernels": "other"}, (f"kernels {HERE.kernels}, then other",)),
+        ({"processor": "Z80", "device": "cuda"}, (f"processor {HERE.processor}, then Z80", "device cpu, then cuda")),
+    ],
+    ids=str,
+)
+def test_what_moves_the_last_bits_is_named(fields, phrases):
+    there = dataclasses.replace(HERE, **fields)
+    assert environment.environment_changes([HERE, there]) == phrases
+    assert environment.environment_changes([HERE, there, there]) == phrases
+
+
+def test_a_mixed_run_is_stored_with_its_environments(tmp_path):
+    earlier = (
+        dataclasses.replace(HERE, threads=8),
+        dataclasses.replace(HERE, stack=("a", "b"), threads=2 * HERE.threads),
+    )
+    row = Epoch(1, 1, 0.1, 2.0, 0.5, None, None, None, None, 1.0)
+    outcome = Outcome("diverged", (row,), HERE, message="the loss was not finite", earlier=earlier)
+    assert outcome_from_json(json.loads(json.dumps(outcome_to_json(outcome))), outcome.history) == outcome
+    mixed = StoredRun("k", tmp_path, Recipe(), outcome)
+    assert mixed.is_mixed
+    assert mixed.mixed_reason == f"threads 8, then {HERE.threads}"
+    whole = StoredRun("k", tmp_path, Recipe(), dataclasses.replace(outcome, earlier=()))
+    assert not whole.is_mixed
+    assert whole.mixed_reason is None
+    assert "earlier" not in outcome_to_json(whole.outcome)

@@ -1,6 +1,7 @@
 """Commands about one run: train it, score it."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,8 @@ from convarium.errors import RunError
 if TYPE_CHECKING:
     from convarium.records import Scores
     from convarium.runs.store import StoredRun
+
+_NOT_FINITE = "the network's logits are not finite"
 
 
 @click.command()
@@ -123,7 +126,8 @@ def evaluate(
     if as_json:
         say_json(_plain(scores))
         return
-    say(f"{split} accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.n:,} images")
+    loss = f"loss {scores.loss:.4f}" if math.isfinite(scores.loss) else f"no loss: {_NOT_FINITE}"
+    say(f"{split} accuracy {scores.accuracy:.2%}, {loss}, {scores.n:,} images")
     classes = [[name, "–" if accuracy is None else f"{accuracy:.2%}"] for name, accuracy in scores.per_class.items()]
     say(table(["class", "accuracy"], classes, right=["accuracy"]))
 
@@ -141,4 +145,5 @@ def check_failed(runs: "Sequence[StoredRun]") -> None:
 
 
 def _plain(scores: "Scores") -> dict[str, object]:
-    return {"accuracy": scores.accuracy, "loss": scores.loss, "per_class": dict(scores.per_class), "n": scores.n}
+    plain = {"accuracy": scores.accuracy, "loss": scores.loss, "per_class": dict(scores.per_class), "n": scores.n}
+    return plain if math.isfinite(scores.loss) else plain | {"loss": None, "message": _NOT_FINITE}

@@ -1,12 +1,15 @@
 """The machine and the code that make a run, and the memory that its process uses."""
 
+import hashlib
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +43,60 @@ def environment(device: "torch.device | str", *, stack: tuple[str, ...] = ()) ->
         commit=commit(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         kernels=kernels.version() if device.type == "cpu" else kernels.TORCH,
+        code=code_digest(),
     )
+
+
+CODE = ("models", "data", "recipes", "training", "kernels", "seeding.py")
+"""The parts of Convarium on which a run's numbers depend."""
+
+
+@cache
+def code_digest() -> str | None:
+    """A digest of the source files of CODE; None where Convarium is installed without them.
+
+    Two commits have the same digest if they differ elsewhere, in documentation or in the command line.
+    """
+    root = Path(__file__).resolve().parent.parent
+    parts = [root / name for name in CODE]
+    files = [file for part in parts for file in ([part] if part.is_file() else part.rglob("*"))]
+    sources = {file.relative_to(root).as_posix(): file for file in files if file.suffix in (".py", ".c", ".h")}
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        # Git may store other line ends on another system.
+        digest.update(f"{name}\0".encode() + sources[name].read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return digest.hexdigest()[:16] if sources else None
+
+
+def environment_changes(environments: Sequence[Environment]) -> tuple[str, ...]:
+    """In what environments that followed each other differ as far as a run's last bits depend on it.
+
+    Args:
+        environments: of the parts of one run, in their order.
+
+    Returns:
+        Phrases such as "2 threads, then 1"; none if a run that is trained in all of them has the bits of a run that is
+        trained in one.
+    """
+    changes: dict[str, None] = {}
+    for before, after in pairwise(environments):
+        for phrase, value in {
+            "Convarium's code {}": lambda e: e.code,
+            "torch {}": lambda e: e.torch,
+            "kernels {}": lambda e: e.kernels,
+            "processor {}": lambda e: e.processor,
+            "device {}": lambda e: e.device,
+            "threads {}": _threads_per_run,
+        }.items():
+            if value(before) != value(after):
+                changes[f"{phrase.format(value(before) or 'unknown')}, then {value(after) or 'unknown'}"] = None
+    return tuple(changes)
+
+
+def _threads_per_run(environment: Environment) -> int:
+    """The threads that computed a run, which on a CPU shares those of the process with the others of its stack."""
+    shared = min(environment.threads, len(environment.stack)) if environment.device == "cpu" else 1
+    return environment.threads // max(shared, 1)
 
 
 @cache

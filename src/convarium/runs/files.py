@@ -17,6 +17,7 @@ from convarium.errors import ConvariumError, StoreError, WeightsError
 from convarium.models.layer_tables import description_from_json, description_to_json
 from convarium.recipes.recipe import Recipe, recipe_from_json
 from convarium.records import Description, Epoch, Outcome
+from convarium.runs.environment import environment_changes
 from convarium.runs.json_forms import history_from_json, history_to_json, outcome_from_json, outcome_to_json
 
 if TYPE_CHECKING:
@@ -45,6 +46,18 @@ class StoredRun:
     recipe: Recipe
     outcome: Outcome
     recorded_counts: tuple[tuple[int, ...], ...] | None = None
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether parts of the run were trained in different environments, so that its last bits belong to none."""
+        return bool(self.outcome.earlier)
+
+    @property
+    def mixed_reason(self) -> str | None:
+        """In what the environments of a mixed run differ: "threads 2, then 1"; None for any other run."""
+        if not self.is_mixed:
+            return None
+        return "; ".join(environment_changes([*self.outcome.earlier, self.outcome.environment]))
 
     def predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Test logits (n, classes) float32 and labels (n,) int64; None where the run has none."""

@@ -19,13 +19,17 @@ def history_from_json(rows: Iterable[dict[str, Any]]) -> tuple[Epoch, ...]:
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as plain values, without its history, its network and its arrays."""
-    arrays = {"history", "network", "step_loss", "step_accuracy", "logits", "labels", "weights"}
+    """An outcome as plain values, without its history, its network and its arrays.
+
+    `earlier` is left out of a run that was trained in one environment.
+    """
+    arrays = {"history", "earlier", "network", "step_loss", "step_accuracy", "logits", "labels", "weights"}
     plain = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome) if f.name not in arrays}
+    earlier = [dataclasses.asdict(environment) for environment in outcome.earlier]
     return {
         k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v
         for k, v in plain.items()
-    }
+    } | ({"earlier": earlier} if earlier else {})
 
 
 def outcome_from_json(seal: dict[str, Any], history: tuple[Epoch, ...]) -> Outcome:
@@ -34,11 +38,10 @@ def outcome_from_json(seal: dict[str, Any], history: tuple[Epoch, ...]) -> Outco
     def scores(values: dict[str, Any] | None) -> Scores | None:
         return values and Scores(**(values | {"confusion": tuple(map(tuple, values["confusion"]))}))  # type: ignore[return-value]
 
-    environment = seal["environment"]
     return Outcome(
         status=seal["status"],
         history=history,
-        environment=Environment(**(environment | {"stack": tuple(environment["stack"])})),
+        environment=environment_from_json(seal["environment"]),
         cost=Cost(**seal["cost"]) if seal["cost"] else None,
         message=seal["message"],
         selected_epoch=seal["selected_epoch"],
@@ -46,7 +49,13 @@ def outcome_from_json(seal: dict[str, Any], history: tuple[Epoch, ...]) -> Outco
         validation=scores(seal["validation"]),
         test=scores(seal["test"]),
         image=ImageSpec(**seal["image"]) if seal.get("image") else None,
+        earlier=tuple(map(environment_from_json, seal.get("earlier", ()))),
     )
+
+
+def environment_from_json(values: dict[str, Any]) -> Environment:
+    """The environment of which `values` are the fields."""
+    return Environment(**(values | {"stack": tuple(values["stack"])}))
 
 
 def _finite(value: Any) -> Any:

@@ -105,7 +105,8 @@ def _select(run: TrainingRun) -> None:
 
 
 def make_outcome(run: TrainingRun, *, total_seconds: float, stack: tuple[str, ...] = ()) -> Outcome:
-    """How the run ended, with its one look at the test split. The network is left with the selected weights.
+    """How the run ended, with its one look at the test split. The network is left with the weights that are stored:
+    the selected ones, or, where training has diverged, the last.
 
     Args:
         run: trained.
@@ -114,24 +115,31 @@ def make_outcome(run: TrainingRun, *, total_seconds: float, stack: tuple[str, ..
     """
     network, splits, recipe, state = run.network, run.splits, run.recipe, run.state
     set_memory_format(network, recipe, run.device)  # as `evaluate` lays it out, for the same bits
-    if state.selected:
+    epoch = len(state.history)
+    divergence = f"the training loss was not finite in epoch {epoch}" if state.diverged else None
+    if not divergence and not _is_finite(network.state_dict()):
+        divergence = f"the weights were not finite after epoch {epoch}, the last"
+    elif state.selected:
         network.load_state_dict(state.selected)
+    results: dict[str, tuple[Scores, Tensor]] = {}
+    if not divergence:
+        with exact_arithmetic(run.device):
+            for split in ("train", "validation", "test"):  # the one look at the test split
+                data: ImageData = getattr(splits, split)
+                if len(data):
+                    logits = split_logits(run, data)
+                    results[split] = scores(logits, data.labels, data.class_names), logits
+        broken = [split for split, (_, logits) in results.items() if not _is_finite({split: logits})]
+        if broken:
+            name = "training" if broken[0] == "train" else broken[0]
+            divergence, results = f"the logits of the {name} images were not finite at the end", {}
+    description = describe_network(network, recipe.model, splits.train.spec)
     n = len(splits.train)
     images_per_epoch = n - n % recipe.batch_size if recipe.drop_last else n
-
-    def scored(data: ImageData) -> tuple[Scores | None, Tensor | None]:
-        if state.diverged or not len(data):
-            return None, None
-        logits = split_logits(run, data)
-        return scores(logits, data.labels, data.class_names), logits
-
-    with exact_arithmetic(run.device):
-        train, validation = scored(splits.train)[0], scored(splits.validation)[0]
-        test, test_logits = scored(splits.test)  # the one look at the test split
-    description = describe_network(network, recipe.model, splits.train.spec)
+    found = {split: result[0] for split, result in results.items()}
     return Outcome(
-        status="diverged" if state.diverged else "finished",
-        message=f"the training loss was not finite in epoch {len(state.history)}" if state.diverged else None,
+        status="diverged" if divergence else "finished",
+        message=divergence,
         history=tuple(state.history),
         environment=environment(run.device, stack=stack),
         cost=measure_cost(
@@ -142,17 +150,21 @@ def make_outcome(run: TrainingRun, *, total_seconds: float, stack: tuple[str, ..
             total_seconds=total_seconds,
             peak_memory_bytes=peak_memory_bytes(run.device),
         ),
-        selected_epoch=None if state.diverged else state.selected_epoch,
-        train=train,
-        validation=validation,
-        test=test,
+        selected_epoch=None if divergence else state.selected_epoch,
+        train=found.get("train"),
+        validation=found.get("validation"),
+        test=found.get("test"),
         network=description,
         step_loss=state.step_loss.numpy(),
         step_accuracy=state.step_accuracy.numpy(),
-        logits=None if test_logits is None else test_logits.numpy(),
+        logits=results["test"][1].numpy() if "test" in results else None,
         labels=splits.test.labels.cpu().numpy(),
         weights=_contiguous(network.state_dict()),
     )
+
+
+def _is_finite(tensors: Mapping[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
