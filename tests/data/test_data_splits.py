@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convarium.data import DATASETS, load_data
-from convarium.data.splits import ImageData, check_images, content_digest, divide, hold_out, read_data, statistics
+from convarium.data.splits import (
+    ImageData,
+    UndividedData,
+    check_images,
+    content_digest,
+    divide,
+    hold_out,
+    read_data,
+    statistics,
+)
 from convarium.errors import DataError, SpecError
 from convarium.records import ImageSpec
 
@@ -130,3 +139,26 @@ def test_a_size_out_of_range_is_refused_for_data_that_are_in_memory_too(resize):
     undivided = read_data("digits")
     with pytest.raises(DataError, match=f"resize={resize} is out of range: expected 1 to 1024 pixels"):
         divide(undivided, resize=resize)
+
+
+@pytest.mark.parametrize("n", [3, 700])
+def test_training_images_that_are_all_equal_are_told_of(n):
+    images = torch.randint(0, 256, (1, 1, 5, 5), dtype=torch.uint8).expand(n, 1, 5, 5).contiguous()
+    note = f"all {n} training images are equal: there is nothing to learn from them"
+    assert divided(images).notes == (note,)
+    images[-1, 0, 4, 4] += 1
+    assert divided(images).notes == ()
+
+
+def test_a_channel_without_contrast_is_told_of():
+    images = torch.randint(0, 256, (4, 3, 5, 5), dtype=torch.uint8)
+    images[:, 1] = 7
+    (note,) = divided(images).notes
+    assert note == "channel 1 has one value in all pixels of the training images, and tells the network nothing"
+    images[:, 2] = 7
+    assert divided(images).notes[0].startswith("channels 1, 2 have one value")
+
+
+def divided(images):
+    data = ImageData(images, torch.arange(len(images)) % 2, ("a", "b"))
+    return divide(UndividedData("data", data, None, data, 0, "digest"))

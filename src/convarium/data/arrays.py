@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from convarium.data.folder_splits import list_folder
+from convarium.data.folder_splits import folder_path, list_folder
 from convarium.data.image_files import read_images
 from convarium.data.published import lookup
 from convarium.data.readers import Part
@@ -26,7 +26,7 @@ def load_test_images(dataset: str, *, data_dir: Path | str | None = None, resize
         DataError: a file is damaged.
     """
     if dataset.startswith("folder:"):
-        folder = list_folder(Path(dataset.removeprefix("folder:")).expanduser(), side=resize)
+        folder = list_folder(folder_path(dataset), side=resize)
         return read_images(folder.test, channels=folder.channels, height=folder.height, width=folder.width)
     located = find(lookup(dataset), data_dir)
     return read_test(*located) if located else None

@@ -1,22 +1,39 @@
 """How a folder of a user's own images, one folder a class, is divided into train, validation and test.
 
-    photos/train/cat/1.jpg …  photos/test/cat/7.jpg …    divided already: `test/`, or `val/` if there is no `test/`
-    photos/cat/1.jpg …                                   not divided: a fixed fifth of every class is the test split
+    photos/cat/1.jpg …                                     not divided: a fixed fifth of every class is the test split
+    photos/train/cat/1.jpg …  photos/test/cat/7.jpg …      divided already
+    photos/train/…  photos/val/…  photos/test/…            `val` is the validation split
+    photos/train/…  photos/val/…                           a fixed fifth of every class of train is the test split
 
-If there are both, `val/` is the validation split. Files without the suffix of an image format are ignored.
+The splits' folders have the names that people give them, in upper or lower case: train, training, train_set; val,
+valid, validation, eval, dev; test, testing. A folder with such a name is a split only if it holds folders, so that a
+class may be called train.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from convarium.data.image_files import Listed, read_header
+from convarium.data.folder_scan import ScannedFolder, expanded, passed_over_sentence, scan_folder, shown
+from convarium.data.image_files import Listed, read_headers
 from convarium.data.sources import DIVISION_SEED
 from convarium.errors import DataError
+
+MAX_SIDE = 1024
+"""Pixels of the largest images that networks are trained on, as for `resize`."""
+
+_DOT = "begin the folder's name with a dot, so that it is passed over"
+
+_SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "eval", "evaluation", "dev"),
+    "test": ("test", "testing"),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,7 @@ class Folder:
         train, validation, test: files with their labels; no validation where it is to be held out of train.
         channels: 1 if all training images are gray, else 3.
         height, width: in pixels.
+        notes: sentences about what a user may not expect: files that were passed over, how the images were divided.
     """
 
     class_names: tuple[str, ...]
@@ -37,76 +55,215 @@ class Folder:
     channels: int
     height: int
     width: int
+    notes: tuple[str, ...] = ()
+
+
+def folder_path(dataset: str) -> Path:
+    """The path in folder:PATH.
+
+    Raises:
+        DataError: there is none, or it cannot be a path.
+    """
+    path = dataset.removeprefix("folder:")
+    if not path.strip():
+        raise DataError(f"{dataset!r} names no folder", hint="write folder:PATH with the path of a folder of classes")
+    return expanded(path)
 
 
 def list_folder(path: Path, *, side: int | None = None) -> Folder:
     """Lists and divides a folder of images, without decoding them.
 
     Args:
-        path: of a folder of classes, or of one with `train/` and `test/` or `val/`.
+        path: of a folder of classes, or of one with folders for its splits.
         side: in pixels, of square images; None: the median height and width of the training images.
 
     Raises:
-        DataError: there are no classes, a class is empty or only in one of the splits, or an image cannot be read.
+        DataError: there are no classes, a class is empty or only in one of the splits, it cannot be told which folders
+            are classes and which are splits, the images are too large, or an image cannot be read.
     """
-    if not path.is_dir():
-        raise DataError(f"there is no folder {path}", hint="write folder:PATH with the path of a folder of classes")
-    if _is_divided(path):
-        names, train = _list_classes(path / "train")
-        has_test = (path / "test").is_dir()
-        test = _list_images(path / "test" if has_test else path / "val", names)
-        validation = _list_images(path / "val", names) if has_test and (path / "val").is_dir() else None
+    try:
+        is_folder = path.is_dir()
+    except OSError:  # such as a path that is longer than the system takes
+        is_folder = False
+    if not is_folder:
+        name = shown(path) if len(shown(path)) < 300 else f"{shown(path)[:80]}…"
+        raise DataError(f"there is no folder {name}", hint="write folder:PATH with the path of a folder of classes")
+    scanned = scan_folder(path)
+    notes = []
+    splits = _splits(scanned)
+    if splits:
+        names, train = _list_classes(splits["train"])
+        validation = _list_images(splits["validation"], names) if "validation" in splits else None
+        if "test" in splits:
+            test = _list_images(splits["test"], names)
+        else:
+            train, test = _hold_out_test(train, names, splits["train"].path)
+            notes.append(
+                f"there is no folder test: a fixed fifth of every class of {splits['train'].name} is the test split, "
+                "and is not trained on"
+            )
     else:
-        names, images = _list_classes(path)
+        names, images = _list_classes(scanned)
         train, test = _hold_out_test(images, names, path)
         validation = None
-    with ThreadPoolExecutor() as pool:
-        headers = list(pool.map(read_header, [file for file, _ in train]))
-    gray = all(mode in ("1", "L", "LA") or mode.startswith("I") for mode, _, _ in headers)
-    height, width = (side, side) if side else tuple(int(np.median([h[k] for h in headers])) for k in (1, 2))
-    return Folder(tuple(names), train, validation, test, 1 if gray else 3, height, width)
+    if sentence := passed_over_sentence(_passed_over(scanned, set(splits))):
+        notes.append(sentence)
+    headers = read_headers([file for part in (train, validation or [], test) for file, _ in part])[: len(train)]
+    gray = all(header.mode in ("1", "L", "LA") or header.mode.startswith("I") for header in headers)
+    if side:
+        height = width = side
+    else:
+        height, width = (int(np.median([getattr(h, name) for h in headers])) for name in ("height", "width"))
+        _check_size(height, width, channels=1 if gray else 3, n=len(train) + len(validation or ()) + len(test))
+    return Folder(tuple(names), train, validation, test, 1 if gray else 3, height, width, tuple(notes))
 
 
-def _is_divided(path: Path) -> bool:
-    if not (path / "train").is_dir():
-        return False
-    if not ((path / "test").is_dir() or (path / "val").is_dir()):
-        raise DataError(f"{path} has a folder train, but neither test nor val", hint="add test, with the same classes")
-    return True
+def _splits(folder: ScannedFolder) -> dict[str, ScannedFolder]:
+    """The folders of the splits by the split; empty if the folder holds classes.
 
-
-def _classes(path: Path) -> list[str]:
-    return sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _list_classes(path: Path) -> tuple[list[str], Listed]:
-    names = _classes(path)
-    if len(names) < 2:
+    Raises:
+        DataError: some folders are splits and others are not, or two folders have names of the same split.
+    """
+    named = {sub.name: split for sub in folder.folders if (split := split_of(sub.name))}
+    found: dict[str, ScannedFolder] = {}
+    for sub in folder.folders:
+        split = named.get(sub.name)
+        if split is None or not any(below.has_images() for below in sub.folders):
+            continue
+        if split in found:
+            raise DataError(
+                f"{shown(folder.path)} has two folders for the {split} split: {found[split].name} and {sub.name}",
+                hint=f"put their images together, or {_DOT}",
+            )
+        found[split] = sub
+    flat = [sub.name for sub in folder.folders if sub.name in named and sub not in found.values() and sub.has_images()]
+    if not found and len(flat) < 2:
+        return {}
+    where = shown(folder.path)
+    if not found:
         raise DataError(
-            f"{path} has {len(names) or 'no'} class{'' if names else 'es'}",
-            expected="two folders or more, one a class, with images in them",
+            f"{' and '.join(flat)} in {where} hold images, but no folders of classes",
+            hint="put the images of each class into a folder of its own: train/cat/1.jpg, test/cat/7.jpg",
         )
-    return names, _list_images(path, names)
-
-
-def _list_images(path: Path, names: Sequence[str]) -> Listed:
-    present = _classes(path)
-    if present != list(names):
-        odd = sorted(set(present) ^ set(names))
+    if "train" not in found:
+        names = " and ".join(sub.name for sub in found.values())
+        raise DataError(f"{where} has {names}, but no folder train", hint="add train, with the same classes")
+    if len(found) == 1:
+        train = found["train"].path
         raise DataError(
-            f"{path} has not the classes of the training images",
+            f"{where} has a folder {train.name}, but neither test nor val",
+            hint=f"add test, with the same classes, or use folder:{shown(train)} to have a fifth held out",
+        )
+    others = [sub.name for sub in folder.folders if sub not in found.values() and sub.has_images()]
+    if others:
+        splits = ", ".join(sub.name for sub in found.values())
+        raise DataError(
+            f"{where} has the splits {splits}, and beside them images in {', '.join(map(shown, others))}",
+            hint=f"move those into a split or elsewhere, or {_DOT}",
+        )
+    return found
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder's name stands for: "train", "validation" or "test"; None for any other name."""
+    word = re.sub(r"[\W_]", "", name.lower())
+    word = re.sub(r"(?<=.)(set|split|data|images|imgs)$", "", word)
+    return next((split for split, words in _SPLITS.items() if word in words), None)
+
+
+def _list_classes(folder: ScannedFolder) -> tuple[list[str], Listed]:
+    classes = _classes(folder)
+    if len(classes) < 2:
+        [inner] = classes.values() if classes else [None]
+        deeper = inner is not None and sum(sub.has_images() for sub in inner.folders) > 1
+        raise DataError(
+            f"{shown(folder.path)} has {len(classes) or 'no'} class{'' if classes else 'es'}",
+            expected="two folders or more, one a class, with images in them",
+            hint=f"did you mean folder:{shown(inner.path)}?" if inner is not None and deeper else None,
+        )
+    _check_same_below(folder, classes)
+    return sorted(classes), _list_images(folder, sorted(classes))
+
+
+def _classes(folder: ScannedFolder) -> dict[str, ScannedFolder]:
+    """The folders of the classes by name. A name has one form of its accents, whichever the file system writes."""
+    classes: dict[str, ScannedFolder] = {}
+    for sub in folder.folders:
+        try:
+            sub.name.encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"the name of the folder {shown(sub.path)} is not UTF-8",
+                hint="rename it, since it becomes the name of a class",
+            ) from None
+        name = unicodedata.normalize("NFC", sub.name)
+        if name in classes:
+            raise DataError(
+                f"{shown(folder.path)} has two folders {name!r}, written with different characters",
+                hint="put their images together",
+            )
+        classes[name] = sub
+    return classes
+
+
+def _check_same_below(folder: ScannedFolder, classes: Mapping[str, ScannedFolder]) -> None:
+    """Refuses classes whose images lie in folders of the same names, such as images and masks, or fold1 and fold2."""
+    below = {name: [s.name for s in sub.folders if s.has_images()] for name, sub in classes.items()}
+    counts = Counter(name for names in below.values() for name in names)
+    shared = {name for name, count in counts.items() if count > 1}
+    for name, sub in classes.items():
+        if shared & set(below[name]) and (len(below[name]) > 1 or sub.images):
+            others = sorted(shared)[:5]
+            raise DataError(
+                f"the classes of {shown(folder.path)} hold folders of the same names: {', '.join(map(shown, others))}",
+                expected="one kind of images in each class",
+                hint=f"move the others elsewhere, or {_DOT}",
+            )
+
+
+def _list_images(folder: ScannedFolder, names: Sequence[str]) -> Listed:
+    classes = _classes(folder)
+    if sorted(classes) != list(names):
+        odd = sorted(set(classes) ^ set(names))
+        raise DataError(
+            f"{shown(folder.path)} has not the classes of the training images",
             hint=f"{', '.join(odd)} must be in both or in neither",
         )
-    suffixes = Image.registered_extensions()
     listed: Listed = []
     for label, name in enumerate(names):
-        files = [p for p in (path / name).rglob("*") if p.suffix.lower() in suffixes and not p.name.startswith(".")]
+        files = classes[name].all_images()
         if not files:
+            passed = passed_over_sentence([(name, classes[name].all_passed_over())])
             raise DataError(
-                f"class {name!r} is empty: no image in {path / name}", hint="add images, or delete the folder"
+                f"class {name!r} is empty: no image in {shown(classes[name].path)}{f' ({passed})' if passed else ''}",
+                hint="add images, or delete the folder",
             )
-        listed += [(file, label) for file in sorted(files, key=lambda p: p.as_posix())]
+        listed += [(file, label) for file in files]
     return listed
+
+
+def _passed_over(folder: ScannedFolder, splits: set[str]) -> list[tuple[str, Counter[str]]]:
+    """How many files each class, or the folders above the classes, have that were passed over, by reason."""
+    levels = [folder] if not splits else [folder, *(sub for sub in folder.folders if split_of(sub.name))]
+    above = []
+    for level in levels:
+        count = Counter(level.passed_over)
+        if level.images:
+            count["image outside the classes' folders"] += len(level.images)
+        above.append((level.name, count))
+    classes = [sub for level in levels for sub in level.folders if sub not in levels]
+    return above + [(sub.name, sub.all_passed_over()) for sub in classes]
+
+
+def _check_size(height: int, width: int, *, channels: int, n: int) -> None:
+    if max(height, width) <= MAX_SIDE:
+        return
+    gib = n * channels * height * width / 2**30
+    raise DataError(
+        f"{n:,} images of {width:,}×{height:,} pixels, the median size, would take {gib:.1f} GiB",
+        expected=f"at most {MAX_SIDE} pixels a side",
+        hint="have them reduced while they are read: --resize 224",
+    )
 
 
 def _hold_out_test(images: Listed, names: Sequence[str], path: Path) -> tuple[Listed, Listed]:
@@ -120,7 +277,7 @@ def _hold_out_test(images: Listed, names: Sequence[str], path: Path) -> tuple[Li
         files = [item for item in images if item[1] == label]
         if len(files) < 2:
             raise DataError(
-                f"class {name!r} has one image", expected="two or more", hint=f"add images to {path / name}"
+                f"class {name!r} has one image", expected="two or more", hint=f"add images to {shown(path / name)}"
             )
         order = torch.randperm(len(files), generator=generator).tolist()
         held_out = max(1, len(files) // 5)

@@ -1,13 +1,21 @@
-"""Image files: the size and mode in a file's header, and its pixels as an array."""
+"""Image files: what a file's header says, and its pixels as an array."""
 
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from convarium.data.folder_scan import readable_formats, shown
 from convarium.data.readers import Part
 from convarium.errors import DataError
 
@@ -16,6 +24,30 @@ Listed = list[tuple[Path, int]]
 
 _ORIENTATION = 0x0112
 """The EXIF tag that says how a camera was held; from 5 on, height and width are exchanged."""
+
+_LARGE = 2**24
+"""Pixels from which on images are decoded one at a time, since each may take several hundred megabytes."""
+
+_one_large = Lock()
+
+_UNREADABLE = (OSError, ValueError, SyntaxError, MemoryError, EOFError, Image.DecompressionBombError)
+"""What Pillow raises for a file that it cannot decode."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Header:
+    """An image as it is displayed.
+
+    Attributes:
+        mode: Pillow's; "RGB" for a palette.
+        height, width: in pixels, after the turn that a camera asked for.
+    """
+
+    mode: str
+    height: int
+    width: int
 
 
 def read_images(files: Listed, *, channels: int, height: int, width: int) -> Part:
@@ -30,39 +62,102 @@ def read_images(files: Listed, *, channels: int, height: int, width: int) -> Par
         Images (n, c, h, w) uint8 and labels (n,) int64.
 
     Raises:
-        DataError: an image cannot be read.
+        DataError: images cannot be read; all of them are named.
     """
     decode = partial(_decode, channels=channels, height=height, width=width)
     images = np.empty((len(files), channels, height, width), dtype=np.uint8)
-    with ThreadPoolExecutor() as pool:
-        for image, pixels in zip(images, pool.map(decode, [file for file, _ in files]), strict=True):
-            image[:] = pixels
+    broken = {}
+    for number, (file, pixels) in enumerate(in_parallel(decode, [file for file, _ in files])):
+        if isinstance(pixels, str):
+            broken[file] = pixels
+        else:
+            images[number] = pixels
+    if broken:
+        raise unreadable(broken, len(files))
     return images, np.array([label for _, label in files], dtype=np.int64)
 
 
-def read_header(file: Path) -> tuple[str, int, int]:
-    """Mode, height and width of an image as it is displayed, without decoding its pixels."""
-    try:
-        with Image.open(file) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) >= 5
-            mode = "RGB" if image.mode == "P" else image.mode
-            return (mode, image.width, image.height) if turned else (mode, image.height, image.width)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _broken(file, error) from error
+def read_headers(files: Sequence[Path]) -> list[Header]:
+    """The headers of images, without decoding their pixels.
+
+    Raises:
+        DataError: images cannot be read; all of them are named.
+    """
+    headers, broken = [], {}
+    for file, header in in_parallel(_header, files):
+        if isinstance(header, str):
+            broken[file] = header
+        else:
+            headers.append(header)
+    if broken:
+        raise unreadable(broken, len(files))
+    return headers
+
+
+def in_parallel(work: Callable[[Path], Result], files: Sequence[Path]) -> Iterator[tuple[Path, Result | str]]:
+    """Calls `work` with every file, several at the same time, and yields the files in order with what it returned.
+
+    A file that cannot be read comes with the reason, a text, in place of a result. No more than a few hundred results
+    wait to be taken.
+    """
+
+    def attempt(file: Path) -> Result | str:
+        try:
+            return work(file)
+        except _UNREADABLE as error:
+            return " ".join(str(error).replace(str(file), "the file").split()) or type(error).__name__
+
+    with ThreadPoolExecutor() as pool, _without_warnings():
+        waiting = iter(files)
+        while chunk := list(islice(waiting, 256)):
+            yield from zip(chunk, pool.map(attempt, chunk), strict=True)
+
+
+def unreadable(broken: dict[Path, str], n: int) -> DataError:
+    """The error, to be raised, that names the images that cannot be read, with the reasons.
+
+    Args:
+        broken: the reason for each file.
+        n: how many images were tried.
+    """
+    named = [f"{shown(file)} ({reason})" for file, reason in broken.items()]
+    if len(named) > 10:
+        named[10:] = [f"and {len(named) - 10} more"]
+    what = f"cannot read {len(broken)} of {n} images" if len(broken) > 1 else "cannot read the image"
+    return DataError(f"{what}{':' if len(broken) > 1 else ''} {', '.join(named)}", hint="repair or delete them")
+
+
+def _header(file: Path) -> Header:
+    with Image.open(file, formats=readable_formats()) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) >= 5
+        mode = "RGB" if image.mode == "P" else image.mode
+        return Header(mode, image.width, image.height) if turned else Header(mode, image.height, image.width)
 
 
 def _decode(file: Path, *, channels: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     """(c, height, width) uint8"""
-    try:
-        with Image.open(file) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            image = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _broken(file, error) from error
-    return np.array(image).reshape(height, width, -1).transpose(2, 0, 1)
+    with Image.open(file, formats=readable_formats()) as opened, _at_its_turn(opened.width * opened.height):
+        ImageOps.exif_transpose(opened, in_place=True)
+        image: Image.Image = opened
+        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+        return np.array(image).reshape(height, width, -1).transpose(2, 0, 1)
 
 
-def _broken(file: Path, error: Exception) -> DataError:
-    return DataError(f"cannot read the image {file}: {error}", hint="repair or delete it")
+@contextmanager
+def _at_its_turn(pixels: int) -> Iterator[None]:
+    if pixels < _LARGE:
+        yield
+        return
+    with _one_large:
+        yield
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Pillow's warnings (of large images, of damaged metadata) are not shown: what matters is an error."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
+from convarium.data.folder_scan import expanded
 from convarium.data.readers import Part, Parts
 from convarium.errors import DataError
 from convarium.records import ImageSpec
@@ -95,14 +96,14 @@ def data_folders(data_dir: Path | str | None = None) -> list[Path]:
     """The data folders that are searched, in order: the argument, $CONVARIUM_DATA, ./data, the user's cache, the
     system's.
     """
-    named = [Path(d).expanduser() for d in (data_dir, os.environ.get("CONVARIUM_DATA")) if d]
+    named = [expanded(str(d)) for d in (data_dir, os.environ.get("CONVARIUM_DATA")) if d]
     return [*named, Path("data"), cache_folder(), *SYSTEM_FOLDERS]
 
 
 def download_folder(data_dir: Path | str | None = None) -> Path:
     """The folder for downloads: the argument, $CONVARIUM_DATA or the user's cache."""
     named = data_dir or os.environ.get("CONVARIUM_DATA")
-    return Path(named).expanduser() if named else cache_folder()
+    return expanded(str(named)) if named else cache_folder()
 
 
 def cache_folder() -> Path:

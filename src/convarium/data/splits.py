@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convarium.data.download import DownloadListener, fetch, missing_error
-from convarium.data.folder_splits import list_folder
+from convarium.data.folder_splits import folder_path, list_folder
 from convarium.data.image_files import Listed, read_images
 from convarium.data.published import lookup
 from convarium.data.readers import Part
@@ -57,6 +57,7 @@ class UndividedData:
         validation: the validation split that the data set itself has; None: it is held out of `train`.
         held_out: how many images of `train` are held out unless a recipe says otherwise.
         digest: as in `Splits`.
+        notes: as in `Splits`.
     """
 
     dataset: str
@@ -65,6 +66,7 @@ class UndividedData:
     test: ImageData
     held_out: int
     digest: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,7 @@ class Splits:
     Attributes:
         digest: identifies the content of all images and labels, 64 hexadecimal digits; see `Dataset.digest`.
         mean, std: of the pixels of `train` by channel, on a scale where white is 1.
+        notes: sentences about what a user may not expect of these images, to be shown before training.
     """
 
     dataset: str
@@ -83,6 +86,7 @@ class Splits:
     digest: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    notes: tuple[str, ...] = ()
 
 
 def load_data(
@@ -148,8 +152,9 @@ def divide(data: UndividedData, *, validation: int | None = None, resize: int | 
     check_images(train, f"the training split of {data.dataset}")
     check_images(data.test, f"the test split of {data.dataset}")
     mean, std = statistics(train.images)
+    notes = data.notes + contrast_notes(train.images, std)
     train, held_out, test = (replace(part, resize=resize) for part in (train, held_out, data.test))
-    return Splits(data.dataset, train, held_out, test, data.digest, mean, std)
+    return Splits(data.dataset, train, held_out, test, data.digest, mean, std, notes)
 
 
 def check_resize(resize: int | None) -> None:
@@ -236,11 +241,24 @@ def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
+def contrast_notes(images: Tensor, std: tuple[float, ...]) -> tuple[str, ...]:
+    """What to say of training images that cannot be told apart: all are equal, or a channel has one value throughout.
+
+    Args:
+        images: (n, c, h, w) uint8.
+        std: of the pixels by channel.
+    """
+    if len(images) > 1 and not any(bool((chunk != images[:1]).any()) for chunk in torch.split(images, 256)):
+        return (f"all {len(images):,} training images are equal: there is nothing to learn from them",)
+    constant = [str(channel) for channel, deviation in enumerate(std) if deviation == 0]
+    if not constant:
+        return ()
+    channels = f"channel {constant[0]} has" if len(constant) == 1 else f"channels {', '.join(constant)} have"
+    return (f"{channels} one value in all pixels of the training images, and tells the network nothing",)
+
+
 def _read_folder(dataset: str, resize: int | None) -> UndividedData:
-    path = dataset.removeprefix("folder:")
-    if not path.strip():
-        raise DataError(f"{dataset!r} names no folder", hint="write folder:PATH with the path of a folder of classes")
-    folder = list_folder(Path(path).expanduser(), side=resize)
+    folder = list_folder(folder_path(dataset), side=resize)
 
     def load(files: Listed) -> ImageData:
         part = read_images(files, channels=folder.channels, height=folder.height, width=folder.width)
@@ -249,7 +267,7 @@ def _read_folder(dataset: str, resize: int | None) -> UndividedData:
     train, test = load(folder.train), load(folder.test)
     validation = load(folder.validation) if folder.validation else None
     digest = content_digest(train, *([validation] if validation else []), test)
-    return UndividedData(dataset, train, validation, test, len(train) // 10, digest)
+    return UndividedData(dataset, train, validation, test, len(train) // 10, digest, folder.notes)
 
 
 def _image_data(part: Part, class_names: tuple[str, ...]) -> ImageData:

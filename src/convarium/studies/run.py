@@ -62,6 +62,7 @@ def run_prepared(
     store.save_study(record)
     hints = {} if stack else stacking_hints(wanted, device)
     graphs: set[str] = set()
+    told: set[str] = set()
     number = 1
     for planned in units_of(wanted, record if stack else None):
         events = [StudyEvent(n, len(wanted), run.recipe) for n, run in enumerate(planned, start=number)]
@@ -73,6 +74,7 @@ def run_prepared(
             if planned[0].key in hints:
                 notify(dataclasses.replace(events[0], notice=hints[planned[0].key]))
                 hints = {}
+            _tell_of_data(planned[0], events[0], told, notify)
             notify(dataclasses.replace(events[0], begins=tuple(planned[member].recipe for member in unit.missing)))
             with_graph = planned[0].recipe.model not in graphs
             finished = train_unit(unit, store, device=device, notify=notify, with_graph=with_graph)
@@ -98,8 +100,17 @@ def train_one(
     if stored is not None:
         notify(dataclasses.replace(event, finished=stored, trained_now=False))
         return stored
+    _tell_of_data(planned, event, set(), notify)
     unit = Unit([planned], [None], [event], [resources.store.folder(recipe, planned.key)])
     return train_unit(unit, resources.store, device=device, notify=notify, with_graph=True)[0]
+
+
+def _tell_of_data(planned: PlannedRun, event: StudyEvent, told: set[str], notify: Callable[[StudyEvent], None]) -> None:
+    """Says what a user may not expect of a run's images, each sentence once."""
+    for note in planned.splits.notes:
+        if note not in told:
+            told.add(note)
+            notify(dataclasses.replace(event, notice=note))
 
 
 def _find_or_set_aside(
