@@ -1,4 +1,5 @@
 import codecs
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -11,12 +12,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from convarium.data import DATASETS, check, load_data
 from convarium.data.readers import read_archive, read_cifar_binary, read_cifar_pickles, read_idx
-from convarium.data.sources import cache_folder, data_folders, download_folder, find
+from convarium.data.sources import Layout, cache_folder, data_folders, download_folder, find, read
 from convarium.data.splits import content_digest
 from convarium.errors import DataError
+from convarium.records import ImageSpec
 
 PLACES = [
     pytest.param(name, layout, folder, id=f"{name}-{next(iter(layout.files))}-{folder}")
@@ -135,8 +138,8 @@ def test_idx_files_are_read_gzipped_or_not():
     raw = [idx(a) for a in arrays]
     for files in (raw, [gzip.compress(f) for f in raw]):
         (x, y), (x_test, y_test) = read_idx(files)
-        for read, written in zip((x[:, 0], y, x_test[:, 0], y_test), arrays, strict=True):
-            np.testing.assert_array_equal(read, written)
+        for got, written in zip((x[:, 0], y, x_test[:, 0], y_test), arrays, strict=True):
+            np.testing.assert_array_equal(got, written)
         assert y.dtype == np.int64
 
 
@@ -248,3 +251,84 @@ def test_the_binary_version_of_cifar10_has_the_stated_digests():
     for (images, labels), md5 in zip([*batches, (splits.test.images, splits.test.labels)], stated, strict=True):
         records = np.concatenate([labels.numpy().astype(np.uint8)[:, None], images.numpy().reshape(-1, 3072)], axis=1)
         assert hashlib.md5(records.tobytes()).hexdigest() == md5
+
+
+@pytest.mark.parametrize("cut", [4, 7, 15, 16, 95])
+def test_a_truncated_idx_file_is_named_as_such(cut):
+    raw = idx(np.zeros((5, 4, 4), np.uint8))[:cut]
+    with pytest.raises(DataError, match="truncated"):
+        read_idx([raw, idx(np.zeros(5, np.uint8))] * 2)
+
+
+def test_idx_files_of_other_dimensions_are_refused():
+    with pytest.raises(DataError, match=r"IDX files have other dimensions: expected images \(n, height, width\)"):
+        read_idx([idx(np.zeros((5, 4), np.uint8)), idx(np.zeros(5, np.uint8))] * 2)
+
+
+@pytest.mark.parametrize("raw", [b"", b"1" * 3072, b"1" * 3074])
+def test_a_truncated_cifar_file_is_named_as_such(raw):
+    with pytest.raises(DataError, match="a CIFAR file is truncated: expected a multiple of 3073 bytes"):
+        read_cifar_binary([raw, raw])
+
+
+READERS = {
+    "gzip": (read_idx, [gzip.compress(idx(np.zeros((5, 4, 4), np.uint8)))[:-20]] * 4),
+    "pickle": (read_cifar_pickles, [cifar_files()[0][:500]] * 2),
+    "other pickle": (read_cifar_pickles, [pickle.dumps([1, 2])] * 2),
+    "no labels": (read_cifar_pickles, [pickle.dumps({b"data": 1})] * 2),
+    "archive": (partial(read_archive, members=["one"], read=read_cifar_pickles), [b"\x1f\x8b rubbish"]),
+    "npz that is none": (lambda files: np.load(io.BytesIO(files[0])), [b"PK\x03\x04 rubbish"]),
+    "npz cut": (lambda files: np.load(io.BytesIO(files[0])), [b"PK"]),
+}
+
+
+@pytest.mark.parametrize("read_damaged", READERS)
+def test_content_that_a_reader_fails_on_names_the_files(read_damaged, tmp_path):
+    reader, contents = READERS[read_damaged]
+    for number, content in enumerate(contents):
+        (tmp_path / f"{number}.bin").write_bytes(content)
+    files = {f"{number}.bin": hashlib.md5(content).hexdigest() for number, content in enumerate(contents)}
+    with pytest.raises(DataError, match=rf"cannot read .*{tmp_path.name}/0.bin.*; it is damaged, or its reader"):
+        read(Layout(files, (".",), reader), tmp_path)
+
+
+IMAGES, LABELS = np.arange(24, dtype=np.uint8).reshape(2, 1, 3, 4), np.array([1, 0])
+
+
+def read_part(images, labels):
+    return read(Layout({}, (".",), lambda _: ((images, labels), (IMAGES, LABELS))), None)
+
+
+def test_arrays_of_any_layout_and_byte_order_become_tensors():
+    (images, labels), _ = read_part(IMAGES[::-1, :, ::-1], LABELS[::-1].astype(">i2"))
+    assert torch.from_numpy(images).tolist() == IMAGES[::-1, :, ::-1].tolist()
+    assert torch.from_numpy(labels).tolist() == [0, 1]
+    assert labels.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "received"),
+    [
+        (IMAGES.tolist(), LABELS, "the training images have the wrong form.* received 'list'"),
+        (IMAGES[:, 0], LABELS, r"the training images .* received 'uint8 \(2, 3, 4\)'"),
+        (IMAGES.astype(">u2"), LABELS, r"the training images .* received '>u2|uint16 \(2, 1, 3, 4\)'"),
+        (IMAGES, LABELS.tolist(), "the labels of the training images have the wrong form.* received 'list'"),
+        (IMAGES, LABELS / 2, "the labels .* whole numbers .*received 'float64"),
+        (IMAGES, LABELS[:1], r"the labels .* whole numbers \(2,\), received 'int64 \(1,\)'"),
+    ],
+)
+def test_what_is_no_array_of_images_and_labels_is_refused(images, labels, received):
+    with pytest.raises(DataError, match=received):
+        read_part(images, labels)
+
+
+def test_a_reader_that_returns_something_else_is_refused():
+    with pytest.raises(DataError, match=r"the test images have the wrong form.* received 'NoneType'"):
+        read(Layout({}, (".",), lambda _: ((IMAGES, LABELS), None)), None)
+
+
+def test_images_of_another_size_than_the_entrys_are_refused(monkeypatch):
+    small = dataclasses.replace(DATASETS["digits"], spec=ImageSpec(1, 27, 28, 10))
+    monkeypatch.setitem(DATASETS, "digits", small)
+    with pytest.raises(DataError, match=r"the images of digits are not those of its entry: expected .*height=27"):
+        load_data("digits")

@@ -6,6 +6,8 @@ import math
 import pickle
 import struct
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +22,42 @@ Part = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 Parts = tuple[Part, Part]
 """The publisher's training split and test split."""
 
+DAMAGED = (
+    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, TypeError, ValueError,
+    pickle.PickleError, struct.error, tarfile.TarError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What readers of binary files raise for content that is not what they expect."""
+
+
+def as_part(part: Any, what: str) -> Part:
+    """Images and labels in the form that tensors are made from: native byte order, and no negative strides.
+
+    Args:
+        part: images (n, c, h, w) uint8 and labels (n,) of whole numbers, as arrays of any layout and byte order.
+        what: they are, for the message: "training images".
+
+    Raises:
+        DataError: they are no such arrays.
+    """
+    images, labels = part if isinstance(part, (tuple, list)) and len(part) == 2 else (part, None)
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
+        raise DataError(
+            f"the {what} have the wrong form",
+            expected="an array of uint8 (n, channels, height, width)",
+            received=_form(images),
+        )
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+        raise DataError(
+            f"the labels of the {what} have the wrong form",
+            expected=f"an array of whole numbers ({len(images)},)",
+            received=_form(labels),
+        )
+    return np.ascontiguousarray(images), np.ascontiguousarray(labels, dtype=np.int64)
+
+
+def _form(value: Any) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+
 
 def read_idx(files: Sequence[bytes]) -> Parts:
     """Training images, training labels, test images, test labels, each gzipped or not."""
@@ -29,17 +67,26 @@ def read_idx(files: Sequence[bytes]) -> Parts:
 def read_idx_part(files: Sequence[bytes]) -> Part:
     """Images and labels of one split, each gzipped or not."""
     images, labels = (_idx(gzip.decompress(f) if f[:2] == b"\x1f\x8b" else f) for f in files)
+    if images.ndim != 3 or labels.ndim != 1:
+        raise DataError(
+            "IDX files have other dimensions",
+            expected="images (n, height, width) and labels (n,)",
+            received=(images.shape, labels.shape),
+        )
     return images[:, None], labels.astype(np.int64)
 
 
 def _idx(raw: bytes) -> npt.NDArray[np.uint8]:
     """One IDX file of unsigned bytes: two zeros, the type 8, the number of dimensions, the dimensions, the values."""
-    if len(raw) < 4 or raw[:3] != b"\0\0\x08":
+    if len(raw) < 4 or raw[:3] != b"\0\0\x08" or raw[3] > 4:
         raise DataError(
             "this is not an IDX file of bytes", expected="a file that begins with 00 00 08", received=raw[:4]
         )
+    header = 4 + 4 * raw[3]
+    if len(raw) < header:
+        raise DataError("an IDX file is truncated", expected=f"{header} bytes before the values", received=len(raw))
     shape = struct.unpack_from(f">{raw[3]}I", raw, 4)
-    values = np.frombuffer(bytearray(raw), np.uint8, offset=4 + 4 * raw[3])
+    values = np.frombuffer(bytearray(raw), np.uint8, offset=header)
     if values.size != math.prod(shape):
         raise DataError("an IDX file is truncated", expected=f"{math.prod(shape)} values", received=values.size)
     return values.reshape(shape)
@@ -84,7 +131,10 @@ def read_cifar_binary(files: Sequence[bytes], *, label_bytes: int = 1) -> Parts:
 
 
 def _cifar_records(raw: bytes, label_bytes: int) -> Part:
-    records = np.frombuffer(raw, np.uint8).reshape(-1, label_bytes + 3072)
+    size = label_bytes + 3072
+    if not raw or len(raw) % size:
+        raise DataError("a CIFAR file is truncated", expected=f"a multiple of {size} bytes", received=len(raw))
+    records = np.frombuffer(raw, np.uint8).reshape(-1, size)
     images = np.ascontiguousarray(records[:, label_bytes:]).reshape(-1, 3, 32, 32)
     return images, records[:, label_bytes - 1].astype(np.int64)
 

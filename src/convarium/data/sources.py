@@ -2,14 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
 
 from convarium.data.folder_scan import expanded
-from convarium.data.readers import Part, Parts
+from convarium.data.readers import DAMAGED, Part, Parts, as_part
 from convarium.errors import DataError
 from convarium.records import ImageSpec
 
@@ -141,21 +142,36 @@ def read(layout: Layout, folder: Path) -> Parts:
     """Reads and verifies the files of a data set.
 
     Raises:
-        DataError: a file cannot be read, or is not the published one.
+        DataError: a file cannot be read, is not the published one, or holds no images and labels.
     """
-    return layout.read([read_verified(folder / name, md5) for name, md5 in layout.files.items()])
+    with _naming(layout, folder):
+        train, test = layout.read([read_verified(folder / name, md5) for name, md5 in layout.files.items()])
+        return as_part(train, "training images"), as_part(test, "test images")
 
 
 def read_test(layout: Layout, folder: Path) -> Part:
     """Reads and verifies the test split of a data set, and its training files only where one file holds both.
 
     Raises:
-        DataError: a file cannot be read, or is not the published one.
+        DataError: a file cannot be read, is not the published one, or holds no images and labels.
     """
     if layout.read_test is None:
         return read(layout, folder)[1]
     files = list(layout.files.items())[-layout.test_files :]
-    return layout.read_test([read_verified(folder / name, md5) for name, md5 in files])
+    with _naming(layout, folder):
+        return as_part(layout.read_test([read_verified(folder / name, md5) for name, md5 in files]), "test images")
+
+
+@contextmanager
+def _naming(layout: Layout, folder: Path) -> Iterator[None]:
+    """Names the files where a reader fails on their content."""
+    try:
+        yield
+    except DAMAGED as error:
+        names = ", ".join(str(folder / name) for name in layout.files)
+        raise DataError(
+            f"cannot read {names}: {type(error).__name__}: {error}", hint="it is damaged, or its reader is wrong"
+        ) from error
 
 
 def read_verified(path: Path, md5: str) -> bytes:

@@ -139,6 +139,11 @@ def read_data(
     if located is None:
         raise missing_error(dataset, data_dir)
     train, test = (_image_data(part, entry.class_names) for part in read(*located))
+    for part in (train, test):
+        if part.spec != entry.spec:
+            raise DataError(
+                f"the images of {dataset} are not those of its entry", expected=f"{entry.spec}", received=part.spec
+            )
     return UndividedData(dataset, train, None, test, entry.validation, entry.digest)
 
 
