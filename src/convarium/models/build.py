@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from convarium.errors import ConvariumError, ImageSizeError, SpecError
-from convarium.models.factories import Factory, resolve_custom, user_code_error, working_folder_on_path
+from convarium.models.factories import Factory, resolve_custom, user_code_error
 from convarium.models.index import Resolved, resolve
+from convarium.models.sources import find_sources, importable
 from convarium.models.zoo import MODELS
 from convarium.models.zoo.layers import ACTIVATIONS, output_shape
 from convarium.records import ImageSpec
@@ -38,7 +39,7 @@ class Architecture:
         if "activation" in options:
             options["activation"] = ACTIVATIONS[options["activation"]]
         try:
-            with working_folder_on_path() if self.resolved.is_custom else nullcontext():
+            with importable(find_sources(name.partition(":")[0])) if self.resolved.is_custom else nullcontext():
                 network = self.factory(image, **options)
         except ConvariumError:
             raise

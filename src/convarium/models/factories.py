@@ -3,14 +3,12 @@
 Importing this module imports no PyTorch; importing a user's factory usually does.
 """
 
-import hashlib
-import importlib
 import inspect
 import sys
 import traceback
 import typing
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from convarium.errors import ConvariumError, ImageSizeError, SpecError
 from convarium.models.index import ACTIVATION_GAINS, Resolved, resolve
 from convarium.models.options import ACTIVATION, Option, check_options
+from convarium.models.sources import SourceFile, Sources, find_sources, import_sources, source_of
 from convarium.spec import unknown
 
 if TYPE_CHECKING:
@@ -73,14 +72,15 @@ def load_factory(name: str) -> Factory:
     if not parameters:
         raise SpecError(f"{name} takes no arguments", expected=_FORM)
     with suppress(OSError):  # code that was never in a file has no digest
-        _digest_at_import(name, typing.cast("Factory", factory))
+        _source_file(name, typing.cast("Factory", factory))
     return typing.cast("Factory", factory)
 
 
-def _load_module(name: str, module_name: str) -> ModuleType:
+def _load_module(name: str, module_name: str, sources: Sources | None = None) -> ModuleType:
+    if module_name in sys.modules:
+        return sys.modules[module_name]
     try:
-        with working_folder_on_path():
-            return importlib.import_module(module_name)
+        return import_sources(module_name, sources or find_sources(module_name))
     except ModuleNotFoundError as error:
         missing = error.name or module_name
         if module_name == missing or module_name.startswith(f"{missing}."):
@@ -115,23 +115,56 @@ def _library_folders() -> tuple[str, ...]:
     return tuple(str(Path(module.__file__).parent) for module in modules if module and module.__file__)
 
 
-@contextmanager
-def working_folder_on_path() -> Iterator[None]:
-    """Lets modules of the working folder be imported, as `python -m` does; afterwards `sys.path` is as it was."""
-    folder = str(Path.cwd())
-    added = folder not in sys.path
-    if added:
-        sys.path.insert(0, folder)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        if added and folder in sys.path:
-            sys.path.remove(folder)
+def load_recorded_factory(model: str, *, digest: str | None) -> None:
+    """Imports the network of a stored run, if it is the user's own; of a network of the zoo there is nothing to import.
+
+    A record can name any module. It is imported only if its source is what the run was made with, and never from the
+    standard library or an installed package.
+
+    Args:
+        model: the spec in the run's recipe.
+        digest: of the source that the run was made with, see `source_digest`; None: the record has none.
+
+    Raises:
+        SpecError: the record has no digest, or the source is missing or another one; none of it was run. Or importing
+            it fails.
+    """
+    resolved = resolve(model)
+    if not resolved.is_custom:
+        return
+    module = resolved.name.partition(":")[0]
+    sources = find_sources(module)
+    if digest is None:
+        wrong = f"the record of the run does not say with which source of {resolved.name} it was made"
+    elif sources.in_library:
+        wrong = f"the run's network {resolved.name} is no Python file of your own in the working folder"
+    elif sources.digest != digest:
+        wrong = f"the source of {resolved.name} is not the one that the run was made with"
+    else:
+        _load_module(resolved.name, module, sources)
+        return
+    raise SpecError(f"{wrong}, so that none of it was run", hint=f"if you trust it, add --model {model!r}")
+
+
+def source_digest(model: str) -> str | None:
+    """SHA-256, hexadecimal, of the source of a user's own network, for the record of a run; None for one of the zoo.
+
+    It covers the module that the spec names, the packages that it lies in, and every module of the user's own that one
+    of these imports: see `Sources`. Like `factory_digest`, it is that of the code that Python has imported.
+
+    Raises:
+        SpecError: the spec is wrong, or the factory cannot be imported.
+    """
+    resolved = resolve(model)
+    if not resolved.is_custom:
+        return None
+    load_factory(resolved.name)
+    sources = find_sources(resolved.name.partition(":")[0])
+    return sources.digest if sources.files else None
 
 
 def factory_digest(model: str) -> str | None:
-    """SHA-256, hexadecimal, of the source file of a user's factory; None for a network of the zoo.
+    """SHA-256, hexadecimal, of the file that defines a user's factory, for a run's key; None for a network of the zoo.
 
     It is the digest of the file as it was when the factory was first loaded, and so of the code that a network is built
     with: Python does not import a module again when its file changes.
@@ -142,52 +175,37 @@ def factory_digest(model: str) -> str | None:
     resolved = resolve(model)
     if not resolved.is_custom:
         return None
-    return _digest_at_import(resolved.name, load_factory(resolved.name))
+    file = _source_file(resolved.name, load_factory(resolved.name))
+    return None if file is None else file.digest
 
 
 def check_source_unchanged(model: str) -> None:
-    """Checks that the source file of a user's factory is still the one that Python has imported.
+    """Checks that the source files of a user's own network are still those that Python has imported.
 
     Raises:
-        SpecError: the file has changed since, so that a network would be built with the old code.
+        SpecError: a file has changed since, so that a network would be built with the old code.
     """
-    imported, resolved = factory_digest(model), resolve(model)
-    if imported is None:
+    resolved = resolve(model)
+    if not resolved.is_custom:
         return
-    file, _ = _source(resolved.name, load_factory(resolved.name))
-    if file is not None and (not file.exists() or _file_digest(file) != imported):
-        raise SpecError(
-            f"{file.name} has changed since it was imported for model {resolved.name}", hint="restart Python"
-        )
+    defining = _source_file(resolved.name, load_factory(resolved.name))
+    files = [*find_sources(resolved.name.partition(":")[0]).files.values(), *([defining] if defining else [])]
+    for file in files:
+        if not file.path.exists() or file.path.read_bytes() != file.content:
+            raise SpecError(
+                f"{file.path.name} has changed since it was imported for model {resolved.name}", hint="restart Python"
+            )
 
 
-_imported: dict[Path, tuple[object, str]] = {}
-"""The digest of each source file when it was first seen, with the import of its module that it belongs to."""
-
-
-def _digest_at_import(name: str, factory: Factory) -> str | None:
-    file, module = _source(name, factory)
-    if file is None:
-        return None
-    this_import = module.__spec__ or module  # a module that is reloaded or imported again has a new spec
-    if file not in _imported or _imported[file][0] is not this_import:
-        _imported[file] = this_import, _file_digest(file)
-    return _imported[file][1]
-
-
-def _source(name: str, factory: Factory) -> tuple[Path | None, ModuleType]:
-    """The source file of a factory, and the module that was imported from it."""
+def _source_file(name: str, factory: Factory) -> SourceFile | None:
+    """The file that defines a factory; None for code that was never in a file."""
     function, module = inspect.unwrap(factory), sys.modules[name.partition(":")[0]]
     try:
         file = inspect.getsourcefile(function)
         module = sys.modules.get(function.__module__, module)
     except TypeError:  # not a function but, say, a functools.partial: the module that names it
         file = module.__file__
-    return Path(file) if file else None, module
-
-
-def _file_digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return source_of(module, Path(file)) if file else None
 
 
 def declared_options(factory: Factory) -> dict[str, Option]:
