@@ -5,7 +5,9 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from convarium import kernels
 from convarium.data import DATASETS
 from convarium.data.sources import find
 from convarium.kernels import compiling
+from own_modules import forget
 
 # A process started in the background ignores Ctrl-C, and so would the processes that its tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,3 +43,12 @@ def anew(compiled: None) -> Iterator[None]:
     compiling._loaded.cache_clear()
     yield
     compiling._loaded.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working folder; modules that are imported from it are removed afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    forget(tmp_path)

@@ -3,10 +3,7 @@
 import hashlib
 import re
 import sys
-import textwrap
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -18,6 +15,7 @@ from convarium.models.factories import check_source_unchanged, factory_digest
 from convarium.models.index import resolve
 from convarium.models.zoo import MODELS, PRESETS
 from convarium.records import ImageSpec
+from own_modules import write
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "add-an-architecture.md").read_text(encoding="utf-8")
 DIGITS = ImageSpec(1, 8, 8, 10)
@@ -27,28 +25,6 @@ LINEAR = """
     def linear(spec, activation):
         return nn.Sequential(nn.Flatten(), nn.Linear(spec.channels * spec.height * spec.width, spec.classes))
 """
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty working folder; modules that are imported from it are removed afterwards."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield tmp_path
-    for name in [name for name, module in sys.modules.items() if lies_in(tmp_path, module)]:
-        del sys.modules[name]
-
-
-def lies_in(folder: Path, module: ModuleType) -> bool:
-    """Whether a module was read from the folder; PyTorch's own, which may be loaded during a test, were not."""
-    spec = getattr(module, "__spec__", None)
-    places = [spec.origin or "", *(spec.submodule_search_locations or ())] if isinstance(spec, ModuleSpec) else []
-    return any(place.startswith(str(folder)) for place in places)
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(textwrap.dedent(text), encoding="utf-8")
 
 
 # Names, options, presets

@@ -92,7 +92,8 @@ def train(
     "--model",
     metavar="MODEL",
     shell_complete=completion.models,
-    help="Network that the weights belong to; a preset brings its source's preprocessing and division.",
+    help="Network that the weights belong to; a preset brings its source's preprocessing and division. Beside a RUN "
+    "whose network is your own: import it although its source is not the one that the run was made with.",
 )
 @click.option("--dataset", metavar="NAME", shell_complete=completion.datasets, help="Data set that is scored.")
 @click.option(

@@ -20,10 +20,15 @@ from convarium.diagnostics.surface import SIZE, check_size, loss_surface
 from convarium.diagnostics.units import unit_activity
 from convarium.errors import ConvariumError
 from convarium.models.build import build_model
+from convarium.models.factories import load_recorded_factory
+from convarium.models.index import resolve
 from convarium.models.weights import set_weights
 from convarium.recipes.recipe import Recipe
 from convarium.runs.files import StoredRun, write_tensors
 from convarium.seeding import derive_seed
+
+NOT_REBUILT = "a network of your own, not rebuilt"
+"""Why a user's own network has no diagnostics: what only looks at a store imports nothing that a record names."""
 
 SURFACE_FILE = "surface.safetensors"
 """The file in a run's folder with its loss surface, which takes longer to compute than everything else together."""
@@ -42,6 +47,9 @@ def diagnose(
     on_event: Callable[[str], None] | None = None,
 ) -> tuple[Diagnosis | MissingDiagnosis, ...]:
     """Diagnoses one run of each label: the first finished run that has stored its weights. Nothing is trained.
+
+    A user's own network is not among them, since a record can name any function; `diagnose_run` builds one if its
+    source is the one that the run was made with.
 
     Args:
         runs: the runs of a comparison: `{row.label: row.runs for row in comparison.rows}`.
@@ -72,7 +80,7 @@ def diagnose(
         try:
             data = splits(run.recipe)
             diagnoses.append(diagnose_run(run, data, label=label, device=device, size=size, surface_images=images))
-        except ConvariumError as error:  # The data are missing, or a user's network has changed.
+        except ConvariumError as error:  # The data are missing.
             diagnoses.append(MissingDiagnosis(label, str(error)))
     return tuple(diagnoses)
 
@@ -97,8 +105,10 @@ def diagnose_run(
         surface_images: number of images of the `training_sample` that the surface is measured on, at most.
 
     Raises:
-        ConvariumError: the run has no weights, they do not fit the network, or the network cannot be built.
+        ConvariumError: the run has no weights, they do not fit the network, or the network cannot be built; of a
+            user's own, see `load_recorded_factory`.
     """
+    load_recorded_factory(run.recipe.model, digest=run.source)
     weights, recipe = run.weights(), run.recipe
     if weights is None:
         raise ConvariumError(
@@ -127,6 +137,8 @@ def diagnose_run(
 
 def _chosen(runs: Sequence[StoredRun]) -> StoredRun | str:
     """The run that represents a label, or the reason why there is none."""
+    if resolve(runs[0].recipe.model).is_custom:
+        return NOT_REBUILT
     finished = [run for run in runs if run.outcome.status == "finished"]
     if not finished:
         return "none of its runs finished"

@@ -4,13 +4,10 @@ They are read once: what is digested is what Python then runs, with no file of `
 """
 
 import ast
-import functools
 import hashlib
 import importlib
 import importlib.util
-import site
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +15,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from convarium.models.module_files import is_library, module_file, python_file
 
 
 @dataclass(frozen=True)
@@ -147,21 +146,6 @@ def source_of(module: ModuleType, path: Path) -> SourceFile:
     return _imported[name][1]
 
 
-@functools.cache
-def _library_folders() -> tuple[Path, ...]:
-    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    paths += [*site.getsitepackages(), site.getusersitepackages(), str(Path(__file__).parents[1])]
-    return tuple({folder for path in paths for folder in (Path(path), Path(path).resolve())})
-
-
-def is_library(path: Path) -> bool:
-    """Whether a file belongs to the standard library, to an installed package or to Convarium."""
-    parents = {*path.parents, *path.resolve().parents}
-    return not parents.isdisjoint(_library_folders()) or any(
-        parent.name in ("site-packages", "dist-packages") for parent in parents
-    )
-
-
 def _source(name: str, *, own: bool = False) -> SourceFile | None:
     """The source of a module; None if there is no such module, or if it is not made of a Python file.
 
@@ -170,46 +154,13 @@ def _source(name: str, *, own: bool = False) -> SourceFile | None:
         own: whether a module of a library has none, too.
     """
     module = sys.modules.get(name)
-    path = _path_of(name) if module is None else _python_file(getattr(module, "__file__", None))
+    path = module_file(name) if module is None else python_file(getattr(module, "__file__", None))
     if path is None or (own and is_library(path)):
         return None
     try:
         return SourceFile(path, path.read_bytes()) if module is None else source_of(module, path)
     except OSError:
         return None
-
-
-def _path_of(name: str) -> Path | None:
-    """The file that an import of a module would run; its packages are not imported to find it."""
-    first, *rest = name.split(".")
-    spec = _top_level_spec(first)
-    if spec is None:
-        return None
-    file = _python_file(spec.origin)
-    folders = list(map(Path, spec.submodule_search_locations or ()))
-    for part in rest:
-        places = [folder / part for folder in folders]
-        packages = [place / "__init__.py" for place in places]
-        modules = [place.with_name(f"{part}.py") for place in places]
-        candidates = (c for pair in zip(packages, modules, strict=True) for c in pair)
-        file = next((candidate for candidate in candidates if candidate.is_file()), None)
-        folders = [place for place in places if place.is_dir()] if file is None else [file.parent]
-        if file is not None and file.name != "__init__.py":
-            folders = []
-    return file
-
-
-def _top_level_spec(name: str) -> ModuleSpec | None:
-    for finder in sys.meta_path:
-        find_spec = getattr(finder, "find_spec", None)
-        spec = find_spec(name, None) if find_spec else None
-        if isinstance(spec, ModuleSpec):
-            return spec
-    return None
-
-
-def _python_file(path: str | None) -> Path | None:
-    return Path(path) if path and path.endswith(".py") and Path(path).is_file() else None
 
 
 def _imports(module: str, file: SourceFile) -> Iterator[str]:

@@ -84,18 +84,24 @@ def _run(values: Mapping[str, Any], root: Path) -> StoredRun:
         recipe_from_json(values["recipe"]),
         outcome_from_json(values["outcome"], history_from_json(values["history"])),
         None if predicted is None else tuple(map(tuple, predicted)),
+        values.get("source"),
     )
 
 
 def _values(run: StoredRun) -> dict[str, Any]:
     predicted = run.predicted()
-    return {
-        "key": run.key,
-        "folder": run.path.name,
-        "recipe": run.recipe.to_json(),
-        "history": history_to_json(run.outcome.history),
-        "outcome": outcome_to_json(run.outcome),
-    } | ({} if predicted is None else {"predicted": predicted})
+    source = {} if run.source is None else {"source": run.source}
+    return (
+        {
+            "key": run.key,
+            "folder": run.path.name,
+            "recipe": run.recipe.to_json(),
+            "history": history_to_json(run.outcome.history),
+            "outcome": outcome_to_json(run.outcome),
+        }
+        | source
+        | ({} if predicted is None else {"predicted": predicted})
+    )
 
 
 def _digest(values: Mapping[str, Any]) -> str:

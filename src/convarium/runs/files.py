@@ -39,6 +39,8 @@ class StoredRun:
         recipe: what was trained.
         outcome: how it ended; without arrays, which are read when they are needed.
         recorded_counts: of a run in a records file, what `predicted` returns.
+        source: digest of the source of a user's own network that the run was made with, see `source_digest`; None: a
+            network of the zoo, or a record older than this.
     """
 
     key: str
@@ -46,6 +48,7 @@ class StoredRun:
     recipe: Recipe
     outcome: Outcome
     recorded_counts: tuple[tuple[int, ...], ...] | None = None
+    source: str | None = None
 
     @property
     def is_mixed(self) -> bool:
@@ -155,11 +158,11 @@ def read_run(path: Path, *, verify: bool = True) -> StoredRun:
                 raise StoreError(f"{file} is damaged: its digest is not the one in {SEAL}", hint=_MEND)
         file = path / "recipe.json"
         recipe = json.loads(file.read_text("utf-8"))
-        key = recipe.pop("key")
+        key, source = recipe.pop("key"), recipe.pop("source", None)
         file = path / "history.jsonl"
         history = read_history(path)
         file = path / SEAL
-        return StoredRun(key, path, recipe_from_json(recipe), outcome_from_json(seal, history))
+        return StoredRun(key, path, recipe_from_json(recipe), outcome_from_json(seal, history), source=source)
     except StoreError:
         raise
     except ConvariumError as error:

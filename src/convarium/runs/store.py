@@ -81,14 +81,20 @@ class Store:
                 return path.rename(aside)
         raise StoreError(f"too many damaged copies of {path}", hint="delete some of them")
 
-    def begin(self, recipe: Recipe, key: str) -> Path:
-        """Makes the folder of a run and writes its recipe; the folder of an unfinished or failed run is used again."""
+    def begin(self, recipe: Recipe, key: str, source: str | None = None) -> Path:
+        """Makes the folder of a run and writes its recipe; the folder of an unfinished or failed run is used again.
+
+        Args:
+            recipe: of the run.
+            key: of the run, see `Recipe.key`.
+            source: digest of the source of a user's own network, see `source_digest`; None: a network of the zoo.
+        """
         self._check_writable()
         path = self.folder(recipe, key)
         check_path(path)
         path.mkdir(parents=True, exist_ok=True)
         (path / SEAL).unlink(missing_ok=True)  # a failed run's seal names the digests of files that now change
-        write_json(path / "recipe.json", recipe.to_json() | {"key": key})
+        write_json(path / "recipe.json", recipe.to_json() | {"key": key} | ({"source": source} if source else {}))
         return path
 
     def finish(self, path: Path, outcome: Outcome) -> StoredRun:

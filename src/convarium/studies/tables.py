@@ -1,7 +1,7 @@
 """The tables that a study shows beside its comparison, and its claims with their verdicts; drawn by pages and cli."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from statistics import fmean
 
@@ -11,7 +11,9 @@ from convarium.analysis.claims import leading_classes
 from convarium.analysis.comparison import Comparison, Row, class_differences, formatting, metric_of, status
 from convarium.analysis.statistics import LEVEL
 from convarium.errors import ConvariumError
+from convarium.models.index import resolve
 from convarium.pages.claims_section import ClaimsSection, ExtraTable
+from convarium.pages.table import NO_VALUE
 from convarium.studies.catalogue import REASONS
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study, judge_study
@@ -41,7 +43,7 @@ def study_tables(study: Study, comparison: Comparison, *, resources: Resources |
             case "predicted":
                 tables.append(_predicted(comparison))
             case "gradients" if resources is not None:
-                tables.append(_gradients(comparison, resources))
+                tables.append(_gradients(comparison, resources, named={recipe.model for recipe in study.recipes}))
     return tuple(table for table in tables if table.rows)
 
 
@@ -111,12 +113,16 @@ def _predicted(comparison: Comparison) -> ExtraTable:
     return ExtraTable(title, ("run", "class after each epoch"), rows)
 
 
-def _gradients(comparison: Comparison, resources: Resources) -> ExtraTable:
+def _gradients(comparison: Comparison, resources: Resources, *, named: Collection[str]) -> ExtraTable:
+    """Gradients of new networks; a user's own network is built only if the study names it, not if a record does."""
     from convarium.diagnostics import initial_gradients  # imports PyTorch, which the other tables do not need
 
     rows = []
     for row in comparison.rows:
         recipe = replace(row.runs[0].recipe, seed=0)
+        if resolve(recipe.model).is_custom and recipe.model not in named:
+            rows.append((row.label, "not rebuilt", *(5 * [NO_VALUE])))
+            continue
         layers = initial_gradients(recipe, resources.splits(recipe))
         picked = [layers[round(share * (len(layers) - 1))] for share in (0, 0.25, 0.5, 0.75, 1)]
         rows.append((row.label, str(len(layers)), *(f"{layer.rms:.1e}" for layer in picked)))

@@ -11,6 +11,7 @@ import torch
 
 from convarium.errors import ConvariumError
 from convarium.models.build import build_model
+from convarium.models.factories import source_digest
 from convarium.models.index import resolve
 from convarium.records import Epoch, Outcome
 from convarium.runs.environment import emulates_bfloat16, environment
@@ -57,7 +58,8 @@ def train_unit(
     with ExitStack() as locks:
         for member in unit.missing:
             locks.enter_context(store.lock(paths[member]))
-            store.begin(planned[member].recipe, planned[member].key)
+            recipe = planned[member].recipe
+            store.begin(recipe, planned[member].key, source_digest(recipe.model))
         with ExitStack() as opened:
             logs = {member: opened.enter_context(event_log(paths[member])) for member in unit.missing}
             if with_graph:

@@ -14,6 +14,7 @@ from convarium.workspace.arguments import (
     chosen_study,
     compare_command,
     image_of,
+    load_network_of,
     message_event,
     planned_recipe,
     source_recipe,
@@ -247,19 +248,23 @@ class Workspace:
             run: a folder's name in runs/, its path, or the beginning of its key.
             weights: a file: .safetensors, a PyTorch state_dict, or a checkpoint published with a source.
             model: the network that the weights belong to; a preset brings its source's preprocessing and division.
-            dataset: the images.
+                Beside a run it must be the run's own, and says that this network may be imported although its source
+                is not the one that the run was made with.
+            dataset: the images that the weights are scored on.
             split: which images of it.
 
         Raises:
-            ConvariumError: neither a run nor weights, weights that do not fit the network, or no such run.
+            ConvariumError: neither a run nor weights, weights that do not fit the network, or no such run; or the run's
+                network is a user's own, and its source is not the one that the run was made with.
         """
         from convarium.models.weights import load_weights
         from convarium.training import evaluate as evaluate_network
 
-        if (run is None) == (weights is None):
+        if (run is None) == (weights is None) or (run is not None and dataset is not None):
             raise ConvariumError("evaluate takes either run, or weights with model and dataset")
         if run is not None:
             stored = self.load_run(run)
+            load_network_of(stored, named=model)
             recipe, path = stored.recipe, stored.path / "weights.safetensors"
             if not path.exists():
                 raise ConvariumError(f"{stored.path} holds no weights", hint="it may be a record without weights")
