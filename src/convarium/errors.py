@@ -57,6 +57,16 @@ class StoreError(ConvariumError):
     """A run or study that is missing, damaged or of another base recipe."""
 
 
+class DamageError(StoreError):
+    """A run whose files are missing, changed or cut; it is set aside and trained again. One that may not be read is not
+    damaged.
+    """
+
+
+class LockedError(StoreError):
+    """A run or study that another process is working on."""
+
+
 class RunError(ConvariumError):
     """A run that started and failed; the call was valid, and another call would not prevent it."""
 

@@ -1,17 +1,22 @@
 """The store: written whole or not at all, read back equal, and every damage named."""
 
 import dataclasses
+import errno
 import json
 import math
 import os
+import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
 import torch
 
-from convarium.disk import write_json
-from convarium.errors import StoreError
+from convarium.disk import file_digest, write_json
+from convarium.errors import DamageError, LockedError, StoreError
 from convarium.models.describe import describe
+from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Scores
 from convarium.runs.files import read_run, write_history
@@ -188,10 +193,33 @@ def test_a_run_is_found_by_folder_path_name_and_key(store, run):
 
 def test_one_process_at_a_time_trains_a_run(store, run):
     other = Store(store.root)
-    with store.lock(run.path), pytest.raises(StoreError, match="trained by another process"), other.lock(run.path):
+    with store.lock([KEY]), pytest.raises(LockedError, match="in use by another process"), other.lock([KEY]):
         pass
-    with store.lock(run.path):
+    with store.lock([KEY]):
         pass
+
+
+def test_runs_whose_keys_begin_alike_share_a_lock_and_are_locked_together(store):
+    with store.lock([KEY, KEY[:8] + "0" * 56]), pytest.raises(LockedError), store.lock([KEY]):
+        pass
+
+
+def test_a_lock_that_is_not_had_leaves_none_of_the_others_locked(store):
+    first, second = sorted([KEY, "f" * 64])
+    with store.lock([second]):
+        with pytest.raises(LockedError), store.lock([first, second]):
+            pass
+        with store.lock([first]):
+            pass
+
+
+def test_a_file_system_without_locks_is_told(store, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(StoreError, match=r"its file system has no locks; use a --store folder on a local disk"):
+        store.save_study(STUDY)
 
 
 STUDY = StudyRecord("s", "Why?", "model", "lenet", {"epochs": 1}, (KEY, "f" * 64), 2, "convarium compare lenet")
@@ -217,11 +245,145 @@ def test_no_study_at_all(store):
         store.study("s")
 
 
-def test_a_failed_run_that_is_trained_again_and_killed_is_unfinished_and_not_damaged(store):
+def test_a_failed_run_and_its_checkpoint_stay_until_the_run_is_sealed_again(store):
     path = store.begin(RECIPE, KEY)
-    store.finish(path, Outcome("failed", (), ENVIRONMENT, message="out of luck"))
-    write_history(store.begin(RECIPE, KEY), (ROW,))
-    assert store.find(RECIPE, KEY) is None
+    (path / "last.ckpt").write_bytes(b"20 epochs")
+    failed = store.finish(path, Outcome("failed", (ROW,), ENVIRONMENT, message="out of luck"))
+    for _ in range(2):  # the second time it is as if the process had been killed
+        write_history(store.begin(RECIPE, KEY), (ROW, dataclasses.replace(ROW, epoch=2)))
+        for reader in (store, Store(store.root)):
+            assert reader.find(RECIPE, KEY) == failed
+            assert [run.outcome.message for run in reader.runs()] == ["out of luck"]
+        assert (path / "last.ckpt").read_bytes() == b"20 epochs"
+        assert not (path / "outcome.json").exists()
+    assert store.finish(store.begin(RECIPE, KEY), OUTCOME).outcome.status == "finished"
+    assert Store(store.root).find(RECIPE, KEY).outcome.status == "finished"
+    assert not {"failed", "last.ckpt"} & {file.name for file in path.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["history.jsonl", "outcome.json", "recipe.json"])
+def test_a_failed_record_that_was_only_partly_kept_changes_nothing(store, name):
+    path = store.begin(RECIPE, KEY)
+    failed = store.finish(path, Outcome("failed", (ROW,), ENVIRONMENT, message="out of luck"))
+    (path / "failed").mkdir()
+    (path / "failed" / name).write_bytes(b"cut off")
+    assert Store(store.root).find(RECIPE, KEY) == failed
+    store.begin(RECIPE, KEY)
+    assert Store(store.root).find(RECIPE, KEY) == failed
+
+
+def test_a_finished_run_is_never_begun_again(store, run):
+    before = {file: file.read_bytes() for file in run.path.iterdir()}
+    with pytest.raises(StoreError, match="is finished and stays as it is; remove it to train it again"):
+        store.begin(RECIPE, KEY)
+    assert {file: file.read_bytes() for file in run.path.iterdir()} == before
+
+
+OTHER = dataclasses.replace(RECIPE, seed=1)
+
+
+def test_two_keys_that_begin_alike_are_two_runs(store, run):
+    twin = KEY[:8] + "0" * 56
+    assert store.find(OTHER, twin) is None
+    other = store.finish(store.begin(OTHER, twin), OUTCOME)
+    same_seed = store.finish(store.begin(RECIPE, KEY[:8] + "1" * 56), OUTCOME)
+    assert same_seed.path.name == f"digits-lenet-d2l-s0-{KEY[:8]}11111111"
+    for reader in (store, Store(store.root)):
+        assert [reader.find(RECIPE, KEY).path, reader.find(OTHER, twin).path] == [run.path, other.path]
+        assert reader.run(KEY).path == run.path
+        assert reader.run(twin[:12]).path == other.path
+        with pytest.raises(StoreError, match="3 runs match"):
+            reader.run(KEY[:8])
+
+
+@pytest.mark.parametrize("move", [shutil.copytree, shutil.move])
+def test_a_folder_that_was_copied_or_renamed_answers_for_no_other_run(store, run, move):
+    place = store.folder(OTHER, OTHER.key())
+    move(run.path, place)
+    study = dataclasses.replace(STUDY, keys=(KEY, OTHER.key()))
+    for reader in (store, Store(store.root)):
+        assert reader.find(OTHER, OTHER.key()) is None
+        assert [found.key for found in reader.runs_of(study)] == ([KEY] if move is shutil.copytree else [])
+        with pytest.raises(StoreError, match=f"holds run {KEY[:8]}, lenet@d2l seed 0: it was copied or renamed"):
+            reader.run(place.name)
+        with pytest.raises(StoreError, match="no finished run"):
+            reader.run(OTHER.key())
+    trained = store.finish(store.begin(OTHER, OTHER.key()), OUTCOME)
+    assert trained.path != place
+    assert [found.key for found in Store(store.root).runs_of(study)][-1] == OTHER.key()
+
+
+def test_a_recipe_that_is_not_its_keys_is_damage(store, run):
+    values = json.loads((run.path / "recipe.json").read_text()) | {"epochs": 2}
+    write_json(run.path / "recipe.json", values)
+    seal = json.loads((run.path / "outcome.json").read_text())
+    seal["files"]["recipe.json"] = file_digest(run.path / "recipe.json")
+    write_json(run.path / "outcome.json", seal)
+    with pytest.raises(DamageError, match=r"recipe.json has another recipe than its key stands for"):
+        Store(store.root).find(RECIPE, KEY)
+
+
+def test_other_spellings_of_a_recipe_find_its_run(store, run):
+    spelled_out = dataclasses.replace(RECIPE, model=resolve(RECIPE.model).key_spec)
+    assert spelled_out.key() == KEY
+    assert store.find(spelled_out, KEY) == run
+
+
+def test_what_may_not_be_read_is_not_damaged(store, run, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("convarium.runs.files.file_digest", refuse)
+    with pytest.raises(StoreError, match=r"cannot be read: Permission denied; see who may read it") as raised:
+        Store(store.root).find(RECIPE, KEY)
+    assert not isinstance(raised.value, DamageError)
+
+
+def test_a_damaged_run_hides_none_of_its_study(store, run):
+    other = store.finish(store.begin(OTHER, OTHER.key()), OUTCOME)
+    (run.path / "history.jsonl").write_bytes(b"")
+    study, damaged = dataclasses.replace(STUDY, keys=(KEY, OTHER.key())), []
+    assert Store(store.root).runs_of(study, damaged=damaged) == [other]
+    assert ["history.jsonl" in str(error) for error in damaged] == [True]
+    with pytest.raises(DamageError, match=r"history.jsonl"):
+        Store(store.root).runs_of(study)
+
+
+def test_a_run_is_read_whole_while_another_process_writes_it(store, monkeypatch):
+    path = store.begin(RECIPE, KEY)
+    failed = store.finish(path, Outcome("failed", (ROW,), ENVIRONMENT, message="out of luck"))
+    reads = []
+
+    def begins_meanwhile(folder, **options):
+        reads.append(folder)
+        if len(reads) == 1:
+            write_history(store.begin(RECIPE, KEY), (ROW, ROW))
+        return read_run(folder, **options)
+
+    reader = Store(store.root)
+    monkeypatch.setattr("convarium.runs.store.read_run", begins_meanwhile)
+    assert reader.find(RECIPE, KEY) == failed
+    assert reads == [path]
+
+
+def test_two_processes_that_extend_a_study_at_once_keep_both_extensions(store):
+    store.save_study(dataclasses.replace(STUDY, keys=("0" * 64,)))
+
+    def add(key):
+        def change(before):
+            time.sleep(0.02)  # as long as another process takes to read it too
+            return dataclasses.replace(before, keys=(*before.keys, key))
+
+        return change
+
+    writers = [
+        threading.Thread(target=Store(store.root).update_study, args=(STUDY.name, add(digit * 64))) for digit in "123"
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert {key[0] for key in store.study(STUDY.name).keys} == set("0123")
 
 
 def test_the_event_files_of_a_run_that_begins_anew_are_replaced(tmp_path):

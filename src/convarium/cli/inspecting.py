@@ -7,8 +7,8 @@ import click
 
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import one_of
-from convarium.cli.terminal import download_progress, say, say_json, table
-from convarium.errors import SpecError
+from convarium.cli.terminal import download_progress, note, say, say_json, table
+from convarium.errors import SpecError, StoreError
 
 _KINDS = ("models", "presets", "datasets", "activations", "recipes", "experiments", "studies")
 
@@ -151,12 +151,18 @@ def _experiments() -> Rows:
 def _studies(folder: Path) -> Rows:
     from convarium.runs.store import Store
 
-    store = Store(folder)
-    studies = map(store.study, store.study_names())
-    return [
-        {"study": s.name, "finished": store.count_finished(s), "planned": len(s.keys), "question": s.question}
-        for s in studies
-    ]
+    store, rows = Store(folder), list[dict[str, object]]()
+    for name in store.study_names():
+        damaged: list[StoreError] = []
+        try:
+            study = store.study(name)
+            finished = len(store.runs_of(study, damaged=damaged))
+            rows.append({"study": name, "finished": finished, "planned": len(study.keys), "question": study.question})
+        except StoreError as error:
+            damaged.append(error)
+        for each in damaged:
+            note(f"left out: {each}")
+    return rows
 
 
 _LISTS: dict[str, Callable[[], Rows]] = {

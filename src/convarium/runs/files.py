@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convarium.disk import file_digest, write_file, write_json, write_text
-from convarium.errors import ConvariumError, StoreError, WeightsError
+from convarium.errors import ConvariumError, DamageError, StoreError, WeightsError
 from convarium.models.layer_tables import description_from_json, description_to_json
 from convarium.recipes.recipe import Recipe, recipe_from_json
 from convarium.records import Description, Epoch, Outcome
@@ -147,7 +147,8 @@ def read_run(path: Path, *, verify: bool = True) -> StoredRun:
         verify: whether the files' digests are compared with those in the seal.
 
     Raises:
-        StoreError: a file is missing or damaged; names it.
+        DamageError: a file is missing or damaged; names it.
+        StoreError: a file may not be read.
     """
     file = path / SEAL
     try:
@@ -155,7 +156,7 @@ def read_run(path: Path, *, verify: bool = True) -> StoredRun:
         for name, digest in seal["files"].items():
             file = path / name
             if verify and file_digest(file) != digest:
-                raise StoreError(f"{file} is damaged: its digest is not the one in {SEAL}", hint=_MEND)
+                raise DamageError(f"{file} is damaged: its digest is not the one in {SEAL}", hint=_MEND)
         file = path / "recipe.json"
         recipe = json.loads(file.read_text("utf-8"))
         key, source = recipe.pop("key"), recipe.pop("source", None)
@@ -166,9 +167,11 @@ def read_run(path: Path, *, verify: bool = True) -> StoredRun:
     except StoreError:
         raise
     except ConvariumError as error:
-        raise StoreError(f"{path} cannot be read: {error}", hint=_MEND) from error
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise StoreError(f"{file} is missing or damaged", hint=_MEND) from error
+        raise DamageError(f"{path} cannot be read: {error}", hint=_MEND) from error
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, TypeError, KeyError) as error:
+        raise DamageError(f"{file} is missing or damaged", hint=_MEND) from error
+    except OSError as error:
+        raise StoreError(f"{file} cannot be read: {error.strerror}", hint="see who may read it") from error
 
 
 _MEND = "delete the folder, or run its study again, which sets it aside and trains it anew"

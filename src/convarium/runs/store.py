@@ -10,7 +10,8 @@ runs/<dataset>-<model>-s<seed>-<key8>/
     weights.safetensors   the selected weights
     surface.safetensors   the loss around those weights, once a report with diagnostics has computed it
     outcome.json          how the run ended, with the digests of the files above; written last, as the seal
-    last.ckpt             the checkpoint of an unfinished run
+    last.ckpt             the checkpoint of an unfinished or failed run
+    failed/               the record of a failed run while it is tried again
 studies/<name>/study.json
 
 A folder of records, such as results/, holds the same in two kinds of files and is read only; see `runs.archive`:
@@ -19,24 +20,29 @@ studies/<name>.json       each study
 """
 
 import dataclasses
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from convarium.disk import write_json
-from convarium.errors import StoreError
+from convarium.errors import DamageError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
 from convarium.runs.archive import RECORDS, read_records
+from convarium.runs.failed import drop_failed_run, keep_failed_run, read_failed_run
 from convarium.runs.files import SEAL, FileState, StoredRun, file_state, read_run, write_outcome
-from convarium.runs.names import check_path, file_name
-from convarium.runs.study_record import StudyRecord, study_from_json
+from convarium.runs.folders import RECIPE, RunFolders, digits_in_name, is_same_recipe, key_of
+from convarium.runs.locks import lock_file
+from convarium.runs.names import check_path, same_file
+from convarium.runs.study_record import StudyRecord, read_study
 
 __all__ = ["Store", "StoredRun", "StudyRecord"]
+
+_ATTEMPTS = 4
+"""How often a folder is read that another process is writing to."""
 
 
 class Store:
@@ -48,60 +54,75 @@ class Store:
 
     def __init__(self, root: Path | str = ".") -> None:
         self.root = Path(root)
+        self._folders = RunFolders(self.root / "runs")
         self._read_runs: dict[Path, tuple[FileState, StoredRun]] = {}
 
     def folder(self, recipe: Recipe, key: str) -> Path:
         """The folder of a run, existing or not. Its name is for people; only the key in it is looked up."""
         if key in self._records:
             return self._records[key].path
-        existing = sorted((self.root / "runs").glob(f"*-{key[:8]}"))
-        if existing:
-            return existing[0]
-        dataset = Path(recipe.dataset.removeprefix("folder:")).name
-        name = f"{file_name(dataset, longest=40)}-{file_name(recipe.model)}-s{recipe.seed}-{key[:8]}"
-        return self.root / "runs" / name
+        existing = self._existing(key)
+        return self._folders.new(recipe, key) if existing is None else existing
 
     def find(self, recipe: Recipe, key: str) -> StoredRun | None:
         """The finished run of a key; None if there is none yet.
 
         Raises:
-            StoreError: a run that is sealed but damaged.
+            DamageError: a run that is sealed but damaged, or has another recipe than its key stands for.
+            StoreError: a run that may not be read.
         """
-        if key in self._records:
-            return self._records[key]
-        path = self.folder(recipe, key)
-        return self._read(path) if (path / SEAL).exists() else None
+        run = self._find(key)
+        if run and not is_same_recipe(run.recipe, recipe):
+            raise DamageError(f"{run.path / RECIPE} has another recipe than its key stands for")
+        return run
 
     def set_aside(self, path: Path) -> Path:
-        """Renames a damaged run's folder so that it is out of the way but not lost, and returns its new path."""
+        """Renames a damaged run's folder so that it is out of the way but not lost, and returns its new path.
+
+        Only for a process that holds the run's lock.
+        """
         self._check_writable()
         for number in range(1, 1000):
             aside = path.with_name(f"{path.name}.damaged-{number}")
-            if not aside.exists():
+            if not os.path.lexists(aside):
+                self._folders.forget()
                 return path.rename(aside)
-        raise StoreError(f"too many damaged copies of {path}", hint="delete some of them")
+        raise StoreError(f"too many damaged copies of {path}", hint="remove some of them")
 
     def begin(self, recipe: Recipe, key: str, source: str | None = None) -> Path:
-        """Makes the folder of a run and writes its recipe; the folder of an unfinished or failed run is used again.
+        """Makes the folder of a run and writes its recipe; that of an unfinished or failed run is used again.
+
+        Only for a process that holds the run's lock. The record of a failed run is kept in the folder, and `find` finds
+        it, until the run is finished.
 
         Args:
             recipe: of the run.
             key: of the run, see `Recipe.key`.
             source: digest of the source of a user's own network, see `source_digest`; None: a network of the zoo.
+
+        Raises:
+            StoreError: the run is finished, and stays as it is.
         """
         self._check_writable()
+        run = self.find(recipe, key)
+        if run and run.outcome.status != "failed":
+            raise StoreError(f"{run.path} is finished and stays as it is", hint="remove it to train it again")
         path = self.folder(recipe, key)
         check_path(path)
         path.mkdir(parents=True, exist_ok=True)
-        (path / SEAL).unlink(missing_ok=True)  # a failed run's seal names the digests of files that now change
-        write_json(path / "recipe.json", recipe.to_json() | {"key": key} | ({"source": source} if source else {}))
+        self._folders.forget()
+        if (path / SEAL).exists():
+            keep_failed_run(path)
+        write_json(path / RECIPE, recipe.to_json() | {"key": key} | ({"source": source} if source else {}))
         return path
 
     def finish(self, path: Path, outcome: Outcome) -> StoredRun:
-        """Writes an outcome's files and, last, the seal. Afterwards the checkpoints are gone."""
+        """Writes an outcome's files and, last, the seal. Afterwards the checkpoints are gone, but for a failed run."""
         write_outcome(path, outcome)
-        for name in ("last.ckpt", "last.ckpt.other"):
-            (path / name).unlink(missing_ok=True)
+        if outcome.status != "failed":
+            for name in ("last.ckpt", "last.ckpt.other"):
+                (path / name).unlink(missing_ok=True)
+        drop_failed_run(path)
         run = read_run(path, verify=False)  # the digests have just been made from these files
         self._read_runs[path] = file_state(path), run
         return run
@@ -116,40 +137,77 @@ class Store:
         if (self.root / RECORDS).exists():
             raise StoreError(f"{self.root} is a folder of records, which is read only", hint="choose another --store")
 
-    def _read(self, path: Path) -> StoredRun:
-        """The run of a folder, from memory if its files have the sizes and times that they had.
+    def _existing(self, key: str) -> Path | None:
+        """The folder that holds a run, by the whole key in it; else one of its name whose recipe cannot be read."""
+        paths = [(path, key_of(path)) for path in self._folders.of(key)]
+        ours = [path for path, held in paths if held == key] or [path for path, held in paths if held is None]
+        return next((path for path in ours if (path / SEAL).exists()), ours[0] if ours else None)
+
+    def _find(self, key: str) -> StoredRun | None:
+        """The finished or failed run of a key, whatever its recipe."""
+        if key in self._records:
+            return self._records[key]
+        damage: StoreError | None = None
+        for path in self._folders.of(key):
+            try:
+                run = self._read(path)
+            except StoreError as error:
+                if key_of(path) in (key, None):
+                    damage = error
+                continue
+            if run and run.key == key:
+                return run
+        if damage:
+            raise damage
+        return None
+
+    def _read(self, path: Path) -> StoredRun | None:
+        """The run of a folder, from memory if its files have the sizes and times that they had; None if unfinished.
 
         Raises:
-            StoreError: a file is missing or damaged.
+            StoreError: a file is missing or damaged, or may not be read.
         """
-        before = self._read_runs.get(path)
-        state = file_state(path)
-        if before is None or before[0] != state:
-            before = self._read_runs[path] = state, read_run(path)
-        return before[1]
+        for attempt in range(_ATTEMPTS):
+            state = _state(path)
+            if state is None:
+                return None
+            if path in self._read_runs and self._read_runs[path][0] == state:
+                return self._read_runs[path][1]
+            try:
+                run = read_run(path) if any(name == SEAL for name, *_ in state) else read_failed_run(path)
+            except StoreError:
+                if attempt + 1 < _ATTEMPTS and _state(path) != state:
+                    continue  # another process is writing the run
+                raise
+            if run is not None:
+                self._read_runs[path] = state, run
+                return run
+            if _state(path) == state:
+                return None
+        return None
 
     @contextmanager
-    def lock(self, path: Path) -> Iterator[None]:
-        """Locks a run's folder against other processes; the lock ends with the process.
+    def lock(self, keys: Iterable[str]) -> Iterator[None]:
+        """Locks runs against other processes, all or none; the locks end with the process.
+
+        Args:
+            keys: of the runs. Two whose keys begin alike share a lock.
 
         Raises:
-            StoreError: another process is training this run.
+            LockedError: another process is training one of the runs.
         """
-        (self.root / "runs").mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.root / "runs" / f".{path.name}.lock")
-        try:
-            with lock.acquire(timeout=0):
-                yield
-        except Timeout as error:
-            raise StoreError(
-                f"{path} is being trained by another process", hint="wait for it, or use another --store folder"
-            ) from error
+        self._check_writable()
+        with ExitStack() as held:
+            for digits in sorted({key[:8] for key in keys}):
+                path = self.root / "runs" / ".locks" / f"{digits}.lock"
+                held.enter_context(lock_file(path, f"run {digits} of {self.root}"))
+            self._folders.forget()  # what another process has done until now shows
+            yield
 
     def runs(self) -> list[StoredRun]:
         """All finished, undamaged runs, by folder name."""
-        seals = sorted((self.root / "runs").glob("*/" + SEAL))
-        runs = [self._read(seal.parent) for seal in seals if ".damaged-" not in seal.parent.name]
-        return sorted([*runs, *self._records.values()], key=lambda run: run.path.name)
+        runs = [*filter(None, map(self._read, self._folders.all())), *self._records.values()]
+        return sorted(runs, key=lambda run: run.path.name)
 
     def run(self, name: str) -> StoredRun:
         """A run by its folder's name or path, or by the beginning of its key.
@@ -159,8 +217,10 @@ class Store:
         """
         given = Path(name)
         for path in (given, self.root / "runs" / name):
-            if (path / SEAL).exists():
-                return self._read(path)
+            run = self._read(path)
+            if run:
+                check_place(run)
+                return run
         recorded = [
             run
             for run in self._records.values()
@@ -168,41 +228,64 @@ class Store:
         ]
         if len(recorded) == 1:
             return recorded[0]
-        matches = [p.parent for p in (self.root / "runs").glob(f"*-{name[:8]}/" + SEAL)] if len(name) >= 4 else []
-        matches = matches or [p.parent for p in (self.root / "runs").glob(f"*-{name}*/" + SEAL)]
-        if len(matches) == 1:
-            return self._read(matches[0])
-        if matches:
+        matches = self._folders.beginning(name) if name else []
+        runs = [run for run in map(self._read, matches) if run and run.key.startswith(name)]
+        if len(runs) == 1:
+            return runs[0]
+        if runs:
             raise StoreError(
-                f"{len(matches)} runs match {name!r}", hint=f"say which: {', '.join(p.name for p in matches[:3])}"
+                f"{len(runs)} runs match {name!r}", hint=f"say which: {', '.join(r.path.name for r in runs[:3])}"
             )
         raise StoreError(f"no finished run {name!r} in {self.root / 'runs'}", hint="see the folder names there")
 
     def save_study(self, study: StudyRecord) -> Path:
-        """Writes `study.json` and returns its folder."""
+        """Writes `study.json` and returns its folder. What the store has under its name is replaced."""
+        self.update_study(study.name, lambda _: study)
+        return self.root / "studies" / study.name
+
+    def update_study(self, name: str, change: Callable[[StudyRecord | None], StudyRecord]) -> StudyRecord:
+        """Reads a study, changes it and writes it, while no other process can, and returns what was written.
+
+        Args:
+            name: of the study.
+            change: gets the study as the store has it, or None, and returns it as it is to be.
+
+        Raises:
+            LockedError: another process has been changing the studies for a minute.
+            StoreError: the study is damaged, the store is read only, or `check_study_name` refuses the name.
+        """
         self._check_writable()
-        path = self.root / "studies" / study.name
-        check_path(path)
-        path.mkdir(parents=True, exist_ok=True)
-        write_json(path / "study.json", dataclasses.asdict(study))
-        return path
+        with lock_file(self.root / "studies" / ".lock", f"{self.root / 'studies'}", wait_seconds=60):
+            self.check_study_name(name)
+            study = change(self.find_study(name))
+            path = self.root / "studies" / name
+            check_path(path)
+            path.mkdir(parents=True, exist_ok=True)
+            write_json(path / "study.json", dataclasses.asdict(study))
+        return study
+
+    def check_study_name(self, name: str) -> None:
+        """Refuses a name whose folder would be another study's where a file system ignores case.
+
+        Raises:
+            StoreError: the store has a study of that other name.
+        """
+        alike = next((other for other in self.study_names() if other != name and same_file(other, name)), None)
+        if alike is not None:
+            raise StoreError(
+                f"study {name!r} would be one folder with the study {alike!r} on Windows and macOS",
+                hint=f"use --name {alike} to extend that one, or another name",
+            )
 
     def find_study(self, name: str) -> StudyRecord | None:
         """The study of a name, or None.
 
         Raises:
-            StoreError: its file is damaged.
+            StoreError: its file is damaged or may not be read.
         """
         places = self.root / "studies" / name / "study.json", self.root / "studies" / f"{name}.json"
         path = next((place for place in places if place.exists()), None)
-        if path is None:
-            return None
-        try:
-            return study_from_json(json.loads(path.read_text("utf-8")))
-        except (ValueError, TypeError, KeyError) as error:
-            raise StoreError(
-                f"{path} is damaged", hint="delete it; the runs stay, and the study is made anew"
-            ) from error
+        return None if path is None else read_study(path)
 
     def study(self, name: str) -> StudyRecord:
         """The study of a name.
@@ -222,18 +305,59 @@ class Store:
         folder = self.root / "studies"
         return sorted({p.parent.name for p in folder.glob("*/study.json")} | {p.stem for p in folder.glob("*.json")})
 
-    def runs_of(self, study: StudyRecord) -> list[StoredRun]:
-        """The study's finished runs, in the plan's order; what is unfinished is left out."""
+    def runs_of(self, study: StudyRecord, *, damaged: list[StoreError] | None = None) -> list[StoredRun]:
+        """The study's finished runs, in the plan's order; what is unfinished is left out.
+
+        Args:
+            study: whose runs.
+            damaged: gets the error of each run that is damaged or may not be read; None: the first one is raised.
+
+        Raises:
+            StoreError: a run is damaged or may not be read.
+        """
         runs: list[StoredRun] = []
         for key in study.keys:
-            if key in self._records:
-                runs.append(self._records[key])
+            try:
+                run = self._find(key)
+            except StoreError as error:
+                if damaged is None:
+                    raise
+                damaged.append(error)
                 continue
-            paths = (self.root / "runs").glob(f"*-{key[:8]}")
-            runs += [self._read(path) for path in paths if (path / SEAL).exists()]
+            runs += [run] if run else []
         return runs
 
-    def count_finished(self, study: StudyRecord) -> int:
-        """The number of the study's finished runs. No run is read, so a damaged one counts."""
-        runs = self.root / "runs"
-        return sum(key in self._records or any(runs.glob(f"*-{key[:8]}/{SEAL}")) for key in study.keys)
+
+def check_place(run: StoredRun) -> None:
+    """Refuses a folder that has been copied or renamed as if it held another run.
+
+    Raises:
+        StoreError: the folder's name ends in the digits of another key.
+    """
+    digits = digits_in_name(run.path.name)
+    if digits and not run.key.startswith(digits):
+        raise StoreError(
+            f"{run.path} holds run {run.key[:8]}, {run.recipe.model} seed {run.recipe.seed}: it was copied or renamed",
+            hint="give the folder its own name again",
+        )
+
+
+def _state(path: Path) -> FileState | None:
+    """The state of a run's folder; None if there is no such folder.
+
+    Raises:
+        StoreError: it may not be read.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            return file_state(path)
+        except (NotADirectoryError, ValueError):  # no text with a zero byte is a path
+            return None
+        except FileNotFoundError:  # the folder is gone, or a file in it that another process replaced
+            if not path.is_dir():
+                return None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return None
+            raise StoreError(f"{path} cannot be read: {error.strerror}", hint="see who may read it") from error
+    return None

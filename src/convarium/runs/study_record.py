@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from convarium.disk import read_json
+from convarium.errors import FileContentError, StoreError
+
+STUDY_BYTES = 2**26
+"""A study of 10,000 runs takes 700 kB; a file of more than this is none."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +45,17 @@ def study_from_json(values: Mapping[str, Any]) -> StudyRecord:
     """
     stacks = tuple(map(tuple, values.get("stacks", ())))
     return StudyRecord(**{**values, "keys": tuple(values["keys"]), "stacks": stacks})
+
+
+def read_study(path: Path) -> StudyRecord:
+    """Reads `study.json`.
+
+    Raises:
+        StoreError: the file is damaged or may not be read; names it.
+    """
+    try:
+        return study_from_json(read_json(path, STUDY_BYTES))
+    except (FileContentError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(f"{path} is damaged", hint="delete it; the runs stay, and the study is made anew") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}", hint="see who may read it") from error

@@ -79,7 +79,8 @@ def event_log(path: Path) -> Iterator[EventLog]:
     try:
         yield EventLog(writer, earlier)
     finally:
-        writer.close()
+        with contextlib.suppress(OSError):  # a full disk; event files are an addition
+            writer.close()
 
 
 def _tag(name: str) -> str:

@@ -121,8 +121,8 @@ class _Page:
 
     def _begin(self) -> None:
         self.record = self.store.study(self.name)
-        with contextlib.suppress(StoreError):  # a damaged run is reported and set aside when its turn comes
-            self.finished = {run.key: run for run in self.store.runs_of(self.record)} | self.finished
+        damaged: list[StoreError] = []  # they are reported and set aside when their turn comes
+        self.finished = {run.key: run for run in self.store.runs_of(self.record, damaged=damaged)} | self.finished
         self.write(running=True)
         self.started = self.last = time.monotonic()
         if self.on_start:

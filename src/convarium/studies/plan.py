@@ -11,11 +11,10 @@ from typing import Any
 from convarium.analysis.comparison.formatting import count, duration
 from convarium.analysis.statistics import smallest_difference
 from convarium.data.splits import Splits
-from convarium.errors import StoreError
+from convarium.errors import DamageError, StoreError
 from convarium.models.build import check_image
 from convarium.models.factories import check_source_unchanged
 from convarium.recipes.recipe import Recipe
-from convarium.runs.names import same_file
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.estimate import run_seconds
 from convarium.studies.resources import Resources
@@ -33,12 +32,14 @@ class PlannedRun:
         key: its identity in the store.
         splits: of its data set.
         stored: the run, if the store has it undamaged and it has not failed.
+        failed: the run, if the store has it and it has failed, which is why it will be trained again.
     """
 
     recipe: Recipe
     key: str
     splits: Splits
     stored: StoredRun | None = None
+    failed: StoredRun | None = None
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,11 @@ def prepare_study(study: Study, resources: Resources, *, only: Sequence[Any] | N
             check_recipe(recipe, splits)
             checked.add(alike)
     keys = [recipe.key(splits.digest) for recipe, splits in zip(study.recipes, splits_of_runs, strict=True)]
-    record = extended_record(study, keys, resources.store)
+    resources.store.check_study_name(study.name)
+    record = extended_record(study, keys, resources.store.find_study(study.name))
     runs = tuple(
-        PlannedRun(recipe, key, splits, stored_run(recipe, key, resources.store))
-        for recipe, key, splits in zip(study.recipes, keys, splits_of_runs, strict=True)
+        planned_run(recipe, splits, resources.store)
+        for recipe, splits in zip(study.recipes, splits_of_runs, strict=True)
         if only is None or getattr(recipe, study.compare) in only
     )
     return PreparedStudy(study, record, runs)
@@ -117,29 +119,33 @@ def check_recipe(recipe: Recipe, splits: Splits) -> None:
     check_image(recipe.model, splits.train.spec)
 
 
-def stored_run(recipe: Recipe, key: str, store: Store) -> StoredRun | None:
-    """The run if the store has it undamaged; None if it is damaged or failed, since it will be trained again."""
+def planned_run(recipe: Recipe, splits: Splits, store: Store) -> PlannedRun:
+    """One run of a study, looked up in the store. One that is damaged or failed will be trained again.
+
+    Raises:
+        StoreError: the run may not be read.
+    """
+    key = recipe.key(splits.digest)
     try:
         run = store.find(recipe, key)
-    except StoreError:
-        return None
-    return run if run and run.outcome.status != "failed" else None
+    except DamageError:
+        run = None
+    failed = run is not None and run.outcome.status == "failed"
+    return PlannedRun(recipe, key, splits, stored=None if failed else run, failed=run if failed else None)
 
 
-def extended_record(study: Study, keys: Sequence[str], store: Store) -> StudyRecord:
+def extended_record(study: Study, keys: Sequence[str], before: StudyRecord | None) -> StudyRecord:
     """What `study.json` will hold: a new study, or the one of this name extended by new seeds and networks.
+
+    Args:
+        study: the question.
+        keys: of its runs.
+        before: the study of this name that the store has; None: there is none.
 
     Raises:
         StoreError: the store has a study of this name with another base recipe.
     """
     base = study.base
-    before = store.find_study(study.name)
-    alike = next((name for name in store.study_names() if name != study.name and same_file(name, study.name)), None)
-    if alike is not None:
-        raise StoreError(
-            f"study {study.name!r} would be one folder with the study {alike!r} on Windows and macOS",
-            hint=f"use --name {alike} to extend that one, or another name",
-        )
     if before is None:
         first = study.values[0] if study.baseline is None else study.baseline
         n = len(keys)

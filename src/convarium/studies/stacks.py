@@ -13,11 +13,11 @@ WORTH_A_HINT = 4
 
 
 def stacks_of(wanted: Sequence[PlannedRun], missing: Iterable[str], record: StudyRecord) -> tuple[tuple[str, ...], ...]:
-    """The keys of the runs that train together: the stacks that the record has and that are wanted entirely, and new
-    stacks of the other runs that are missing.
+    """The keys of the runs that train together: the stacks that the record has and that are wanted entirely or not at
+    all, and new stacks of the other runs that are missing.
     """
     recipes = {planned.key: planned.recipe for planned in reversed(wanted)}
-    old = tuple(keys for keys in record.stacks if all(key in recipes for key in keys))
+    old = tuple(keys for keys in record.stacks if len({key in recipes for key in keys}) == 1)
     taken = {key for keys in old for key in keys}
     free = {recipes[key]: key for key in missing if key not in taken}
     return (*old, *(tuple(free[recipe] for recipe in stack) for stack in plan_stacks(list(free))))

@@ -202,17 +202,24 @@ def judge_study(study: Study, comparison: Comparison) -> dict[str, Verdict]:
 
 
 def compare_study(record: StudyRecord, store: Store) -> Comparison:
-    """The comparison of a study's finished runs.
+    """The comparison of a study's finished runs. Those that are damaged are left out, and a note names each.
 
     Raises:
-        StoreError: none is finished yet.
+        StoreError: none is finished yet, or none undamaged.
     """
-    runs = store.runs_of(record)
+    damaged: list[StoreError] = []
+    runs = store.runs_of(record, damaged=damaged)
     if not runs:
-        raise StoreError(
-            f"study {record.name!r} has no finished run yet", hint="start it again; it goes on where it stopped"
+        raise (
+            damaged[0]
+            if damaged
+            else StoreError(
+                f"study {record.name!r} has no finished run yet", hint="start it again; it goes on where it stopped"
+            )
         )
-    return compare_finished(record, runs)
+    comparison = compare_finished(record, runs)
+    left_out = tuple(f"A run is left out: {error}." for error in damaged)
+    return dataclasses.replace(comparison, notes=(*left_out, *comparison.notes))
 
 
 def compare_finished(record: StudyRecord, runs: Sequence[StoredRun]) -> Comparison:

@@ -1,8 +1,9 @@
 """How one run, or a stack of runs, is trained into the store, and what becomes of an error."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -52,25 +53,28 @@ class Unit:
 def train_unit(
     unit: Unit, store: Store, *, device: torch.device, notify: Callable[[StudyEvent], None], with_graph: bool
 ) -> list[StoredRun]:
-    """Trains one run, or a stack of runs; of a stack, only the runs that are missing are written."""
-    planned, paths, image = unit.planned, unit.paths, unit.planned[0].splits.train.spec
+    """Trains one run, or a stack of runs; of a stack, only the runs that are missing are written.
+
+    Only for a process that holds the locks of the runs that are missing.
+    """
+    planned, paths, image = unit.planned, list(unit.paths), unit.planned[0].splits.train.spec
     _notify_before_training(unit, device, notify)
-    with ExitStack() as locks:
-        for member in unit.missing:
-            locks.enter_context(store.lock(paths[member]))
-            recipe = planned[member].recipe
-            store.begin(recipe, planned[member].key, source_digest(recipe.model))
-        with ExitStack() as opened:
-            logs = {member: opened.enter_context(event_log(paths[member])) for member in unit.missing}
-            if with_graph:
-                logs[unit.missing[0]].graph(build_model(planned[0].recipe.model, image), image)
-            outcomes = _fit_unit(unit, logs, device=device, notify=notify)
-            for member, log in logs.items():
+    for member in unit.missing:
+        recipe = planned[member].recipe
+        paths[member] = store.begin(recipe, planned[member].key, source_digest(recipe.model))
+    unit = dataclasses.replace(unit, paths=paths)
+    with ExitStack() as opened:
+        logs = {member: opened.enter_context(event_log(paths[member])) for member in unit.missing}
+        if with_graph:
+            logs[unit.missing[0]].graph(build_model(planned[0].recipe.model, image), image)
+        outcomes = _fit_unit(unit, logs, device=device, notify=notify)
+        for member, log in logs.items():
+            with suppress(OSError):  # a full disk; the run's own files are still to be written
                 log.finish(planned[member].recipe, outcomes[member])
-        # The folder that may hold the stack's checkpoint is finished last: a stack that is killed in between goes on
-        # from there.
-        outcomes = [dataclasses.replace(outcome, image=image) for outcome in outcomes]
-        finished = {member: store.finish(paths[member], outcomes[member]) for member in reversed(unit.missing)}
+    # The folder that may hold the stack's checkpoint is finished last: a stack that is killed in between goes on from
+    # there.
+    outcomes = [dataclasses.replace(outcome, image=image) for outcome in outcomes]
+    finished = {member: store.finish(paths[member], outcomes[member]) for member in reversed(unit.missing)}
     return [stored or finished[member] for member, stored in enumerate(unit.stored)]
 
 
@@ -108,12 +112,17 @@ def _fit_unit(
     """
     histories: dict[int, tuple[Epoch, ...]] = {}
     raised_by_notify: list[BaseException] = []
+    told: list[OSError] = []
 
     def record_event(member: int, training: TrainingEvent) -> None:
+        unwritten = None
         if member in logs and training.history and training.step_loss is not None:
             histories[member] = training.history
-            _record_epoch(unit.paths[member], logs[member], training)
+            unwritten = _record_epoch(unit.paths[member], logs[member], training)
         try:
+            if unwritten and not told:
+                told.append(unwritten)
+                notify(dataclasses.replace(unit.events[0], notice=_unwritten_notice(unwritten)))
             notify(dataclasses.replace(unit.events[0], recipe=unit.planned[member].recipe, training=training))
         except BaseException as error:
             raised_by_notify.append(error)
@@ -131,6 +140,8 @@ def _fit_unit(
     except Exception as error:
         if raised_by_notify:
             raise raised_by_notify[0] from None
+        if _is_about_a_file_of(unit, error):
+            raise
         # Memory may be full, and a user's own network may raise anything; any other error is a bug to show.
         custom = any(resolve(recipe.model).is_custom for recipe in recipes)
         if isinstance(error, ConvariumError) or not (custom or isinstance(error, (RuntimeError, MemoryError))):
@@ -147,12 +158,32 @@ def _fit_unit(
     return [Outcome("failed", histories.get(member, ()), hardware, message=message) for member in range(len(recipes))]
 
 
-def _record_epoch(path: Path, log: EventLog, training: TrainingEvent) -> None:
-    """Writes the end of an epoch into a run's folder, so that it can be read while the run goes on."""
+def _record_epoch(path: Path, log: EventLog, training: TrainingEvent) -> OSError | None:
+    """Writes the end of an epoch into a run's folder, so that it can be read while the run goes on.
+
+    Returns:
+        Why it could not be written, such as a full disk; the run goes on, and writes its history when it ends.
+    """
     assert training.history is not None
     assert training.step_loss is not None
     assert training.step_accuracy is not None
-    write_history(path, training.history)
-    if training.test_predicted is not None:
-        write_predicted(path, len(training.history), training.test_predicted)
-    log.epoch(training.history[-1], training.step_loss.tolist(), training.step_accuracy.tolist())
+    try:
+        write_history(path, training.history)
+        if training.test_predicted is not None:
+            write_predicted(path, len(training.history), training.test_predicted)
+        log.epoch(training.history[-1], training.step_loss.tolist(), training.step_accuracy.tolist())
+    except OSError as error:
+        return error
+    return None
+
+
+def _unwritten_notice(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    return f"an epoch could not be written: {error.strerror or error}{where}; training goes on"
+
+
+def _is_about_a_file_of(unit: Unit, error: Exception) -> bool:
+    """Whether an error is that of a file in the runs' folders: a full disk is no failure of the network."""
+    if not isinstance(error, OSError) or not isinstance(error.filename, (str, os.PathLike)):
+        return False
+    return any(path in Path(error.filename).parents for path in unit.paths)

@@ -1,0 +1,114 @@
+"""The folders of runs: their names, which are for people, and the keys in them, by which they are found."""
+
+import os
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from convarium.disk import read_json
+from convarium.errors import FileContentError, StoreError
+from convarium.models.index import resolve
+from convarium.recipes.recipe import Recipe
+from convarium.runs.names import file_name
+
+RECIPE = "recipe.json"
+RECIPE_BYTES = 2**20
+"""A recipe.json is a few hundred bytes; one of more than this is none."""
+
+_KEY_DIGITS = (8, 16, 32, 64)
+_DIGITS_IN_NAME = re.compile(r"-([0-9a-f]{8,64})$")
+_CLOCK_NS = 2_000_000_000  # file systems tell times of last change apart that lie this far from each other
+
+
+def key_of(folder: Path) -> str | None:
+    """The key of the run in a folder, from its recipe.json; None where that is missing or cannot be read."""
+    with suppress(OSError, FileContentError):
+        values = read_json(folder / RECIPE, RECIPE_BYTES)
+        key = values.get("key") if isinstance(values, dict) else None
+        return key if isinstance(key, str) else None
+    return None
+
+
+def digits_in_name(name: str) -> str | None:
+    """The first digits of a run's key, with which its folder's name ends; None where it ends otherwise."""
+    match = _DIGITS_IN_NAME.search(name)
+    return match[1] if match else None
+
+
+def is_same_recipe(one: Recipe, other: Recipe) -> bool:
+    """Whether two recipes of one key agree, as far as it shows without their data and a user's own networks."""
+    free = dict.fromkeys(("model", "dataset", "validation"))
+    if one.to_json() | free != other.to_json() | free:
+        return False
+    networks = resolve(one.model), resolve(other.model)
+    if any(network.is_custom for network in networks):
+        return all(network.is_custom for network in networks)
+    return networks[0].key_spec == networks[1].key_spec
+
+
+class RunFolders:
+    """The folders in runs/. Their names are read once while the folder does not change.
+
+    Args:
+        root: the folder runs/; it need not exist.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._changed_ns: int | None = None
+        self._names: dict[str, list[tuple[str, str]]] = {}
+
+    def of(self, key: str) -> list[Path]:
+        """The folders whose names end as that of this run does; which of them holds it, only their recipes say.
+
+        Args:
+            key: of the run, or at least its first eight digits.
+        """
+        self._read_names()
+        names = self._names.get(key[:8], ())
+        return [self.root / name for digits, name in names if key.startswith(digits) or digits.startswith(key)]
+
+    def beginning(self, digits: str) -> list[Path]:
+        """The folders of runs whose keys may begin with these digits, of which there may be fewer than eight."""
+        if len(digits) >= 8:
+            return self.of(digits)
+        self._read_names()
+        named = (entry for first, entries in self._names.items() if first.startswith(digits) for entry in entries)
+        return [self.root / name for _, name in named]
+
+    def all(self) -> list[Path]:
+        """Every folder that is named as a run's, by name; none of those that were set aside."""
+        self._read_names()
+        return sorted(self.root / name for names in self._names.values() for _, name in names)
+
+    def new(self, recipe: Recipe, key: str) -> Path:
+        """A folder for a run that has none: with more digits of the key where the name is taken by another run."""
+        dataset = Path(recipe.dataset.removeprefix("folder:")).name
+        stem = f"{file_name(dataset, longest=40)}-{file_name(recipe.model)}-s{recipe.seed}"
+        for digits in _KEY_DIGITS:
+            path = self.root / f"{stem}-{key[:digits]}"
+            if not os.path.lexists(path):
+                return path
+        raise StoreError(f"{path} is taken by another run", hint="move that folder away")
+
+    def forget(self) -> None:
+        """Has the names read again, because another process may just have changed them."""
+        self._changed_ns = None
+
+    def _read_names(self) -> None:
+        try:
+            changed_ns = self.root.stat().st_mtime_ns
+        except FileNotFoundError:
+            self._changed_ns, self._names = None, {}
+            return
+        if changed_ns == self._changed_ns:
+            return
+        names: dict[str, list[tuple[str, str]]] = {}
+        for name in sorted(os.listdir(self.root)):  # noqa: PTH208  (no Path for each of 10,000 names)
+            digits = digits_in_name(name)
+            if digits:
+                names.setdefault(digits[:8], []).append((digits, name))
+        self._names = names
+        # A change within the clock's resolution after this reading would not show in the time of last change.
+        self._changed_ns = changed_ns if time.time_ns() - changed_ns > _CLOCK_NS else None
