@@ -140,7 +140,8 @@ class Cost:
         train_seconds: wall-clock time of the training steps, without evaluation, loading and compiling.
         total_seconds: wall-clock time of the whole fit.
         images_per_second: training images by train_seconds.
-        peak_memory_bytes: highest resident memory of the process (CPU) or allocated memory (CUDA) so far.
+        peak_memory_bytes: highest resident memory of the process (CPU) or allocated memory (CUDA) so far; None where
+            the system does not count it.
     """
 
     parameters: int
@@ -148,7 +149,7 @@ class Cost:
     train_seconds: float
     total_seconds: float
     images_per_second: float
-    peak_memory_bytes: int
+    peak_memory_bytes: int | None
 
 
 @dataclass(frozen=True)

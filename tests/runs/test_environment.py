@@ -68,7 +68,7 @@ def test_the_commit_is_that_of_the_checkout(checkout):
     clean = environment.commit()
     assert clean is not None
     assert len(clean) == 40
-    Path(checkout, "environment.py").write_text("two\n")
+    Path(checkout, "environment.py").write_text("two\n", encoding="utf-8")
     environment.commit.cache_clear()
     assert environment.commit() == f"{clean}-dirty"
 

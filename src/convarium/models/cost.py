@@ -92,7 +92,7 @@ def measure_cost(
     images: int,
     train_seconds: float,
     total_seconds: float,
-    peak_memory_bytes: int,
+    peak_memory_bytes: int | None,
 ) -> Cost:
     """The cost of a run that trained `network` on `images` images (counted once an epoch) in `train_seconds`.
 

@@ -102,7 +102,8 @@ def _threads_per_run(environment: Environment) -> int:
 @cache
 def processor() -> str:
     """The processor's model name, as exactly as the platform reports it."""
-    return _proc_field("cpuinfo", "model name") or platform.processor() or platform.machine()
+    named = _proc_field("cpuinfo", "model name") or _brand_on_macos()
+    return named or platform.processor() or platform.machine()
 
 
 def emulates_bfloat16(device: "torch.device") -> bool:
@@ -138,19 +139,23 @@ def reset_peak_memory(device: "torch.device | str") -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory_bytes(device: "torch.device | str") -> int:
+def peak_memory_bytes(device: "torch.device | str") -> int | None:
     """The peak memory so far: PyTorch's allocations on a CUDA device, the resident memory of the process on the CPU.
 
-    On the CPU it is read from `/proc` (Linux) or `getrusage` (macOS).
+    On the CPU it is read from `/proc` (Linux) or `getrusage` (macOS). None where nothing counts it: on Windows, and on
+    an Apple GPU.
     """
     import torch
 
-    if torch.device(device).type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
+    kind = torch.device(device).type
+    if kind != "cpu":
+        return int(torch.cuda.max_memory_allocated(device)) if kind == "cuda" else None
     peak = _proc_field("self/status", "VmHWM")  # not getrusage: that also counts the time before exec
     if peak is not None:
         return int(peak.removesuffix("kB")) * 1024
-    import resource  # Windows has none, and must still be able to import this module
+    if sys.platform == "win32":
+        return None
+    import resource  # which Windows does not have
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
@@ -158,8 +163,19 @@ def peak_memory_bytes(device: "torch.device | str") -> int:
 def _git(*arguments: str, folder: Path) -> str:
     # Without optional locks, a run that starts never blocks a commit.
     command = ["git", "--no-optional-locks", "-C", os.fspath(folder), *arguments]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 - fixed words
-    return answer.stdout.strip()
+    return _answer(command)
+
+
+def _brand_on_macos() -> str | None:
+    try:
+        return _answer(["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]) if sys.platform == "darwin" else None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _answer(command: Sequence[str]) -> str:
+    done = subprocess.run(command, capture_output=True, check=True, timeout=10)  # noqa: S603 - fixed words
+    return done.stdout.decode("utf-8", "replace").strip()
 
 
 def _proc_field(file: str, name: str) -> str | None:

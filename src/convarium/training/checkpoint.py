@@ -106,7 +106,8 @@ def load_checkpoint(path: Path, trainer: Trainer) -> bool:
     try:
         with safe_open(path, "pt") as file:
             metadata: Mapping[str, str] = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            # Copies, because Windows replaces no file of which a part is mapped into memory.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  (not a mapping)
         if _mismatch(metadata, environment_fields(trainer.device), key, trainer.members):
             with suppress(OSError):
                 path.replace(path.with_name(f"{path.name}.other"))
