@@ -14,7 +14,7 @@ import pytest
 from convarium import kernels
 from convarium.data import DATASETS
 from convarium.data.sources import find
-from convarium.kernels import compiling
+from convarium.kernels import loading
 from own_modules import forget
 
 # A process started in the background ignores Ctrl-C, and so would the processes that its tests interrupt.
@@ -40,9 +40,9 @@ def compiled() -> None:
 @pytest.fixture
 def anew(compiled: None) -> Iterator[None]:
     """Clears the cache of loaded kernels before and after the test."""
-    compiling._loaded.cache_clear()
+    loading._loaded.cache_clear()
     yield
-    compiling._loaded.cache_clear()
+    loading._loaded.cache_clear()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What the terminal shows fits 80 columns, and no number is cut."""
 
 import io
+import logging
 import os
 import re
 
@@ -95,3 +96,12 @@ def test_the_plan_of_a_study_is_folded_on_a_terminal_and_stays_one_line_in_a_pip
 def test_what_is_printed_fits_80_columns(words, capsys):
     assert main(words) == 0
     assert max(map(cell_len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_what_the_library_logs_while_a_command_runs_is_a_note(capsys):
+    log = logging.getLogger("convarium.kernels")
+    with terminal.log_as_notes():
+        log.info("compiling the kernels, for certain")
+        log.debug("not for everybody")
+    log.info("afterwards")
+    assert capsys.readouterr() == ("", "compiling the kernels, for certain\n")

@@ -1,83 +1,154 @@
-"""The kernels are compiled once, are recorded, and give way to PyTorch's."""
+"""The C files are compiled at the same time, and nothing that a compiler starts outlives its time limit."""
 
-import logging
-import subprocess
+import ctypes
+import os
+import shutil
+import signal
+import struct
+import time
+from pathlib import Path
 
-import numpy as np
 import pytest
-from torch import nn
 
-from convarium import kernels
 from convarium.kernels import compiling
-from convarium.recipes.recipe import Recipe
-from convarium.runs.environment import environment
-from convarium.training import fit
-from exact import accelerated_modules
-from small_networks import few
+from convarium.kernels.compiling import SOURCES, CompilationError, compile_sources
+from fake_compilers import FakeCompiler, copying
 
-pytestmark = pytest.mark.usefixtures("compiled")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="kernels are for Linux")
+HANGS = 'sleep 1000 &\necho $! >> "$(dirname "$0")/children"\nwait'
 
 
-def test_an_environment_names_its_kernels(monkeypatch):
-    assert environment("cpu").kernels == kernels.version() != "torch"
-    monkeypatch.setenv("CONVARIUM_KERNELS", "torch")
-    assert environment("cpu").kernels == "torch"
+@pytest.fixture
+def fake(tmp_path):
+    return FakeCompiler(tmp_path / "bin", "exit 1")
 
 
-def test_the_user_can_have_pytorchs_kernels(monkeypatch):
-    splits, recipe = few(64), Recipe(model="mnist_resnet", epochs=1, batch_size=16)
-    ours = fit(recipe, splits)
-    monkeypatch.setenv("CONVARIUM_KERNELS", "torch")
-    theirs = fit(recipe, splits)
-    assert (ours.environment.kernels, theirs.environment.kernels) != ("torch", "torch")
-    assert (ours.step_loss != theirs.step_loss).any()
-    # After two more steps PyTorch itself is 0.5 % away from PyTorch with another number of threads.
-    np.testing.assert_allclose(ours.step_loss[:2], theirs.step_loss[:2], rtol=1e-3)
+@pytest.fixture
+def smallest(tmp_path):
+    """The header of a library of 64 bits, whose table of sections is empty."""
+    path = tmp_path / "smallest"
+    path.write_bytes(b"\x7fELF\2".ljust(0x28, b"\0") + struct.pack("=Q", 64).ljust(64 - 0x28, b"\0"))
+    return path
 
 
-def test_they_are_compiled_once(tmp_path, monkeypatch):
-    compiler = compiling.shutil.which("gcc")
-    made = compiling._compiled(compiler, tmp_path)
-    monkeypatch.setattr(compiling.subprocess, "run", lambda *a, **b: pytest.fail("compiled again"))
-    assert compiling._compiled(compiler, tmp_path) == made
-    assert list(tmp_path.iterdir()) == [made]
+def compile_with(compiler, tmp_path, limit_seconds=20.0):
+    return compile_sources(os.fspath(compiler), tmp_path, limit_seconds=limit_seconds)
 
 
-@pytest.mark.usefixtures("anew")
-@pytest.mark.parametrize("size", [0, 10, 1000, -1])
-def test_a_truncated_library_is_compiled_again(tmp_path, monkeypatch, size):
-    monkeypatch.setattr(compiling, "user_cache_path", lambda name: tmp_path)
-    made = compiling._compiled(compiling.shutil.which("gcc"), tmp_path / "kernels")
-    complete = made.read_bytes()
-    made.write_bytes(complete[:size])
-    assert kernels.version() != "torch"
-    assert made.stat().st_size == len(complete)
+def runs(pid):
+    """Whether a process runs; one that has ended and that nobody has asked about is a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
-@pytest.mark.usefixtures("anew")
+def assert_nothing_runs(fake):
+    children = (fake.path.parent / "children").read_text().split()
+    assert children
+    deadline = time.monotonic() + 5
+    while any(map(runs, children)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(map(runs, children))
+
+
+@pytest.mark.usefixtures("compiled")
+def test_the_real_compiler_makes_a_library(tmp_path):
+    (tmp_path / "a.so").write_bytes(compile_with(shutil.which("gcc"), tmp_path))
+    content = (tmp_path / "a.so").read_bytes()
+    assert not any(compiling._is_whole(content[:size]) for size in (0, 4, 60, 64, 1000, len(content) // 2, -1))
+    library = ctypes.CDLL(tmp_path / "a.so")
+    assert all(hasattr(library, name) for name in ("winograd_convolve", "direct_forward", "norm_forward"))
+    library.compiler_version.restype = ctypes.c_char_p
+    assert library.compiler_version()[:1].isdigit()
+
+
+def test_every_file_is_compiled_and_all_are_linked(fake, smallest, tmp_path):
+    fake.write(copying(smallest))
+    assert compile_with(fake.path, tmp_path) == smallest.read_bytes()
+    assert fake.count == len(SOURCES) + 1
+    assert all((tmp_path / f"{source}.o").exists() for source in SOURCES)
+
+
+def test_the_files_are_compiled_at_the_same_time(fake, smallest, tmp_path):
+    """Each compiler waits until all have begun."""
+    meet = f'while [ "$(wc -l < {fake.calls})" -lt {len(SOURCES)} ]; do sleep 0.02; done'
+    fake.write(f"{meet}\n{copying(smallest)}")
+    assert compile_with(fake.path, tmp_path) == smallest.read_bytes()
+
+
+def test_a_compiler_that_hangs_is_killed_with_all_that_it_started(fake, tmp_path):
+    fake.write(HANGS)
+    begun = time.monotonic()
+    with pytest.raises(CompilationError, match=r"gcc was not ready after 1.5 s"):
+        compile_with(fake.path, tmp_path, limit_seconds=1.5)
+    assert time.monotonic() - begun < 10
+    assert_nothing_runs(fake)
+
+
+def test_a_linker_that_hangs_is_killed_too(fake, tmp_path):
+    fake.write(f'case "$output" in *.o) touch "$output";; *) {HANGS};; esac')
+    with pytest.raises(CompilationError, match="was not ready after"):
+        compile_with(fake.path, tmp_path, limit_seconds=2)
+    assert_nothing_runs(fake)
+
+
+def test_where_one_file_fails_the_others_are_killed(fake, tmp_path):
+    fake.write(f'case "$output" in */{SOURCES[0]}.o) sleep 0.3; echo bad >&2; exit 1;; *) {HANGS};; esac')
+    with pytest.raises(CompilationError, match=r"^bad$"):
+        compile_with(fake.path, tmp_path)
+    assert_nothing_runs(fake)
+
+
+def test_when_a_person_interrupts_it_is_killed(fake, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    fake.write(HANGS)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            compile_with(fake.path, tmp_path)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert_nothing_runs(fake)
+
+
 @pytest.mark.parametrize(
-    ("owner", "name", "value"),
-    [(compiling.shutil, "which", lambda name: None), (compiling.sys, "platform", "darwin")],
-    ids=["no compiler", "not Linux"],
+    ("script", "message"),
+    [
+        (
+            'printf "a.c:1:\\n\\033[31merror\\033[0m: \\377 unknown flag" >&2; exit 1',
+            "a.c:1: [31merror [0m: � unknown flag",
+        ),
+        ("exit 3", "{compiler} ended with code 3"),
+        ("kill -9 $$", "{compiler} ended with code -9"),
+        ("head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1", "x" * 500),
+        ("exit 0", "No such file or directory: {folder}/kernels.so"),
+    ],
+    ids=["message", "silent", "killed", "long", "nothing written"],
 )
-def test_without_a_compiler_or_linux_pytorch_computes(owner, name, value, monkeypatch, caplog):
-    monkeypatch.setattr(owner, name, value)
-    with caplog.at_level(logging.INFO):
-        assert kernels.version() == "torch"
-    assert [record.getMessage() for record in caplog.records] == [
-        "training steps use PyTorch's kernels: Convarium's need Linux, gcc and GNU OpenMP"
-    ]
-    assert accelerated_modules(nn.Sequential(nn.Conv2d(16, 16, 3))) == []
+def test_a_failure_says_why_in_one_line(script, message, fake, tmp_path):
+    fake.write(script)
+    with pytest.raises(CompilationError) as raised:
+        compile_with(fake.path, tmp_path)
+    assert str(raised.value) == message.format(compiler=fake.path, folder=tmp_path)
 
 
-@pytest.mark.usefixtures("anew")
-def test_a_compiler_that_fails_is_logged_once_and_pytorch_computes(monkeypatch, caplog, tmp_path):
-    def fails(*args, **kwargs):
-        raise subprocess.CalledProcessError(1, "gcc", stderr="unknown flag")
+def test_a_compiler_that_cannot_be_started_is_named(tmp_path):
+    with pytest.raises(CompilationError, match="No such file or directory: /nowhere/gcc"):
+        compile_with("/nowhere/gcc", tmp_path)
+    (tmp_path / "gcc").write_text("no program")
+    with pytest.raises(CompilationError, match=r"Permission denied: .*/gcc"):
+        compile_with(tmp_path / "gcc", tmp_path)
 
-    monkeypatch.setattr(compiling, "user_cache_path", lambda name: tmp_path)
-    monkeypatch.setattr(compiling.subprocess, "run", fails)
-    assert kernels.version() == kernels.version() == "torch"
-    assert [record.getMessage() for record in caplog.records] == [
-        "training steps use PyTorch's kernels: Convarium's do not compile here: unknown flag"
-    ]
+
+def test_the_digest_is_of_sources_and_flags(monkeypatch):
+    digest = compiling.sources_digest()
+    assert compiling.sources_digest() == digest
+    monkeypatch.setattr(compiling, "FLAGS", (*compiling.FLAGS, "-O1"))
+    assert compiling.sources_digest() != digest
+    monkeypatch.undo()
+    monkeypatch.setattr(compiling, "SOURCES", compiling.SOURCES[:-1])
+    assert compiling.sources_digest() != digest

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from convarium import kernels
-from convarium.kernels import compiling, direct, winograd
+from convarium.kernels import direct, loading, winograd
 from convarium.models.build import build_model
 from convarium.models.zoo import layers
 from convarium.recipes.recipe import Recipe
@@ -61,7 +61,7 @@ def test_a_network_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kerne
 
 @pytest.mark.parametrize("model", ["lenet", "mnist_resnet", "resnet(depth=20)"])
 def test_a_network_in_bfloat16_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kernels(model, monkeypatch):
-    monkeypatch.setattr(compiling.library(), "direct_pays", lambda: True, raising=False)
+    monkeypatch.setattr(loading.library(), "direct_pays", lambda: True, raising=False)
     recipe, splits = Recipe(model=model, batch_size=32, precision="bfloat16"), few(32, resize=32)
 
     def gradients(dtype, *, fast):

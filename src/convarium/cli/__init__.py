@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from convarium.cli.terminal import note
+from convarium.cli.terminal import log_as_notes, note
 from convarium.errors import ConvariumError
 from convarium.spec import unknown
 
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from click.shell_completion import shell_complete
 
             return shell_complete(convarium, {}, "convarium", _COMPLETE, instruction)
-        with convarium.make_context("convarium", words.copy() or ["--help"], obj=words) as context:
+        with convarium.make_context("convarium", words.copy() or ["--help"], obj=words) as context, log_as_notes():
             convarium.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code

@@ -58,6 +58,32 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
+@contextmanager
+def log_as_notes() -> Iterator[None]:
+    """Inside, what the library logs, such as that kernels are compiled, is shown as notes."""
+    import logging  # only where a command runs: help and complaints do without it
+
+    log, handler = logging.getLogger("convarium"), logging.StreamHandler(_Notes())
+    handler.terminator = ""
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(handler)
+
+
+class _Notes:
+    """Standard error as a stream of notes, also where a bar is drawn there."""
+
+    def write(self, text: str) -> None:
+        note(text)
+
+    def flush(self) -> None: ...
+
+
 def say_json(value: Any) -> None:
     """Prints one JSON value on standard output, for machines."""
     encodes_all = (sys.stdout.encoding or "utf-8").lower().startswith("utf")

@@ -1,111 +1,114 @@
-"""The C files of this folder as a library: compiled once for a processor, and loaded."""
+"""The C files of this folder, compiled for this processor by gcc."""
 
-import ctypes
-import hashlib
-import logging
 import os
-import shutil
+import signal
+import struct
 import subprocess
-import sys
-import tempfile
-from functools import cache
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from platformdirs import user_cache_path
-from torch import Tensor
+from convarium.disk import parts_digest
 
 HEADERS = ("vectors.h", "tiles.h", "pairs.h")
 SOURCES = ("winograd.c", "direct.c", "direct_weights.c", "norms.c")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
-TORCH = "torch"
-"""`version()` where PyTorch's kernels are used."""
+_LONGEST_REASON = 500
 
 
-def version() -> str:
-    """The kernels that compute a CPU's training step: "convarium" with a digest of their source, or "torch"."""
-    return f"convarium {_digest()[:8]}" if is_available() else TORCH
+class CompilationError(Exception):
+    """The kernels could not be compiled; the text says why, in one line."""
 
 
-def is_available() -> bool:
-    """True if the kernels are compiled and loaded, or can be now: on Linux, with gcc and GNU OpenMP.
+def sources_digest() -> str:
+    """The SHA-256 of what is compiled and how, in hexadecimal digits.
 
-    PyTorch must use GNU OpenMP too, so that both share one pool of threads. The environment variable
-    CONVARIUM_KERNELS=torch turns the kernels off.
+    Raises:
+        OSError: a file is missing.
     """
-    return os.environ.get("CONVARIUM_KERNELS") != TORCH and _loaded() is not None
+    files = (Path(__file__).with_name(name).read_bytes() for name in HEADERS + SOURCES)
+    return parts_digest([*map(str.encode, FLAGS), *files])
 
 
-def library() -> ctypes.CDLL:
-    """The loaded kernels; only where `is_available()`."""
-    loaded = _loaded()
-    assert loaded is not None
-    return loaded
+def compile_sources(compiler: str, folder: Path, *, limit_seconds: float) -> bytes:
+    """Compiles all C files at the same time, and links them.
 
+    Args:
+        compiler: path of gcc.
+        folder: for everything that the compiler writes.
+        limit_seconds: after these, the compiler and all processes that it started are killed.
 
-@cache
-def _loaded() -> ctypes.CDLL | None:
-    """The library, or None with one line in the log."""
-    log = logging.getLogger(__name__)
-    compiler = shutil.which("gcc")
+    Returns:
+        The content of the library.
+
+    Raises:
+        CompilationError: the compiler fails, is not ready in time, or writes nothing.
+    """
+    deadline = time.monotonic() + limit_seconds
+    objects = [os.fspath(folder / f"{source}.o") for source in SOURCES]
+    files = [os.fspath(Path(__file__).with_name(source)) for source in SOURCES]
+    output = folder / "kernels.so"
     try:
-        if sys.platform != "linux" or compiler is None or "libgomp" not in _read_proc("self/maps"):
-            log.info("training steps use PyTorch's kernels: Convarium's need Linux, gcc and GNU OpenMP")
-            return None
-        loaded = ctypes.CDLL(os.fspath(_compiled(compiler, user_cache_path("convarium") / "kernels")))
-    except (OSError, subprocess.SubprocessError) as error:
-        reason = str(getattr(error, "stderr", None) or error).strip()[:500]
-        log.warning("training steps use PyTorch's kernels: Convarium's do not compile here: %s", reason)
-        return None
-    for name in ("winograd_convolve", "winograd_grad_weight", "direct"):
-        getattr(loaded, f"{name}_scratch").restype = ctypes.c_size_t
-    return loaded
+        pairs = zip(files, objects, strict=True)
+        _run([[compiler, *FLAGS, "-c", "-o", target, file] for file, target in pairs], folder, deadline)
+        _run([[compiler, *FLAGS, "-shared", "-o", os.fspath(output), *objects, "-lm"]], folder, deadline)
+        content = output.read_bytes()
+    except subprocess.TimeoutExpired:
+        raise CompilationError(f"{compiler} was not ready after {limit_seconds:g} s") from None
+    except OSError as error:
+        raise CompilationError(f"{error.strerror or error}: {error.filename or compiler}") from error
+    if not _is_whole(content):
+        raise CompilationError(f"{compiler} wrote no library, or only a part of one")
+    return content
 
 
-def _compiled(compiler: str, folder: Path) -> Path:
-    """The library file in this folder, compiled if it is not there or damaged, and put in place in one rename.
-
-    The file ends with the digest of what stands before it, because to load a truncated library ends the process.
-    """
-    name = hashlib.sha256("\n".join((_digest(), compiler, *FLAGS, _processor())).encode()).hexdigest()[:16]
-    target = folder / f"{name}.so"
-    if not _is_complete(target):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            output = Path(scratch, target.name)
-            files = [os.fspath(Path(__file__).with_name(source)) for source in SOURCES]
-            command = [compiler, *FLAGS, "-shared", "-o", os.fspath(output), *files, "-lm"]
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)  # noqa: S603 - fixed words
-            content = output.read_bytes()
-            output.write_bytes(content + hashlib.sha256(content).digest())
-            output.replace(target)
-    return target
-
-
-def _is_complete(library_file: Path) -> bool:
-    if not library_file.exists():
+def _is_whole(library: bytes) -> bool:
+    """Whether a file in the Executable and Linkable Format has its last part, the table of sections, to the end."""
+    is_64_bit = library[4:5] == b"\2"
+    start_at, start_form, numbers_at = (0x28, "=Q", 0x3A) if is_64_bit else (0x20, "=L", 0x2E)
+    if library[:4] != b"\x7fELF" or len(library) < numbers_at + 4:
         return False
-    content = library_file.read_bytes()
-    size = len(content) - hashlib.sha256().digest_size
-    return size > 0 and hashlib.sha256(content[:size]).digest() == content[size:]
+    (start,) = struct.unpack_from(start_form, library, start_at)
+    entry_bytes, entries = struct.unpack_from("=HH", library, numbers_at)
+    return bool(0 < start <= len(library) - entry_bytes * entries)
 
 
-@cache
-def _digest() -> str:
-    parts = (Path(__file__).with_name(source).read_bytes() for source in HEADERS + SOURCES)
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+def _run(commands: Sequence[Sequence[str]], folder: Path, deadline: float) -> None:
+    """Runs commands at the same time; each has a process group of its own, since a compiler starts other programs.
+
+    Raises:
+        CompilationError: one fails.
+        subprocess.TimeoutExpired: one still runs at the deadline, in the clock of `time.monotonic`.
+    """
+    environment = os.environ | {"TMPDIR": os.fspath(folder), "LC_ALL": "C"}
+    messages = [folder / f"messages-{number}" for number in range(len(commands))]
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for command, message in zip(commands, messages, strict=True):
+            with message.open("wb") as errors:  # not a pipe: what the compiler started may hold its end for ever
+                process = subprocess.Popen(  # noqa: S603 - fixed words
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    env=environment,
+                    start_new_session=True,
+                )
+            processes.append(process)
+        for command, process, message in zip(commands, processes, messages, strict=True):
+            if process.wait(max(0.0, deadline - time.monotonic())):
+                raise CompilationError(_one_line(message) or f"{command[0]} ended with code {process.returncode}")
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
-def _processor() -> str:
-    """What -march=native depends on: a home folder may be shared by machines of several kinds."""
-    lines = _read_proc("cpuinfo").splitlines()
-    kinds = ("vendor_id", "cpu family", "model", "stepping", "flags", "Features", "CPU implementer", "CPU part")
-    return "\n".join(dict.fromkeys(line for line in lines if line.partition("\t")[0].strip() in kinds))
-
-
-def _read_proc(file: str) -> str:
-    return Path("/proc", file).read_text(encoding="utf-8", errors="replace")
-
-
-def address(tensor: Tensor) -> ctypes.c_void_p:
-    """The address of a tensor's numbers, for C; the tensor must live until the call returns."""
-    return ctypes.c_void_p(tensor.data_ptr())
+def _one_line(message: Path) -> str:
+    """What a compiler complains of, without characters that would move a terminal's cursor."""
+    with message.open("rb") as file:
+        text = file.read(16 * _LONGEST_REASON).decode("utf-8", "replace")
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST_REASON]

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from convarium.kernels import direct, winograd
 from convarium.kernels.checks import check_dtype, check_images, check_vector
-from convarium.kernels.compiling import is_available
+from convarium.kernels.loading import is_available
 
 
 def supports_conv2d(layer: nn.Conv2d, dtype: torch.dtype = torch.float32) -> bool:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convarium.kernels.compiling import address, library
+from convarium.kernels.loading import address, library
 from convarium.kernels.second_order import differentiable_gradients
 
 _MOST_SIDE = 11

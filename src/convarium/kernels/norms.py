@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convarium.kernels.checks import check_images, check_vector
-from convarium.kernels.compiling import address, is_available, library
+from convarium.kernels.loading import address, is_available, library
 from convarium.kernels.second_order import differentiable_gradients
 
 _MOST_CHANNELS = 2**13

@@ -209,3 +209,5 @@ void winograd_grad_weight(const float *x, int n, int h, int w, int c, const floa
 }
 
 int lanes(void) { return LANES; }
+
+const char *compiler_version(void) { return __VERSION__; }

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from convarium import kernels
 from convarium.analysis.comparison.formatting import count, duration
 from convarium.analysis.statistics import smallest_difference
 from convarium.data.splits import Splits
@@ -68,6 +69,7 @@ class Plan:
         smallest: least difference between two compared values that so many seeds resolve with 80 % power, in standard
             deviations between seeds; None for one seed, or one value.
         seconds: for what is missing, from a timed start of each network's first epoch; None where that failed.
+        kernels: those that will compute the training steps on a CPU, as in `Environment`; None on other devices.
     """
 
     runs: int
@@ -75,6 +77,7 @@ class Plan:
     seeds: int
     smallest: float | None
     seconds: float | None
+    kernels: str | None = None
 
 
 def prepare_study(study: Study, resources: Resources, *, only: Sequence[Any] | None = None) -> PreparedStudy:
@@ -196,16 +199,19 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
         seeds=seeds,
         smallest=smallest_difference(seeds, family=family) if family else None,
         seconds=sum(known) if len(known) == len(each) else None,
+        kernels=kernels.version() if device.type == "cpu" else None,
     )
 
 
 def describe_plan(plan: Plan) -> str:
-    """A plan in one line: "20 runs; about 12 min to go. With 10 seeds, only differences above …"."""
+    """A plan in one line: "20 runs; about 12 min to go; PyTorch's kernels. With 10 seeds, only differences above …"."""
     parts = [count(plan.runs, "run")]
     if plan.missing < plan.runs:
         parts.append(f"{plan.runs - plan.missing} in the store" if plan.missing else "all in the store")
     if plan.missing and plan.seconds is not None:
         parts.append(f"about {duration(plan.seconds)} to go")
+    if plan.missing and plan.kernels is not None:
+        parts.append("PyTorch's kernels" if plan.kernels == kernels.TORCH else f"kernels {plan.kernels}")
     text = "; ".join(parts)
     if plan.smallest is not None:
         spread = f"{plan.smallest:.1f} times the seed-to-seed spread"

@@ -1,0 +1,143 @@
+"""Where compiled kernels are kept: in folders of this user alone, each library with a digest that is checked first.
+
+To load a library is to run it, and to load one that is cut ends the process.
+"""
+
+import hashlib
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from platformdirs import user_cache_path
+
+from convarium import disk
+from convarium.errors import FileContentError
+
+REMEMBERED_SECONDS = 24 * 60 * 60
+"""For so long, a compiler that failed is not asked again."""
+_MOST_BYTES = 2**26
+_DIGEST_BYTES = hashlib.sha256().digest_size
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def private_folders() -> list[Path]:
+    """The folders in which libraries are looked for and kept, made where they are missing; none if none is safe.
+
+    They are in the user's cache and, for a cache that is read-only, full or without the right to execute, in the folder
+    for temporary files.
+    """
+    folders = [user_cache_path("convarium") / "kernels"]
+    with suppress(FileNotFoundError):  # no folder for temporary files
+        folders.append(Path(tempfile.gettempdir(), f"convarium-kernels-{os.geteuid()}"))
+    return [folder for folder in folders if _make_private(folder)]
+
+
+def _make_private(folder: Path) -> bool:
+    """Makes a folder, if it is missing, and says whether nobody else can put files into it."""
+    if not folder.is_absolute():  # a user without a home
+        return False
+    try:
+        for part in (*reversed(folder.parents), folder):
+            if not part.exists():
+                part.mkdir(mode=0o700)
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            return False
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            folder.chmod(0o700)
+        return not any(_may_rename(parent.stat()) for parent in folder.resolve().parents)
+    except OSError:
+        return False
+
+
+def _may_rename(folder: os.stat_result) -> bool:
+    """Whether everybody may exchange what is in a folder."""
+    return bool(folder.st_mode & stat.S_IWOTH) and not folder.st_mode & stat.S_ISVTX
+
+
+def read_library(path: Path) -> bytes | None:
+    """The content of a kept library; None if it is missing, damaged, somebody else's, or writable by others."""
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
+            return None
+        content = disk.read_bytes(path, _MOST_BYTES)
+    except (OSError, FileContentError):
+        return None
+    library, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    return library if library and _digest(path, library) == digest else None
+
+
+def write_library(path: Path, library: bytes) -> None:
+    """Keeps a library, with its digest behind it, which the loader of libraries does not read.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    if path.is_symlink() or not path.is_file():  # a link, a pipe: not written through
+        path.unlink(missing_ok=True)
+    _write_private(path, library + _digest(path, library))
+
+
+def read_failure(path: Path, compiler: str) -> str | None:
+    """Why this compiler failed, if that was within the last day and the compiler has not changed; otherwise None."""
+    try:
+        values = disk.read_json(path, 2**16)
+        reason, when, identity = values["reason"], values["time"], values["compiler"]
+        if identity != _identity(compiler) or not 0 <= time.time() - when < REMEMBERED_SECONDS:
+            return None
+        return reason if isinstance(reason, str) else None
+    except (OSError, FileContentError, TypeError, KeyError, ValueError, OverflowError):
+        return None
+
+
+def write_failure(path: Path, compiler: str, reason: str) -> None:
+    """Remembers that a compiler failed.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    text = disk.canonical_json({"reason": reason, "time": time.time(), "compiler": _identity(compiler)})
+    _write_private(path, text.encode())
+
+
+@contextmanager
+def locked(path: Path, *, limit_seconds: float) -> Iterator[None]:
+    """Inside, other processes that lock this path wait; after the limit, or where files have no locks, nobody waits."""
+    import filelock  # only where something is compiled
+
+    lock = filelock.FileLock(path, timeout=limit_seconds)
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError):  # filelock's Timeout is an OSError
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    def fill(file: IO[bytes]) -> None:
+        os.fchmod(file.fileno(), 0o600)  # whatever the umask is
+        file.write(content)
+
+    disk.write_file(path, fill)
+
+
+def _digest(path: Path, library: bytes) -> bytes:
+    """With the file's name, in which the processor is: a library under another name is not loaded."""
+    return hashlib.sha256(path.name.encode() + b"\0" + library).digest()
+
+
+def _identity(compiler: str) -> list[str | int]:
+    """What changes when a compiler is updated."""
+    path = Path(compiler).resolve()
+    status = path.stat()
+    return [os.fspath(path), status.st_size, status.st_mtime_ns]
