@@ -62,7 +62,9 @@ _PATH = click.Path(path_type=Path)
 
 store = click.option("--store", type=_PATH, default=Path(), metavar="DIR", help="Folder that holds runs/ and studies/.")
 data_dir = click.option("--data-dir", type=_PATH, metavar="DIR", help="Folder that is searched for data sets first.")
-device = click.option("--device", metavar="NAME", help="Device: cpu, cuda or cuda:1; by default the best one here.")
+device = click.option(
+    "--device", metavar="NAME", help="Device: cpu, cuda, cuda:1 or mps; by default CUDA if it is here, else the CPU."
+)
 as_json = switch("json", "as_json", help="Print JSON, for machines.")
 live = switch("live", help="Write the report at once; opened in a browser, it follows the training.")
 quick = switch("quick", help="A reduced study within minutes: it shows how the study works and answers nothing.")

@@ -71,7 +71,7 @@ class Batches:
         self.dtype = dtype
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         m, s = (torch.tensor(v, dtype=torch.float64).reshape(1, -1, 1, 1) for v in (mean, std))
-        self.scale, self.shift = (1 / (255 * s)).to(device, wide), (-m / s).to(device, wide)
+        self.scale, self.shift = (1 / (255 * s)).to(wide).to(device), (-m / s).to(wide).to(device)
 
     def __len__(self) -> int:
         """Steps an epoch."""

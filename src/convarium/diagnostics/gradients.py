@@ -38,7 +38,7 @@ def gradient_norms(
     gradients = iter(torch.autograd.grad(F.cross_entropy(logits, labels), all_weights, materialize_grads=True))
     measured = []
     for depth, (name, weights) in enumerate(layers.items(), start=1):
-        norm = math.sqrt(sum(float(next(gradients).double().square().sum()) for _ in weights))
+        norm = math.sqrt(sum(float(next(gradients).cpu().double().square().sum()) for _ in weights))
         measured.append(LayerGradient(depth, name, norm, norm / math.sqrt(sum(weight.numel() for weight in weights))))
     return tuple(measured)
 

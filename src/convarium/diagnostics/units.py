@@ -40,7 +40,7 @@ def unit_activity(network: nn.Module, images: Tensor) -> tuple[UnitActivity, ...
                 activation=activation,
                 units=len(by_unit),
                 inactive_units=int(by_unit.all(1).sum()),
-                inactive_outputs=float(inactive.double().mean()),
+                inactive_outputs=float(inactive.cpu().double().mean()),
                 kind="saturated" if activation in _BOUNDED else "dead",
             )
         )

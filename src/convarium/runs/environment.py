@@ -23,7 +23,8 @@ def environment(device: "torch.device | str", *, stack: tuple[str, ...] = ()) ->
     """The environment of a run that starts now.
 
     Args:
-        device: the training device. A CUDA device is recorded with its model name, "cuda: NVIDIA H100 80GB HBM3".
+        device: the training device. A GPU is recorded with its model name, "cuda: NVIDIA H100 80GB HBM3" or
+            "mps: Apple M2".
         stack: the keys of the runs that train at the same time, see `fit_stack`.
     """
     import torch
@@ -31,13 +32,16 @@ def environment(device: "torch.device | str", *, stack: tuple[str, ...] = ()) ->
     from convarium import kernels
 
     device = torch.device(device)
+    names = {"cpu": "cpu", "mps": f"mps: {processor()}"}  # an Apple GPU is part of the processor
+    if device.type == "cuda":
+        names["cuda"] = f"cuda: {torch.cuda.get_device_name(device)}"
     return Environment(
         convarium=metadata.version("convarium"),
         python=platform.python_version(),
         torch=str(torch.__version__),
         platform=platform.platform(),
         processor=processor(),
-        device=f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type,
+        device=names[device.type],
         threads=torch.get_num_threads(),
         stack=stack,
         commit=commit(),

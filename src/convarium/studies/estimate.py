@@ -13,6 +13,7 @@ from convarium.recipes.recipe import Recipe
 from convarium.runs.environment import environment
 from convarium.runs.store import StoredRun
 from convarium.training import TrainingEvent, fit
+from convarium.training.numerics import synchronize
 
 TIMED_SECONDS = 2.0
 """The first epoch of each network is timed for at most this long."""
@@ -57,8 +58,7 @@ def _first_steps(recipe: Recipe, splits: Splits, device: torch.device) -> tuple[
         nonlocal steps
         if event.history:
             raise _EnoughError
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronize(device)
         ends.append(time.perf_counter())
         steps = event.steps_per_epoch
         if len(ends) > 3 and ends[-1] - ends[1] > TIMED_SECONDS:

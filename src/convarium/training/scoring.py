@@ -84,6 +84,8 @@ def evaluate(
 def pick_device(device: torch.device | str | None) -> torch.device:
     """The device that is named, or CUDA if it is available, else the CPU.
 
+    An Apple GPU ("mps") is used only where it is named, because its results have not been compared with a CPU's.
+
     Raises:
         RecipeError: no such device is available, or Convarium does not train on it.
     """
@@ -92,9 +94,11 @@ def pick_device(device: torch.device | str | None) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise RecipeError(f"unknown device {device!r}", hint="use cpu, cuda or cuda:0") from error
-    if chosen.type not in ("cpu", "cuda"):
-        raise RecipeError(f"Convarium does not train on {device!r}", hint="use cpu, cuda or cuda:0")
+        raise RecipeError(f"unknown device {device!r}", hint="use cpu, cuda, cuda:0 or mps") from error
+    if chosen.type not in ("cpu", "cuda", "mps"):
+        raise RecipeError(f"Convarium does not train on {device!r}", hint="use cpu, cuda, cuda:0 or mps")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise RecipeError("there is no CUDA device here", hint="use --device cpu")
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise RecipeError("there is no Apple GPU here that PyTorch can use", hint="use --device cpu")
     return chosen

@@ -47,7 +47,7 @@ class Workspace:
     Args:
         store: the folder that holds runs/ and studies/, or will.
         data_dir: a data folder that is searched before all others.
-        device: on which networks train: "cpu", "cuda" or "cuda:1"; None: CUDA if there is a device, else the CPU.
+        device: on which networks train: "cpu", "cuda", "cuda:1" or "mps"; None: CUDA if it is here, else the CPU.
     """
 
     def __init__(self, store: Path | str = ".", data_dir: Path | str | None = None, device: str | None = None) -> None:
