@@ -1,8 +1,10 @@
 """The command `convarium`, and `python -m convarium`: light, so that Ctrl-C is handled while PyTorch is loading."""
 
-import io
 import os
 import sys
+from pathlib import Path
+
+from convarium.characters import prepare_output
 
 _SPIN_COUNT = "10000"
 """How often an idle OpenMP thread looks for work before it sleeps: long enough for the gap between two operations.
@@ -13,9 +15,7 @@ By default threads spin for milliseconds, and each barrier waits for a time slic
 
 def main() -> int:
     """Runs the command line and returns its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal without × or … shows a question mark in its place
-            stream.reconfigure(errors="replace")
+    prepare_output()
     try:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)  # GNU's OpenMP reads it once, when PyTorch is loaded
         from convarium.cli import main as run
@@ -29,4 +29,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # `python -m` puts the working folder first, where a stranger's module could be taken for one of a library's.
+    if not sys.flags.safe_path and sys.path[0] == str(Path.cwd()):
+        del sys.path[0]
     sys.exit(main())

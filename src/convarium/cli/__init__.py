@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from convarium.characters import encodable
 from convarium.cli.terminal import log_as_notes, note
 from convarium.errors import ConvariumError
 from convarium.spec import unknown
@@ -45,8 +46,21 @@ _COMPLETE = "_CONVARIUM_COMPLETE"
 """The environment variable by which a shell asks for completion; the name is click's convention."""
 
 
+class _Formatter(click.HelpFormatter):
+    """Formats help in characters that standard output can encode; click would change the encoding instead."""
+
+    def getvalue(self) -> str:
+        return encodable(super().getvalue(), sys.stdout.encoding)
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
+
+
 class _LazyGroup(click.Group):
     """Imports a command's module when the command is needed; click makes a group lazy by these methods."""
+
+    context_class = _Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -58,6 +72,7 @@ class _LazyGroup(click.Group):
             raise unknown("command", cmd_name, COMMANDS, hint="(convarium --help)")
         entry = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(f"convarium.cli.{entry.module}"), entry.command)
+        command.context_class = _Context
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from convarium.characters import one_line
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import given_fields, recipe_flags, switch
 from convarium.cli.single_run import check_failed
@@ -79,7 +80,7 @@ def compare(
         from convarium.pages import as_rich
 
         say(as_rich(result.comparison))
-        say(f"study:  {result.study.name}\nreport: {result.report}")
+        say(f"study:  {one_line(result.study.name)}\nreport: {one_line(result.report)}")
     check_failed(result.runs)
 
 
@@ -153,4 +154,4 @@ def report(
     if as_json:
         say_json({"study": study, "report": str(made.report), "figures": figure_files})
     else:
-        say("\n".join([str(made.report), *figure_files]))
+        say("\n".join(map(one_line, [made.report, *figure_files])))

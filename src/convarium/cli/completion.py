@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from convarium.characters import one_line
+
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
@@ -94,4 +96,5 @@ def _store(context: click.Context) -> Path:
 
 
 def _beginning(names: Iterable[str], typed: str) -> list[str]:
-    return [name for name in names if name.startswith(typed)]
+    """Names that begin with what has been typed; none that would give orders to the terminal."""
+    return [name for name in names if name.startswith(typed) and name == one_line(name)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from convarium.characters import one_line
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import given_fields, one_of, recipe_flags
 from convarium.cli.terminal import note, say, say_json, study_progress, table
@@ -64,8 +65,8 @@ def train(
             facts | {"scores": scores, "cost": outcome.cost and dataclasses.asdict(outcome.cost), "history": history}
         )
     elif outcome.test is None:
-        say(f"{recipe.model} seed {recipe.seed} {outcome.status}: {outcome.message}")
-        say(f"run: {done.path}")
+        say(one_line(f"{recipe.model} seed {recipe.seed} {outcome.status}: {outcome.message}"))
+        say(one_line(f"run: {done.path}"))
     else:
         marks = " (test watched)" if recipe.watch_test else ""
         marks = " (selected on test)" if recipe.select == "best_test" else marks
@@ -76,7 +77,7 @@ def train(
         )
         if outcome.cost:
             say(f"{outcome.cost.train_seconds:.1f} s of training, {outcome.cost.images_per_second:,.0f} images/s")
-        say(f"run: {done.path}")
+        say(one_line(f"run: {done.path}"))
     check_failed([done])
 
 

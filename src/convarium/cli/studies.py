@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from convarium.characters import one_line
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import switch
 from convarium.cli.terminal import columns_of_terminal, note, say, say_json, say_wrapped, study_progress, table
@@ -83,7 +84,7 @@ def run(
         say(table(panel.columns, panel.rows, right=panel.columns[1:]), mark=mark)
     for name, verdict in section.verdicts.items():
         say_wrapped(f"{name}: {verdict.sentence} ({verdict.claim.source})", mark=mark)
-    say(f"study:  {result.study.name}\nreport: {result.report}", mark=mark)
+    say(f"study:  {one_line(result.study.name)}\nreport: {one_line(result.report)}", mark=mark)
 
 
 @click.command()

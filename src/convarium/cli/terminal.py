@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from convarium.characters import encodable, one_line, visible, visible_json
+
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.progress import Progress, ProgressColumn, TaskID
     from rich.table import Table
 
@@ -30,11 +32,11 @@ def say(answer: str | RenderableType, *, mark: str = "") -> None:
         mark: what stands before every line, such as "[reduced] ".
     """
     if isinstance(answer, str):
-        lines = answer.splitlines() or [""]
+        lines = encodable(visible(answer), sys.stdout.encoding).split("\n")
     else:
         console = _console(sys.stdout)
         if console.is_terminal and not mark:
-            console.print(answer)
+            console.print(_Shown(answer))
             return
         lines = drawn_lines(answer, console.width - len(mark))
     sys.stdout.write("".join(f"{mark}{line}\n" for line in lines))
@@ -48,6 +50,7 @@ def say_wrapped(text: str, *, mark: str = "", indent: str = "    ") -> None:
 
 def note(text: str) -> None:
     """Prints a note on standard error; a terminal gets it folded between words, a file or a pipe in one line."""
+    text = encodable(visible(text), sys.stderr.encoding)
     if sys.stderr.isatty():
         try:
             columns = os.get_terminal_size(sys.stderr.fileno()).columns
@@ -87,7 +90,8 @@ class _Notes:
 def say_json(value: Any) -> None:
     """Prints one JSON value on standard output, for machines."""
     encodes_all = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=not encodes_all, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=not encodes_all, allow_nan=False)
+    sys.stdout.write(visible_json(text) + "\n")
 
 
 def columns_of_terminal() -> int:
@@ -115,8 +119,44 @@ def drawn_lines(drawing: RenderableType, width: int) -> list[str]:
 
     console = Console(file=sys.stdout, width=width, highlight=False, force_terminal=False)
     with console.capture() as captured:
-        console.print(drawing)
+        console.print(_Shown(drawing))
     return [line.rstrip() for line in captured.get().splitlines()]
+
+
+class _Shown:
+    """A drawing whose texts have no control characters, and only characters that the console can encode."""
+
+    def __init__(self, drawing: Any) -> None:
+        self._drawing = drawing
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.console import Group
+        from rich.segment import Segment
+        from rich.table import Table
+        from rich.text import Text
+
+        def shown(text: str) -> str:
+            return encodable(visible(text), options.encoding)
+
+        def cell(content: Any) -> Any:
+            if isinstance(content, Text):
+                content.plain = shown(content.plain)
+                return content
+            return shown(content) if isinstance(content, str) else content
+
+        match self._drawing:
+            case Group():
+                yield from map(_Shown, self._drawing.renderables)
+            case Table():
+                for column in self._drawing.columns:
+                    column.header, column._cells = cell(column.header), list(map(cell, column.cells))
+                yield self._drawing
+            case str() | Text():
+                yield cell(self._drawing)
+            case Segment():
+                yield self._drawing if self._drawing.control else self._drawing._replace(text=shown(self._drawing.text))
+            case _:  # a drawing of our own is asked for its parts
+                yield from map(_Shown, self._drawing.__rich_console__(console, options))
 
 
 @contextmanager
@@ -138,7 +178,8 @@ def study_progress(mark: str = "") -> Iterator[Callable[[StudyEvent], None]]:
 
         def print_above(text: str) -> None:
             """Folds a line between words on a terminal; in a file a line stays a line."""
-            bars.console.print(f"{mark}{text}", markup=False, soft_wrap=not bars.console.is_terminal)
+            shown = encodable(one_line(f"{mark}{text}"), sys.stderr.encoding)
+            bars.console.print(shown, markup=False, soft_wrap=not bars.console.is_terminal)
 
         def handle(event: StudyEvent) -> None:
             nonlocal reused
@@ -161,7 +202,7 @@ def study_progress(mark: str = "") -> Iterator[Callable[[StudyEvent], None]]:
                 steps_done[event.recipe] = t.epoch * t.steps_per_epoch + t.step
                 runs, steps = len(steps_done), t.epochs * t.steps_per_epoch
                 name = f"{event.recipe.model} seed {event.recipe.seed}"
-                label = mark + (name if runs == 1 else f"{event.recipe.model}, {runs} runs")
+                label = one_line(mark + (name if runs == 1 else f"{event.recipe.model}, {runs} runs"))
                 bars.update(run_bar, description=label, total=runs * steps, completed=sum(steps_done.values()))
                 bars.update(runs_bar, total=event.total, completed=event.number - 1)
                 if t.history:
@@ -180,7 +221,7 @@ def download_progress() -> Iterator[Callable[[str, int, int], None]]:
 
         def handle(file: str, done: int, total: int) -> None:
             if file not in tasks:
-                tasks[file] = bars.add_task(file, total=total)
+                tasks[file] = bars.add_task(one_line(file), total=total)
             bars.update(tasks[file], completed=done)
 
         yield handle

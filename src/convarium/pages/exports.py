@@ -1,5 +1,7 @@
 """The main table of a comparison for the terminal, for documents (Markdown, LaTeX) and for other programs (CSV)."""
 
+import dataclasses
+
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -8,6 +10,7 @@ from rich.text import Text
 
 from convarium.analysis.comparison import Comparison
 from convarium.analysis.comparison.formatting import escape_markdown
+from convarium.characters import encodable, one_line
 from convarium.pages.highlights import answer
 from convarium.pages.table import Cell, Column, caption, columns
 
@@ -48,7 +51,7 @@ class _TerminalTable:
         self.comparison = comparison
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        all_columns = {column.key: column for column in columns(self.comparison)}
+        all_columns = {column.key: _encodable(column, options.encoding) for column in columns(self.comparison)}
         shown = [all_columns[key] for key in _TERMINAL_COLUMNS if key in all_columns]
         for dropped in _DROPPED:
             if sum(_width(column) + _GAP for column in shown) - _GAP + _EDGES > options.max_width:
@@ -64,6 +67,12 @@ class _TerminalTable:
             styles = ("bold" if column.key == "test" else "" for column in shown)
             table.add_row(*(Text(cell.text, style) for cell, style in zip(cells, styles, strict=True)))
         yield table
+
+
+def _encodable(column: Column, encoding: str) -> Column:
+    """The column in characters that a terminal's encoding has, before its width is measured."""
+    cells = (dataclasses.replace(cell, text=encodable(one_line(cell.text), encoding)) for cell in column.cells)
+    return dataclasses.replace(column, heading=encodable(column.heading, encoding), cells=tuple(cells))
 
 
 def _heading(column: Column) -> Text:
