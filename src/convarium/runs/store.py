@@ -111,6 +111,8 @@ class Store:
         check_path(path)
         path.mkdir(parents=True, exist_ok=True)
         self._folders.forget()
+        for file in path.glob(".*.tmp"):  # of a process that was killed while it wrote
+            file.unlink(missing_ok=True)
         if (path / SEAL).exists():
             keep_failed_run(path)
         write_json(path / RECIPE, recipe.to_json() | {"key": key} | ({"source": source} if source else {}))
