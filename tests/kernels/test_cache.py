@@ -91,8 +91,13 @@ def test_a_link_or_a_file_in_its_place_is_not_used(kind, folder, temporary, tmp_
     assert kind == "file" or mode(tmp_path / "elsewhere") == 0o755
 
 
-def test_without_a_home_libraries_are_kept_with_the_temporary_files(folder, temporary, monkeypatch, tmp_path):
-    monkeypatch.setattr(cache, "user_cache_path", lambda name: Path("~/.cache") / name)  # as platformdirs answers
+def no_home(name):
+    raise RuntimeError("could not determine the home directory for '~/.cache'")
+
+
+@pytest.mark.parametrize("answer", [no_home, lambda name: Path("~/.cache") / name], ids=["error", "unexpanded"])
+def test_without_a_home_libraries_are_kept_with_the_temporary_files(answer, folder, temporary, monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "user_cache_path", answer)  # as versions of platformdirs do
     monkeypatch.chdir(tmp_path)
     assert cache.private_folders() == [temporary]
     assert not (tmp_path / "~").exists()

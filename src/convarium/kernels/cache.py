@@ -31,7 +31,9 @@ def private_folders() -> list[Path]:
     They are in the user's cache and, for a cache that is read-only, full or without the right to execute, in the folder
     for temporary files.
     """
-    folders = [user_cache_path("convarium") / "kernels"]
+    folders = []
+    with suppress(RuntimeError):  # a user without a home
+        folders.append(user_cache_path("convarium") / "kernels")
     with suppress(FileNotFoundError):  # no folder for temporary files
         folders.append(Path(tempfile.gettempdir(), f"convarium-kernels-{os.geteuid()}"))
     return [folder for folder in folders if _make_private(folder)]
@@ -39,7 +41,7 @@ def private_folders() -> list[Path]:
 
 def _make_private(folder: Path) -> bool:
     """Makes a folder, if it is missing, and says whether nobody else can put files into it."""
-    if not folder.is_absolute():  # a user without a home
+    if not folder.is_absolute():  # what older versions of platformdirs answer a user without a home
         return False
     try:
         for part in (*reversed(folder.parents), folder):

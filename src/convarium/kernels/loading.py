@@ -119,11 +119,12 @@ def _load_or_compile(name: str, folders: Sequence[Path]) -> ctypes.CDLL | None:
                 if reason is not None:
                     _remember_failure(failures, compiler, reason)
     if loaded is None:
-        again = ["in a day", "with another gcc", *(f"without {path}" for path in failures if path.exists())]
+        remembered = [f" or when {path} is removed" for path in failures if path.exists()]
         _log.warning(
-            "training steps use PyTorch's kernels: Convarium's do not compile here (%s); it is tried again %s",
+            "training steps use PyTorch's kernels: Convarium's do not compile or load here (%s); they are tried again "
+            "after a day, with another gcc%s",
             reason,
-            " or ".join(again),
+            "".join(remembered[:1]),
         )
     return loaded
 
