@@ -35,6 +35,10 @@ def kept(tmp_path):
     return path
 
 
+def safe_folders():
+    return [path for path in cache.library_folders() if cache.make_private(path)]
+
+
 def mode(path):
     return stat.S_IMODE(path.lstat().st_mode)
 
@@ -47,7 +51,7 @@ def test_a_library_is_read_as_it_was_written(kept):
 def test_whatever_the_umask_is_nobody_else_can_write(folder, temporary):
     before = os.umask(0)
     try:
-        assert cache.private_folders() == [folder, temporary]
+        assert safe_folders() == [folder, temporary]
         cache.write_library(folder / "a.so", CONTENT)
         cache.write_failure(folder / "a.json", "/bin/sh", "why")
     finally:
@@ -57,26 +61,39 @@ def test_whatever_the_umask_is_nobody_else_can_write(folder, temporary):
     assert [mode(path) for path in folder.iterdir()] == [0o600, 0o600]
 
 
-def test_a_folder_that_others_may_write_to_becomes_private(folder):
-    folder.mkdir(parents=True)
+def test_looking_for_a_library_makes_no_folder(folder, temporary, tmp_path):
+    assert cache.library_folders() == [folder, temporary]
+    assert [cache.read_library(path / "a.so") for path in (folder, temporary)] == [None, None]
+    assert not (tmp_path / "home").exists()
+    assert not temporary.exists()
+
+
+def test_a_folder_that_others_may_write_to_is_not_read_and_becomes_private(folder):
+    cache.write_library(folder / "a.so", CONTENT)
     folder.chmod(0o777)
-    assert folder in cache.private_folders()
+    assert cache.read_library(folder / "a.so") is None
+    cache.write_library(folder / "b.so", CONTENT)
     assert mode(folder) == 0o700
+    assert cache.read_library(folder / "a.so") == CONTENT
 
 
 def test_a_folder_that_another_user_owns_is_not_used(folder, monkeypatch):
-    assert len(cache.private_folders()) == 2
+    assert len(safe_folders()) == 2
     user = os.geteuid()
+    cache.write_library(folder / "a.so", CONTENT)
     monkeypatch.setattr(cache.os, "geteuid", lambda: user + 1)
-    assert cache.private_folders() == []
+    assert folder not in safe_folders()
+    assert cache.read_library(folder / "a.so") is None
+    with pytest.raises(PermissionError, match=r"others can write to this folder.*kernels"):
+        cache.write_library(folder / "b.so", CONTENT)
 
 
 def test_a_folder_that_everybody_may_exchange_is_not_used(folder, temporary):
-    cache.private_folders()
+    safe_folders()
     folder.parent.chmod(0o777)
-    assert cache.private_folders() == [temporary]
+    assert safe_folders() == [temporary]
     folder.parent.chmod(0o1777)  # as /tmp: only its owner renames a folder there
-    assert cache.private_folders() == [folder, temporary]
+    assert safe_folders() == [folder, temporary]
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])
@@ -87,7 +104,7 @@ def test_a_link_or_a_file_in_its_place_is_not_used(kind, folder, temporary, tmp_
         folder.symlink_to(tmp_path / "elsewhere")
     else:
         folder.touch()
-    assert cache.private_folders() == [temporary]
+    assert safe_folders() == [temporary]
     assert kind == "file" or mode(tmp_path / "elsewhere") == 0o755
 
 
@@ -99,20 +116,20 @@ def no_home(name):
 def test_without_a_home_libraries_are_kept_with_the_temporary_files(answer, folder, temporary, monkeypatch, tmp_path):
     monkeypatch.setattr(cache, "user_cache_path", answer)  # as versions of platformdirs do
     monkeypatch.chdir(tmp_path)
-    assert cache.private_folders() == [temporary]
+    assert safe_folders() == [temporary]
     assert not (tmp_path / "~").exists()
 
     def none():
         raise FileNotFoundError("No usable temporary directory found")
 
     monkeypatch.setattr(cache.tempfile, "gettempdir", none)
-    assert cache.private_folders() == []
+    assert safe_folders() == []
 
 
 def test_a_folder_that_cannot_be_made_is_not_used(folder, temporary):
     folder.parents[2].mkdir()
     folder.parents[1].write_text("a file where the cache should be")
-    assert cache.private_folders() == [temporary]
+    assert safe_folders() == [temporary]
 
 
 @pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 1000, -1])

@@ -53,7 +53,7 @@ def test_a_convolution_in_bfloat16_is_the_sum_of_its_products(n, c, k, height, w
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of another processor")
 def test_other_processors_compute_the_same_in_bfloat16(without, monkeypatch, tmp_path, anew):
     monkeypatch.setattr(compiling, "FLAGS", (*compiling.FLAGS, *(f"-mno-{unit}" for unit in without)))
-    monkeypatch.setattr(loading, "private_folders", lambda: [tmp_path])
+    monkeypatch.setattr(loading, "library_folders", lambda: [tmp_path])
     torch.manual_seed(0)
     for n, c, k, side, stride in ((5, 16, 24, 3, 1), (4, 6, 16, 5, 2), (3, 33, 40, 1, 1)):
         layer, x = nn.Conv2d(c, k, side, stride, side // 2), images(n, c, 13, 9, dtype=torch.bfloat16)

@@ -42,7 +42,7 @@ def folders(tmp_path, monkeypatch):
     made = [tmp_path / "cache", tmp_path / "temporary"]
     for folder in made:
         folder.mkdir(mode=0o700)
-    monkeypatch.setattr(loading, "private_folders", lambda: list(made))
+    monkeypatch.setattr(loading, "library_folders", lambda: list(made))
     return made
 
 
@@ -187,7 +187,7 @@ def test_where_the_cache_is_read_only_or_full_the_temporary_folder_is_used(gcc, 
 
 
 def test_without_a_folder_they_are_compiled_for_this_process(gcc, folders, monkeypatch):
-    monkeypatch.setattr(loading, "private_folders", list)
+    monkeypatch.setattr(loading, "library_folders", list)
     assert version_anew() != "torch"
     assert gcc.count == 5
     assert not any(list(folder.iterdir()) for folder in folders)

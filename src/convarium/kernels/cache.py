@@ -3,6 +3,7 @@
 To load a library is to run it, and to load one that is cut ends the process.
 """
 
+import errno
 import hashlib
 import os
 import stat
@@ -25,8 +26,8 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-def private_folders() -> list[Path]:
-    """The folders in which libraries are looked for and kept, made where they are missing; none if none is safe.
+def library_folders() -> list[Path]:
+    """Where libraries are looked for and kept, whether or not the folders are there and safe.
 
     They are in the user's cache and, for a cache that is read-only, full or without the right to execute, in the folder
     for temporary files.
@@ -36,25 +37,32 @@ def private_folders() -> list[Path]:
         folders.append(user_cache_path("convarium") / "kernels")
     with suppress(FileNotFoundError):  # no folder for temporary files
         folders.append(Path(tempfile.gettempdir(), f"convarium-kernels-{os.geteuid()}"))
-    return [folder for folder in folders if _make_private(folder)]
+    return [folder for folder in folders if folder.is_absolute()]  # older platformdirs answer "~/.cache" without a home
 
 
-def _make_private(folder: Path) -> bool:
-    """Makes a folder, if it is missing, and says whether nobody else can put files into it."""
-    if not folder.is_absolute():  # what older versions of platformdirs answer a user without a home
-        return False
+def make_private(folder: Path) -> bool:
+    """Makes a folder, if it is missing, and takes all rights from others; False if that does not make it safe."""
     try:
         for part in (*reversed(folder.parents), folder):
-            if not part.exists():
-                part.mkdir(mode=0o700)
+            part.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-            return False
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) != 0o700:
             folder.chmod(0o700)
-        return not any(_may_rename(parent.stat()) for parent in folder.resolve().parents)
+        return _is_private(folder)
     except OSError:
         return False
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether nobody else can put files into a folder, or another folder into its place.
+
+    Raises:
+        OSError: it is missing, or cannot be looked at.
+    """
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
+        return False
+    return not any(_may_rename(parent.stat()) for parent in folder.resolve().parents)
 
 
 def _may_rename(folder: os.stat_result) -> bool:
@@ -65,10 +73,7 @@ def _may_rename(folder: os.stat_result) -> bool:
 def read_library(path: Path) -> bytes | None:
     """The content of a kept library; None if it is missing, damaged, somebody else's, or writable by others."""
     try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
-            return None
-        content = disk.read_bytes(path, _MOST_BYTES)
+        content = _read_private(path, _MOST_BYTES)
     except (OSError, FileContentError):
         return None
     library, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
@@ -79,17 +84,15 @@ def write_library(path: Path, library: bytes) -> None:
     """Keeps a library, with its digest behind it, which the loader of libraries does not read.
 
     Raises:
-        OSError: the folder cannot be written to.
+        OSError: the folder cannot be written to, or is not safe.
     """
-    if path.is_symlink() or not path.is_file():  # a link, a pipe: not written through
-        path.unlink(missing_ok=True)
     _write_private(path, library + _digest(path, library))
 
 
 def read_failure(path: Path, compiler: str) -> str | None:
     """Why this compiler failed, if that was within the last day and the compiler has not changed; otherwise None."""
     try:
-        values = disk.read_json(path, 2**16)
+        values = disk.parse_json(_read_private(path, 2**16).decode(), os.fspath(path))
         reason, when, identity = values["reason"], values["time"], values["compiler"]
         if identity != _identity(compiler) or not 0 <= time.time() - when < REMEMBERED_SECONDS:
             return None
@@ -102,7 +105,7 @@ def write_failure(path: Path, compiler: str, reason: str) -> None:
     """Remembers that a compiler failed.
 
     Raises:
-        OSError: the folder cannot be written to.
+        OSError: the folder cannot be written to, or is not safe.
     """
     text = disk.canonical_json({"reason": reason, "time": time.time(), "compiler": _identity(compiler)})
     _write_private(path, text.encode())
@@ -125,7 +128,25 @@ def locked(path: Path, *, limit_seconds: float) -> Iterator[None]:
         lock.release()
 
 
+def _read_private(path: Path, limit_bytes: int) -> bytes:
+    """The content of a file that nobody else can have written.
+
+    Raises:
+        OSError, FileContentError: there is none.
+    """
+    status = path.lstat()
+    ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+    if not ours or status.st_mode & _WRITABLE_BY_OTHERS or not _is_private(path.parent):
+        raise FileContentError(f"others can write to {path}")
+    return disk.read_bytes(path, limit_bytes)
+
+
 def _write_private(path: Path, content: bytes) -> None:
+    if not make_private(path.parent):
+        raise PermissionError(errno.EPERM, "others can write to this folder", os.fspath(path.parent))
+    if path.is_symlink() or not path.is_file():  # a link, a pipe: not written through
+        path.unlink(missing_ok=True)
+
     def fill(file: IO[bytes]) -> None:
         os.fchmod(file.fileno(), 0o600)  # whatever the umask is
         file.write(content)

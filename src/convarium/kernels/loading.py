@@ -17,7 +17,15 @@ from typing import NamedTuple
 from torch import Tensor
 
 from convarium.errors import ConvariumError
-from convarium.kernels.cache import locked, private_folders, read_failure, read_library, write_failure, write_library
+from convarium.kernels.cache import (
+    library_folders,
+    locked,
+    make_private,
+    read_failure,
+    read_library,
+    write_failure,
+    write_library,
+)
 from convarium.kernels.compiling import CompilationError, compile_sources, sources_digest
 
 TORCH = "torch"
@@ -90,7 +98,7 @@ def _loaded() -> _Kernels | None:
     except OSError as error:
         _log.warning("training steps use PyTorch's kernels: %s", error)
         return None
-    loaded = _load_or_compile(hashlib.sha256(key.encode()).hexdigest()[:16] + ".so", private_folders())
+    loaded = _load_or_compile(hashlib.sha256(key.encode()).hexdigest()[:16] + ".so", library_folders())
     if loaded is None:
         return None
     for name in ("winograd_convolve", "winograd_grad_weight", "direct"):
@@ -112,7 +120,8 @@ def _load_or_compile(name: str, folders: Sequence[Path]) -> ctypes.CDLL | None:
     reason = _known_failure(failures, compiler)
     if reason is None:
         _log.info("compiling the kernels for this processor, about 5 s, once")
-        with locked(folders[0] / f"{name}.lock", limit_seconds=LIMIT_SECONDS) if folders else nullcontext():
+        lock = next((folder / f"{name}.lock" for folder in folders if make_private(folder)), None)
+        with locked(lock, limit_seconds=LIMIT_SECONDS) if lock else nullcontext():
             loaded, reason = _load_kept(name, folders), _known_failure(failures, compiler)  # by another process
             if loaded is None and reason is None:
                 loaded, reason = _compile(compiler, name, folders)
