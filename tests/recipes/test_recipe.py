@@ -42,7 +42,7 @@ WRONG = [
     ({"epochs": 10**5000}, "received a number of thousands of digits; set --epochs"),
     ({"seed": 2**63}, "seed is out of range"),
     ({"validation": 10**400}, "validation is out of range"),
-    ({"resize": 4097}, "resize is out of range: expected at least 1 and at most 4096"),
+    ({"resize": 1025}, "resize is out of range: expected at least 1 and at most 1024"),
     ({"learning_rate": 10**400}, "learning_rate is out of range: expected at most 9.22337e+18"),
     ({"learning_rate": float("nan")}, "learning_rate is out of range: expected a finite number, received nan"),
     ({"momentum": float("nan")}, "momentum is out of range"),

@@ -25,7 +25,7 @@ A key leaves them out at their default, so that the keys of stored runs never ch
 """
 
 _LARGEST_INTEGER = 2**63 - 1
-_LARGEST_RESIZE = 4096
+_LARGEST_RESIZE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
