@@ -169,9 +169,9 @@ def counted(monkeypatch):
         digests[path] += 1
         return plain_digest(path)
 
-    plain_digest = files._digest
+    plain_digest = files.file_digest
     monkeypatch.setattr(splits, "read_data", read)
-    monkeypatch.setattr(files, "_digest", digest)
+    monkeypatch.setattr(files, "file_digest", digest)
     return loads, digests
 
 

@@ -13,8 +13,35 @@ By default threads spin for milliseconds, and each barrier waits for a time slic
 """
 
 
+def _open_closed_streams() -> None:
+    """Opens the null device in place of standard streams that are closed, as cron and `>&-` leave them.
+
+    Otherwise the next file that is opened takes a stream's number, and what a library prints goes into it.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it takes the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+def _give_a_home() -> None:
+    """Sets $HOME where the user has none, as in containers: libraries ask for it when they are imported, and raise.
+
+    Nothing can be written below the null device, so what would be kept at home is kept elsewhere or not at all.
+    """
+    if os.name == "posix" and os.path.expanduser("~") == "~":  # noqa: PTH111 - pathlib's raises
+        os.environ["HOME"] = os.devnull
+
+
 def main() -> int:
     """Runs the command line and returns its exit code."""
+    _open_closed_streams()
+    _give_a_home()
     prepare_output()
     try:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)  # GNU's OpenMP reads it once, when PyTorch is loaded

@@ -16,9 +16,33 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from convarium.errors import FileContentError
+from convarium.errors import ConvariumError, FileContentError
 
 _LINKS = 40  # as many links as Linux follows
+
+
+def usable_path(path: Path | str, argument: str) -> Path:
+    """A path that a user gave, with `~` and `~name` replaced by the home folder.
+
+    Args:
+        path: which need not exist.
+        argument: what an error calls it, such as "--store".
+
+    Raises:
+        ConvariumError: it holds characters that no path or no record can have, or there is no such home folder.
+    """
+    text = str(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConvariumError(f"{argument} is not UTF-8", received=text, hint="name another path") from None
+    if "\0" in text:
+        raise ConvariumError(f"{argument} has a NUL character", received=text, hint="name another path")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        hint = "write the whole path"
+        raise ConvariumError(f"there is no home folder for {argument}", received=text, hint=hint) from error
 
 
 def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:

@@ -1,6 +1,7 @@
 """Errors: each says in one sentence what is wrong and what to do about it."""
 
 _LONGEST_QUOTATION = 200
+_LONGEST_WORD = 600
 
 
 def quoted(value: object) -> str:
@@ -11,6 +12,12 @@ def quoted(value: object) -> str:
         return "a number of thousands of digits"
     half = _LONGEST_QUOTATION // 2
     return text if len(text) <= _LONGEST_QUOTATION else f"{text[:half]} … {text[-half:]}"
+
+
+def _shortened(word: str) -> str:
+    """A word of a message; a path or a name of thousands of characters is cut in the middle."""
+    half = _LONGEST_WORD // 2
+    return word if len(word) <= _LONGEST_WORD else f"{word[:half]}…{word[-half:]}"
 
 
 class ConvariumError(Exception):
@@ -30,7 +37,7 @@ class ConvariumError(Exception):
         details = [f"expected {expected}"] if expected is not None else []
         details += [f"received {quoted(received)}"] if received is not None else []
         sentence = wrong + (": " + ", ".join(details) if details else "")
-        super().__init__(" ".join((f"{sentence}; {hint}" if hint else sentence).split()))
+        super().__init__(" ".join(map(_shortened, (f"{sentence}; {hint}" if hint else sentence).split())))
 
 
 class SpecError(ConvariumError):

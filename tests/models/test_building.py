@@ -81,6 +81,10 @@ def test_a_preset_resolves_to_its_plain_network_and_yields_to_options_beside_it(
         ("vgg(hidden=True)", "option 'hidden' of vgg is True: expected int | None"),
         ("alexnet(dropout='half')", "option 'dropout' of alexnet is 'half': expected float"),
         ("alexnet(hidden=0)", "option 'hidden' of alexnet is 0: expected a whole number of 1 or more"),
+        ("densenet(layers=[3, 0])", "option 'layers' of densenet is (3, 0): expected a whole number of 1 or more"),
+        ("resnet(depth=600000002)", "option 'depth' of resnet is 600000002: expected at most 2,000 layers"),
+        ("residual_cnn(blocks=2001)", "option 'blocks' of residual_cnn is 2001: expected at most 2,000 layers"),
+        ("densenet(layers=[1999, 2])", "option 'layers' of densenet is (1999, 2): expected at most 2,000 layers"),
         ("memory_mlp(hidden=-3)", "option 'hidden' of memory_mlp is -3: expected a whole number of 1 or more"),
         ("densenet(layers=(6, 'six'))", "option 'layers' of densenet is (6, 'six'): expected tuple[int, ...] | None"),
     ],
@@ -99,8 +103,9 @@ def test_a_value_that_pytorch_refuses_is_a_wrong_option():
 
 
 def test_a_network_that_no_memory_holds_is_a_wrong_option():
-    with pytest.raises(SpecError, match=r"^memory_mlp\(.*\) does not fit in memory; make it narrower, or the images"):
-        build_model(f"memory_mlp(hidden={10**14})", ImageSpec(1, 28, 28, 10))  # 3·10¹⁷ bytes, beyond any address space
+    for hidden in (10**14, 2**63 - 1):  # 3·10¹⁷ bytes, beyond any address space, and more than 64 bits count
+        with pytest.raises(SpecError, match=r"^memory_mlp\(.*\) does not fit in memory; make it narrower, or the images"):
+            build_model(f"memory_mlp(hidden={hidden})", ImageSpec(1, 28, 28, 10))
 
 
 # Weights

@@ -5,10 +5,12 @@ completion and complaints answer at once. `main` runs one call.
 """
 
 import difflib
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -112,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return shell_complete(convarium, {}, "convarium", _COMPLETE, instruction)
         with convarium.make_context("convarium", words.copy() or ["--help"], obj=words) as context, log_as_notes():
+            if not {"-h", "--help"} & set(words):
+                _check_working_folder()  # PyTorch ends the process without one
             convarium.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -127,10 +131,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `convarium list | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a full disk, a folder that may not be written
-        where = "" if error.filename is None else f": {error.filename}"
-        note(f"convarium: {error.strerror or error}{where}; choose another place to write to")
+        note(f"convarium: {_explained_by_system(error)}")
         return 1
     return 0
+
+
+_WAYS_OUT = {
+    errno.ENOSPC: "free some of it, or choose another place to write to",
+    errno.EDQUOT: "free some of it, or choose another place to write to",
+    errno.EROFS: "choose another place to write to",
+    errno.ENAMETOOLONG: "use a shorter one",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "it needs a folder: check the path",
+    errno.EISDIR: "it needs a file: check the path",
+    errno.ELOOP: "check the links on the path",
+    errno.EMFILE: "close other programs, or raise the limit (ulimit -n)",
+    errno.ENFILE: "close other programs, or raise the limit",
+}
+
+
+def _explained_by_system(error: OSError) -> ConvariumError:
+    """The system's complaint about a file as one sentence with a way out."""
+    wrong = error.strerror or str(error) or type(error).__name__
+    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes, os.PathLike)) else None
+    if error.errno in (errno.EACCES, errno.EPERM):
+        unreadable = path is not None and os.path.exists(path) and not os.access(path, os.R_OK)  # noqa: PTH110 - any text
+        hint = "ask its owner to let you read it" if unreadable else "choose another place to write to"
+    else:
+        hint = _WAYS_OUT.get(error.errno or 0, "check the disk and the path")
+    return ConvariumError(wrong if path is None else f"{wrong}: {path}", hint=hint)
+
+
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConvariumError("the working folder does not exist any more", hint="change to another: cd") from error
 
 
 def _explained(error: click.UsageError, words: Sequence[str]) -> ConvariumError:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from convarium.records import Epoch
     from convarium.studies.events import StudyEvent
 
+_NARROWEST = 20
+
 
 def say(answer: str | RenderableType, *, mark: str = "") -> None:
     """Prints one text, or something that rich can draw, on standard output.
@@ -248,7 +250,10 @@ def _text(form: str) -> ProgressColumn:
 def _console(stream: Any) -> Console:
     from rich.console import Console
 
-    return Console(file=stream, highlight=False)
+    console = Console(file=stream, highlight=False)
+    if console.width < _NARROWEST:  # COLUMNS=0, in which nothing could be shown
+        console.width = 80
+    return console
 
 
 def _end_of_run(event: StudyEvent) -> str:

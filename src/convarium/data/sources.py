@@ -98,18 +98,30 @@ def data_folders(data_dir: Path | str | None = None) -> list[Path]:
     system's.
     """
     named = [expanded(str(d)) for d in (data_dir, os.environ.get("CONVARIUM_DATA")) if d]
-    return [*named, Path("data"), cache_folder(), *SYSTEM_FOLDERS]
+    cache = cache_folder()
+    return [*named, Path("data"), *([cache] if cache else []), *SYSTEM_FOLDERS]
 
 
 def download_folder(data_dir: Path | str | None = None) -> Path:
-    """The folder for downloads: the argument, $CONVARIUM_DATA or the user's cache."""
+    """The folder for downloads: the argument, $CONVARIUM_DATA or the user's cache.
+
+    Raises:
+        DataError: neither is given, and the user has no home folder.
+    """
     named = data_dir or os.environ.get("CONVARIUM_DATA")
-    return expanded(str(named)) if named else cache_folder()
+    folder = expanded(str(named)) if named else cache_folder()
+    if folder is None:
+        raise DataError("there is no home folder to keep data sets in", hint="name a folder: --data-dir")
+    return folder
 
 
-def cache_folder() -> Path:
-    """The user's cache folder for data sets."""
-    return platformdirs.user_cache_path("convarium", appauthor=False) / "data"
+def cache_folder() -> Path | None:
+    """The user's cache folder for data sets; None for a user without a home folder, as containers have them."""
+    try:
+        folder = platformdirs.user_cache_path("convarium", appauthor=False) / "data"
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None
 
 
 def find(dataset: Dataset, data_dir: Path | str | None = None) -> tuple[Layout, Path] | None:

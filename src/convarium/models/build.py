@@ -46,7 +46,8 @@ class Architecture:
         except ValueError as error:  # PyTorch's own check of a value, such as dropout=2.0
             raise SpecError(f"cannot build {spec}: {error}") from error
         except (Exception, SystemExit) as error:
-            if isinstance(error, RuntimeError) and "allocate" in str(error):  # PyTorch's word on every device
+            # PyTorch's words on every device: for memory that there is not, and for sizes of more than 64 bits.
+            if isinstance(error, RuntimeError) and any(word in str(error) for word in ("allocate", "overflow")):
                 hint = "make it narrower, or the images smaller"
                 raise SpecError(f"{spec} does not fit in memory", hint=hint) from error
             if not self.resolved.is_custom:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Literal
 
-from convarium.errors import SpecError
+from convarium.errors import SpecError, quoted
 from convarium.spec import unknown
 
 ACTIVATION = "activation"
@@ -109,7 +109,8 @@ def _check_activation(name: str, value: Any, activations: Collection[str]) -> st
         return "relu"
     if not isinstance(value, str):
         raise SpecError(
-            f"activation of {name} is {value!r}", expected="a name, or as a default one of convarium.models.zoo.layers"
+            f"activation of {name} is {quoted(value)}",
+            expected="a name, or as a default one of convarium.models.zoo.layers",
         )
     if value not in activations:
         raise unknown("activation", value, activations)
@@ -118,12 +119,22 @@ def _check_activation(name: str, value: Any, activations: Collection[str]) -> st
 
 def _check_value(name: str, option: str, value: Any, kind: Any) -> Any:
     if not _is_instance(value, kind):
-        raise SpecError(f"option {option!r} of {name} is {value!r}", expected=_type_name(kind))
+        raise SpecError(f"option {option!r} of {name} is {quoted(value)}", expected=_type_name(kind))
     if kind is float:
         return float(value)
-    if ":" not in name and type(value) is int and value < 1:  # depths, widths and divisors all count something
-        raise SpecError(f"option {option!r} of {name} is {value!r}", expected="a whole number of 1 or more")
+    numbers = [number for number in (value if isinstance(value, tuple) else (value,)) if type(number) is int]
+    if ":" not in name and any(number < 1 for number in numbers):  # depths, widths and divisors all count something
+        raise SpecError(f"option {option!r} of {name} is {quoted(value)}", expected="a whole number of 1 or more")
+    if ":" not in name and option in _LAYERS and sum(numbers) > _MOST_LAYERS:
+        raise SpecError(f"option {option!r} of {name} is {quoted(value)}", expected=f"at most {_MOST_LAYERS:,} layers")
     return value
+
+
+_LAYERS = ("depth", "blocks", "layers")
+"""The options of networks of the zoo that count layers, each of which takes time and memory to build."""
+
+_MOST_LAYERS = 2000
+"""More than the deepest networks of the papers have, 1,202 layers in He et al. 2016."""
 
 
 def _is_instance(value: Any, kind: Any) -> bool:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from convarium.disk import usable_path
 from convarium.errors import ConvariumError, RecipeError
 from convarium.runs.store import Store, StoredRun
 from convarium.workspace.arguments import (
@@ -51,8 +52,8 @@ class Workspace:
     """
 
     def __init__(self, store: Path | str = ".", data_dir: Path | str | None = None, device: str | None = None) -> None:
-        self.store = Store(store)
-        self.data_dir = None if data_dir is None else Path(data_dir)
+        self.store = Store(usable_path(store, "store"))
+        self.data_dir = None if data_dir is None else usable_path(data_dir, "data_dir")
         self.device = device
 
     @cached_property
@@ -225,12 +226,12 @@ class Workspace:
         from convarium.pages import save_figures
         from convarium.studies.report import diagnose_rows, write_study_report
 
+        page_path = None if out is None else usable_path(out, "out")
+        folder = None if figures is None else usable_path(figures, "figures")
         comparison = self.results(study)
         diagnoses = diagnose_rows(comparison, self._resources, on_event=on_event) if diagnostics else ()
-        page = write_study_report(
-            comparison, study, self._resources, out=None if out is None else Path(out), diagnoses=diagnoses
-        )
-        drawn = save_figures(comparison, Path(figures), diagnoses=diagnoses) if figures is not None else ()
+        page = write_study_report(comparison, study, self._resources, out=page_path, diagnoses=diagnoses)
+        drawn = save_figures(comparison, folder, diagnoses=diagnoses) if folder is not None else ()
         return ReportFiles(page, tuple(drawn))
 
     def evaluate(
@@ -273,7 +274,7 @@ class Workspace:
                 raise ConvariumError(
                     "evaluate needs model and dataset beside weights", hint="name the network the weights belong to"
                 )
-            recipe, path = source_recipe(model, dataset), Path(weights)
+            recipe, path = source_recipe(model, dataset), usable_path(weights, "weights")
         splits = self.splits(recipe)
         network = load_weights(path, recipe.model, splits.train.spec)
         return evaluate_network(network, recipe, splits, split=split, device=self.device)
