@@ -322,7 +322,10 @@ WRONG = [
     (["train", "lenet", "--drop"], "unknown option --drop; did you mean --drop-last?"),
     (["train", "lenet", "--dataset", "folder:"], "'folder:' names no folder; write folder:PATH"),
     (["compare", "lenet", "--optimizer", "sdg"], "unknown optimizer 'sdg'; did you mean 'sgd'?"),
-    (["compare", "lenet", "--name", "n" * 300], "expected a name that Linux, macOS and Windows accept, of at most 200 bytes"),
+    (
+        ["compare", "lenet", "--name", "n" * 300],
+        "expected a name that Linux, macOS and Windows accept, of at most 200 bytes",
+    ),
     (["compare", "lenet", "--preset", "uvaa"], "did you mean 'uva'"),
     (["compare", "lenet", "--baseline", "vgg"], "baseline 'vgg' is not compared"),
     (["compare", "lenet(pool='mx')"], "'max' or 'avg'"),

@@ -104,7 +104,9 @@ def test_a_value_that_pytorch_refuses_is_a_wrong_option():
 
 def test_a_network_that_no_memory_holds_is_a_wrong_option():
     for hidden in (10**14, 2**63 - 1):  # 3·10¹⁷ bytes, beyond any address space, and more than 64 bits count
-        with pytest.raises(SpecError, match=r"^memory_mlp\(.*\) does not fit in memory; make it narrower, or the images"):
+        with pytest.raises(
+            SpecError, match=r"^memory_mlp\(.*\) does not fit in memory; make it narrower, or the images"
+        ):
             build_model(f"memory_mlp(hidden={hidden})", ImageSpec(1, 28, 28, 10))
 
 
