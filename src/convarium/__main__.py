@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from convarium.characters import prepare_output
@@ -57,6 +58,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     # `python -m` puts the working folder first, where a stranger's module could be taken for one of a library's.
-    if not sys.flags.safe_path and sys.path[0] == str(Path.cwd()):
-        del sys.path[0]
+    with suppress(OSError):  # the working folder may be gone
+        if not sys.flags.safe_path and sys.path[0] == str(Path.cwd()):
+            del sys.path[0]
     sys.exit(main())
