@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 
 from convarium.data import load_data, load_test_images
+from convarium.data.folder_options import FolderOptions
 from convarium.data.published import IDX_NAMES, _idx_layouts
 from convarium.errors import DataError, SpecError
 
 
-def assert_same_as_load_data(dataset, **options):
-    images, labels = load_test_images(dataset, **options)
-    expected = load_data(dataset, **options).test
+def assert_same_as_load_data(dataset, resize=None):
+    images, labels = load_test_images(dataset, options=FolderOptions(side=resize))
+    expected = load_data(dataset, resize=resize).test
     assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
     assert np.array_equal(images, expected.images.numpy())
     assert np.array_equal(labels, expected.labels.numpy())

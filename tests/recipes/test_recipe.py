@@ -9,13 +9,21 @@ from hypothesis import strategies as st
 
 from convarium.errors import ConvariumError, RecipeError, SpecError, quoted
 from convarium.recipes.presets import RECIPES, recipe_preset
-from convarium.recipes.recipe import Recipe, recipe_from_json
+from convarium.recipes.recipe import ADDED_FIELDS, Recipe, recipe_from_json
 
 WRONG = [
     ({"model": "lenett"}, "did you mean 'lenet'"),
     ({"model": "lenet(pool='min')"}, "'max' or 'avg'"),
     ({"model": "lenet(activation='rellu')"}, "did you mean 'relu'"),
     ({"dataset": "mnst"}, "did you mean 'mnist'"),
+    (
+        {"ground": "pink", "dataset": "folder:photos"},
+        "cannot read ground='pink': expected white, black, gray or a color such as #f0e0d0",
+    ),
+    ({"groups": "(", "dataset": "folder:photos"}, "groups='(' is no regular expression"),
+    ({"fit": "pad"}, "fit is for images of your own, not for digits; leave it out"),
+    ({"skip_broken": True}, "skip_broken is for images of your own"),
+    ({"fit": "fill", "dataset": "folder:photos"}, "unknown fit 'fill'"),
     ({"epochs": 0}, "epochs is out of range: expected at least 1"),
     ({"batch_size": 0}, "batch_size is out of range"),
     ({"learning_rate": 0.0}, "expected above 0"),
@@ -103,18 +111,19 @@ def test_json_and_back_is_the_same_recipe_with_the_same_key(fields):
 OTHER = {
     "model": "lenet(pool='avg')", "dataset": "mnist", "optimizer": "adam", "schedule": "cosine", "augment": "flip",
     "normalize": "none", "select": "best_validation", "precision": "bfloat16", "resize": 32, "validation": 7,
+    "fit": "pad", "ground": "black", "groups": "video", "skip_broken": True,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("field", dataclasses.fields(Recipe), ids=lambda f: f.name)
 def test_every_field_decides_the_key(field):
-    base = Recipe(momentum=0.5, epochs=20)
+    base = Recipe(momentum=0.5, epochs=20, **({"dataset": "folder:photos"} if field.name in ADDED_FIELDS else {}))
     value = OTHER.get(field.name)
     if value is None:
         now = getattr(base, field.name)
         value = not now if isinstance(now, bool) else now + 1 if isinstance(now, int) else now + 0.25
     changed = {"momentum": 0.0} if value == "adam" else {}
-    assert dataclasses.replace(base, **{field.name: value}, **changed).key() != base.key()
+    assert dataclasses.replace(base, **{field.name: value}, **changed).key("digest") != base.key("digest")
 
 
 def test_the_key_is_that_of_the_network_not_of_its_spelling():

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from convarium.errors import DataError, RecipeError, SpecError, StoreError
-from convarium.recipes.recipe import Recipe
+from convarium.recipes.recipe import ADDED_FIELDS, Recipe
 from convarium.records import ImageSpec
 from convarium.runs.files import read_history
 from convarium.runs.store import Store
@@ -88,6 +88,18 @@ def test_runs_are_shared_between_studies(done):
     store, _, _ = done
     _, names = trained(study(["lenet"], name="alone"), store)
     assert names == []
+
+
+def test_a_study_from_before_a_field_was_added_can_be_extended(tmp_path):
+    store = Store(tmp_path)
+    trained(study(["lenet"], seeds=1), store)
+    file = tmp_path / "studies" / "pools" / "study.json"
+    record = json.loads(file.read_text())
+    for name in ADDED_FIELDS:
+        del record["base"][name]
+    file.write_text(json.dumps(record))
+    _, names = trained(study(["lenet"]), store)
+    assert len(names) == 1
 
 
 def test_another_base_recipe_under_the_same_name_is_refused_and_nothing_is_lost(done):

@@ -104,7 +104,8 @@ def _recipe_flag(name: str, kind: Any, default: Any, *, help: str) -> Decorator[
     if get_origin(kind) is Literal:
         settings |= one_of(name, get_args(kind))
     elif get_origin(kind) in (types.UnionType,):
-        settings |= {"type": optional(get_args(kind)[0]), "metavar": _NUMBERS[get_args(kind)[0]][0]}
+        own = get_args(kind)[0]
+        settings |= {"type": optional(own), "metavar": _NUMBERS[own][0]} if own in _NUMBERS else {"type": own}
     else:
         settings |= {"type": kind}
     if name == "dataset":

@@ -2,20 +2,22 @@
 
 from pathlib import Path
 
-from convarium.data.folder_splits import folder_path, list_folder
-from convarium.data.image_files import read_images
+from convarium.data.folder_options import FolderOptions
+from convarium.data.own_images import read_own_images
 from convarium.data.published import lookup
 from convarium.data.readers import Part
 from convarium.data.sources import find, read_test
 
 
-def load_test_images(dataset: str, *, data_dir: Path | str | None = None, resize: int | None = None) -> Part | None:
+def load_test_images(
+    dataset: str, *, data_dir: Path | str | None = None, options: FolderOptions | None = None
+) -> Part | None:
     """The test split as `load_data` has it, without the other splits.
 
     Args:
         dataset: a name of DATASETS, or folder:PATH.
         data_dir: a data folder that is searched before all others.
-        resize: side in pixels that images of a folder are read in; published images stay as they are.
+        options: how images of a folder are divided and read; published images stay as they are.
 
     Returns:
         Images (n, c, h, w) uint8 and labels (n,) int64; None where the files of a published data set are not on this
@@ -26,7 +28,6 @@ def load_test_images(dataset: str, *, data_dir: Path | str | None = None, resize
         DataError: a file is damaged.
     """
     if dataset.startswith("folder:"):
-        folder = list_folder(folder_path(dataset), side=resize)
-        return read_images(folder.test, channels=folder.channels, height=folder.height, width=folder.width)
+        return read_own_images(dataset, options or FolderOptions()).test
     located = find(lookup(dataset), data_dir)
     return read_test(*located) if located else None

@@ -31,6 +31,21 @@ _LEFT_BEHIND = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
 """Names, in lower case, that are no one's images."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file that has the ending of an image.
+
+    Attributes:
+        path: of the file.
+        size: in bytes.
+        changed: when its content or its attributes last changed, in nanoseconds since 1970.
+    """
+
+    path: Path
+    size: int
+    changed: int
+
+
 @dataclass(frozen=True)
 class ScannedFolder:
     """A folder with everything below it.
@@ -44,7 +59,7 @@ class ScannedFolder:
 
     path: Path
     folders: tuple["ScannedFolder", ...]
-    images: tuple[Path, ...]
+    images: tuple["ImageFile", ...]
     passed_over: Counter[str]
 
     @property
@@ -52,10 +67,10 @@ class ScannedFolder:
         """The folder's own name."""
         return self.path.name
 
-    def all_images(self) -> list[Path]:
+    def all_images(self) -> list["ImageFile"]:
         """The image files in this folder and below it, sorted by their paths."""
         below = [image for folder in self.folders for image in folder.all_images()]
-        return sorted([*self.images, *below], key=lambda path: path.as_posix())
+        return sorted([*self.images, *below], key=lambda image: image.path.as_posix())
 
     def has_images(self) -> bool:
         """Whether there is an image in this folder or below it."""
@@ -114,7 +129,7 @@ def _scan(path: Path, above: frozenset[tuple[int, int]], depth: int) -> ScannedF
         elif not stat.S_ISREG(info.st_mode):
             passed_over["pipe or device"] += 1
         elif (ending := file.suffix.lower()) in endings():
-            images.append(file)
+            images.append(ImageFile(file, info.st_size, max(info.st_mtime_ns, info.st_ctime_ns)))
         else:
             passed_over[_reason(ending)] += 1
     return ScannedFolder(path, tuple(folders), tuple(images), passed_over)

@@ -17,15 +17,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from convarium.data.folder_scan import ScannedFolder, expanded, passed_over_sentence, scan_folder, shown
-from convarium.data.image_files import Listed, read_headers
+from convarium.data.divisions import check_classes, stratified, stratified_groups
+from convarium.data.folder_options import FolderOptions, parse_groups
+from convarium.data.folder_scan import (
+    ImageFile,
+    ScannedFolder,
+    expanded,
+    passed_over_sentence,
+    scan_folder,
+    shown,
+)
 from convarium.data.sources import DIVISION_SEED
 from convarium.errors import DataError
 
-MAX_SIDE = 1024
-"""Pixels of the largest images that networks are trained on, as for `resize`."""
+Listed = list[tuple[ImageFile, int]]
+"""Image files with their labels."""
 
 _DOT = "begin the folder's name with a dot, so that it is passed over"
 
@@ -37,24 +43,23 @@ _SPLITS = {
 
 
 @dataclass(frozen=True)
-class Folder:
-    """The files of a folder of images, listed and divided, and the form that the images are read in.
+class Listing:
+    """The image files of a user's own, with their labels, divided.
 
     Attributes:
-        class_names: the names of the classes' folders, sorted.
-        train, validation, test: files with their labels; no validation where it is to be held out of train.
-        channels: 1 if all training images are gray, else 3.
-        height, width: in pixels.
+        class_names: in the order of the labels.
+        train: the training split, before validation images are held out of it.
+        held: which of `train` are validation images, in rising order.
+        validation: the validation split that the images come with; None: it is held out of `train`.
+        test: the test split.
         notes: sentences about what a user may not expect: files that were passed over, how the images were divided.
     """
 
     class_names: tuple[str, ...]
     train: Listed
+    held: list[int]
     validation: Listed | None
     test: Listed
-    channels: int
-    height: int
-    width: int
     notes: tuple[str, ...] = ()
 
 
@@ -70,16 +75,16 @@ def folder_path(dataset: str) -> Path:
     return expanded(path)
 
 
-def list_folder(path: Path, *, side: int | None = None) -> Folder:
-    """Lists and divides a folder of images, without decoding them.
+def list_folder(path: Path, options: FolderOptions) -> Listing:
+    """Lists and divides a folder of images, without opening one.
 
     Args:
         path: of a folder of classes, or of one with folders for its splits.
-        side: in pixels, of square images; None: the median height and width of the training images.
+        options: `validation` and `groups` decide the division.
 
     Raises:
         DataError: there are no classes, a class is empty or only in one of the splits, it cannot be told which folders
-            are classes and which are splits, the images are too large, or an image cannot be read.
+            are classes and which are splits, or the division is impossible.
     """
     try:
         is_folder = path.is_dir()
@@ -91,31 +96,92 @@ def list_folder(path: Path, *, side: int | None = None) -> Folder:
     scanned = scan_folder(path)
     notes = []
     splits = _splits(scanned)
+    validation = None
     if splits:
         names, train = _list_classes(splits["train"])
         validation = _list_images(splits["validation"], names) if "validation" in splits else None
         if "test" in splits:
             test = _list_images(splits["test"], names)
+            _check_groups({"train": train, "validation": validation or [], "test": test}, path, options)
         else:
-            train, test = _hold_out_test(train, names, splits["train"].path)
+            train, test = _hold_out_test(train, names, splits["train"].path, options)
+            _check_groups({"train": train, "validation": validation or []}, path, options)
             notes.append(
                 f"there is no folder test: a fixed fifth of every class of {splits['train'].name} is the test split, "
                 "and is not trained on"
             )
     else:
         names, images = _list_classes(scanned)
-        train, test = _hold_out_test(images, names, path)
-        validation = None
+        train, test = _hold_out_test(images, names, path, options)
     if sentence := passed_over_sentence(_passed_over(scanned, set(splits))):
         notes.append(sentence)
-    headers = read_headers([file for part in (train, validation or [], test) for file, _ in part])[: len(train)]
-    gray = all(header.mode in ("1", "L", "LA") or header.mode.startswith("I") for header in headers)
-    if side:
-        height = width = side
-    else:
-        height, width = (int(np.median([getattr(h, name) for h in headers])) for name in ("height", "width"))
-        _check_size(height, width, channels=1 if gray else 3, n=len(train) + len(validation or ()) + len(test))
-    return Folder(tuple(names), train, validation, test, 1 if gray else 3, height, width, tuple(notes))
+    if options.validation is not None:
+        validation = None
+    held = [] if validation is not None else hold_out_validation(train, path, options)
+    return Listing(tuple(names), train, held, validation, test, tuple(notes))
+
+
+def hold_out_validation(train: Listed, root: Path, options: FolderOptions) -> list[int]:
+    """Which training images are held out for validation: of each class the same share, and groups as a whole.
+
+    Args:
+        train: the training images.
+        root: the folder that the paths of groups begin in.
+        options: `validation` and `groups`.
+
+    Raises:
+        DataError: nothing would be left to train on.
+    """
+    n = len(train)
+    count = n // 10 if options.validation is None else options.validation
+    if not 0 <= count < n:
+        raise DataError(
+            f"validation={count} images cannot be held out of {n}",
+            expected=f"0 to {n - 1}",
+            hint="use --validation 0 to train on everything",
+        )
+    labels = [label for _, label in train]
+    if options.groups is None or count == 0:
+        return stratified(labels, count)
+    held = stratified_groups(labels, group_names(train, root, options.groups), count)
+    if len(held) in (0, n):
+        raise DataError(
+            f"the groups of groups={options.groups!r} are too large to hold {count} of {n} images out for validation",
+            hint="use --validation 0, or choose --groups so that it tells more objects apart",
+        )
+    return held
+
+
+def group_names(images: Listed, root: Path, pattern: str) -> list[tuple[str, ...]]:
+    """The group of each image: what a pattern finds in its path below `root`.
+
+    Raises:
+        DataError: it finds nothing in a path.
+    """
+    compiled = parse_groups(pattern)
+    paths = [file.path.relative_to(root).as_posix() for file, _ in images]
+    found = [compiled.search(path) for path in paths]
+    missing = [path for path, match in zip(paths, found, strict=True) if match is None]
+    if missing:
+        raise DataError(
+            f"groups={pattern!r} finds nothing in {len(missing)} of {len(paths)} paths, such as {shown(missing[0])}",
+            hint="write a pattern that finds something in each",
+        )
+    return [tuple(text or "" for text in match.groups()) or (match[0],) for match in found if match]
+
+
+def _check_groups(splits: Mapping[str, Listed], root: Path, options: FolderOptions) -> None:
+    """Refuses folders that divide a group."""
+    if options.groups is None:
+        return
+    home: dict[tuple[str, ...], str] = {}
+    for split, images in splits.items():
+        for group in group_names(images, root, options.groups):
+            if home.setdefault(group, split) != split:
+                raise DataError(
+                    f"images of the group {'/'.join(group)} are in {home[group]} and in {split}",
+                    hint="move them into one split, or leave --groups out",
+                )
 
 
 def _splits(folder: ScannedFolder) -> dict[str, ScannedFolder]:
@@ -255,19 +321,14 @@ def _passed_over(folder: ScannedFolder, splits: set[str]) -> list[tuple[str, Cou
     return above + [(sub.name, sub.all_passed_over()) for sub in classes]
 
 
-def _check_size(height: int, width: int, *, channels: int, n: int) -> None:
-    if max(height, width) <= MAX_SIDE:
-        return
-    gib = n * channels * height * width / 2**30
-    raise DataError(
-        f"{n:,} images of {width:,}×{height:,} pixels, the median size, would take {gib:.1f} GiB",
-        expected=f"at most {MAX_SIDE} pixels a side",
-        hint="have them reduced while they are read: --resize 224",
-    )
-
-
-def _hold_out_test(images: Listed, names: Sequence[str], path: Path) -> tuple[Listed, Listed]:
-    """Takes a fifth of every class, one image at least, for the test split, by a fixed seed."""
+def _hold_out_test(images: Listed, names: Sequence[str], path: Path, options: FolderOptions) -> tuple[Listed, Listed]:
+    """Takes a fifth of every class, one image at least, for the test split, by a fixed seed; groups as a whole."""
+    if options.groups is not None:
+        labels = [label for _, label in images]
+        held = stratified_groups(labels, group_names(images, path, options.groups), len(images) // 5)
+        check_classes(labels, held, names)
+        out = set(held)
+        return [item for i, item in enumerate(images) if i not in out], [images[i] for i in held]
     import torch  # whose generator decides which ones, as in every division here
 
     generator = torch.Generator().manual_seed(DIVISION_SEED)

@@ -5,22 +5,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from convarium.data.folder_options import Fit
 from convarium.data.folder_scan import readable_formats, shown
-from convarium.data.readers import Part
 from convarium.errors import DataError
-
-Listed = list[tuple[Path, int]]
-"""Image files with their labels."""
 
 _ORIENTATION = 0x0112
 """The EXIF tag that says how a camera was held; from 5 on, height and width are exchanged."""
@@ -32,6 +28,9 @@ _one_large = Lock()
 
 _UNREADABLE = (OSError, ValueError, SyntaxError, MemoryError, EOFError, Image.DecompressionBombError)
 """What Pillow raises for a file that it cannot decode."""
+
+_WHITES = {"whole numbers": (1, 255, 1023, 4095, 16383, 65535), "fractions": (1, 255, 65535)}
+"""The values that white may have in images of more than 8 bits."""
 
 Result = TypeVar("Result")
 
@@ -49,49 +48,105 @@ class Header:
     height: int
     width: int
 
+    @property
+    def is_gray(self) -> bool:
+        """Whether it has no colors."""
+        return self.mode in ("1", "L", "LA", "La") or self.is_deep
 
-def read_images(files: Listed, *, channels: int, height: int, width: int) -> Part:
-    """Reads images, resized bilinearly; an image that its camera marked as rotated is rotated back.
+    @property
+    def is_deep(self) -> bool:
+        """Whether its pixels have more than 8 bits."""
+        return self.mode.startswith(("I", "F"))
 
-    Args:
-        files: with their labels.
+
+@dataclass(frozen=True)
+class ImageForm:
+    """The form that image files are read in.
+
+    Attributes:
         channels: 1 for gray, 3 for RGB.
         height, width: in pixels.
+        fit: how an image comes to that size; bilinearly in each case.
+        ground: what transparent pixels lie on: red, green and blue, 0 to 255.
+        white: the value of white in images of more than 8 bits; None if there are none.
+    """
 
-    Returns:
-        Images (n, c, h, w) uint8 and labels (n,) int64.
+    channels: int
+    height: int
+    width: int
+    fit: Fit = "stretch"
+    ground: tuple[int, int, int] = (255, 255, 255)
+    white: int | None = None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image file that was read.
+
+    Attributes:
+        pixels: (c, h, w) uint8.
+        remarks: what a user may not expect: "transparent", "several frames".
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    remarks: tuple[str, ...] = ()
+
+
+def read_header(file: Path) -> Header:
+    """The header of an image, without decoding its pixels."""
+    with Image.open(file, formats=readable_formats()) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) >= 5
+        mode = "RGB" if image.mode == "P" else image.mode
+        return Header(mode, image.width, image.height) if turned else Header(mode, image.height, image.width)
+
+
+def decode(file: Path, form: ImageForm) -> Decoded:
+    """Reads an image; one that its camera marked as turned is turned back, and of several frames the first is read."""
+    with Image.open(file, formats=readable_formats()) as opened, _at_its_turn(opened.width * opened.height):
+        frames = opened.format in ("GIF", "PNG", "TIFF", "WEBP") and getattr(opened, "is_animated", False)
+        opened.seek(0)
+        ImageOps.exif_transpose(opened, in_place=True)
+        image: Image.Image = opened
+        if image.mode.startswith(("I", "F")):
+            image = _of_eight_bits(image, form.white or 255)
+        transparent = image.has_transparency_data
+        if transparent:
+            image = image.convert("RGBA")
+            transparent = bool((np.asarray(image)[..., 3] < 255).any())
+            image = Image.alpha_composite(Image.new("RGBA", image.size, (*form.ground, 255)), image)
+        image = _fitted(image.convert("L" if form.channels == 1 else "RGB"), form)
+        remarks = (("transparent",) if transparent else ()) + (("several frames",) if frames else ())
+        return Decoded(np.array(image).reshape(form.height, form.width, -1).transpose(2, 0, 1), remarks)
+
+
+def value_range(file: Path) -> tuple[float, float, bool]:
+    """Least and largest value of an image of more than 8 bits, and whether its values are fractions."""
+    with Image.open(file, formats=readable_formats()) as image, _at_its_turn(image.width * image.height):
+        values = np.asarray(image)
+        if not np.isfinite(values).all():
+            raise ValueError("values that are not finite")
+        return float(values.min()), float(values.max()), values.dtype.kind == "f"
+
+
+def white_of(ranges: Sequence[tuple[float, float, bool]]) -> int:
+    """The value of white for images of more than 8 bits: the least usual one that none of them exceeds.
+
+    Args:
+        ranges: least and largest value of each, and whether its values are fractions.
 
     Raises:
-        DataError: images cannot be read; all of them are named.
+        DataError: there are values below 0 or above 65,535.
     """
-    decode = partial(_decode, channels=channels, height=height, width=width)
-    images = np.empty((len(files), channels, height, width), dtype=np.uint8)
-    broken = {}
-    for number, (file, pixels) in enumerate(in_parallel(decode, [file for file, _ in files])):
-        if isinstance(pixels, str):
-            broken[file] = pixels
-        else:
-            images[number] = pixels
-    if broken:
-        raise unreadable(broken, len(files))
-    return images, np.array([label for _, label in files], dtype=np.int64)
-
-
-def read_headers(files: Sequence[Path]) -> list[Header]:
-    """The headers of images, without decoding their pixels.
-
-    Raises:
-        DataError: images cannot be read; all of them are named.
-    """
-    headers, broken = [], {}
-    for file, header in in_parallel(_header, files):
-        if isinstance(header, str):
-            broken[file] = header
-        else:
-            headers.append(header)
-    if broken:
-        raise unreadable(broken, len(files))
-    return headers
+    low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
+    whites = _WHITES["fractions" if any(r[2] for r in ranges) else "whole numbers"]
+    white = next((white for white in whites if high <= white), None)
+    if white is None or low < 0:
+        raise DataError(
+            f"the images of more than 8 bits have values from {low:g} to {high:g}",
+            expected="0 to 1, 255, 1,023, 4,095, 16,383 or 65,535",
+            hint="save them with values from 0 to 65,535, or as images of 8 bits",
+        )
+    return white
 
 
 def in_parallel(work: Callable[[Path], Result], files: Sequence[Path]) -> Iterator[tuple[Path, Result | str]]:
@@ -120,29 +175,48 @@ def unreadable(broken: dict[Path, str], n: int) -> DataError:
         broken: the reason for each file.
         n: how many images were tried.
     """
-    named = [f"{shown(file)} ({reason})" for file, reason in broken.items()]
-    if len(named) > 10:
-        named[10:] = [f"and {len(named) - 10} more"]
-    what = f"cannot read {len(broken)} of {n} images" if len(broken) > 1 else "cannot read the image"
-    return DataError(f"{what}{':' if len(broken) > 1 else ''} {', '.join(named)}", hint="repair or delete them")
+    return DataError(
+        f"cannot read {named(broken, n)}", hint="repair or delete them, or leave them out with --skip-broken"
+    )
 
 
-def _header(file: Path) -> Header:
-    with Image.open(file, formats=readable_formats()) as image:
-        turned = image.getexif().get(_ORIENTATION, 1) >= 5
-        mode = "RGB" if image.mode == "P" else image.mode
-        return Header(mode, image.width, image.height) if turned else Header(mode, image.height, image.width)
+def named(broken: dict[Path, str], n: int) -> str:
+    """The images of `n` that cannot be read, with the reasons."""
+    files = [f"{shown(file)} ({reason})" for file, reason in broken.items()]
+    if len(files) > 10:
+        files[10:] = [f"and {len(files) - 10} more"]
+    return f"{len(broken)} of {n} images: {', '.join(files)}" if len(broken) > 1 else f"the image {files[0]}"
 
 
-def _decode(file: Path, *, channels: int, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """(c, height, width) uint8"""
-    with Image.open(file, formats=readable_formats()) as opened, _at_its_turn(opened.width * opened.height):
-        ImageOps.exif_transpose(opened, in_place=True)
-        image: Image.Image = opened
-        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut off at 255
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        image = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
-        return np.array(image).reshape(height, width, -1).transpose(2, 0, 1)
+def _of_eight_bits(image: Image.Image, white: int) -> Image.Image:
+    """Gray levels of more than 8 bits, scaled so that `white` becomes 255; the transparent one, if any, stays so."""
+    values: npt.NDArray[Any] = np.asarray(image)
+    if white == 1:
+        levels = np.rint(values * 255.0)
+    elif white == 255:
+        levels = np.rint(values)
+    else:
+        levels = values.astype(np.int64) * 256 // (white + 1)
+    gray = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if not isinstance(clear, int):
+        return gray
+    return Image.merge("LA", (gray, Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8))))
+
+
+def _fitted(image: Image.Image, form: ImageForm) -> Image.Image:
+    size, method = (form.width, form.height), Image.Resampling.BILINEAR
+    if form.fit == "stretch":
+        return image.resize(size, method)
+    if form.fit == "crop":
+        return ImageOps.fit(image, size, method)
+    return ImageOps.pad(image, size, method, color=form.ground if form.channels == 3 else gray_of(form.ground))
+
+
+def gray_of(color: tuple[int, int, int]) -> int:
+    """The gray level that Pillow gives a color."""
+    pixel = Image.new("RGB", (1, 1), color).convert("L").getpixel((0, 0))
+    return int(pixel)  # type: ignore[arg-type]  # one number, since the image has one channel
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from convarium.data.download import DownloadListener, fetch, missing_error
-from convarium.data.folder_splits import folder_path, list_folder
-from convarium.data.image_files import Listed, read_images
+from convarium.data.folder_options import Fit, FolderOptions
+from convarium.data.own_images import read_own_images
 from convarium.data.published import lookup
 from convarium.data.readers import Part
 from convarium.data.sources import DIVISION_SEED, find, read
@@ -54,7 +54,7 @@ class UndividedData:
     """A data set as it was read, from which `divide` makes splits.
 
     Attributes:
-        validation: the validation split that the data set itself has; None: it is held out of `train`.
+        validation: the validation split, if the data set was divided as it was read; None: it is held out of `train`.
         held_out: how many images of `train` are held out unless a recipe says otherwise.
         digest: as in `Splits`.
         notes: as in `Splits`.
@@ -95,6 +95,10 @@ def load_data(
     data_dir: Path | str | None = None,
     validation: int | None = None,
     resize: int | None = None,
+    fit: Fit = "stretch",
+    ground: str = "white",
+    groups: str | None = None,
+    skip_broken: bool = False,
     download: bool = True,
     on_event: DownloadListener | None = None,
 ) -> Splits:
@@ -103,19 +107,24 @@ def load_data(
     The training split is divided once into train and validation, always in the same way.
 
     Args:
-        dataset: a name of DATASETS, or folder:PATH for images of one's own (see `folders`).
+        dataset: a name of DATASETS, or folder:PATH for images of one's own.
         data_dir: a data folder that is searched before all others.
         validation: training images held out; None: the data set's own choice (of a folder: its `val/`, or a tenth).
         resize: side in pixels that batches bring the images to, see `ImageData.resize`; images of a folder are read
             in that size.
+        fit, ground, groups, skip_broken: of a folder, see `FolderOptions`.
         download: whether missing files may be downloaded.
-        on_event: called while files are downloaded, see `DownloadListener`.
+        on_event: called while files are downloaded, see `DownloadListener`, and while images are decoded, with their
+            numbers in place of bytes.
 
     Raises:
         SpecError: no such data set.
         DataError: the data are missing or damaged, or `validation` or `resize` is out of range.
     """
-    undivided = read_data(dataset, data_dir=data_dir, resize=resize, download=download, on_event=on_event)
+    options = FolderOptions(
+        side=resize, validation=validation, fit=fit, ground=ground, groups=groups, skip_broken=skip_broken
+    )
+    undivided = read_data(dataset, data_dir=data_dir, options=options, download=download, on_event=on_event)
     return divide(undivided, validation=validation, resize=resize)
 
 
@@ -123,14 +132,27 @@ def read_data(
     dataset: str,
     *,
     data_dir: Path | str | None = None,
-    resize: int | None = None,
+    options: FolderOptions | None = None,
     download: bool = True,
     on_event: DownloadListener | None = None,
 ) -> UndividedData:
-    """Finds, verifies and reads a data set, for one division or several; arguments and errors as for `load_data`."""
-    check_resize(resize)
+    """Finds, verifies and reads a data set, for one division or several; a folder is divided as it is read.
+
+    Args:
+        dataset: a name of DATASETS, or folder:PATH.
+        data_dir: a data folder that is searched before all others.
+        options: how the images of a folder are divided and read.
+        download: whether missing files may be downloaded.
+        on_event: see `load_data`.
+
+    Raises:
+        SpecError: no such data set.
+        DataError: the data are missing or damaged, or the division is impossible.
+    """
     if dataset.startswith("folder:"):
-        return _read_folder(dataset, resize)
+        options = options or FolderOptions()
+        check_resize(options.side)
+        return _read_own(dataset, options, on_event)
     entry = lookup(dataset)
     located = find(entry, data_dir)
     if located is None and download:
@@ -150,7 +172,7 @@ def read_data(
 def divide(data: UndividedData, *, validation: int | None = None, resize: int | None = None) -> Splits:
     """Divides a data set into train, validation and test; arguments and errors as for `load_data`."""
     check_resize(resize)
-    if data.validation is not None and validation is None:
+    if data.validation is not None:
         train, held_out = data.train, data.validation
     else:
         train, held_out = hold_out(data.train, data.held_out if validation is None else validation)
@@ -262,17 +284,10 @@ def contrast_notes(images: Tensor, std: tuple[float, ...]) -> tuple[str, ...]:
     return (f"{channels} one value in all pixels of the training images, and tells the network nothing",)
 
 
-def _read_folder(dataset: str, resize: int | None) -> UndividedData:
-    folder = list_folder(folder_path(dataset), side=resize)
-
-    def load(files: Listed) -> ImageData:
-        part = read_images(files, channels=folder.channels, height=folder.height, width=folder.width)
-        return _image_data(part, folder.class_names)
-
-    train, test = load(folder.train), load(folder.test)
-    validation = load(folder.validation) if folder.validation else None
-    digest = content_digest(train, *([validation] if validation else []), test)
-    return UndividedData(dataset, train, validation, test, len(train) // 10, digest, folder.notes)
+def _read_own(dataset: str, options: FolderOptions, on_event: DownloadListener | None) -> UndividedData:
+    own = read_own_images(dataset, options, on_event=on_event)
+    train, validation, test = (_image_data(part, own.class_names) for part in (own.train, own.validation, own.test))
+    return UndividedData(dataset, train, validation, test, 0, own.digest, own.notes)
 
 
 def _image_data(part: Part, class_names: tuple[str, ...]) -> ImageData:

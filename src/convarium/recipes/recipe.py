@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
+from convarium.data.folder_options import Fit, parse_ground, parse_groups
 from convarium.data.published import DATASETS, lookup
 from convarium.data.transforms import parse_augment, parse_normalize
 from convarium.errors import RecipeError
@@ -18,7 +19,7 @@ from convarium.spec import LONGEST, parse, unknown
 VERSION = 1
 """Part of every key: rises when the same recipe would give other numbers than before, for every network at once."""
 
-ADDED_FIELDS: tuple[str, ...] = ()
+ADDED_FIELDS: tuple[str, ...] = ("fit", "ground", "groups", "skip_broken")
 """Fields that the recipe has gained since version 0.1.
 
 A key leaves them out at their default, so that the keys of stored runs never change.
@@ -58,6 +59,12 @@ class Recipe:
         watch_test: Score the test split after every epoch, as some sources do; the result is marked "test watched".
         select: Epoch that is scored: the last, or the best by validation or by test accuracy.
         precision: Precision of the network's arithmetic: float32, or bfloat16 autocast.
+        fit: How images of your own come to one size: stretched, padded with the ground, or cropped at their longer
+            sides.
+        ground: What transparent pixels of your own images lie on: white, black, gray or a color such as #f0e0d0.
+        groups: Regular expression; your own images in whose paths it finds the same text stay in one split, such as
+            those of one person or video.
+        skip_broken: Leave out images of your own that cannot be read.
     """
 
     model: str = "lenet"
@@ -82,6 +89,10 @@ class Recipe:
     watch_test: bool = False
     select: Literal["last", "best_validation", "best_test"] = "last"
     precision: Literal["float32", "bfloat16"] = "float32"
+    fit: Fit = "stretch"
+    ground: str = "white"
+    groups: str | None = None
+    skip_broken: bool = False
 
     def __post_init__(self) -> None:
         """Checks every field before anything is built or read; raises RecipeError or SpecError."""
@@ -97,6 +108,12 @@ class Recipe:
         )  # one spelling: quotes and blanks as `repr` writes them
         if not self.dataset.startswith("folder:"):
             lookup(self.dataset)
+            for name in ("fit", "ground", "groups", "skip_broken"):
+                if getattr(self, name) != getattr(Recipe, name):
+                    raise RecipeError(f"{name} is for images of your own, not for {self.dataset}", hint="leave it out")
+        parse_ground(self.ground)
+        if self.groups is not None:
+            parse_groups(self.groups)
         parse_augment(self.augment)
         parse_normalize(self.normalize)
         parse_schedule(self.schedule)

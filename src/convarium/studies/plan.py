@@ -15,7 +15,7 @@ from convarium.data.splits import Splits
 from convarium.errors import DamageError, StoreError
 from convarium.models.build import check_image
 from convarium.models.factories import check_source_unchanged
-from convarium.recipes.recipe import Recipe
+from convarium.recipes.recipe import ADDED_FIELDS, Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.estimate import run_seconds
 from convarium.studies.resources import Resources
@@ -154,7 +154,8 @@ def extended_record(study: Study, keys: Sequence[str], before: StudyRecord | Non
         n = len(keys)
         settings = (study.compare, first, base, tuple(keys), n, study.command, study.metric)
         return StudyRecord(study.name, study.question, *settings)
-    was, now = ({"compare": r.compare, **r.base} for r in (before, study))
+    added = {name: getattr(Recipe, name) for name in ADDED_FIELDS}  # which older studies have at their defaults
+    was, now = ({"compare": r.compare, **added, **r.base} for r in (before, study))
     differing = [n for n in {**was, **now} if was.get(n) != now.get(n)]
     if differing:
         name = differing[0]

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convarium.data.arrays import load_test_images
+from convarium.data.folder_options import FolderOptions
+from convarium.data.image_cache import Progress
 from convarium.data.readers import Part
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
@@ -21,15 +23,15 @@ class Resources:
         store: where runs and studies lie.
         data_dir: a data folder that is searched before all others.
         device: on which networks train; None: CUDA if there is a device, else the CPU.
+        on_event: called while files are downloaded or images are decoded, see `load_data`.
     """
 
     store: Store
     data_dir: Path | None = None
     device: str | None = None
-    _read: dict[tuple[str, int | None], "UndividedData"] = field(default_factory=dict, repr=False, compare=False)
-    _divided: dict[tuple[str, int | None, int | None], "Splits"] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    on_event: Progress | None = None
+    _read: dict[tuple[str, FolderOptions], "UndividedData"] = field(default_factory=dict, repr=False, compare=False)
+    _divided: dict[tuple[str, FolderOptions], "Splits"] = field(default_factory=dict, repr=False, compare=False)
 
     def splits(self, recipe: Recipe, *, download: bool = True) -> "Splits":
         """The data set of a recipe, divided as the recipe says.
@@ -43,12 +45,16 @@ class Resources:
         """
         from convarium.data.splits import divide, read_data
 
-        dataset, validation, resize = wanted = recipe.dataset, recipe.validation, recipe.resize
+        wanted, validation, resize = _wanted(recipe), recipe.validation, recipe.resize
+        dataset, options = wanted
         if wanted not in self._divided:
-            size = resize if dataset.startswith("folder:") else None  # other images are resized batch by batch
-            if (dataset, size) not in self._read:
-                self._read[dataset, size] = read_data(dataset, data_dir=self.data_dir, resize=resize, download=download)
-            self._divided[wanted] = divide(self._read[dataset, size], validation=validation, resize=resize)
+            # Published images are read once; they are divided in memory, and resized batch by batch.
+            reading = wanted if dataset.startswith("folder:") else (dataset, FolderOptions())
+            if reading not in self._read:
+                self._read[reading] = read_data(
+                    dataset, data_dir=self.data_dir, options=options, download=download, on_event=self.on_event
+                )
+            self._divided[wanted] = divide(self._read[reading], validation=validation, resize=resize)
         return self._divided[wanted]
 
     def test_images(self, recipe: Recipe) -> Part | None:
@@ -63,7 +69,13 @@ class Resources:
         Raises:
             DataError: the data are damaged.
         """
-        divided = self._divided.get((recipe.dataset, recipe.validation, recipe.resize))
+        divided = self._divided.get(_wanted(recipe))
         if divided is not None:
             return divided.test.images.numpy(), divided.test.labels.numpy()
-        return load_test_images(recipe.dataset, data_dir=self.data_dir, resize=recipe.resize)
+        return load_test_images(recipe.dataset, data_dir=self.data_dir, options=_wanted(recipe)[1])
+
+
+def _wanted(recipe: Recipe) -> tuple[str, FolderOptions]:
+    """The data set of a recipe, and how its images are divided and read."""
+    names = ("validation", "fit", "ground", "groups", "skip_broken")
+    return recipe.dataset, FolderOptions(side=recipe.resize, **{name: getattr(recipe, name) for name in names})
