@@ -105,3 +105,10 @@ def test_what_the_library_logs_while_a_command_runs_is_a_note(capsys):
         log.debug("not for everybody")
     log.info("afterwards")
     assert capsys.readouterr() == ("", "compiling the kernels, for certain\n")
+
+
+def test_images_that_are_decoded_have_a_bar(screen):
+    with terminal.study_progress() as on_event:
+        on_event(StudyEvent(0, 5, LONG, reading=("images", 640, 20_000)))
+    assert "reading images" in screen()[-1]
+    assert "640/20000" in screen()[-1]

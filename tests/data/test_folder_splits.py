@@ -182,4 +182,5 @@ def test_what_is_unexpected_about_a_folder_is_said_once_before_training(tmp_path
     recipe = Recipe(model="residual_mlp(hidden=2)", dataset=dataset, epochs=1, batch_size=8, validation=0)
     train_one(recipe, Resources(Store(tmp_path / "store")), on_event=events.append)
     assert [event.notice for event in events if event.notice] == ["files passed over: 1 TXT in a"]
-    assert events[0].notice
+    assert next(event.notice for event in events if not event.reading)
+    assert events[0].reading == ("images", 10, 10)

@@ -185,6 +185,11 @@ def study_progress(mark: str = "") -> Iterator[Callable[[StudyEvent], None]]:
 
         def handle(event: StudyEvent) -> None:
             nonlocal reused
+            if event.reading:
+                what, done, total = event.reading
+                bars.update(run_bar, description=one_line(f"{mark}reading {what}"), total=total, completed=done)
+                if done >= total:
+                    bars.reset(run_bar, total=None, description="", state="")
             if event.message:
                 print_above(event.message)
             if event.notice:

@@ -108,6 +108,7 @@ def _scan(path: Path, above: frozenset[tuple[int, int]], depth: int) -> ScannedF
             listed = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise unlistable(path, error) from error
+    known = endings()
     for entry in listed:
         if entry.name.startswith(".") or entry.name.lower() in _LEFT_BEHIND:
             continue
@@ -128,7 +129,7 @@ def _scan(path: Path, above: frozenset[tuple[int, int]], depth: int) -> ScannedF
             folders.append(_scan(file, above | {here}, depth + 1))
         elif not stat.S_ISREG(info.st_mode):
             passed_over["pipe or device"] += 1
-        elif (ending := file.suffix.lower()) in endings():
+        elif (ending := file.suffix.lower()) in known:
             images.append(ImageFile(file, info.st_size, max(info.st_mtime_ns, info.st_ctime_ns)))
         else:
             passed_over[_reason(ending)] += 1

@@ -334,8 +334,10 @@ def _hold_out_test(images: Listed, names: Sequence[str], path: Path, options: Fo
     generator = torch.Generator().manual_seed(DIVISION_SEED)
     train: Listed = []
     test: Listed = []
-    for label, name in enumerate(names):
-        files = [item for item in images if item[1] == label]
+    of_class: list[Listed] = [[] for _ in names]
+    for item in images:
+        of_class[item[1]].append(item)
+    for name, files in zip(names, of_class, strict=True):
         if len(files) < 2:
             raise DataError(
                 f"class {name!r} has one image", expected="two or more", hint=f"add images to {shown(path / name)}"

@@ -79,7 +79,7 @@ def read_own_images(dataset: str, options: FolderOptions, *, on_event: Progress 
         ]
     )
     notes = [*listing.notes, *_form_notes(pixels, files, options)]
-    notes += _equal_notes([files[i].path.relative_to(root) for i in np.flatnonzero(good)], pixels, split[read])
+    notes += _equal_notes([files[number].path for number in np.flatnonzero(good)], pixels, split[read], root)
     return OwnImages(listing.class_names, train, validation, test, digest, pixels.form, tuple(notes))
 
 
@@ -109,7 +109,7 @@ def _form_notes(pixels: Pixels, files: Sequence[ImageFile], options: FolderOptio
     return notes
 
 
-def _equal_notes(paths: Sequence[Path], pixels: Pixels, split: np.ndarray) -> list[str]:
+def _equal_notes(paths: Sequence[Path], pixels: Pixels, split: np.ndarray, root: Path) -> list[str]:
     """Which images of the validation and test splits are in another split too, pixel by pixel."""
     first: dict[bytes, int] = {}
     pairs = []
@@ -119,7 +119,7 @@ def _equal_notes(paths: Sequence[Path], pixels: Pixels, split: np.ndarray) -> li
             pairs.append((other, number))
     if not pairs:
         return []
-    named = [f"{shown(paths[a])} = {shown(paths[b])}" for a, b in pairs[:3]]
+    named = [" = ".join(shown(paths[number].relative_to(root)) for number in pair) for pair in pairs[:3]]
     more = ", …" if len(pairs) > 3 else ""
     return [
         f"{_images(len(pairs))} of the validation and test splits that another split has too, pixel by pixel: "

@@ -158,7 +158,7 @@ def run_claims(
     for study, values in studies_of(entries):
         head = StudyEvent(0, len(study.recipes), study.recipes[0])
         try:
-            prepared = prepare_study(study, resources, only=values)
+            prepared = prepare_study(study, resources, only=values, on_event=on_event)
             plan = describe_plan(plan_study(prepared, resources))
             notify(dataclasses.replace(head, message=f"{study.name}: {plan}"))
             run_prepared(prepared, resources, stack=stack, on_event=on_event)

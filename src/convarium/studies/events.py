@@ -19,6 +19,7 @@ class StudyEvent:
         trained_now: whether the finished run was trained just now; False if the store had it already.
         notice: what a person should know, such as a run that failed.
         begins: the recipes that begin to train, one or a stack.
+        reading: while data are downloaded or images are decoded: what, how much of it is done, and how much there is.
         message: a line about what comes next: the plan, a learning rate that was chosen, the page that follows.
     """
 
@@ -31,3 +32,4 @@ class StudyEvent:
     notice: str | None = None
     begins: tuple[Recipe, ...] = ()
     message: str | None = None
+    reading: tuple[str, int, int] | None = None

@@ -4,7 +4,7 @@ smallest difference that its seeds resolve.
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from convarium.models.factories import check_source_unchanged
 from convarium.recipes.recipe import ADDED_FIELDS, Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.estimate import run_seconds
+from convarium.studies.events import StudyEvent
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study
 from convarium.training.scoring import pick_device
@@ -80,19 +81,29 @@ class Plan:
     kernels: str | None = None
 
 
-def prepare_study(study: Study, resources: Resources, *, only: Sequence[Any] | None = None) -> PreparedStudy:
+def prepare_study(
+    study: Study,
+    resources: Resources,
+    *,
+    only: Sequence[Any] | None = None,
+    on_event: Callable[[StudyEvent], None] | None = None,
+) -> PreparedStudy:
     """Loads a study's data sets, checks its recipes, and looks up its runs. Trains and writes nothing.
 
     Args:
         study: the question.
         resources: the store, the data sets and the device.
         only: the compared values that are wanted; None: all.
+        on_event: called while data are downloaded or images are decoded.
 
     Raises:
         ConvariumError: a recipe that does not fit its data, or a study of this name with another base recipe.
     """
     pick_device(resources.device)
-    splits_of_runs = [resources.splits(recipe) for recipe in study.recipes]
+    n = len(study.recipes)
+    splits_of_runs = [
+        resources.splits(recipe, on_event=reading_events(recipe, n, on_event)) for recipe in study.recipes
+    ]
     checked: set[Recipe] = set()
     for recipe, splits in zip(study.recipes, splits_of_runs, strict=True):
         alike = dataclasses.replace(recipe, seed=0)
@@ -108,6 +119,15 @@ def prepare_study(study: Study, resources: Resources, *, only: Sequence[Any] | N
         if only is None or getattr(recipe, study.compare) in only
     )
     return PreparedStudy(study, record, runs)
+
+
+def reading_events(
+    recipe: Recipe, total: int, on_event: Callable[[StudyEvent], None] | None
+) -> Callable[[str, int, int], None] | None:
+    """A listener to the reading of a recipe's data that makes study's events of it; None without `on_event`."""
+    if on_event is None:
+        return None
+    return lambda what, done, of: on_event(StudyEvent(0, total, recipe, reading=(what, done, of)))
 
 
 def check_recipe(recipe: Recipe, splits: Splits) -> None:

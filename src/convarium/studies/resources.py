@@ -23,22 +23,21 @@ class Resources:
         store: where runs and studies lie.
         data_dir: a data folder that is searched before all others.
         device: on which networks train; None: CUDA if there is a device, else the CPU.
-        on_event: called while files are downloaded or images are decoded, see `load_data`.
     """
 
     store: Store
     data_dir: Path | None = None
     device: str | None = None
-    on_event: Progress | None = None
     _read: dict[tuple[str, FolderOptions], "UndividedData"] = field(default_factory=dict, repr=False, compare=False)
     _divided: dict[tuple[str, FolderOptions], "Splits"] = field(default_factory=dict, repr=False, compare=False)
 
-    def splits(self, recipe: Recipe, *, download: bool = True) -> "Splits":
+    def splits(self, recipe: Recipe, *, download: bool = True, on_event: Progress | None = None) -> "Splits":
         """The data set of a recipe, divided as the recipe says.
 
         Args:
             recipe: names the data set, the number of validation images and the size of the images.
             download: whether missing files may be downloaded.
+            on_event: called while files are downloaded or images are decoded, see `load_data`.
 
         Raises:
             DataError: the data are missing or damaged, or the division is impossible.
@@ -52,7 +51,7 @@ class Resources:
             reading = wanted if dataset.startswith("folder:") else (dataset, FolderOptions())
             if reading not in self._read:
                 self._read[reading] = read_data(
-                    dataset, data_dir=self.data_dir, options=options, download=download, on_event=self.on_event
+                    dataset, data_dir=self.data_dir, options=options, download=download, on_event=on_event
                 )
             self._divided[wanted] = divide(self._read[reading], validation=validation, resize=resize)
         return self._divided[wanted]

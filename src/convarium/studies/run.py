@@ -21,6 +21,7 @@ from convarium.studies.plan import (
     extended_record,
     planned_run,
     prepare_study,
+    reading_events,
 )
 from convarium.studies.resources import Resources
 from convarium.studies.stacks import stacking_hints, stacks_of, units_of
@@ -58,7 +59,9 @@ def run_study(
     Raises:
         ConvariumError: a recipe that does not fit its data, or a study of this name with another base recipe.
     """
-    return run_prepared(prepare_study(study, resources, only=only), resources, stack=stack, on_event=on_event)
+    return run_prepared(
+        prepare_study(study, resources, only=only, on_event=on_event), resources, stack=stack, on_event=on_event
+    )
 
 
 def run_prepared(
@@ -92,7 +95,7 @@ def train_one(
         ConvariumError: the recipe does not fit its data.
     """
     notify, device = on_event or (lambda _: None), pick_device(resources.device)
-    splits = resources.splits(recipe)
+    splits = resources.splits(recipe, on_event=reading_events(recipe, 1, on_event))
     check_recipe(recipe, splits)
     planned = planned_run(recipe, splits, resources.store)
     (run,) = _carry_out([[planned]], resources.store, device=device, notify=notify, hints={})

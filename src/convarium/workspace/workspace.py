@@ -377,7 +377,7 @@ class Workspace:
         from convarium.studies.tables import claims_section, study_tables
 
         notify, resources = on_event or (lambda _: None), self._resources
-        prepared = prepare_study(study, resources)
+        prepared = prepare_study(study, resources, on_event=on_event)
         notify(message_event(study, describe_plan(plan_study(prepared, resources))))
         with followed(study.name, self.store, notify, live=live) as notify_all:
             comparison = run_prepared(prepared, resources, stack=stack, on_event=notify_all)
