@@ -39,7 +39,7 @@ WRONG = [
     ({"resize": 0}, "resize is out of range"),
     ({"validation": -1}, "validation is out of range"),
     ({"optimizer": "adamm"}, "did you mean 'adam'"),
-    ({"precision": "float16"}, "'float32'"),
+    ({"precision": "float64"}, "'float32'"),
     ({"optimizer": "adam", "momentum": 0.9}, "belong to sgd"),
     ({"nesterov": True}, "needs a momentum above 0"),
     ({"select": "best_test"}, "needs watch_test"),

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import os
@@ -34,6 +35,21 @@ def test_bfloat16_is_emulated_where_there_are_no_instructions_for_it(has, monkey
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has)
     assert environment.emulates_bfloat16(torch.device("cpu")) is not has
     assert not environment.emulates_bfloat16(torch.device("cuda"))
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_float16_is_emulated_where_there_are_no_instructions_for_it(has, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported", lambda: has)
+    assert environment.emulates_float16(torch.device("cpu")) is not has
+    assert not environment.emulates_float16(torch.device("cuda"))
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_a_gpu_before_compute_capability_8_has_no_bfloat16(has, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has or including_emulation)
+    assert environment.emulates_bfloat16(torch.device("cuda")) is not has
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64" or not Path("/proc/cpuinfo").exists(), reason="reads x86's flags")

@@ -162,14 +162,23 @@ def test_history_is_on_disk_while_a_run_is_training_and_what_is_finished_is_kept
     assert len(trained(study(), store)[1]) == 3
 
 
-def test_a_processor_without_bfloat16_is_told_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(unit, "emulates_bfloat16", lambda device: True)
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_precision_without_instructions_is_told_of_before_training(precision, tmp_path, monkeypatch):
+    for name in ("emulates_bfloat16", "emulates_float16"):
+        monkeypatch.setattr(unit, name, lambda device: True)
     notices = []
-    for precision in ("float32", "bfloat16"):
-        recipe = dataclasses.replace(BASE, precision=precision)
-        train_one(recipe, Resources(Store(tmp_path)), on_event=lambda p: notices.append(p.notice) if p.notice else None)
+    for each in ("float32", precision):
+        recipe = dataclasses.replace(BASE, precision=each)
+        train_one(
+            recipe,
+            Resources(Store(tmp_path), device="cpu"),
+            on_event=lambda p: notices.append(p.notice) if p.notice else None,
+        )
     (told,) = notices
-    assert told.startswith("this processor has no instructions for bfloat16")
+    assert told.startswith(f"this processor has no instructions for {precision}")
+    assert unit._slow_precision("bfloat16", torch.device("cuda")) == (
+        "this GPU has no instructions for bfloat16 and computes it slowly; it has them for --precision float16"
+    )
 
 
 def test_a_run_that_fails_is_told_kept_as_failed_and_tried_again(tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ class ColdStart:
     """
 
     model: str
-    precision: Precision
+    precision: str
     epochs: int
     images: int
     first_step: float

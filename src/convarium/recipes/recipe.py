@@ -58,7 +58,8 @@ class Recipe:
             choice.
         watch_test: Score the test split after every epoch, as some sources do; the result is marked "test watched".
         select: Epoch that is scored: the last, or the best by validation or by test accuracy.
-        precision: Precision of the network's arithmetic: float32, or bfloat16 autocast.
+        precision: Precision of the network's arithmetic: float32, bfloat16 autocast, or float16 autocast with a scaled
+            loss, for GPUs without bfloat16.
         fit: How images of your own come to one size: stretched, padded with the ground, or cropped at their longer
             sides.
         ground: What transparent pixels of your own images lie on: white, black, gray or a color such as #f0e0d0.
@@ -88,7 +89,7 @@ class Recipe:
     validation: int | None = None
     watch_test: bool = False
     select: Literal["last", "best_validation", "best_test"] = "last"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     fit: Fit = "stretch"
     ground: str = "white"
     groups: str | None = None

@@ -113,12 +113,27 @@ def processor() -> str:
 def emulates_bfloat16(device: "torch.device") -> bool:
     """Whether this processor has no instructions with which PyTorch computes bfloat16 products (AVX-512 or AMX, on ARM
     BF16): it then takes them number by number, a hundred times more slowly than in float32 and worse.
+
+    Of CUDA's devices, those before compute capability 8.0 (T4, GTX) have none.
     """
     import torch
 
+    if device.type == "cuda" and torch.cuda.is_available():
+        with torch.cuda.device(device):
+            return not torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def emulates_float16(device: "torch.device") -> bool:
+    """Whether this processor has no instructions with which PyTorch computes float16 products (AVX512-FP16 or AMX)."""
+    import torch
+
+    if device.type != "cpu":
+        return False
+    available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return not (available and torch.ops.mkldnn._is_mkldnn_fp16_supported())
 
 
 @cache

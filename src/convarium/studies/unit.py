@@ -15,7 +15,7 @@ from convarium.models.build import build_model
 from convarium.models.factories import source_digest
 from convarium.models.index import resolve
 from convarium.records import Epoch, Outcome
-from convarium.runs.environment import emulates_bfloat16, environment
+from convarium.runs.environment import emulates_bfloat16, emulates_float16, environment
 from convarium.runs.files import write_history, write_predicted
 from convarium.runs.store import Store, StoredRun
 from convarium.runs.tensorboard import EventLog, event_log
@@ -79,8 +79,8 @@ def train_unit(
 
 
 def _notify_before_training(unit: Unit, device: torch.device, notify: Callable[[StudyEvent], None]) -> None:
-    if unit.planned[0].recipe.precision == "bfloat16" and emulates_bfloat16(device):
-        slow = "this processor has no instructions for bfloat16; in float32 its matrix products are many times as fast"
+    slow = _slow_precision(unit.planned[0].recipe.precision, device)
+    if slow is not None:
         notify(dataclasses.replace(unit.events[0], notice=slow))
     threads = threads_per_member(len(unit.planned), device)
     members = stack_members([planned.key for planned in unit.planned], device)
@@ -93,6 +93,18 @@ def _notify_before_training(unit: Unit, device: torch.device, notify: Callable[[
                 f"{recipe.model} seed {recipe.seed} was begun {other}; it begins anew, so that no run mixes the two"
             )
             notify(dataclasses.replace(unit.events[0], notice=notice))
+
+
+def _slow_precision(precision: str, device: torch.device) -> str | None:
+    """What to know before training in a precision for which the device has no instructions; else None."""
+    emulated = {"bfloat16": emulates_bfloat16, "float16": emulates_float16}
+    if precision not in emulated or not emulated[precision](device):
+        return None
+    if device.type == "cuda":
+        return (
+            f"this GPU has no instructions for {precision} and computes it slowly; it has them for --precision float16"
+        )
+    return f"this processor has no instructions for {precision}; in float32 its matrix products are many times as fast"
 
 
 def _fit_unit(

@@ -17,7 +17,8 @@ from convarium.recipes.schedules import parse_schedule, rate_factor
 from convarium.records import Outcome
 from convarium.training.checkpoint import load_checkpoint, save_checkpoint
 from convarium.training.cuda_graph import capture_step
-from convarium.training.numerics import at_least_float32, exact_arithmetic, preserved_generators
+from convarium.training.loss_scaling import LossScaler
+from convarium.training.numerics import at_least_float32, autocast, exact_arithmetic, preserved_generators
 from convarium.training.recording import gather_steps, make_outcome, record_epoch
 from convarium.training.scoring import pick_device
 from convarium.training.state import Step, TrainingEvent
@@ -50,30 +51,38 @@ def fit(
     """
     stopwatch = Stopwatch()
     trainer = prepare_run(recipe, splits, pick_device(device))
-    step = make_step(trainer.network, trainer.optimizers[0], recipe, trainer.generators)
+    step = make_step(trainer.network, trainer.optimizers[0], recipe, trainer.generators, scalers=trainer.scalers)
     with preserved_generators(trainer.device):
         train(trainer, step, folder=folder, on_event=on_event and (lambda _, event: on_event(event)))
         return make_outcome(trainer.runs[0], total_seconds=stopwatch.seconds())  # looks at the test split
 
 
 def make_step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, generators: Sequence[torch.Generator] = ()
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    generators: Sequence[torch.Generator] = (),
+    *,
+    scalers: Sequence[LossScaler] = (),
 ) -> Step:
     """One training step on images (n, c, h, w) and labels (n,) int64. It never waits for the device.
 
-    On CUDA it is captured as a graph. `generators` are those that dropout draws from, besides PyTorch's own.
+    On CUDA it is captured as a graph, unless it scales its loss. `generators` are those that dropout draws from,
+    besides PyTorch's own; `scalers`, the optimizer's loss scaler in float16, and none in other precisions.
     """
-    device, half = next(network.parameters()).device.type, recipe.precision == "bfloat16"
+    device, scaler = next(network.parameters()).device.type, scalers[0] if scalers else None
 
     def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(device, torch.bfloat16, enabled=half, cache_enabled=False):
+        with autocast(recipe, device):
             logits = network(images)
         loss = F.cross_entropy(at_least_float32(logits), labels, label_smoothing=recipe.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        (scaler.scale(loss) if scaler else loss).backward()  # type: ignore[no-untyped-call]
+        (scaler or optimizer).step()
         optimizer.zero_grad()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
+    if scaler:
+        return step
     return capture_step(step, [*network.parameters(), *network.buffers()], [optimizer], generators)
 
 

@@ -30,6 +30,12 @@ def is_channels_last(network: nn.Module) -> bool:
     return any(not w.is_contiguous() and w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
+def autocast(recipe: Recipe, device_type: str) -> torch.autocast:
+    """Inside, layers compute in the recipe's precision; weights, their gradients and the optimizer stay in float32."""
+    dtype = torch.float16 if recipe.precision == "float16" else torch.bfloat16
+    return torch.autocast(device_type, dtype, enabled=recipe.precision != "float32", cache_enabled=False)
+
+
 def at_least_float32(logits: Tensor) -> Tensor:
     """Logits in float32, in which a loss is computed, or in float64 if the network is in float64."""
     return logits if logits.dtype == torch.float64 else logits.float()

@@ -146,7 +146,8 @@ def fit_side_by_side(
 
     def train_member(member: int) -> None:
         trainer = trainers[member]
-        step = make_step(trainer.network, trainer.optimizers[0], trainer.recipe, trainer.generators)
+        optimizer, scalers = trainer.optimizers[0], trainer.scalers
+        step = make_step(trainer.network, optimizer, trainer.recipe, trainer.generators, scalers=scalers)
         try:
             train(trainer, step, folder=folders[member], on_event=partial(report, member))
         except BaseException:

@@ -22,7 +22,8 @@ from convarium.records import Outcome
 from convarium.seeding import derive_seed
 from convarium.training.cuda_graph import capture_step
 from convarium.training.loop import train
-from convarium.training.numerics import at_least_float32, memory_format, preserved_generators
+from convarium.training.loss_scaling import LossScaler, loss_scalers
+from convarium.training.numerics import at_least_float32, autocast, memory_format, preserved_generators
 from convarium.training.optimizers import optimizer_over
 from convarium.training.recording import make_outcome
 from convarium.training.stacked_dropout import vmapped_structure
@@ -54,11 +55,12 @@ def fit_stacked_model(
         batches=StackedBatches([training_batches(dataclasses.replace(run, splits=on_device)) for run in runs]),
         optimizers=[group.optimizer for group in optimizers],
         learning_rates=[recipes[group.members.start].learning_rate for group in optimizers],
+        scalers=loss_scalers(first, [group.optimizer for group in optimizers]),
         generators=generators,
         concurrent=len(recipes),
         members=tuple(recipe.key(splits.digest)[:8] for recipe in recipes),
     )
-    step = make_stacked_step(model, optimizers, first, generators)
+    step = make_stacked_step(model, optimizers, first, generators, scalers=trainer.scalers)
     with preserved_generators(device):
         train(trainer, step, folder=next((folder for folder in folders if folder), None), on_event=on_event)
         separate_networks(networks)  # so that the stored weights, loaded again, give exactly the stored scores
@@ -139,11 +141,15 @@ def separate_networks(networks: Sequence[nn.Module]) -> None:
 def make_optimizers(model: StackedModel, recipes: Sequence[Recipe]) -> list[MembersOptimizer]:
     """One optimizer for each group of neighbors that have equal settings: one for eight seeds of one setting.
 
+    In float16 every member has its own, because a member skips a step without the others.
+
     Its parameters are parts of the stacked ones, so that it computes for every number what it would compute for the
     member alone.
     """
     optimizers, first = [], 0
-    for _, neighbors in groupby(recipes, lambda recipe: (recipe.learning_rate, recipe.weight_decay, recipe.momentum)):
+    alone = recipes[0].precision == "float16"
+    settings = [(r.learning_rate, r.weight_decay, r.momentum, i if alone else 0) for i, r in enumerate(recipes)]
+    for _, neighbors in groupby(settings):
         members = slice(first, first + len(list(neighbors)))
         parts = [nn.Parameter(_in_memory_order(p.detach())[members]) for p in model.parameters.values()]
         optimizers.append(MembersOptimizer(members, parts, optimizer_over(parts, recipes[first], stacked=True)))
@@ -156,6 +162,8 @@ def make_stacked_step(
     optimizers: Sequence[MembersOptimizer],
     recipe: Recipe,
     generators: Sequence[torch.Generator],
+    *,
+    scalers: Sequence[LossScaler] = (),
 ) -> Step:
     """A training step of all members, each on its own images; on CUDA captured, as a single network's.
 
@@ -168,10 +176,10 @@ def make_stacked_step(
         recipe: any member's; its precision and label smoothing are used.
         generators: each member's source of dropout masks, on the parameters' device. On the CPU they give the masks
             that the member would draw alone from a global generator in the same state.
+        scalers: each optimizer's loss scaler in float16; none in other precisions.
     """
     parameters = model.parameters
     device = next(iter(parameters.values())).device
-    half = recipe.precision == "bfloat16"
     structure = vmapped_structure(model.network, generators, memory_format(recipe, device))
 
     def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], images: Tensor) -> Tensor:
@@ -181,8 +189,10 @@ def make_stacked_step(
     # Randomness other than nn.Dropout's, in a user's own network, differs from member to member too.
     forward = torch.vmap(call, randomness="different")
 
+    updates: Sequence[LossScaler | torch.optim.Optimizer] = scalers or [group.optimizer for group in optimizers]
+
     def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
+        with autocast(recipe, device.type):
             logits = forward(dict(parameters), dict(model.buffers), images)
         losses = F.cross_entropy(
             at_least_float32(logits).flatten(0, 1),
@@ -191,18 +201,21 @@ def make_stacked_step(
             reduction="none",
         )
         losses = losses.view(labels.shape).mean(1)
+        scaled = torch.stack([s.scale(one) for s, one in zip(scalers, losses, strict=True)]) if scalers else losses
         # The members meet in this sum and nowhere before it, so the gradient of each is that of its own loss.
         gradients: Sequence[Tensor | None] = torch.autograd.grad(
-            losses.sum(), list(parameters.values()), allow_unused=True
+            scaled.sum(), list(parameters.values()), allow_unused=True
         )
-        for group in optimizers:
+        for group, update in zip(optimizers, updates, strict=True):
             for part, gradient, stacked in zip(group.parts, gradients, parameters.values(), strict=True):
                 if gradient is not None:
                     part.grad = _in_memory_order(gradient, stacked)[group.members].contiguous()
-            group.optimizer.step()
+            update.step()
             group.optimizer.zero_grad()
         return losses.detach(), (logits.detach().argmax(2) == labels).sum(1)
 
+    if scalers:
+        return step
     tensors = [*parameters.values(), *model.buffers.values()]
     return capture_step(step, tensors, [group.optimizer for group in optimizers], generators)
 

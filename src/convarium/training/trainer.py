@@ -17,6 +17,7 @@ from convarium.models.build import build_model, trains_on_one_image
 from convarium.recipes.recipe import Recipe
 from convarium.seeding import derive_seed
 from convarium.training.accelerate import accelerate
+from convarium.training.loss_scaling import LossScaler, loss_scalers
 from convarium.training.numerics import is_channels_last, seed_generators, set_memory_format
 from convarium.training.optimizers import make_optimizer, merged_memory, set_learning_rate
 from convarium.training.state import TrainingRun
@@ -41,6 +42,7 @@ class Trainer:
         network: what the training step calls: the accelerated copy of a run's network, or the stacked model.
         batches: images and labels, epoch by epoch; of a stack with one dimension more, (members, …).
         optimizers, learning_rates: optimizers, and the rates that the schedule multiplies.
+        scalers: in float16 a loss scaler for each optimizer; none in other precisions.
         generators: one per run, from which its dropout draws; none where dropout draws from PyTorch's own generators.
         concurrent: how many runs share the clock; a run's seconds are its share of the time that passes.
         members: keys of a stack's members, by which a checkpoint knows them; empty for a single run.
@@ -52,6 +54,7 @@ class Trainer:
     batches: EpochBatches
     optimizers: Sequence[torch.optim.Optimizer]
     learning_rates: Sequence[float]
+    scalers: Sequence[LossScaler] = ()
     generators: Sequence[torch.Generator] = ()
     concurrent: int = 1
     members: tuple[str, ...] = ()
@@ -115,6 +118,7 @@ def prepare_run(recipe: Recipe, splits: Splits, device: torch.device, *, concurr
         batches=training_batches(run),
         optimizers=[optimizer],
         learning_rates=[recipe.learning_rate],
+        scalers=loss_scalers(recipe, [optimizer]),
         generators=generators,
         concurrent=concurrent,
         epoch_context=partial(merged_memory, accelerated, recipe),
