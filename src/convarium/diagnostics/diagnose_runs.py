@@ -25,6 +25,7 @@ from convarium.models.index import resolve
 from convarium.models.weights import set_weights
 from convarium.recipes.recipe import Recipe
 from convarium.runs.files import StoredRun, write_tensors
+from convarium.runs.links import outward_link
 from convarium.seeding import derive_seed
 
 NOT_REBUILT = "a network of your own, not rebuilt"
@@ -155,6 +156,8 @@ def _surface(folder: Path, network: nn.Module, images: Tensor, labels: Tensor, s
             return LossSurface(stored["offsets"].numpy(), stored["losses"].numpy(), len(labels))
     surface = loss_surface(network, images, labels, size=size)
     tensors = {name: torch.from_numpy(np.ascontiguousarray(getattr(surface, name))) for name in ("offsets", "losses")}
+    if outward_link(folder, folder.parent) is not None:
+        return surface
     with contextlib.suppress(OSError):  # In a store that cannot be written to, the surface is computed again next time.
         write_tensors(path, tensors | {"images": torch.tensor(surface.image_count)}, {})
     return surface

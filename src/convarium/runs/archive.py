@@ -17,6 +17,7 @@ from convarium.runs.files import (
     StoredRun,
 )
 from convarium.runs.json_forms import history_from_json, history_to_json, outcome_from_json, outcome_to_json
+from convarium.runs.names import is_file_name
 
 RECORDS = "runs.jsonl"
 _MEND = "get it again from where it comes"
@@ -78,6 +79,8 @@ def _line(values: Mapping[str, Any]) -> str:
 
 def _run(values: Mapping[str, Any], root: Path) -> StoredRun:
     predicted = values.get("predicted")
+    if not is_file_name(values["folder"]):
+        raise ValueError("the name of the folder is none")
     return StoredRun(
         values["key"],
         root / "runs" / values["folder"],

@@ -35,6 +35,7 @@ from convarium.runs.archive import RECORDS, read_records
 from convarium.runs.failed import drop_failed_run, keep_failed_run, read_failed_run
 from convarium.runs.files import SEAL, FileState, StoredRun, file_state, read_run, write_outcome
 from convarium.runs.folders import RECIPE, RunFolders, digits_in_name, is_same_recipe, key_of
+from convarium.runs.links import check_links
 from convarium.runs.locks import lock_file
 from convarium.runs.names import check_path, same_file
 from convarium.runs.study_record import StudyRecord, read_study
@@ -101,7 +102,7 @@ class Store:
             source: digest of the source of a user's own network, see `source_digest`; None: a network of the zoo.
 
         Raises:
-            StoreError: the run is finished, and stays as it is.
+            StoreError: the run is finished, and stays as it is; or its folder is a link out of the store, or has one.
         """
         self._check_writable()
         run = self.find(recipe, key)
@@ -109,6 +110,7 @@ class Store:
             raise StoreError(f"{run.path} is finished and stays as it is", hint="remove it to train it again")
         path = self.folder(recipe, key)
         check_path(path)
+        check_links(path, self.root / "runs")
         path.mkdir(parents=True, exist_ok=True)
         self._folders.forget()
         for file in path.glob(".*.tmp"):  # of a process that was killed while it wrote
@@ -260,11 +262,21 @@ class Store:
         with lock_file(self.root / "studies" / ".lock", f"{self.root / 'studies'}", wait_seconds=60):
             self.check_study_name(name)
             study = change(self.find_study(name))
-            path = self.root / "studies" / name
+            path = self.study_folder(name)
             check_path(path)
             path.mkdir(parents=True, exist_ok=True)
             write_json(path / "study.json", dataclasses.asdict(study))
         return study
+
+    def study_folder(self, name: str) -> Path:
+        """The folder of a study, existing or not, into which files may be written.
+
+        Raises:
+            StoreError: it is a link out of the store, or has such a link in it.
+        """
+        path = self.root / "studies" / name
+        check_links(path, self.root / "studies")
+        return path
 
     def check_study_name(self, name: str) -> None:
         """Refuses a name whose folder would be another study's where a file system ignores case.
@@ -287,7 +299,7 @@ class Store:
         """
         places = self.root / "studies" / name / "study.json", self.root / "studies" / f"{name}.json"
         path = next((place for place in places if place.exists()), None)
-        return None if path is None else read_study(path)
+        return None if path is None else dataclasses.replace(read_study(path), name=name)
 
     def study(self, name: str) -> StudyRecord:
         """The study of a name.

@@ -1,5 +1,8 @@
 """StudyRecord: what a store holds of a study, `study.json`."""
 
+import dataclasses
+import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +10,9 @@ from typing import Any
 
 from convarium.disk import read_json
 from convarium.errors import FileContentError, StoreError
+from convarium.recipes.recipe import Recipe
+
+_KEY = re.compile("[0-9a-f]{64}")
 
 STUDY_BYTES = 2**26
 """A study of 10,000 runs takes 700 kB; a file of more than this is none."""
@@ -44,7 +50,26 @@ def study_from_json(values: Mapping[str, Any]) -> StudyRecord:
         TypeError, KeyError: a field is missing, of another type or unknown.
     """
     stacks = tuple(map(tuple, values.get("stacks", ())))
-    return StudyRecord(**{**values, "keys": tuple(values["keys"]), "stacks": stacks})
+    study = StudyRecord(**{**values, "keys": tuple(values["keys"]), "stacks": stacks})
+    _check_types(dataclasses.asdict(study))
+    return study
+
+
+def _check_types(values: Mapping[str, Any]) -> None:
+    """Refuses what `dataclasses.asdict` of a study never gives, such as a key that would name other files."""
+    texts = [values[name] for name in ("name", "question", "metric", "command") if values[name] is not None]
+    keys = [*values["keys"], *itertools.chain.from_iterable(values["stacks"])]
+    fits = {
+        "name, question, metric or command": all(isinstance(text, str) for text in texts),
+        "compare": values["compare"] in {field.name for field in dataclasses.fields(Recipe)},
+        "baseline": values["baseline"] is None or isinstance(values["baseline"], (str, int, float)),
+        "base": isinstance(values["base"], dict),
+        "keys": all(isinstance(key, str) and _KEY.fullmatch(key) for key in keys),
+        "planned": type(values["planned"]) is int,
+    }
+    for name, is_right in fits.items():
+        if not is_right:
+            raise TypeError(f"{name} of the study has a value that no study has")
 
 
 def read_study(path: Path) -> StudyRecord:

@@ -85,7 +85,7 @@ def followed(
 class _Page:
     def __init__(self, name: str, store: Store, on_start: Callable[[Path], None] | None):
         self.name, self.store, self.on_start = name, store, on_start
-        self.path = store.root / "studies" / name / "report.html"
+        self.path = store.study_folder(name) / "report.html"
         self.record: StudyRecord | None = None
         self.finished: dict[str, StoredRun] = {}
         self.in_progress: dict[Recipe, RunInProgress] = {}

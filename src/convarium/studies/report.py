@@ -40,7 +40,7 @@ def write_study_report(
     store = resources.store
     return write_report(
         comparison,
-        out or store.root / "studies" / name / "report.html",
+        out or store.study_folder(name) / "report.html",
         test_images=_test_images(comparison, resources),
         status=stopped_status(comparison, len(store.study(name).keys)),
         diagnoses=diagnoses,
