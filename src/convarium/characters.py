@@ -11,7 +11,7 @@ HANDLER = "convarium"
 _HIDDEN = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f"  # control characters, the escape character among them; not the line feed
     "\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e"  # invisible, or turning the text around
-    "\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
     "\ud800-\udfff\U000e0000-\U000e007f]"  # half a character; invisible tags
 )
 

@@ -143,7 +143,7 @@ def test_a_page_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def saved(root) -> str:
     """A study that the store knows, with no run yet."""
-    Store(root).save_study(extended_record(STUDY, [recipe.key("0" * 64) for recipe in RECIPES], Store(root)))
+    Store(root).save_study(extended_record(STUDY, [recipe.key("0" * 64) for recipe in RECIPES], None))
     return STUDY.name
 
 

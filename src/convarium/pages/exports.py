@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pandas as pd
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -101,7 +102,25 @@ def as_markdown(comparison: Comparison) -> str:
 
 def as_csv(comparison: Comparison) -> str:
     """The rows of the comparison as comma-separated values: accuracies as fractions of 1, nothing rounded."""
-    return comparison.frame("rows").to_csv(index=False, lineterminator="\n")
+    return frame_as_csv(comparison.frame("rows"))
+
+
+def frame_as_csv(frame: pd.DataFrame) -> str:
+    """A table as comma-separated values, UTF-8 when it is written.
+
+    A text that a spreadsheet would compute as a formula, because it begins with =, +, -, @ or a tab, gets an apostrophe
+    before it. Numbers stay numbers.
+    """
+    texts = frame.select_dtypes(exclude=["number", "bool"])
+    guarded = {str(name): column.map(_without_formula) for name, column in texts.items()}
+    return str(frame.assign(**guarded).to_csv(index=False, lineterminator="\n"))
+
+
+def _without_formula(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_latex(comparison: Comparison) -> str:

@@ -3,14 +3,19 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
+import altair as alt
 import pandas as pd
 
 from convarium.analysis.comparison import Comparison
+from convarium.characters import visible
 from convarium.diagnostics import Diagnoses
+from convarium.disk import write_text
 from convarium.errors import ConvariumError
 from convarium.pages import charts, diagnostics_charts
 from convarium.pages.chart_style import Chart
+from convarium.pages.exports import frame_as_csv
 
 FIGURES: dict[str, Callable[[Comparison], Chart]] = {
     "curves": charts.plot_curves,
@@ -54,7 +59,7 @@ def save_figures(comparison: Comparison, directory: Path | str, *, diagnoses: Di
     plots |= {name: partial(plot, diagnoses) for name, (plot, _) in DIAGNOSTIC_FIGURES.items()}
     for name, plot in plots.items():
         try:
-            chart = plot()
+            chart = _drawable(plot())
         except ConvariumError:
             continue
         for ending in ("svg", "pdf", "png"):
@@ -66,6 +71,21 @@ def save_figures(comparison: Comparison, directory: Path | str, *, diagnoses: Di
     for name, frame in frames.items():
         if name not in DIAGNOSTIC_FIGURES or not frame.empty:
             path = folder / f"{name}.csv"
-            frame.to_csv(path, index=False, lineterminator="\n")
+            write_text(path, frame_as_csv(frame))
             written.append(path)
     return written
+
+
+def _drawable(chart: Chart) -> Chart:
+    """The chart with control characters written out: in a name they would end the whole process when it is drawn."""
+    specification = chart.to_dict()
+    shown = _visible(specification)
+    return chart if shown == specification else cast("Chart", alt.Chart.from_dict(shown))
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_visible(name): _visible(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return list(map(_visible, value))
+    return visible(value) if isinstance(value, str) else value
