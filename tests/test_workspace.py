@@ -19,7 +19,10 @@ from convarium.runs import files
 
 QUICK = {"epochs": 1, "batch_size": 256}
 POOLS = ["lenet", "lenet(pool='avg')"]
-VERBS = ("compare", "describe", "evaluate", "load_run", "plan", "report", "reproduce", "results", "run", "train")
+VERBS = (
+    "compare", "describe", "evaluate", "list_runs", "load_run", "plan", "remove", "report", "reproduce", "results",
+    "run", "train",
+)  # fmt: skip
 
 IMPORT_EVERYTHING = """
 import importlib, pkgutil

@@ -30,7 +30,7 @@ class _Entry(NamedTuple):
 
 
 COMMANDS = {
-    "list": _Entry("inspecting", "list_", "Lists networks, presets, data sets, activations or studies."),
+    "list": _Entry("inspecting", "list_", "Lists networks, presets, data sets, studies or runs."),
     "describe": _Entry("inspecting", "describe", "Shows a network layer by layer."),
     "train": _Entry("single_run", "train", "Trains one network once."),
     "compare": _Entry("comparing", "compare", "Trains networks × seeds on equal terms and compares."),
@@ -38,6 +38,7 @@ COMMANDS = {
     "reproduce": _Entry("studies", "reproduce", "Checks published claims: list, run, verdict."),
     "results": _Entry("comparing", "results", "Prints a study's table and verdicts."),
     "report": _Entry("comparing", "report", "Writes a study's report: one HTML file, or figures."),
+    "remove": _Entry("store", "remove", "Removes studies and runs, after it has asked."),
     "evaluate": _Entry("single_run", "evaluate", "Scores a stored run or a weights file on a split."),
     "data": _Entry("inspecting", "data", "Finds, downloads and verifies data sets."),
     "bench": _Entry("benchmarking", "bench", "Times this machine against the sources' own loops."),

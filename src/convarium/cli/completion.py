@@ -74,6 +74,15 @@ def runs(context: click.Context, parameter: click.Parameter, typed: str) -> list
     return _beginning(sorted(path.parent.name for path in _store(context).glob("runs/*/outcome.json")), typed)
 
 
+def studies_and_runs(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
+    """What can be removed: the studies of the store, and its runs whatever their state."""
+    from convarium.runs.listing import run_folders
+    from convarium.runs.store import Store
+
+    named = _beginning([path.name for path in run_folders(Store(_store(context)))], typed)
+    return [*studies(context, parameter, typed), *named]
+
+
 def jobs(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
     """The jobs of the benchmark."""
     from convarium.benchmark import JOB_NAMES

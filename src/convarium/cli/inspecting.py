@@ -10,7 +10,7 @@ from convarium.cli.parameters import one_of
 from convarium.cli.terminal import download_progress, note, say, say_json, table
 from convarium.errors import SpecError, StoreError
 
-_KINDS = ("models", "presets", "datasets", "activations", "recipes", "experiments", "studies")
+_KINDS = ("models", "presets", "datasets", "activations", "recipes", "experiments", "studies", "runs")
 
 
 @click.command("list")
@@ -18,11 +18,14 @@ _KINDS = ("models", "presets", "datasets", "activations", "recipes", "experiment
 @parameters.store
 @parameters.as_json
 def list_(kind: str, *, store: Path, as_json: bool) -> None:
-    """Lists networks, presets, data sets, activations or studies.
+    """Lists networks, presets, data sets, studies or runs.
 
     One line each, with parameter counts and sources. `experiments` are the built-in studies, `studies` those of the
-    store, with the number of their finished runs.
+    store, with the number of their finished runs, and `runs` those of the store, with their sizes and states.
     """
+    if kind == "runs":
+        _list_runs(store, as_json=as_json)
+        return
     rows = _studies(store) if kind == "studies" else _LISTS[kind]()
     if as_json:
         say_json(rows)
@@ -163,6 +166,23 @@ def _studies(folder: Path) -> Rows:
         for each in damaged:
             note(f"left out: {each}")
     return rows
+
+
+def _list_runs(folder: Path, *, as_json: bool) -> None:
+    from convarium.cli.store import run_rows, size
+    from convarium.workspace import Workspace
+
+    rows = run_rows(Workspace(folder).list_runs())
+    if as_json:
+        say_json(rows)
+    elif not rows:
+        say(f"{folder} holds no run; make one with convarium train or convarium compare")
+    else:
+        cells = [[row["run"], row["state"], size(row["bytes"]), ", ".join(row["studies"])] for row in rows]
+        say(table(["run", "state", "size", "studies"], cells, right=["size"]))
+        for row in rows:
+            if row["reason"]:
+                note(f"{row['run']}: {row['reason']}")
 
 
 _LISTS: dict[str, Callable[[], Rows]] = {

@@ -60,8 +60,8 @@ class Store:
 
     def folder(self, recipe: Recipe, key: str) -> Path:
         """The folder of a run, existing or not. Its name is for people; only the key in it is looked up."""
-        if key in self._records:
-            return self._records[key].path
+        if key in self.records:
+            return self.records[key].path
         existing = self._existing(key)
         return self._folders.new(recipe, key) if existing is None else existing
 
@@ -82,7 +82,7 @@ class Store:
 
         Only for a process that holds the run's lock.
         """
-        self._check_writable()
+        self.check_writable()
         for number in range(1, 1000):
             aside = path.with_name(f"{path.name}.damaged-{number}")
             if not os.path.lexists(aside):
@@ -104,7 +104,7 @@ class Store:
         Raises:
             StoreError: the run is finished, and stays as it is; or its folder is a link out of the store, or has one.
         """
-        self._check_writable()
+        self.check_writable()
         run = self.find(recipe, key)
         if run and run.outcome.status != "failed":
             raise StoreError(f"{run.path} is finished and stays as it is", hint="remove it to train it again")
@@ -132,12 +132,17 @@ class Store:
         return run
 
     @cached_property
-    def _records(self) -> dict[str, StoredRun]:
+    def records(self) -> dict[str, StoredRun]:
         """The runs of the records file by their keys; none if there is no such file."""
         path = self.root / RECORDS
         return read_records(path) if path.exists() else {}
 
-    def _check_writable(self) -> None:
+    def check_writable(self) -> None:
+        """Refuses a folder of records.
+
+        Raises:
+            StoreError: it is one.
+        """
         if (self.root / RECORDS).exists():
             raise StoreError(f"{self.root} is a folder of records, which is read only", hint="choose another --store")
 
@@ -149,12 +154,12 @@ class Store:
 
     def _find(self, key: str) -> StoredRun | None:
         """The finished or failed run of a key, whatever its recipe."""
-        if key in self._records:
-            return self._records[key]
+        if key in self.records:
+            return self.records[key]
         damage: StoreError | None = None
         for path in self._folders.of(key):
             try:
-                run = self._read(path)
+                run = self.read(path)
             except StoreError as error:
                 if key_of(path) in (key, None):
                     damage = error
@@ -165,7 +170,7 @@ class Store:
             raise damage
         return None
 
-    def _read(self, path: Path) -> StoredRun | None:
+    def read(self, path: Path) -> StoredRun | None:
         """The run of a folder, from memory if its files have the sizes and times that they had; None if unfinished.
 
         Raises:
@@ -200,17 +205,34 @@ class Store:
         Raises:
             LockedError: another process is training one of the runs.
         """
-        self._check_writable()
+        self.check_writable()
         with ExitStack() as held:
             for digits in sorted({key[:8] for key in keys}):
-                path = self.root / "runs" / ".locks" / f"{digits}.lock"
-                held.enter_context(lock_file(path, f"run {digits} of {self.root}"))
+                held.enter_context(lock_file(self.lock_path(digits), f"run {digits} of {self.root}"))
             self._folders.forget()  # what another process has done until now shows
             yield
 
+    def lock_path(self, key: str) -> Path:
+        """The file by which a run is locked."""
+        return self.root / "runs" / f".{key[:8]}.lock"
+
+    @contextmanager
+    def lock_studies(self) -> Iterator[None]:
+        """Locks the studies against other processes, of which each has them for a moment.
+
+        Raises:
+            LockedError: another process has had them for a minute.
+        """
+        with lock_file(self.root / "studies" / ".lock", str(self.root / "studies"), wait_seconds=60):
+            yield
+
+    def is_sealed(self, path: Path) -> bool:
+        """Whether the run in a folder has ended, and is not being tried again."""
+        return (path / SEAL).exists()
+
     def runs(self) -> list[StoredRun]:
         """All finished, undamaged runs, by folder name."""
-        runs = [*filter(None, map(self._read, self._folders.all())), *self._records.values()]
+        runs = [*filter(None, map(self.read, self._folders.all())), *self.records.values()]
         return sorted(runs, key=lambda run: run.path.name)
 
     def run(self, name: str) -> StoredRun:
@@ -221,19 +243,19 @@ class Store:
         """
         given = Path(name)
         for path in (given, self.root / "runs" / name):
-            run = self._read(path)
+            run = self.read(path)
             if run:
                 check_place(run)
                 return run
         recorded = [
             run
-            for run in self._records.values()
+            for run in self.records.values()
             if run.path in (given, self.root / "runs" / name) or (len(name) >= 4 and run.key.startswith(name))
         ]
         if len(recorded) == 1:
             return recorded[0]
         matches = self._folders.beginning(name) if name else []
-        runs = [run for run in map(self._read, matches) if run and run.key.startswith(name)]
+        runs = [run for run in map(self.read, matches) if run and run.key.startswith(name)]
         if len(runs) == 1:
             return runs[0]
         if runs:
@@ -258,8 +280,8 @@ class Store:
             LockedError: another process has been changing the studies for a minute.
             StoreError: the study is damaged, the store is read only, or `check_study_name` refuses the name.
         """
-        self._check_writable()
-        with lock_file(self.root / "studies" / ".lock", f"{self.root / 'studies'}", wait_seconds=60):
+        self.check_writable()
+        with self.lock_studies():
             self.check_study_name(name)
             study = change(self.find_study(name))
             path = self.study_folder(name)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
+    from convarium.runs.listing import RunEntry
+    from convarium.runs.removal import Removal
     from convarium.studies.catalogue import Finding
     from convarium.studies.events import StudyEvent
     from convarium.studies.plan import Plan
@@ -41,9 +43,11 @@ __all__ = [
     "describe",
     "evaluate",
     "image_of",
+    "list_runs",
     "load_run",
     "plan",
     "planned_recipe",
+    "remove",
     "report",
     "reproduce",
     "results",
@@ -198,6 +202,18 @@ def reproduce(
 def load_run(name: str, *, store: Path | str = ".") -> StoredRun:
     """See `Workspace.load_run`."""
     return Workspace(store).load_run(name)
+
+
+@_documented
+def list_runs(*, store: Path | str = ".") -> list[RunEntry]:
+    """See `Workspace.list_runs`."""
+    return Workspace(store).list_runs()
+
+
+@_documented
+def remove(*names: str, store: Path | str = ".") -> Removal:
+    """See `Workspace.remove`."""
+    return Workspace(store).remove(*names)
 
 
 @_documented

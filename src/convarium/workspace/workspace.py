@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from convarium.data.splits import Splits
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
+    from convarium.runs.listing import RunEntry
+    from convarium.runs.removal import Removal
     from convarium.studies.catalogue import Finding
     from convarium.studies.events import StudyEvent
     from convarium.studies.plan import Plan
@@ -345,6 +347,40 @@ class Workspace:
             StoreError: none or several such runs, or a damaged one.
         """
         return self.store.run(name)
+
+    def list_runs(self) -> list[RunEntry]:
+        """Every run of the store: its size, its state and the studies that use it, also unfinished and damaged ones."""
+        from convarium.runs.listing import list_runs
+
+        return list_runs(self.store)
+
+    def plan_removal(self, *names: str) -> Removal:
+        """What `remove` would delete; deletes nothing.
+
+        Args:
+            names: as for `remove`.
+
+        Raises:
+            StoreError: no study or run of a name, or several.
+        """
+        from convarium.runs.removal import plan_removal
+
+        return plan_removal(self.store, names)
+
+    def remove(self, *names: str, agreed: Removal | None = None) -> Removal:
+        """Deletes studies and runs, without asking, and returns what has gone.
+
+        Args:
+            names: studies, which take the runs along that no other study uses, and runs by folder name, path or the
+                beginning of their key, whatever their state. A run that is named itself goes also if a study uses it.
+            agreed: from `plan_removal`; if more than that would go by now, nothing does.
+
+        Raises:
+            StoreError: no study or run of a name, or several; or a run that another process is training.
+        """
+        from convarium.runs.removal import remove
+
+        return remove(self.store, names, agreed=agreed)
 
     def describe(self, model: str, *, dataset: str | None = None, resize: int | None = None) -> Description:
         """A network layer by layer: name, type, output shape, parameters, FLOPs; totals and citation.
