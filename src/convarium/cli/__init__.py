@@ -178,7 +178,8 @@ def _explained(error: click.UsageError, words: Sequence[str]) -> ConvariumError:
     if isinstance(error, click.NoSuchOption):
         parameters = error.ctx.command.params if error.ctx else []
         flags = [flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts)]
-        near = difflib.get_close_matches(error.option_name, [f for f in flags if f.startswith("--")], n=1, cutoff=0.65)
+        longer = [flag for flag in flags if flag.startswith(error.option_name)]
+        near = longer or difflib.get_close_matches(error.option_name, [f for f in flags if f.startswith("--")], 1, 0.65)
         hint = f"did you mean {near[0]}? {see}" if near else see
         return ConvariumError(f"unknown option {error.option_name}", hint=hint)
     if isinstance(error, click.MissingParameter) and error.param is not None:
