@@ -258,6 +258,16 @@ def test_a_compiler_that_fails_is_told_and_not_asked_again_for_a_day(
     assert version_anew() != "torch"
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_a_cache_that_cannot_be_looked_at_is_passed_over(works, gcc, folders, monkeypatch, caplog):
+    monkeypatch.setattr(loading, "library_folders", lambda: [Path("/", "x" * 300), folders[1]])
+    if not works:
+        gcc.write("exit 1")
+    assert (version_anew() != "torch") == (version_anew() != "torch") == works
+    assert works or f"or when {folders[1]}" in messages(caplog)[-1]
+    assert gcc.count <= 5
+
+
 def test_other_sources_are_tried_though_the_last_ones_failed(gcc, real, monkeypatch):
     gcc.write("exit 1")
     assert version_anew() == "torch"

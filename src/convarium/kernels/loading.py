@@ -128,12 +128,12 @@ def _load_or_compile(name: str, folders: Sequence[Path]) -> ctypes.CDLL | None:
                 if reason is not None:
                     _remember_failure(failures, compiler, reason)
     if loaded is None:
-        remembered = [f" or when {path} is removed" for path in failures if path.exists()]
+        remembered = next((path for path in failures if read_failure(path, compiler) is not None), None)
         _log.warning(
             "training steps use PyTorch's kernels: Convarium's do not compile or load here (%s); they are tried again "
             "after a day, with another gcc%s",
             reason,
-            "".join(remembered[:1]),
+            f" or when {remembered} is removed" if remembered else "",
         )
     return loaded
 
