@@ -12,6 +12,7 @@ test: check
 check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --preview --select PLW1514 src  # no file is read in the encoding of the machine
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry src

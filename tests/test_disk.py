@@ -91,6 +91,32 @@ def test_the_temporary_file_is_closed_before_it_is_renamed(tmp_path: Path, monke
 
 
 @posix
+@pytest.mark.parametrize(
+    ("platform", "refusals", "arrives"), [("win32", 3, True), ("win32", 99, False), ("linux", 1, False)]
+)
+def test_windows_is_asked_again_while_another_program_has_the_file_open(
+    platform: str, refusals: int, arrives: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, rename = [PermissionError(errno.EACCES, "in use")] * refusals, Path.replace
+
+    def replace(source: Path, target: Path) -> Path:
+        if left:
+            raise left.pop()
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(disk, "_PAUSES", (0.0,) * 5)
+    (tmp_path / "a").write_text("old", encoding="utf-8")
+    if arrives:
+        disk.write_text(tmp_path / "a", "new")
+    else:
+        with pytest.raises(PermissionError):
+            disk.write_text(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text("utf-8") == ("new" if arrives else "old")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_a_link_is_followed(tmp_path: Path) -> None:
     target, link = tmp_path / "folder" / "a.txt", tmp_path / "link"
     target.parent.mkdir()

@@ -11,6 +11,8 @@ import os
 import re
 import secrets
 import stat
+import sys
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +21,8 @@ from typing import IO, Any, NoReturn
 from convarium.errors import ConvariumError, FileContentError
 
 _LINKS = 40  # as many links as Linux follows
+_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.6)
+"""Seconds between attempts to rename a file."""
 
 
 def usable_path(path: Path | str, argument: str) -> Path:
@@ -194,12 +198,26 @@ def _replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
             fill(file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)  # after it is closed: Windows renames no open file
+        _rename(temporary, path)  # after it is closed: Windows renames no open file
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
     _flush_folder(path.parent)
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Renames a file over another one. Windows refuses while a third program, such as a virus scanner or a page that is
+    just being read, has that one open; so there it is tried again for a second.
+    """
+    for pause in _PAUSES if sys.platform == "win32" else ():
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    temporary.replace(path)
 
 
 def _flush_folder(path: Path) -> None:

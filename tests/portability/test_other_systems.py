@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from convarium.recipes.recipe import Recipe
 from convarium.runs.names import is_file_name
@@ -48,6 +49,11 @@ def on_windows(tmp_path_factory):
     store = ["--store", str(root / "Store")]
     recipe = Recipe(model=TWO[0], epochs=2, batch_size=256, watch_test=True)
     run = Store(root / "Store").folder(recipe, recipe.key()).name
+    for number in range(24):
+        folder = root / "photos" / ("cat" if number % 2 else "dog")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (28, 28), 10 * number).save(folder / f"{number}.png")
+    photos = ["--dataset", f"folder:{root / 'photos'}", "--epochs", "1", "--batch-size", "8"]
     output = finish(
         start(
             "win32",
@@ -60,6 +66,7 @@ def on_windows(tmp_path_factory):
             ["train", TWO[0], *QUICK, *store],
             ["evaluate", run, *store],
             ["list", "studies", *store],
+            ["train", TWO[0], *photos, *store],
             ["describe", "lenet"],
         )
     )
