@@ -152,6 +152,12 @@ def test_an_unknown_field_in_a_file_is_named():
         recipe_from_json({"speed": 1})
 
 
+@pytest.mark.parametrize("values", [None, [], [[]], "lenet", 3])
+def test_a_recipe_that_is_no_table_of_fields_is_refused(values):
+    with pytest.raises(RecipeError, match="a recipe is no table of fields"):
+        recipe_from_json(values)
+
+
 EVERY_PRESET = [(t, n, v) for t, networks in RECIPES.items() for n, variants in networks.items() for v in variants]
 
 

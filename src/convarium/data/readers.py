@@ -23,8 +23,8 @@ Parts = tuple[Part, Part]
 """The publisher's training split and test split."""
 
 DAMAGED = (
-    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, TypeError, ValueError,
-    pickle.PickleError, struct.error, tarfile.TarError, zipfile.BadZipFile, zlib.error,
+    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RecursionError, SyntaxError,
+    TypeError, ValueError, pickle.PickleError, struct.error, tarfile.TarError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What readers of binary files raise for content that is not what they expect."""
 

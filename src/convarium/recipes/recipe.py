@@ -176,12 +176,15 @@ class Recipe:
         return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def recipe_from_json(values: dict[str, Any]) -> Recipe:
+def recipe_from_json(values: Any) -> Recipe:
     """The recipe that `Recipe.to_json` wrote.
 
     Raises:
-        RecipeError: a field that does not exist.
+        RecipeError: no table of fields, a field that does not exist, or a value that it cannot have.
+        SpecError: a spec that cannot be read.
     """
+    if not isinstance(values, dict):
+        raise RecipeError("a recipe is no table of fields", received=type(values).__name__)
     known = {field.name for field in dataclasses.fields(Recipe)}
     for name in values:
         if name not in known:

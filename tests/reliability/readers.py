@@ -1,0 +1,481 @@
+"""Hostile and damaged input for every reader: `check_<reader>(data)` draws one, reads it, and checks what comes back.
+
+A reader answers with a value or with the error that it documents, within two seconds of processor time and 256 MiB.
+`test_readers.py` runs a few hundred inputs in `make test`; a longer run with random seeds takes the same functions.
+"""
+
+import dataclasses
+import io
+import json
+import math
+import resource
+import shutil
+import struct
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import save
+
+from convarium.data import readers as data_readers
+from convarium.data.image_files import read_images
+from convarium.data.readers import DAMAGED, as_part
+from convarium.data.transforms import parse_augment, parse_normalize
+from convarium.disk import parse_json, read_json
+from convarium.errors import ConvariumError, DataError, FileContentError, SpecError, StoreError, WeightsError
+from convarium.kernels.cache import read_failure, read_library, write_failure, write_library
+from convarium.models.build import build_model
+from convarium.models.describe import describe
+from convarium.models.weights import load_weights, read_weights
+from convarium.recipes.recipe import Recipe, recipe_from_json
+from convarium.recipes.schedules import parse_schedule, rate_factor
+from convarium.records import ImageSpec, Outcome
+from convarium.runs.archive import add_records, read_records
+from convarium.runs.store import Store, StudyRecord
+from convarium.runs.study_record import read_study
+from convarium.spec import parse, parse_list, parse_options
+from convarium.training.checkpoint import load_checkpoint, save_checkpoint
+from convarium.training.loop import make_step, train
+from convarium.training.trainer import Trainer, prepare_run
+from made_runs import HERE, epoch, scores
+from small_networks import few
+
+SECONDS = 2.0
+BYTES = 256 * 2**20
+
+Data = Any
+"""What `@given(strategies.data())` gives: `data.draw(strategy)` draws a value."""
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Checks that what is inside takes at most SECONDS of processor time and at most BYTES more than was taken before.
+
+    The memory counts only beyond the highest level that the process has had.
+    """
+    peak, start = _peak_bytes(), time.process_time()
+    yield
+    seconds, grown = time.process_time() - start, _peak_bytes() - peak
+    assert seconds < SECONDS, f"{seconds:.1f} s"
+    assert grown < BYTES, f"{grown / 2**20:.0f} MiB"
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def answer(read: Callable[[], Any], error: type[Exception] | tuple[type[Exception], ...] = ConvariumError) -> Any:
+    """What a reader answers; None where it raises the error that it documents, which is one short sentence."""
+    message = ""
+    with bounded():
+        try:
+            return read()
+        except error as refused:
+            message = str(refused)
+    assert "\n" not in message or error is not ConvariumError
+    assert len(message) < 3000
+    return None
+
+
+# Input
+
+hostile_texts = st.one_of(
+    st.text(max_size=60),
+    st.text("()[]{},=-+'\"@:.* \\0123456789abex_", max_size=60),
+    st.sampled_from(
+        ["-", "(", "[", "{1:", "not ", "1,", "'a'", "9", "a(", "1 if 1 else ", "\0", "\ud800", " "]
+    ).flatmap(lambda part: st.sampled_from([1, 50, 300, 2000, 10**6]).map(lambda n: "lenet(x=" + part * n + ")")),
+)
+
+json_values = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.sampled_from([0, -1, 2**31, 2**63, 10**400, 0.5, -0.0, 1e308, math.nan, math.inf, "", "x" * 5000]),
+        st.floats(),
+        st.text(max_size=10),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=6), inner, max_size=4)),
+    max_leaves=8,
+)
+
+_ABSURD_TEXTS = (
+    b"",
+    b"null",
+    b"[]",
+    b"{}",
+    b"0",
+    b'"text"',
+    b"[" * 200_000,
+    b'{"a":' * 100_000,
+    b"9" * 10_000,
+    b"\xff\xfe",
+    b"\0" * 100,
+    b"NaN",
+)
+
+
+def mutated(data: Data, good: bytes) -> bytes:
+    """Bytes that were good: a few of them changed, cut off, doubled or put in; or something else altogether."""
+    content = bytearray(good)
+    kind = data.draw(st.sampled_from(["bytes", "bytes", "cut", "insert", "double", "other", "arbitrary"]))
+    if kind == "other":
+        return data.draw(st.sampled_from(_ABSURD_TEXTS))
+    if kind == "arbitrary":
+        return data.draw(st.binary(max_size=200))
+    place = data.draw(st.integers(0, max(0, len(content) - 1)))
+    if kind == "cut":
+        return bytes(content[:place])
+    if kind == "insert":
+        return bytes(content[:place] + data.draw(st.binary(min_size=1, max_size=9)) + content[place:])
+    if kind == "double":
+        return bytes(content[:place] + content[place // 2 :])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.one_of(st.integers(0, len(content) - 1), st.integers(0, min(300, len(content) - 1))))
+        content[place] = data.draw(st.one_of(st.integers(0, 255), st.sampled_from(b'0919-.{}[]",: \0\xff')))
+    return bytes(content)
+
+
+def mutated_values(data: Data, values: Any) -> Any:
+    """JSON that was good: at one place of it another value, one key fewer or one more."""
+    values = json.loads(json.dumps(values))
+    place = values
+    for _ in range(data.draw(st.integers(0, 4))):
+        inner = list(place.values()) if isinstance(place, dict) else place
+        inner = [value for value in inner if isinstance(value, (dict, list)) and value]
+        if not inner:
+            break
+        place = data.draw(st.sampled_from(inner))
+    index = data.draw(st.sampled_from(sorted(place))) if isinstance(place, dict) else len(place) - 1
+    match data.draw(st.sampled_from(["replace", "replace", "delete", "add"])):
+        case "replace":
+            place[index] = data.draw(json_values)
+        case "delete":
+            del place[index]
+        case "add" if isinstance(place, dict):
+            place[data.draw(st.text(max_size=8))] = data.draw(json_values)
+        case _:
+            place.append(data.draw(json_values))
+    return values
+
+
+@cache
+def folder() -> Path:
+    """A folder of this process, removed at its end."""
+    made = tempfile.TemporaryDirectory(prefix="convarium-readers-")
+    _kept.append(made)
+    return Path(made.name)
+
+
+_kept: list[tempfile.TemporaryDirectory[str]] = []
+
+
+# Texts and JSON
+
+
+def check_spec(data: Data) -> None:
+    """`parse`, `parse_list` and `parse_options`; what is read is written and read back."""
+    text = data.draw(hostile_texts)
+    for read in (parse, parse_list, parse_options):
+        answer(lambda read=read: read(text), SpecError)
+    spec = answer(lambda: parse(text), SpecError)
+    assert spec is None or parse(str(spec)) == spec
+
+
+def check_schedule(data: Data) -> None:
+    """`parse_schedule`; the factors of one that is read are finite."""
+    numbers = st.one_of(
+        st.integers(), st.floats(), st.sampled_from([0, 1e-320, 10**400, "a", None, True, [], [1], [-1]])
+    )
+    name = data.draw(st.sampled_from(["steps", "cosine", "one_cycle", "constant"]))
+    option = data.draw(st.sampled_from(["milestones", "gamma", "rise", ""]))
+    given = f"{option}={data.draw(numbers)!r}" if option else repr(data.draw(numbers))
+    text = data.draw(st.one_of(hostile_texts, st.just(f"{name}({given})"), st.just(f"steps(milestones=[3], {given})")))
+    schedule = answer(lambda: parse_schedule(text), SpecError)
+    if schedule is not None:
+        steps, epochs = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
+        for step in range(steps * epochs):
+            factor = rate_factor(schedule, step, steps_per_epoch=steps, epochs=epochs, warmup=epochs // 2)
+            assert 0 <= factor <= 1 + 1e-9
+
+
+def check_augment(data: Data) -> None:
+    """`parse_augment`."""
+    value = data.draw(json_values)
+    name = data.draw(st.sampled_from(["flip", "pad_crop", "resized_crop", "resized_crop(scale=(0.1, 1)), pad_crop"]))
+    answer(lambda: parse_augment(data.draw(st.one_of(hostile_texts, st.just(f"flip, {name}({value!r})")))), SpecError)
+
+
+def check_normalize(data: Data) -> None:
+    """`parse_normalize`; what is read is finite, with deviations above 0."""
+    mean, std = data.draw(json_values), data.draw(json_values)
+    text = data.draw(st.one_of(hostile_texts, st.just(f"mean={mean!r}, std={std!r}"), st.just("mean=1, std=1e-320")))
+    read = answer(lambda: parse_normalize(text), SpecError)
+    if read is not None:
+        assert all(map(math.isfinite, (*read[0], *read[1])))
+        assert min(read[1]) > 0
+
+
+def check_recipe(data: Data) -> None:
+    """`recipe_from_json` on any value; a recipe that is read is written and read back, and has a key."""
+    values = data.draw(st.one_of(json_values, st.just(Recipe().to_json())))
+    if isinstance(values, dict) and values.keys() >= Recipe().to_json().keys():
+        values = mutated_values(data, values)
+    recipe = answer(lambda: recipe_from_json(values))
+    if recipe is not None:
+        assert recipe_from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+        with suppress(ConvariumError):  # images of one's own have no digest before they are read
+            assert len(recipe.key("0" * 64)) == 64
+
+
+def check_json(data: Data) -> None:
+    """`parse_json` and `read_json`."""
+    content = mutated(data, json.dumps({"a": [1, 2.5, None, "text"], "b": {"c": True}}).encode())
+    path = folder() / "value.json"
+    path.write_bytes(content)
+    answer(lambda: read_json(path, 2**20), FileContentError)
+    text = data.draw(st.text(max_size=50))
+    answer(lambda: parse_json(text, "the text"), FileContentError)
+
+
+# Records
+
+
+def _outcome() -> Outcome:
+    generator = np.random.default_rng(0)
+    network = build_model("lenet", ImageSpec(1, 28, 28, 2))
+    history = (epoch(1, validation=0.8, test=0.7), epoch(2, validation=0.9, test=0.8))
+    return Outcome(
+        "finished",
+        history,
+        HERE,
+        selected_epoch=2,
+        train=scores(0.9, 40),
+        validation=scores(0.9, 40),
+        test=scores(0.8, 40),
+        step_loss=generator.random(200, dtype=np.float32),
+        step_accuracy=generator.random(200, dtype=np.float32),
+        logits=generator.random((40, 2), dtype=np.float32),
+        labels=np.arange(40) % 2,
+        weights={name: value.clone() for name, value in network.state_dict().items()},
+        network=describe("lenet", ImageSpec(1, 28, 28, 2)),
+    )
+
+
+@cache
+def stored_run() -> Path:
+    """The folder of a sound run, trained by nobody."""
+    store, recipe = Store(folder() / "sound"), Recipe(watch_test=True)
+    path = store.begin(recipe, recipe.key())
+    return store.finish(path, _outcome()).path
+
+
+def check_run(data: Data) -> None:
+    """A stored run of which one file has other bytes: whatever is read of it is sound, or refused as damaged."""
+    root = folder() / "damaged"
+    shutil.rmtree(root, ignore_errors=True)
+    path = Path(shutil.copytree(stored_run(), root / "runs" / stored_run().name))
+    file = data.draw(
+        st.sampled_from(sorted(file.name for file in path.iterdir() if not file.name.startswith("events")))
+    )
+    content = mutated(data, (path / file).read_bytes())
+    (path / file).write_bytes(content)
+    run = answer(lambda: Store(root).run(path.name), StoreError)
+    for read in ("predictions", "steps", "predicted", "network", "weights"):
+        if run is not None:
+            answer(getattr(run, read))
+
+
+def check_study(data: Data) -> None:
+    """`study.json`, as other bytes and as other values."""
+    record = StudyRecord("s", "?", "model", "lenet", Recipe().to_json(), ("0" * 64, "1" * 64), 2, stacks=(("0" * 64,),))
+    values = dataclasses.asdict(record)
+    path = folder() / "store" / "studies" / "s" / "study.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if data.draw(st.booleans()):
+        path.write_bytes(mutated(data, json.dumps(values).encode()))
+    else:
+        path.write_text(json.dumps(mutated_values(data, values)))
+    store = Store(folder() / "store")
+    answer(lambda: read_study(path), StoreError)
+    study = answer(lambda: store.find_study("s"), StoreError)
+    if study is not None:
+        answer(lambda: (store.runs_of(study), store.study_names()), StoreError)
+
+
+@cache
+def _records_file() -> bytes:
+    path = folder() / "records" / "good.jsonl"
+    run = Store(stored_run().parent.parent).run(stored_run().name)
+    add_records(path, [run])
+    return path.read_bytes()
+
+
+def check_records(data: Data) -> None:
+    """A records file, as other bytes and as other values."""
+    path = folder() / "records" / "runs.jsonl"
+    good = _records_file()
+    if data.draw(st.booleans()):
+        path.write_bytes(mutated(data, good))
+    else:
+        path.write_text(json.dumps(mutated_values(data, json.loads(good))) + "\n")
+    answer(lambda: read_records(path), StoreError)
+
+
+# Tensors and arrays
+
+
+@cache
+def _weights() -> dict[str, bytes]:
+    tensors = {
+        name: value.clone() for name, value in build_model("lenet", ImageSpec(1, 28, 28, 10)).state_dict().items()
+    }
+    pickled = io.BytesIO()
+    torch.save(tensors, pickled)
+    return {".safetensors": save(tensors), ".pt": pickled.getvalue()}
+
+
+def check_weights(data: Data) -> None:
+    """Weights files of both kinds, also those whose header claims more than the file holds."""
+    ending = data.draw(st.sampled_from([".safetensors", ".pt"]))
+    content = mutated(data, _weights()[ending])
+    if ending == ".safetensors" and data.draw(st.booleans()):
+        size = data.draw(st.sampled_from([0, 1, 10**6, 2**32, 2**63, 2**64 - 1]))
+        shape = data.draw(st.lists(st.sampled_from([0, 1, 10**6, 2**40, -1]), max_size=3))
+        header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, size % 2**63]}}).encode()
+        content = struct.pack("<Q", data.draw(st.sampled_from([len(header), size]))) + header + b"\0" * 64
+    path = folder() / f"weights{ending}"
+    path.write_bytes(content)
+    answer(lambda: read_weights(path), WeightsError)
+    answer(lambda: load_weights(path, "lenet", ImageSpec(1, 28, 28, 10)), WeightsError)
+
+
+@cache
+def _trainer() -> tuple[Trainer, bytes]:
+    recipe = Recipe(epochs=2, batch_size=32, momentum=0.9)
+    trainer = prepare_run(recipe, few(64), torch.device("cpu"))
+    train(trainer, make_step(trainer.network, trainer.optimizers[0], recipe, trainer.generators))
+    path = folder() / "good.ckpt"
+    save_checkpoint(path, trainer)
+    return trainer, path.read_bytes()
+
+
+def check_checkpoint(data: Data) -> None:
+    """A checkpoint with other bytes is loaded or not; it is no error, and what is loaded is finite."""
+    trainer, good = _trainer()
+    path = folder() / "last.ckpt"
+    path.write_bytes(mutated(data, good))
+    with bounded():
+        loaded = load_checkpoint(path, trainer)
+    assert loaded in (True, False)
+
+
+def npz(headers: dict[str, bytes]) -> bytes:
+    """An npz file whose members begin with these headers and hold a few zeros."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, header in headers.items():
+            archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + b"\0" * 64)
+    return written.getvalue()
+
+
+def check_arrays(data: Data) -> None:
+    """Npz files that claim any shape and type, pickled objects among them, in the place of a run's predictions."""
+    root = folder() / "arrays"
+    shutil.rmtree(root, ignore_errors=True)
+    path = Path(shutil.copytree(stored_run(), root / "runs" / stored_run().name))
+    name = data.draw(st.sampled_from(["predictions.npz", "steps.npz"]))
+    shape = tuple(data.draw(st.lists(st.sampled_from([0, 1, 2, 40, 10**6, 10**12, 2**63, -1]), max_size=3)))
+    dtype = data.draw(st.sampled_from(["<f4", "<f8", "<i8", "|O", "|V8", "<U3", "<c8", "nonsense"]))
+    header = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode() + b"\n"
+    content = npz(dict.fromkeys(data.draw(st.sampled_from([("logits", "labels"), ("loss", "accuracy"), ()])), header))
+    run = Store(root).run(path.name)
+    (path / name).write_bytes(content)
+    answer(run.predictions)
+    answer(run.steps)
+
+
+# Data sets
+
+
+def check_idx(data: Data) -> None:
+    """IDX files of the MNIST family; their digests are compared before, and what they raise becomes a DataError."""
+    images = b"\0\0\x08\x03" + struct.pack(">3I", 2, 4, 4) + bytes(32)
+    labels = b"\0\0\x08\x01" + struct.pack(">I", 2) + bytes(2)
+    if data.draw(st.booleans()):
+        shape = data.draw(st.lists(st.sampled_from([0, 1, 2**16, 2**31, 2**32 - 1]), min_size=3, max_size=3))
+        images = b"\0\0\x08" + bytes([data.draw(st.integers(0, 255))]) + struct.pack(">3I", *shape) + bytes(32)
+    read = data_readers.read_idx_part
+    answer(lambda: as_part(read([mutated(data, images), mutated(data, labels)]), "images"), (DataError, *DAMAGED))
+
+
+@cache
+def _cifar_pickle() -> bytes:
+    import pickle
+
+    return pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 1]}, protocol=2)
+
+
+def check_cifar(data: Data) -> None:
+    """Both versions of CIFAR's files."""
+    one, two = mutated(data, _cifar_pickle()), mutated(data, bytes(2 * 3073))
+    answer(lambda: as_part(data_readers.read_cifar_pickle([one]), "images"), (DataError, *DAMAGED))
+    answer(lambda: as_part(data_readers.read_cifar_binary([two] * 2)[1], "images"), (DataError, *DAMAGED))
+
+
+@cache
+def _images() -> dict[str, bytes]:
+    image, written = Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)), {}
+    for kind in ("png", "jpeg", "bmp", "gif", "webp", "tiff"):
+        file = io.BytesIO()
+        image.save(file, kind)
+        written[kind] = file.getvalue()
+    return written
+
+
+def check_images(data: Data) -> None:
+    """Image files of several kinds."""
+    kind = data.draw(st.sampled_from(sorted(_images())))
+    path = folder() / f"image.{kind}"
+    path.write_bytes(mutated(data, _images()[kind]))
+    answer(lambda: read_images([(path, 0)], channels=1, height=28, width=28), DataError)
+
+
+# Kernels
+
+
+@cache
+def _failure(path: Path) -> bytes:
+    write_failure(path, sys.executable, "no reason")
+    return path.read_bytes()
+
+
+def check_kernels(data: Data) -> None:
+    """Files in the cache of compiled kernels: only a library that is whole is believed."""
+    private = folder() / "kernels"
+    private.mkdir(mode=0o700, exist_ok=True)
+    library, failure = private / "library.so", private / "failure.json"
+    write_library(library, b"\x7fELF" + bytes(200))
+    good = library.read_bytes()
+    content = mutated(data, good)
+    library.write_bytes(content)
+    with bounded():
+        assert (read_library(library) is None) == (content != good)
+    failure.write_bytes(mutated(data, _failure(failure)))
+    with bounded():
+        assert isinstance(read_failure(failure, sys.executable), (str, type(None)))
+
+
+CHECKS = {name.removeprefix("check_"): check for name, check in sorted(globals().items()) if name.startswith("check_")}
+"""The checks by the names of their readers."""
