@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
 
+from convarium.data import load_data
 from convarium.data import readers as data_readers
-from convarium.data.image_files import read_images
 from convarium.data.readers import DAMAGED, as_part
 from convarium.data.transforms import parse_augment, parse_normalize
 from convarium.disk import parse_json, read_json
@@ -444,12 +444,24 @@ def _images() -> dict[str, bytes]:
     return written
 
 
+@cache
+def _image_folder() -> Path:
+    made = folder() / "pictures"
+    for label in ("cat", "dog"):
+        (made / label).mkdir(parents=True)
+        for number in range(5):
+            (made / label / f"{number}.png").write_bytes(_images()["png"])
+    return made
+
+
 def check_images(data: Data) -> None:
-    """Image files of several kinds."""
+    """A folder of images of which one is an image file of any kind with other bytes, or is no image."""
     kind = data.draw(st.sampled_from(sorted(_images())))
-    path = folder() / f"image.{kind}"
+    path = _image_folder() / "cat" / f"odd.{kind}"
     path.write_bytes(mutated(data, _images()[kind]))
-    answer(lambda: read_images([(path, 0)], channels=1, height=28, width=28), DataError)
+    read = answer(lambda: load_data(f"folder:{_image_folder()}", resize=8), DataError)
+    path.unlink()
+    assert read is None or len(read.train) >= 6
 
 
 # Kernels
