@@ -22,8 +22,7 @@ def store(tmp_path):
     for recipe in RECIPES:
         path = Store(tmp_path / "store").begin(recipe, recipe.key("0" * 64))
         if recipe.seed == 1:
-            write_predicted(path, 1, (3, 0))
-            write_predicted(path, 2, (1, 2))
+            write_predicted(path, [(3, 0), (1, 2)])
         made_run(tmp_path / "store", recipe, 0.9, diverges_at=2 if recipe.seed == 2 else None)
     return Store(tmp_path / "store")
 

@@ -212,8 +212,7 @@ def one_digit(seed, digits, tmp_path, *, stuck=True):
     confusion = ((0, 5000), (0, 5000)) if stuck else ((4900, 100), (100, 4900))
     test = Scores(0.5 if stuck else 0.98, 2.3, {"zero": 0.0, "one": 1.0}, confusion, 0.01, 10_000)
     made.path.mkdir()
-    for number, digit in enumerate(digits, start=1):
-        write_predicted(made.path, number, (0, 10_000) if digit else (10_000, 0))
+    write_predicted(made.path, [(0, 10_000) if digit else (10_000, 0) for digit in digits])
     outcome = dataclasses.replace(made.outcome, test=test, validation=None, history=(epoch(1, test=0.5),))
     return dataclasses.replace(made, outcome=outcome)
 
@@ -245,10 +244,8 @@ def test_runs_that_train_do_not_collapse_and_one_that_stays_does_not_wander(tmp_
     assert "does not settle" in verdict.sentence
 
 
-def test_what_a_watched_run_predicts_is_kept_epoch_by_epoch_and_a_killed_tail_is_dropped(tmp_path):
-    for number in (1, 2, 3):
-        write_predicted(tmp_path, number, (number, 0))
-    write_predicted(tmp_path, 2, (9, 9))
+def test_what_a_watched_run_predicts_is_kept_epoch_by_epoch(tmp_path):
+    write_predicted(tmp_path, [(1, 0), (9, 9)])
     assert read_predicted(tmp_path) == ((1, 0), (9, 9))
     recipe = Recipe(epochs=2, batch_size=256, watch_test=True, learning_rate=1.0)
     store = Store(tmp_path / "store")

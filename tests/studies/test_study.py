@@ -6,14 +6,13 @@ import re
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from convarium.errors import DataError, RecipeError, SpecError, StoreError
+from convarium.errors import DataError, RecipeError, RunError, SpecError, StoreError
 from convarium.recipes.recipe import ADDED_FIELDS, Recipe
 from convarium.records import ImageSpec
 from convarium.runs.files import read_history
@@ -23,6 +22,7 @@ from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
 from convarium.studies.study import Study, compare_study, grid, study_of_networks
 from convarium.training import loop
+from convarium.training.checkpoint import content_digest
 
 BASE = Recipe(model="lenet", epochs=1, batch_size=128)
 TWO = ["lenet", "lenet(pool='avg')"]
@@ -248,45 +248,57 @@ class Killed(BaseException):
     """What ends a run as a kill does: nothing of ours handles it."""
 
 
-@pytest.mark.parametrize(
-    ("change", "notice"),
-    [
-        (lambda environment: None, "lenet seed 0 was begun by an older version of Convarium; it begins anew"),
-        (
-            lambda environment: environment | {"convarium": "0.0.9"},
-            f"lenet seed 0 was begun with convarium 0.0.9 instead of {version('convarium')}; it begins anew",
-        ),
-        (lambda environment: environment, None),
-    ],
-    ids=["without an environment", "of another version", "of this version"],
-)
-def test_a_run_that_another_version_began_begins_anew_and_says_so(tmp_path, monkeypatch, change, notice):
+def rewritten(path, change):
+    """Changes the texts of a checkpoint, which gets the digest of its new content."""
+    with safe_open(path, "pt") as file:
+        texts, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    texts.pop("digest")
+    change(texts)
+    save_file(tensors, path, texts | {"digest": content_digest(tensors, texts)})
+
+
+def of_another_version(texts):
+    (environment,) = json.loads(texts["environments"])
+    texts["environments"] = json.dumps([environment | {"code": "abc"}])
+
+
+def test_a_run_that_another_version_began_goes_on_is_mixed_and_says_so_but_not_with_exact(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    recipe, resources = dataclasses.replace(BASE, epochs=3), Resources(Store(tmp_path), device="cpu")
+    recipe, resources = dataclasses.replace(BASE, epochs=3, watch_test=True), Resources(Store(tmp_path), device="cpu")
 
     def kill(event):
-        if event.training and event.training.epoch == 2 and event.training.step == 1:
+        if event.training and event.training.epoch == 2 and event.training.step == 2:
             raise Killed
 
     with pytest.raises(Killed):
         train_one(recipe, resources, on_event=kill)
     (path,) = tmp_path.glob("runs/*/last.ckpt")
-    with safe_open(path, "pt") as file:
-        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    environment = change(json.loads(metadata.pop("environment")))
-    save_file(tensors, path, metadata | ({} if environment is None else {"environment": json.dumps(environment)}))
-    notices, epochs = [], []
+    rewritten(path, of_another_version)
+    (path.parent / "predicted.jsonl").unlink()
+    with pytest.raises(RunError, match=r"lenet seed 0 was begun in another environment .* without --exact"):
+        train_one(recipe, dataclasses.replace(resources, exact=True))
+    notices, steps = [], []
 
     def listen(event):
         notices.extend([event.notice] if event.notice else [])
-        epochs.extend([event.training.epoch] if event.training else [])
+        steps.extend([event.training.step] if event.training else [])
 
     run = train_one(recipe, resources, on_event=listen)
     alone = train_one(recipe, Resources(Store(tmp_path / "alone"), device="cpu"))
-    assert [text.split(", so that")[0] for text in notices] == ([notice] if notice else [])
-    assert epochs[0] == (0 if notice else 2)
+    code = alone.outcome.environment.code
+    assert notices == [
+        f"lenet seed 0 was begun in another environment (Convarium's code abc, then {code}); it goes on and is marked "
+        "as mixed"
+    ]
+    assert steps[:2] == [0, 2]
     assert run.outcome.test == alone.outcome.test
     assert all(torch.equal(run.weights()[name], weight) for name, weight in alone.weights().items())
+    assert run.predicted() == alone.predicted()
+    assert len(run.predicted()) == 3
+    assert run.is_mixed
+    assert Store(tmp_path).run(run.path.name).mixed_reason == f"Convarium's code abc, then {code}"
+    assert not alone.is_mixed
+    assert not list(run.path.glob("last.ckpt*"))
 
 
 def test_killed_in_the_middle_and_started_again_it_gives_the_same_bits(tmp_path):
@@ -295,7 +307,7 @@ def test_killed_in_the_middle_and_started_again_it_gives_the_same_bits(tmp_path)
         "import sys; from convarium.training import loop; loop.CHECKPOINT_SECONDS = 0.0\n"
         "from convarium import Recipe, Store\nfrom convarium.studies.resources import Resources\n"
         "from convarium.studies.run import train_one\n"
-        "recipe = Recipe(model='lenet', epochs=12, batch_size=128, momentum=0.9)\n"
+        "recipe = Recipe(model='lenet', epochs=5, batch_size=128, momentum=0.9)\n"
         "train_one(recipe, Resources(Store(sys.argv[1]), device='cpu'))\n"
     )
 
@@ -357,7 +369,7 @@ def test_a_network_whose_file_has_changed_since_it_was_imported_is_not_trained(t
     assert train_one(recipe, resources).key != first.key
 
 
-def test_a_run_begun_alone_begins_anew_in_a_stack_with_fewer_threads_each_and_says_so(tmp_path, monkeypatch):
+def test_a_run_begun_alone_goes_on_in_a_stack_with_fewer_threads_and_is_mixed(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     resources, notices, epochs = Resources(Store(tmp_path), device="cpu"), [], []
     seeds = study(models=[BASE.model], base=dataclasses.replace(BASE, epochs=3))
@@ -378,7 +390,10 @@ def test_a_run_begun_alone_begins_anew_in_a_stack_with_fewer_threads_each_and_sa
         run_study(seeds, resources, stack=True, on_event=listen)
     finally:
         torch.set_num_threads(before)
-    assert [text.split(", so that")[0] for text in notices if "anew" in text] == [
-        "lenet seed 0 was begun with threads 2 instead of 1; it begins anew"
+    assert [text for text in notices if "begun" in text] == [
+        "lenet seed 0 was begun in another environment (threads 2, then 1); it goes on and is marked as mixed"
     ]
-    assert min(epochs) == 0
+    assert [(run.recipe.seed, run.mixed_reason) for run in resources.store.runs()] == [
+        (0, "threads 2, then 1"),
+        (1, None),
+    ]

@@ -1,4 +1,4 @@
-"""fit: the same bits again, also after a kill; every option does what it says; the test split is read once."""
+"""fit: the same bits again; every option does what it says; the test split is read once."""
 
 import dataclasses
 import math
@@ -6,8 +6,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from convarium.data import load_data
@@ -15,15 +13,10 @@ from convarium.data.splits import ImageData
 from convarium.errors import ImageSizeError, RecipeError
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
-from convarium.records import Epoch
 from convarium.seeding import derive_seed
-from convarium.training import checkpoint, evaluate, fit, recording
-from convarium.training import loop as training_loop
-from convarium.training.checkpoint import load_checkpoint, save_checkpoint
+from convarium.training import evaluate, fit, recording
 from convarium.training.loop import make_step
 from convarium.training.optimizers import make_optimizer
-from convarium.training.state import TrainingState
-from convarium.training.trainer import prepare_run
 
 CPU = torch.device("cpu")
 SMALL = Recipe(model="lenet", epochs=3, batch_size=32, learning_rate=0.02, momentum=0.9, validation=40)
@@ -62,129 +55,6 @@ def test_the_same_recipe_gives_the_same_bits(splits):
 def test_another_seed_gives_other_weights(splits):
     other = fit(dataclasses.replace(SMALL, seed=1, epochs=1), splits, device="cpu")
     assert not np.array_equal(other.logits, fit(dataclasses.replace(SMALL, epochs=1), splits, device="cpu").logits)
-
-
-RESUMED = {
-    "sgd": {},
-    "adam, best epoch": {"optimizer": "adam", "momentum": 0.0, "learning_rate": 1e-3, "select": "best_validation"},
-    "dropout and augmentation": {"model": "alexnet(norm=False)", "augment": "pad_crop(2)", "epochs": 2},
-    "batch norm, schedule, warm-up": {
-        "model": "mnist_resnet",
-        "schedule": "cosine",
-        "warmup": 1,
-        "learning_rate": 0.01,
-    },
-}
-
-
-@pytest.mark.parametrize("changes", RESUMED.values(), ids=RESUMED)
-def test_a_run_cut_off_and_resumed_gives_the_same_bits_as_one_never_cut(splits, tmp_path, monkeypatch, changes):
-    monkeypatch.setattr(training_loop, "CHECKPOINT_SECONDS", 0.0)
-    recipe = dataclasses.replace(SMALL, **changes)
-
-    class Killed(BaseException):
-        pass
-
-    def kill(progress):
-        if progress.history is None and progress.epoch == recipe.epochs - 1 and progress.step == 2:
-            raise Killed
-
-    with pytest.raises(Killed):
-        fit(recipe, splits, device="cpu", folder=tmp_path, on_event=kill)
-    assert (tmp_path / "last.ckpt").exists()
-    resumed_from = []
-    resumed = fit(recipe, splits, device="cpu", folder=tmp_path, on_event=lambda p: resumed_from.append(p.epoch))
-    assert resumed_from[0] == recipe.epochs - 1
-    same(resumed, fit(recipe, splits, device="cpu"))
-
-
-def test_a_damaged_checkpoint_costs_its_epochs_and_nothing_else(splits, tmp_path):
-    (tmp_path / "last.ckpt").write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
-    same(fit(SMALL, splits, device="cpu", folder=tmp_path), fit(SMALL, splits, device="cpu"))
-
-
-def test_a_checkpoint_of_another_network_is_not_used(splits, tmp_path):
-    lenet, other = (
-        prepare_run(dataclasses.replace(SMALL, model=model), splits, CPU)
-        for model in ("lenet(pool='avg')", "residual_cnn")
-    )
-    path = tmp_path / "last.ckpt"
-    assert not load_checkpoint(path, lenet)
-    lenet.runs[0].state = one_step()
-    save_checkpoint(path, lenet)
-    assert not load_checkpoint(path, other)
-    save_checkpoint(path, lenet)
-    assert load_checkpoint(path, lenet)
-
-
-def test_a_checkpoint_of_another_recipe_is_set_aside_and_not_continued(splits, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_loop, "CHECKPOINT_SECONDS", 0.0)
-    fit(SMALL, splits, device="cpu", folder=tmp_path)
-    content = (tmp_path / "last.ckpt").read_bytes()
-    other = dataclasses.replace(SMALL, learning_rate=0.05)
-    monkeypatch.setattr(training_loop, "CHECKPOINT_SECONDS", 1e9)
-    same(fit(other, splits, device="cpu", folder=tmp_path), fit(other, splits, device="cpu"))
-    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt.other"]
-    assert (tmp_path / "last.ckpt.other").read_bytes() == content
-
-
-def test_a_checkpoint_that_cannot_be_read_or_deleted_is_no_error(splits, tmp_path, monkeypatch):
-    trainer, path = prepare_run(SMALL, splits, CPU), tmp_path / "last.ckpt"
-    trainer.runs[0].state = one_step()
-    save_checkpoint(path, trainer)
-
-    def refused(*_, **__):
-        raise PermissionError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "safe_open", refused)
-        assert not load_checkpoint(path, trainer)
-    assert load_checkpoint(path, trainer)
-    path.write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
-    with monkeypatch.context() as patch:
-        patch.setattr(type(path), "unlink", refused)
-        assert not load_checkpoint(path, trainer)
-    assert not load_checkpoint(path, trainer)
-    assert not path.exists()
-
-
-def one_step():
-    """The records of a run after one epoch of one step."""
-    row = Epoch(1, 1, 0.02, 2.3, 0.1, None, None, None, None, 1.0)
-    return TrainingState(history=[row], step_loss=torch.zeros(1), step_accuracy=torch.zeros(1))
-
-
-DAMAGE = {
-    "another optimizer's state": {"optimizer.0.momentum_buffer": torch.zeros(3)},
-    "state of a parameter that is not there": {"optimizer.99.momentum_buffer": torch.zeros(3)},
-    "selected weights of another network": {"selected.w": torch.zeros(3)},
-    "one weight of another shape": {"network.0.weight": torch.zeros(3)},
-    "no losses": {"step_loss": None},
-}
-
-
-@pytest.mark.parametrize("changes", DAMAGE.values(), ids=DAMAGE)
-def test_a_checkpoint_that_is_only_partly_right_changes_nothing(splits, tmp_path, changes):
-    path = tmp_path / "last.ckpt"
-    trained = prepare_run(dataclasses.replace(SMALL, seed=1), splits, CPU)
-    trained.network(torch.zeros(2, 1, 28, 28)).sum().backward()
-    trained.optimizers[0].step()
-    trained.runs[0].state = one_step()
-    save_checkpoint(path, trained)
-    with safe_open(path, "pt") as file:
-        facts, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    first = next(name for name in tensors if name.startswith("network.") and name.endswith("weight"))
-    changes = {first if name.startswith("network.") else name: tensor for name, tensor in changes.items()}
-    remaining = {name: tensor for name, tensor in (tensors | changes).items() if tensor is not None}
-    save_file(remaining, path, facts)
-
-    fresh = prepare_run(dataclasses.replace(SMALL, seed=1), splits, CPU)
-    before = {name: tensor.clone() for name, tensor in fresh.network.state_dict().items()}
-    assert not load_checkpoint(path, fresh)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in fresh.network.state_dict().items())
-    assert not fresh.optimizers[0].state_dict()["state"]
-    assert not fresh.runs[0].state.history
-    assert not path.exists()
 
 
 def test_the_loop_is_plain_sgd_written_out(splits):

@@ -19,6 +19,7 @@ from convarium.characters import encodable
 from convarium.cli.terminal import log_as_notes, note
 from convarium.errors import ConvariumError
 from convarium.spec import unknown
+from convarium.training.stopping import TerminatedError, terminated_like_ctrl_c
 
 __all__ = ["COMMANDS", "main"]
 
@@ -107,14 +108,20 @@ def convarium() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code: 0, 2 for a wrong call, 1 for a failure, 130 after Ctrl-C."""
+    """Runs one command and returns the exit code: 0, 2 for a wrong call, 1 for a failure, 130 after Ctrl-C, and 143
+    after a signal to terminate.
+    """
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         if instruction := os.environ.get(_COMPLETE):
             from click.shell_completion import shell_complete
 
             return shell_complete(convarium, {}, "convarium", _COMPLETE, instruction)
-        with convarium.make_context("convarium", words.copy() or ["--help"], obj=words) as context, log_as_notes():
+        with (
+            convarium.make_context("convarium", words.copy() or ["--help"], obj=words) as context,
+            log_as_notes(),
+            terminated_like_ctrl_c(),
+        ):
             if not {"-h", "--help"} & set(words):
                 _check_working_folder()  # PyTorch ends the process without one
             convarium.invoke(context)
@@ -126,9 +133,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConvariumError as error:
         note(f"convarium: {error}")
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         note("convarium: stopped; finished runs are in the store, and the same command continues from there")
-        return 130
+        return interruption.exit_code if isinstance(interruption, TerminatedError) else 130
     except BrokenPipeError:  # `convarium list | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a full disk, a folder that may not be written

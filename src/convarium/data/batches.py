@@ -1,6 +1,7 @@
 """Batches: the data set is on the training device, and an epoch is a permutation of it, cut into slices."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ class Batches:
     """Seeded batches of normalized images.
 
     Epoch e draws its order and its augmentations on the CPU, from generators that are seeded by (seed, purpose, e)
-    alone: they are the same for every network and device, and a run that resumes at epoch e gives the same bits.
+    alone: they are the same for every network and device, and a run that resumes within epoch e gives the same bits.
 
     Args:
         data: the images; all of them are moved to `device`.
@@ -78,13 +79,19 @@ class Batches:
         n = len(self.labels)
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch: images (b, c, h, w) and labels (b,) int64."""
+    def epoch(self, number: int, *, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch: images (b, c, h, w) and labels (b,) int64.
+
+        Args:
+            number: of the epoch, from 0.
+            first: the batch to begin with, from 0, where a run goes on that was interrupted.
+        """
         order, drawn = self._order(number), self._drawn(number)
         size = self.batch_size
         end, together = min(len(self) * size, len(self.labels)), self._together() * size
-        for first in range(0, end, together):
-            here = slice(first, min(first + together, end))
+        skipped = first % self._together()
+        for start in range((first - skipped) * size, end, together):
+            here = slice(start, min(start + together, end))
             # Indexing would copy single numbers on a CPU, where this copies rows and is ten times as fast.
             images = self.images[here] if order is None else self.images.index_select(0, order[here])
             labels = self.labels[here] if order is None else self.labels.index_select(0, order[here])
@@ -93,7 +100,8 @@ class Batches:
                 images = apply(augmentation, images, values[here])
             # Not as views of one tensor, since a network in training may not change a view in place.
             batches = torch.unsafe_split(self._normalized(images), size)
-            yield from zip(batches, torch.split(labels, size), strict=True)
+            yield from islice(zip(batches, torch.split(labels, size), strict=True), skipped, None)
+            skipped = 0
 
     def _together(self) -> int:
         """Batches that are made in one call, since with small ones the calls take longer than the work."""

@@ -5,7 +5,7 @@ Reading runs no code: the formats are JSON, npz without pickle, and safetensors.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -188,13 +188,9 @@ def read_history(path: Path) -> tuple[Epoch, ...]:
     return history_from_json(json.loads(line) for line in (path / "history.jsonl").read_text("utf-8").splitlines())
 
 
-def write_predicted(path: Path, epoch: int, counts: tuple[int, ...]) -> None:
-    """Adds an epoch to a run's `predicted.jsonl`: how many test images were taken for each class.
-
-    Epochs from this one on, which a killed process may have left behind, are dropped.
-    """
-    before = read_predicted(path)[: epoch - 1] if (path / PREDICTED).exists() else ()
-    rows = [json.dumps({"epoch": i, "images": list(row)}) for i, row in enumerate((*before, counts), start=1)]
+def write_predicted(path: Path, counts: Sequence[tuple[int, ...]]) -> None:
+    """Writes `predicted.jsonl` into a run's folder: how many test images were taken for each class, a row an epoch."""
+    rows = [json.dumps({"epoch": i, "images": list(row)}) for i, row in enumerate(counts, start=1)]
     write_file(path / PREDICTED, lambda file: file.write("".join(row + "\n" for row in rows).encode()))
 
 

@@ -124,8 +124,8 @@ class Store:
         """Writes an outcome's files and, last, the seal. Afterwards the checkpoints are gone, but for a failed run."""
         write_outcome(path, outcome)
         if outcome.status != "failed":
-            for name in ("last.ckpt", "last.ckpt.other"):
-                (path / name).unlink(missing_ok=True)
+            for file in path.glob("last.ckpt*"):
+                file.unlink(missing_ok=True)
         drop_failed_run(path)
         run = read_run(path, verify=False)  # the digests have just been made from these files
         self._read_runs[path] = file_state(path), run

@@ -23,11 +23,13 @@ class Resources:
         store: where runs and studies lie.
         data_dir: a data folder that is searched before all others.
         device: on which networks train; None: CUDA if there is a device, else the CPU.
+        exact: refuse to go on with a run that was begun in another environment, which would be recorded as mixed.
     """
 
     store: Store
     data_dir: Path | None = None
     device: str | None = None
+    exact: bool = False
     _read: dict[tuple[str, FolderOptions], "UndividedData"] = field(default_factory=dict, repr=False, compare=False)
     _divided: dict[tuple[str, FolderOptions], "Splits"] = field(default_factory=dict, repr=False, compare=False)
 

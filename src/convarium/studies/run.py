@@ -82,7 +82,14 @@ def run_prepared(
 
     record = store.update_study(prepared.study.name, extend)
     hints = {} if stack else stacking_hints(wanted, device)
-    _carry_out(units_of(wanted, record if stack else None), store, device=device, notify=notify, hints=hints)
+    _carry_out(
+        units_of(wanted, record if stack else None),
+        store,
+        device=device,
+        notify=notify,
+        hints=hints,
+        exact=resources.exact,
+    )
     return compare_study(record, store)
 
 
@@ -98,7 +105,7 @@ def train_one(
     splits = resources.splits(recipe, on_event=reading_events(recipe, 1, on_event))
     check_recipe(recipe, splits)
     planned = planned_run(recipe, splits, resources.store)
-    (run,) = _carry_out([[planned]], resources.store, device=device, notify=notify, hints={})
+    (run,) = _carry_out([[planned]], resources.store, device=device, notify=notify, hints={}, exact=resources.exact)
     return run
 
 
@@ -109,6 +116,7 @@ def _carry_out(
     device: torch.device,
     notify: Callable[[StudyEvent], None],
     hints: dict[str, str],
+    exact: bool,
 ) -> list[StoredRun]:
     """Trains what is missing, unit by unit. Those that another process is training come last, when it has ended.
 
@@ -118,6 +126,7 @@ def _carry_out(
         device: on which they train.
         notify: called with what happens.
         hints: a notice for some runs by their keys, of which the first is given when its run begins.
+        exact: refuse to go on with a run that was begun in another environment.
 
     Returns:
         The runs, in the order in which they were finished.
@@ -141,7 +150,14 @@ def _carry_out(
             events = [StudyEvent(n, total, run.recipe) for n, run in enumerate(planned, start=len(finished) + 1)]
             with_graph = planned[0].recipe.model not in graphs
             runs = _carry_out_unit(
-                planned, events, store, device=device, notify=notify, on_begin=on_begin, with_graph=with_graph
+                planned,
+                events,
+                store,
+                device=device,
+                notify=notify,
+                on_begin=on_begin,
+                with_graph=with_graph,
+                exact=exact,
             )
             if runs is None:
                 elsewhere.append(planned)
@@ -167,6 +183,7 @@ def _carry_out_unit(
     notify: Callable[[StudyEvent], None],
     on_begin: Callable[[PlannedRun, StudyEvent], None],
     with_graph: bool,
+    exact: bool,
 ) -> list[StoredRun] | None:
     """Trains what is missing of a unit, and returns its runs; None if another process is training one of them."""
     stored = [_finished_run(run, store) for run in planned]
@@ -185,7 +202,7 @@ def _carry_out_unit(
         if unit.missing:
             on_begin(planned[0], events[0])
             notify(dataclasses.replace(events[0], begins=tuple(planned[member].recipe for member in unit.missing)))
-            runs = train_unit(unit, store, device=device, notify=notify, with_graph=with_graph)
+            runs = train_unit(unit, store, device=device, notify=notify, with_graph=with_graph, exact=exact)
         else:
             runs = [run for run in stored if run is not None]
     for event, before, run in zip(events, stored, runs, strict=True):

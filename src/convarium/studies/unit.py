@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,8 +24,7 @@ from convarium.studies.events import StudyEvent
 from convarium.studies.plan import PlannedRun
 from convarium.studies.stacks import stack_notice
 from convarium.training import TrainingEvent, fit, fit_stack
-from convarium.training.checkpoint import checkpoint_mismatch
-from convarium.training.parallel import stack_members, threads_per_member
+from convarium.training.stopping import TrainingStoppedError, stop_on_signals
 from convarium.training.trainer import has_batch_of_one, larger_batch_hint
 
 
@@ -51,11 +51,26 @@ class Unit:
 
 
 def train_unit(
-    unit: Unit, store: Store, *, device: torch.device, notify: Callable[[StudyEvent], None], with_graph: bool
+    unit: Unit,
+    store: Store,
+    *,
+    device: torch.device,
+    notify: Callable[[StudyEvent], None],
+    with_graph: bool,
+    exact: bool,
 ) -> list[StoredRun]:
     """Trains one run, or a stack of runs; of a stack, only the runs that are missing are written.
 
-    Only for a process that holds the locks of the runs that are missing.
+    Only for a process that holds the locks of the runs that are missing. Ctrl-C and signals to terminate end it
+    between two steps, after a checkpoint is written.
+
+    Args:
+        unit: the runs.
+        store: into which they are trained.
+        device: on which they train.
+        notify: called with what happens.
+        with_graph: whether the network's graph is written for TensorBoard.
+        exact: refuse to go on with a run that was begun in another environment.
     """
     planned, paths, image = unit.planned, list(unit.paths), unit.planned[0].splits.train.spec
     _notify_before_training(unit, device, notify)
@@ -63,18 +78,19 @@ def train_unit(
         recipe = planned[member].recipe
         paths[member] = store.begin(recipe, planned[member].key, source_digest(recipe.model))
     unit = dataclasses.replace(unit, paths=paths)
-    with ExitStack() as opened:
-        logs = {member: opened.enter_context(event_log(paths[member])) for member in unit.missing}
-        if with_graph:
-            logs[unit.missing[0]].graph(build_model(planned[0].recipe.model, image), image)
-        outcomes = _fit_unit(unit, logs, device=device, notify=notify)
-        for member, log in logs.items():
-            with suppress(OSError):  # a full disk; the run's own files are still to be written
-                log.finish(planned[member].recipe, outcomes[member])
-    # The folder that may hold the stack's checkpoint is finished last: a stack that is killed in between goes on from
-    # there.
-    outcomes = [dataclasses.replace(outcome, image=image) for outcome in outcomes]
-    finished = {member: store.finish(paths[member], outcomes[member]) for member in reversed(unit.missing)}
+    with stop_on_signals() as should_stop:
+        with ExitStack() as opened:
+            logs = {member: opened.enter_context(event_log(paths[member])) for member in unit.missing}
+            if with_graph:
+                logs[unit.missing[0]].graph(build_model(planned[0].recipe.model, image), image)
+            outcomes = _fit_unit(unit, logs, device=device, notify=notify, should_stop=should_stop, exact=exact)
+            for member, log in logs.items():
+                with suppress(OSError):  # a full disk; the run's own files are still to be written
+                    log.finish(planned[member].recipe, outcomes[member])
+        # The folder that may hold the stack's checkpoint is finished last: a stack that is killed in between goes on
+        # from there.
+        outcomes = [dataclasses.replace(outcome, image=image) for outcome in outcomes]
+        finished = {member: store.finish(paths[member], outcomes[member]) for member in reversed(unit.missing)}
     return [stored or finished[member] for member, stored in enumerate(unit.stored)]
 
 
@@ -82,17 +98,6 @@ def _notify_before_training(unit: Unit, device: torch.device, notify: Callable[[
     slow = _slow_precision(unit.planned[0].recipe.precision, device)
     if slow is not None:
         notify(dataclasses.replace(unit.events[0], notice=slow))
-    threads = threads_per_member(len(unit.planned), device)
-    members = stack_members([planned.key for planned in unit.planned], device)
-    for member in unit.missing:
-        path, key = unit.paths[member] / "last.ckpt", unit.planned[member].key
-        other = checkpoint_mismatch(path, device, key, members=members, threads=threads)
-        if other:
-            recipe = unit.planned[member].recipe
-            notice = (
-                f"{recipe.model} seed {recipe.seed} was begun {other}; it begins anew, so that no run mixes the two"
-            )
-            notify(dataclasses.replace(unit.events[0], notice=notice))
 
 
 def _slow_precision(precision: str, device: torch.device) -> str | None:
@@ -108,7 +113,13 @@ def _slow_precision(precision: str, device: torch.device) -> str | None:
 
 
 def _fit_unit(
-    unit: Unit, logs: Mapping[int, EventLog], *, device: torch.device, notify: Callable[[StudyEvent], None]
+    unit: Unit,
+    logs: Mapping[int, EventLog],
+    *,
+    device: torch.device,
+    notify: Callable[[StudyEvent], None],
+    should_stop: Callable[[], bool],
+    exact: bool,
 ) -> list[Outcome]:
     """Fits the runs of a unit; if the network or the memory fails, every outcome has the status "failed".
 
@@ -117,25 +128,34 @@ def _fit_unit(
         logs: the TensorBoard file of each run that is missing, by its position.
         device: on which they train.
         notify: called with what `fit` reports; whatever it raises is raised.
+        should_stop, exact: as for `fit`.
 
     Raises:
-        ConvariumError: a recipe that does not fit its data.
+        ConvariumError: a recipe that does not fit its data, or a run that was begun elsewhere, with `exact`.
+        TrainingStoppedError: `should_stop` answered True.
         Exception: an error of Convarium itself.
     """
     histories: dict[int, tuple[Epoch, ...]] = {}
+    predicted: dict[int, tuple[tuple[int, ...], ...]] = {}
     raised_by_notify: list[BaseException] = []
     told: list[OSError] = []
 
     def record_event(member: int, training: TrainingEvent) -> None:
         unwritten = None
-        if member in logs and training.history and training.step_loss is not None:
+        event = dataclasses.replace(unit.events[0], recipe=unit.planned[member].recipe)
+        if member in logs and training.history:
             histories[member] = training.history
+            if training.test_predicted:
+                predicted[member] = training.test_predicted
             unwritten = _record_epoch(unit.paths[member], logs[member], training)
         try:
             if unwritten and not told:
                 told.append(unwritten)
                 notify(dataclasses.replace(unit.events[0], notice=_unwritten_notice(unwritten)))
-            notify(dataclasses.replace(unit.events[0], recipe=unit.planned[member].recipe, training=training))
+            if training.notice:
+                notify(dataclasses.replace(event, notice=training.notice))
+            else:
+                notify(dataclasses.replace(event, training=training))
         except BaseException as error:
             raised_by_notify.append(error)
             raise
@@ -144,11 +164,17 @@ def _fit_unit(
     folders = [path if stored is None else None for path, stored in zip(unit.paths, unit.stored, strict=True)]
     if len(recipes) > 1:
         notify(dataclasses.replace(unit.events[0], notice=stack_notice(unit.planned, device)))
+    settings: Any = {"device": device, "should_stop": should_stop, "exact": exact}
     try:
         if len(recipes) == 1:
-            on_event = partial(record_event, 0)
-            return [fit(recipes[0], splits, device=device, folder=folders[0], on_event=on_event)]
-        return fit_stack(recipes, splits, device=device, folders=folders, on_event=record_event)
+            outcomes = [fit(recipes[0], splits, folder=folders[0], on_event=partial(record_event, 0), **settings)]
+        else:
+            outcomes = fit_stack(recipes, splits, folders=folders, on_event=record_event, **settings)
+        for member, counts in predicted.items():  # again, because the disk may have been full before
+            write_predicted(unit.paths[member], counts)
+        return outcomes
+    except TrainingStoppedError:
+        raise
     except Exception as error:
         if raised_by_notify:
             raise raised_by_notify[0] from None
@@ -176,14 +202,13 @@ def _record_epoch(path: Path, log: EventLog, training: TrainingEvent) -> OSError
     Returns:
         Why it could not be written, such as a full disk; the run goes on, and writes its history when it ends.
     """
-    assert training.history is not None
-    assert training.step_loss is not None
-    assert training.step_accuracy is not None
+    assert training.history
     try:
         write_history(path, training.history)
         if training.test_predicted is not None:
-            write_predicted(path, len(training.history), training.test_predicted)
-        log.epoch(training.history[-1], training.step_loss.tolist(), training.step_accuracy.tolist())
+            write_predicted(path, training.test_predicted)
+        if training.step_loss is not None and training.step_accuracy is not None:  # else an earlier process logged them
+            log.epoch(training.history[-1], training.step_loss.tolist(), training.step_accuracy.tolist())
     except OSError as error:
         return error
     return None

@@ -1,206 +1,230 @@
-"""`last.ckpt`: the state of an unfinished run at the end of an epoch, as safetensors, so that loading it runs no code.
+"""`last.ckpt`: the state of an unfinished run after any of its steps, as safetensors, so that loading it runs no code.
 
-Shuffling, augmentation and dropout are seeded by epoch, and the learning rate is a function of the step. So a
-checkpoint needs weights, optimizer state and the run's records, and nothing else.
-
-It also names the environment that decides the last bits: a run that another version of Convarium or another machine
-began does not continue from its checkpoint, so that no run mixes two of them.
+It has a digest of all that it holds, and it names its run and the environments in which the run was trained so far. A
+run may go on in another one, for example with another number of threads; its record then says so.
 """
 
+import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from torch.nn import functional as F
 
-from convarium.records import Epoch
-from convarium.runs.environment import environment
+from convarium.disk import canonical_json, parts_digest
+from convarium.errors import RunError
+from convarium.runs.environment import environment_changes
 from convarium.runs.files import write_tensors
-from convarium.training.state import TrainingRun, TrainingState
+from convarium.runs.json_forms import environment_from_json
+from convarium.training.checkpoint_content import check_content, gather_content
+from convarium.training.recording import recorded_so_far
+from convarium.training.state import TrainingEvent
+from convarium.training.stopping import TrainingStoppedError
+from convarium.training.timing import Stopwatch
 from convarium.training.trainer import Trainer
 
-T = TypeVar("T")
-ENVIRONMENT_FIELDS = ("convarium", "commit", "torch", "kernels", "processor", "device", "threads")
-"""What a checkpoint is compared by: the fields of `Environment` on which the last bits of a run depend."""
+FORMAT = "2"
+QUICK_SECONDS = 0.05
+"""A checkpoint that takes longer than this to write is written less often in proportion, so that 1 % of the time goes
+into checkpoints at most.
+"""
 
 
-def environment_fields(device: torch.device, *, threads: int | None = None) -> dict[str, str]:
-    """Returns ENVIRONMENT_FIELDS with their values here; a checkout with uncommitted changes counts as its commit.
+class Resumption(NamedTuple):
+    """What `load_checkpoint` found.
+
+    Attributes:
+        resumed: whether the run goes on from it.
+        notice: what a person should know about it.
+    """
+
+    resumed: bool
+    notice: str | None = None
+
+
+class Checkpoints:
+    """Writes the checkpoint of one training from time to time, and when training is asked to stop.
 
     Args:
-        device: on which a run trains.
-        threads: that a run will have; None: those of PyTorch now.
+        path: of the checkpoint; None: none is written.
+        trainer: whose runs are saved.
+        seconds: between two checkpoints, see QUICK_SECONDS.
+        should_stop: asked by every call of `save_if_due`.
+        on_notice: called with a sentence, once, where a checkpoint cannot be written.
     """
-    values = environment(device)
-    fields = {name: str(getattr(values, name)) for name in ENVIRONMENT_FIELDS}
-    if threads is not None:
-        fields["threads"] = str(threads)
-    return fields | {"commit": fields["commit"].removesuffix("-dirty")}
+
+    def __init__(
+        self,
+        path: Path | None,
+        trainer: Trainer,
+        *,
+        seconds: float,
+        should_stop: Callable[[], bool] | None,
+        on_notice: Callable[[str], None],
+    ) -> None:
+        self.path, self.trainer, self.seconds = path, trainer, seconds
+        self.should_stop, self.on_notice = should_stop, on_notice
+        self.pause, self.has_failed = seconds, False
+        self.since_last = Stopwatch()
+
+    def save_if_due(self) -> None:
+        """Writes a checkpoint if the last one is old enough. A full disk does not end training: the next one may be
+        written.
+
+        Raises:
+            TrainingStoppedError: training is to stop; the checkpoint is written before.
+        """
+        stop = bool(self.should_stop and self.should_stop())
+        if self.path and (stop or self.since_last.seconds() > self.pause):
+            if self.trainer.device.type == "cuda":
+                torch.cuda.synchronize(self.trainer.device)  # the steps so far count as training, the file does not
+            with self.trainer.progress.stopwatch.paused():
+                self.save(self.path)
+        if stop:
+            raise TrainingStoppedError
+
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint now, or says that it cannot be written."""
+        duration = Stopwatch()
+        try:
+            save_checkpoint(path, self.trainer)
+        except OSError as error:
+            if not self.has_failed:
+                self.on_notice(
+                    f"the checkpoint of {self.trainer.name} cannot be written ({error.strerror}: {path}); training "
+                    "goes on, and what is done since the last one is lost if it is interrupted"
+                )
+            self.has_failed = True
+        self.pause = self.seconds * max(1.0, duration.seconds() / QUICK_SECONDS)
+        self.since_last = Stopwatch()
 
 
-def checkpoint_mismatch(
-    path: Path, device: torch.device, key: str, *, members: Sequence[str] = (), threads: int | None = None
-) -> str | None:
-    """Describes how the run that wrote a checkpoint differs from one that is to continue from it.
+def resume(
+    trainer: Trainer,
+    folder: Path | None,
+    report: Callable[[int, TrainingEvent], None],
+    *,
+    exact: bool,
+    seconds: float,
+    should_stop: Callable[[], bool] | None,
+) -> Checkpoints:
+    """Goes on from the checkpoint in a folder, if there is one, and reports what is known of the runs so far.
 
     Args:
-        path: the checkpoint.
-        device: on which the run trains.
-        key: of the run, `recipe.key(splits.digest)`.
-        members: of a stack that is one model, as `Trainer.members`; then `key` is not compared.
-        threads: that the run will have; None: those of PyTorch now.
-
-    Returns:
-        Words that follow "begun"; None if the run can continue, or if no file can be read.
+        trainer: as it was prepared.
+        folder: of the checkpoint; None: there is none, and none is written.
+        report: called with a run's index and an event.
+        exact: as for `load_checkpoint`.
+        seconds, should_stop: as for the `Checkpoints` that are returned.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            metadata: Mapping[str, str] = file.metadata() or {}
-        return _mismatch(metadata, environment_fields(device, threads=threads), key, members)
-    except (SafetensorError, OSError, ValueError, TypeError):
-        return None
+    path, steps = folder and folder / "last.ckpt", len(trainer.batches)
 
+    def notify(notice: str) -> None:
+        finished = trainer.finished_epochs
+        report(0, TrainingEvent(finished, trainer.recipe.epochs, len(trainer.progress.steps), steps, notice=notice))
 
-def _mismatch(metadata: Mapping[str, str], here: Mapping[str, str], key: str, members: Sequence[str]) -> str | None:
-    before = json.loads(metadata.get("environment", "{}"))
-    if not before:  # Convarium 0.1 did not record it
-        return "by an older version of Convarium"
-    differing = [f"{name} {before.get(name)} instead of {value}" for name, value in here.items()]
-    differing = [words for words, name in zip(differing, here, strict=True) if before.get(name) != here[name]]
-    if differing:
-        return f"with {', '.join(differing[:-1])}{' and ' * (len(differing) > 1)}{differing[-1]}"
-    before_members = json.loads(metadata.get("members", "[]"))
-    if before_members != list(members):
-        return "in a stack of other runs" if before_members else "alone"
-    return "with another recipe or other data" if not members and metadata.get("recipe") != key else None
+    if path:
+        resumed, notice = load_checkpoint(path, trainer, exact=exact)
+        if notice:
+            notify(notice)
+        for index, run in enumerate(trainer.runs):
+            if resumed and run.state.history:
+                report(index, recorded_so_far(run, steps_per_epoch=steps))
+    return Checkpoints(path, trainer, seconds=seconds, should_stop=should_stop, on_notice=notify)
 
 
 def save_checkpoint(path: Path, trainer: Trainer) -> None:
-    """Writes `path` completely or not at all. A stack has one file, so that its members are always at one epoch."""
-    tensors: dict[str, Tensor] = {}
-    metadata = {"members": json.dumps(trainer.members)} if trainer.members else {"recipe": trainer.key}
-    metadata["environment"] = json.dumps(environment_fields(trainer.device))
-    for prefix, run in zip(_run_prefixes(trainer), trainer.runs, strict=True):
-        run_tensors, run_metadata = _run_content(run)
-        tensors |= {prefix + name: value for name, value in run_tensors.items()}
-        metadata |= {prefix + name: value for name, value in run_metadata.items()}
-    for prefix, optimizer in zip(_optimizer_prefixes(trainer), trainer.optimizers, strict=True):
-        for number, values in optimizer.state_dict()["state"].items():
-            tensors |= {f"{prefix}{number}.{name}": value for name, value in values.items() if value is not None}
-    write_tensors(path, {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, metadata)
+    """Writes `path` completely or not at all. A stack has one file, so that its members are always at one step.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    tensors, texts = gather_content(trainer)
+    environments = [dataclasses.asdict(environment) for environment in (*trainer.earlier, trainer.environment)]
+    texts |= {"format": FORMAT, "environments": json.dumps(environments)}
+    texts |= {"members": json.dumps(trainer.members)} if trainer.members else {"recipe": trainer.key}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    write_tensors(path, tensors, texts | {"digest": content_digest(tensors, texts)})
 
 
-def load_checkpoint(path: Path, trainer: Trainer) -> bool:
-    """Restores networks, optimizers and run states as `save_checkpoint` found them, and says whether it did.
+def load_checkpoint(path: Path, trainer: Trainer, *, exact: bool = False) -> Resumption:
+    """Sets networks, optimizers, generators and run states to what they were when `save_checkpoint` wrote the file.
 
-    A file of another run or of another environment is renamed to `last.ckpt.other`, a damaged one is deleted, and one
-    that cannot be read is left alone. None of them is an error: all of a file is checked before anything is loaded.
+    A file of another run is renamed to `last.ckpt.other`, and a damaged one to `last.ckpt.damaged`. Neither is an
+    error: all of a file is checked before anything is set.
+
+    Args:
+        path: of the file, which may be missing.
+        trainer: as it was prepared.
+        exact: refuse to go on in another environment than that in which the run began.
+
+    Raises:
+        RunError: the run was begun in another environment, with `exact`.
+        OSError: the file is there and cannot be read.
     """
     key = trainer.key  # now, because a user's own file may change while its network trains
+    if not path.is_file():
+        return Resumption(False)
     try:
+        with path.open("rb"):  # safetensors does not tell a file that may not be read from a damaged one
+            pass
         with safe_open(path, "pt") as file:
-            metadata: Mapping[str, str] = file.metadata() or {}
+            texts: dict[str, str] = file.metadata() or {}
             # Copies, because Windows replaces no file of which a part is mapped into memory.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        if _mismatch(metadata, environment_fields(trainer.device), key, trainer.members):
-            with suppress(OSError):
-                path.replace(path.with_name(f"{path.name}.other"))
-            return False
-        loads: list[Callable[[], object]] = []
-        for prefix, run in zip(_run_prefixes(trainer), trainer.runs, strict=True):
-            loads.append(_checked_run(run, _under(tensors, prefix), _under(metadata, prefix)))
-        for prefix, optimizer in zip(_optimizer_prefixes(trainer), trainer.optimizers, strict=True):
-            loads.append(_checked_optimizer(optimizer, _under(tensors, prefix)))
-    except OSError:
-        return False
-    except (SafetensorError, KeyError, IndexError, ValueError, TypeError, RuntimeError):
-        with suppress(OSError):
-            path.unlink()
-        return False
+        if other := _is_of_another_run(texts, tensors, trainer, key):
+            return _set_aside(path, "other", f"{trainer.name} was begun {other}; it begins anew")
+        environments = tuple(environment_from_json(values) for values in json.loads(texts["environments"]))
+        changes = environment_changes([environments[-1], trainer.environment])
+        all_changes = environment_changes([*environments, trainer.environment])
+        loads = check_content(trainer, tensors, texts)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError):
+        return _set_aside(path, "damaged", f"the checkpoint of {trainer.name} is damaged; it begins anew")
+    where = f"{trainer.name} was begun in another environment ({'; '.join(all_changes)})"
+    if exact and all_changes:
+        hint = f"go on where it began, or without --exact, or delete {path} to begin anew"
+        raise RunError(where, expected="with --exact, one environment for the whole run", hint=hint)
+    trainer.earlier = environments if changes else environments[:-1]
     for load in loads:
         load()
-    return True
+    return Resumption(True, f"{where}; it goes on and is marked as mixed" if changes else None)
 
 
-def _run_prefixes(trainer: Trainer) -> Sequence[str]:
-    return [f"{key}." for key in trainer.members] or [""]
+def _is_of_another_run(texts: dict[str, str], tensors: Mapping[str, Tensor], trainer: Trainer, key: str) -> str | None:
+    """Words that follow "begun", where an undamaged checkpoint is another run's; else None.
+
+    Raises:
+        KeyError, ValueError: it is damaged.
+    """
+    if "format" not in texts and "digest" not in texts:
+        return "by an older version of Convarium"
+    if texts.pop("digest") != content_digest(tensors, texts):
+        raise ValueError("it does not have its digest")
+    if texts["format"] != FORMAT:
+        return "by another version of Convarium"
+    members = json.loads(texts.get("members", "[]"))
+    if members != list(trainer.members):
+        return "in a stack of other runs" if members else "alone"
+    return "with another recipe or other data" if not members and texts.get("recipe") != key else None
 
 
-def _optimizer_prefixes(trainer: Trainer) -> Sequence[str]:
-    return (
-        [f"optimizer-{number}." for number, _ in enumerate(trainer.optimizers)] if trainer.members else ["optimizer."]
-    )
+def _set_aside(path: Path, suffix: str, notice: str) -> Resumption:
+    aside = path.with_name(f"{path.name}.{suffix}")
+    with suppress(OSError):
+        path.replace(aside)
+        return Resumption(False, f"{notice}, and the file is kept as {aside.name}")
+    return Resumption(False, notice)
 
 
-def _run_content(run: TrainingRun) -> tuple[dict[str, Tensor], dict[str, str]]:
-    state = run.state
-    tensors = {f"network.{name}": value for name, value in run.network.state_dict().items()}
-    tensors |= {f"selected.{name}": value for name, value in state.selected.items()}
-    tensors |= {"step_loss": _padded(state.step_loss), "step_accuracy": _padded(state.step_accuracy)}
-    metadata = {
-        "history": json.dumps([vars(row) for row in state.history]),
-        "train_seconds": repr(state.train_seconds),
-        "selected_epoch": str(state.selected_epoch),
-    }
-    return tensors, metadata
-
-
-def _padded(steps: Tensor) -> Tensor:
-    """Padded with zeros to a power of two, because safetensors allocates kilobytes for every new length, for good."""
-    return F.pad(steps, (0, (1 << (len(steps) - 1).bit_length()) - len(steps)))
-
-
-def _checked_run(run: TrainingRun, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Callable[[], object]:
-    """Checks a run's part of a checkpoint; the function returned loads it."""
-    weights, selected = _under(tensors, "network."), _under(tensors, "selected.")
-    shapes = {name: tensor.shape for name, tensor in run.network.state_dict().items()}
-    for state_dict in (weights, selected) if selected else (weights,):
-        if {name: tensor.shape for name, tensor in state_dict.items()} != shapes:
-            raise ValueError("the weights belong to another network")
-    history = [Epoch(**row) for row in json.loads(metadata["history"])]
-    state = TrainingState(
-        history=history,
-        step_loss=tensors["step_loss"][: history[-1].steps],
-        step_accuracy=tensors["step_accuracy"][: history[-1].steps],
-        train_seconds=float(metadata["train_seconds"]),
-        selected_epoch=int(metadata["selected_epoch"]),
-        selected=selected,
-    )
-    return partial(_load_run, run, state, weights)
-
-
-def _load_run(run: TrainingRun, state: TrainingState, weights: dict[str, Tensor]) -> None:
-    run.state = state
-    run.network.load_state_dict(weights)
-
-
-def _checked_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> Callable[[], object]:
-    """Checks an optimizer's part of a checkpoint; the function returned loads it."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    state_dict = optimizer.state_dict()
-    state_dict["state"] = {}
-    for name, tensor in tensors.items():
-        number, key = name.split(".", 1)
-        if tensor.shape not in (parameters[int(number)].shape, torch.Size([])):  # Adam's step is a scalar
-            raise ValueError("the state belongs to another optimizer")
-        state_dict["state"].setdefault(int(number), {})[key] = tensor
-    return partial(_load_optimizer, optimizer, state_dict)
-
-
-def _load_optimizer(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> None:
-    optimizer.load_state_dict(state_dict)
-    for parameter, values in optimizer.state.items():
-        for key, value in values.items():
-            if value.shape == parameter.shape:  # fused kernels need the parameter's own memory format
-                values[key] = torch.empty_like(parameter).copy_(value)
-
-
-def _under(values: Mapping[str, T], prefix: str) -> dict[str, T]:
-    """The entries whose names begin with the prefix, without it."""
-    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+def content_digest(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
+    """A digest of everything that a checkpoint holds: names, forms and bytes of its tensors, and its texts."""
+    names = sorted(tensors)
+    forms = [[name, str(tensors[name].dtype), list(tensors[name].shape)] for name in names]
+    parts = (tensors[name].reshape(-1).view(torch.uint8).numpy().data for name in names)
+    return parts_digest([canonical_json([dict(texts), forms]).encode(), *parts])

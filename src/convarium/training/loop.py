@@ -15,17 +15,17 @@ from convarium.data.splits import Splits
 from convarium.recipes.recipe import Recipe
 from convarium.recipes.schedules import parse_schedule, rate_factor
 from convarium.records import Outcome
-from convarium.training.checkpoint import load_checkpoint, save_checkpoint
+from convarium.training.checkpoint import resume
 from convarium.training.cuda_graph import capture_step
 from convarium.training.loss_scaling import LossScaler
 from convarium.training.numerics import at_least_float32, autocast, exact_arithmetic, preserved_generators
 from convarium.training.recording import gather_steps, make_outcome, record_epoch
 from convarium.training.scoring import pick_device
-from convarium.training.state import Step, TrainingEvent
+from convarium.training.state import EpochProgress, Step, TrainingEvent
 from convarium.training.timing import Stopwatch
 from convarium.training.trainer import Trainer, prepare_run
 
-CHECKPOINT_SECONDS = 5.0  # at the end of an epoch a checkpoint is written if the last one is older than this
+CHECKPOINT_SECONDS = 5.0  # after a step a checkpoint is written if the last one is older than this
 
 
 def fit(
@@ -35,6 +35,8 @@ def fit(
     device: torch.device | str | None = None,
     folder: Path | None = None,
     on_event: Callable[[TrainingEvent], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    exact: bool = False,
 ) -> Outcome:
     """Trains one recipe and scores it. The test split is read once, at the end, unless the recipe watches it.
 
@@ -42,19 +44,25 @@ def fit(
         recipe: what to train.
         splits: from `load_data(recipe.dataset, validation=recipe.validation, resize=recipe.resize)`.
         device: where to train; None: on CUDA if it is available, else on the CPU.
-        folder: where `last.ckpt` lies while the run is unfinished. A run that was killed continues from it and ends
-            with the same bits as a run that was never killed. None: no checkpoint is written.
+        folder: where `last.ckpt` lies while the run is unfinished. A run that was killed continues from it and, in the
+            same environment, ends with the same bits as a run that was never killed. None: no checkpoint is written.
         on_event: called after every step and every epoch; any exception that it raises ends the run.
+        should_stop: asked after every step; where it answers True, a checkpoint is written and the run ends.
+        exact: refuse to go on with a run that was begun in another environment, where the result would be recorded as
+            mixed: another torch, device, processor, number of threads, kernels or code of Convarium.
 
     Raises:
+        RunError: the run was begun in another environment, with `exact`.
+        TrainingStoppedError: `should_stop` answered True.
         RecipeError, ImageSizeError: the recipe does not fit the data.
     """
     stopwatch = Stopwatch()
     trainer = prepare_run(recipe, splits, pick_device(device))
     step = make_step(trainer.network, trainer.optimizers[0], recipe, trainer.generators, scalers=trainer.scalers)
     with preserved_generators(trainer.device):
-        train(trainer, step, folder=folder, on_event=on_event and (lambda _, event: on_event(event)))
-        return make_outcome(trainer.runs[0], total_seconds=stopwatch.seconds())  # looks at the test split
+        report = None if on_event is None else (lambda _, event: on_event(event))
+        train(trainer, step, folder=folder, on_event=report, should_stop=should_stop, exact=exact)
+        return make_outcome(trainer, 0, total_seconds=stopwatch.seconds())  # looks at the test split
 
 
 def make_step(
@@ -92,25 +100,25 @@ def train(
     *,
     folder: Path | None = None,
     on_event: Callable[[int, TrainingEvent], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    exact: bool = False,
 ) -> None:
     """Trains to the last epoch, or to the one in which the last run diverges; `on_event` gets the run's index too."""
     recipe, epochs, steps_per_epoch = trainer.recipe, trainer.recipe.epochs, len(trainer.batches)
     schedule = parse_schedule(recipe.schedule)
-    checkpoint = folder / "last.ckpt" if folder else None
-    if checkpoint:
-        load_checkpoint(checkpoint, trainer)
-    since_checkpoint = Stopwatch()
+    report = on_event or (lambda _, __: None)
+    checkpoints = resume(trainer, folder, report, exact=exact, seconds=CHECKPOINT_SECONDS, should_stop=should_stop)
 
     with exact_arithmetic(trainer.device):
         for epoch in range(trainer.finished_epochs, epochs):
             active = [index for index, run in enumerate(trainer.runs) if not run.state.diverged]
             if not active:
                 break
-            stopwatch, steps = Stopwatch(trainer.concurrent), []
-            trainer.seed_dropout(epoch)
             with trainer.epoch_context():
-                for number, (images, labels) in enumerate(trainer.batches.epoch(epoch)):
-                    steps_taken = epoch * steps_per_epoch + number
+                progress = trainer.begin_epoch(epoch)
+                steps = progress.steps
+                for images, labels in trainer.batches.epoch(epoch, first=len(steps)):
+                    steps_taken = epoch * steps_per_epoch + len(steps)
                     factor = rate_factor(
                         schedule, steps_taken, steps_per_epoch=steps_per_epoch, epochs=epochs, warmup=recipe.warmup
                     )
@@ -119,13 +127,14 @@ def train(
                     steps.append((loss, correct, labels.shape[-1]))
                     if on_event:
                         for index in active:
-                            on_event(index, TrainingEvent(epoch, epochs, number + 1, steps_per_epoch))
+                            report(index, TrainingEvent(epoch, epochs, len(steps), steps_per_epoch))
+                    if len(steps) < steps_per_epoch:
+                        checkpoints.save_if_due()
             steps_of_run = gather_steps(steps)
-            seconds = stopwatch.seconds()
+            seconds = progress.seconds
             for index in active:
                 event = record_epoch(trainer.runs[index], steps_of_run[index], rate_factor=factor, seconds=seconds)
-                if on_event:
-                    on_event(index, event)
-            if checkpoint and since_checkpoint.seconds() > CHECKPOINT_SECONDS and epoch + 1 < epochs:
-                save_checkpoint(checkpoint, trainer)
-                since_checkpoint = Stopwatch()
+                report(index, event)
+            trainer.progress = EpochProgress()
+            if epoch + 1 < epochs:
+                checkpoints.save_if_due()

@@ -14,7 +14,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock
@@ -26,12 +26,14 @@ from convarium.data.splits import Splits
 from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec, Outcome
+from convarium.training.checkpoint import save_checkpoint
 from convarium.training.loop import make_step, train
 from convarium.training.numerics import preserved_generators
 from convarium.training.recording import make_outcome
 from convarium.training.scoring import pick_device
 from convarium.training.stacked import fit_stacked_model
 from convarium.training.state import TrainingEvent
+from convarium.training.stopping import TrainingStoppedError
 from convarium.training.timing import Stopwatch
 from convarium.training.trainer import check_batches, prepare_run
 
@@ -47,6 +49,8 @@ def fit_stack(
     device: torch.device | str | None = None,
     folders: Sequence[Path | None] | None = None,
     on_event: Callable[[int, TrainingEvent], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    exact: bool = False,
 ) -> list[Outcome]:
     """Trains recipes that differ only in STACK_FIELDS, all at once, and scores each of them.
 
@@ -61,17 +65,21 @@ def fit_stack(
             stack, in the first folder given. None: no checkpoint is written.
         on_event: called after every step and every epoch of each member, with the member's index, by one thread at a
             time; any exception that it raises ends all runs.
+        should_stop, exact: as for `fit`.
 
     Returns:
         Outcomes in the order of the recipes.
 
     Raises:
         RecipeError, ImageSizeError: the recipes do not fit each other or the data.
+        RunError: a member was begun in another environment, with `exact`.
+        TrainingStoppedError: `should_stop` answered True.
     """
     device = pick_device(device)
     check_batches(_common_recipe(recipes), splits)
     fit_members = _method_for(device)
-    return fit_members(recipes, splits, device, folders or [None] * len(recipes), on_event=on_event)
+    folders = folders or [None] * len(recipes)
+    return fit_members(recipes, splits, device, folders, on_event=on_event, should_stop=should_stop, exact=exact)
 
 
 def plan_stacks(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
@@ -92,17 +100,6 @@ def plan_stacks(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
     return [stack for stack in stacks if len(stack) > 1]
 
 
-def threads_per_member(members: int, device: torch.device) -> int:
-    """How many threads each member of a stack has, or a single run, before a network that draws globally is known."""
-    available = torch.get_num_threads()
-    return available // min(available, members) if device.type == "cpu" else available
-
-
-def stack_members(keys: Sequence[str], device: torch.device) -> tuple[str, ...]:
-    """The members that a stack's checkpoint names; empty for a single run, and on a CPU, where each has a file."""
-    return tuple(key[:8] for key in keys) if len(keys) > 1 and device.type != "cpu" else ()
-
-
 def stacking_pays(device: torch.device) -> bool | None:
     """Whether a stack trains faster than one run after another; None where that has not been measured."""
     return torch.get_num_threads() > 1 if device.type == "cpu" else None
@@ -115,6 +112,8 @@ def fit_side_by_side(
     folders: Sequence[Path | None],
     *,
     on_event: Callable[[int, TrainingEvent], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    exact: bool = False,
 ) -> list[Outcome]:
     """`fit_stack` on the CPU: as many members at a time as there are threads, each trained as `fit` trains it.
 
@@ -124,7 +123,7 @@ def fit_side_by_side(
     stopwatch = Stopwatch(len(recipes))
     keys = tuple(recipe.key(splits.digest)[:8] for recipe in recipes)
     concurrent = min(torch.get_num_threads(), len(recipes))
-    trainers = [prepare_run(recipe, splits, device, concurrent=concurrent) for recipe in recipes]
+    trainers = [prepare_run(recipe, splits, device, concurrent=concurrent, stack=keys) for recipe in recipes]
     if concurrent > 1 and _draws_globally(trainers[0].network, splits.train.spec):
         logging.getLogger(__name__).warning(
             "%s draws from PyTorch's global generator, so its runs train one after another", recipes[0].model
@@ -149,7 +148,13 @@ def fit_side_by_side(
         optimizer, scalers = trainer.optimizers[0], trainer.scalers
         step = make_step(trainer.network, optimizer, trainer.recipe, trainer.generators, scalers=scalers)
         try:
-            train(trainer, step, folder=folders[member], on_event=partial(report, member))
+            folder = folders[member]
+            train(trainer, step, folder=folder, on_event=partial(report, member), should_stop=should_stop, exact=exact)
+            if folder:
+                with suppress(OSError):  # it is finished, and may wait for the others for long
+                    save_checkpoint(folder / "last.ckpt", trainer)
+        except TrainingStoppedError:  # as all others do, each after it has written its checkpoint
+            raise
         except BaseException:
             stop.set()
             raise
@@ -159,16 +164,17 @@ def fit_side_by_side(
             try:
                 futures = [pool.submit(train_member, member) for member in range(len(recipes))]
                 wait(futures, return_when=FIRST_EXCEPTION)
-            finally:  # after an exception in a member, or Ctrl-C, the others end with their current step
+                pool.shutdown(cancel_futures=True)  # in case of an exception, whose thread has stopped the others
+            finally:  # after Ctrl-C the members end with their current step
                 stop.set()
                 pool.shutdown(cancel_futures=True)
         errors = [future.exception() for future in futures if not future.cancelled()]
-        for error in errors:
-            if error and not isinstance(error, _StoppedError):
-                raise error
+        failures = [error for error in errors if error and not isinstance(error, _StoppedError)]
+        for error in sorted(failures, key=lambda error: isinstance(error, TrainingStoppedError)):
+            raise error
 
         share = stopwatch.seconds()
-        return [make_outcome(trainer.runs[0], total_seconds=share, stack=keys) for trainer in trainers]
+        return [make_outcome(trainer, 0, total_seconds=share) for trainer in trainers]
 
 
 class _StoppedError(Exception):

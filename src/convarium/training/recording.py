@@ -1,5 +1,6 @@
 """What a run records: its epochs, the weights that are selected, and how it ended."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import NamedTuple
@@ -13,10 +14,11 @@ from convarium.metrics import scores
 from convarium.models.cost import measure_cost
 from convarium.models.describe import describe_network
 from convarium.records import Epoch, Outcome, Scores
-from convarium.runs.environment import environment, peak_memory_bytes
+from convarium.runs.environment import peak_memory_bytes
 from convarium.training.numerics import exact_arithmetic, set_memory_format
 from convarium.training.scoring import split_logits
 from convarium.training.state import TrainingEvent, TrainingRun
+from convarium.training.trainer import Trainer
 
 
 class EpochSteps(NamedTuple):
@@ -75,9 +77,24 @@ def record_epoch(run: TrainingRun, steps: EpochSteps, *, rate_factor: float, sec
     state.step_loss = torch.cat([state.step_loss, losses])
     state.step_accuracy = torch.cat([state.step_accuracy, accuracies])
     state.train_seconds += seconds
+    if test[2] is not None:
+        state.test_predicted.append(test[2])
     _select(run)
-    recorded = tuple(state.history), losses, accuracies, test[2]
-    return TrainingEvent(row.epoch, recipe.epochs, 0, len(losses), *recorded)
+    event = recorded_so_far(run, steps_per_epoch=len(losses))
+    return dataclasses.replace(event, step_loss=losses, step_accuracy=accuracies)
+
+
+def recorded_so_far(run: TrainingRun, *, steps_per_epoch: int) -> TrainingEvent:
+    """The run's finished epochs as an event, without the steps of the last one."""
+    state = run.state
+    return TrainingEvent(
+        len(state.history),
+        run.recipe.epochs,
+        0,
+        steps_per_epoch,
+        history=tuple(state.history),
+        test_predicted=tuple(state.test_predicted) or None,
+    )
 
 
 def _quick_scores(run: TrainingRun, data: ImageData) -> tuple[float, float, tuple[int, ...]]:
@@ -104,15 +121,16 @@ def _select(run: TrainingRun) -> None:
     state.selected = {name: tensor.detach().clone() for name, tensor in run.network.state_dict().items()}
 
 
-def make_outcome(run: TrainingRun, *, total_seconds: float, stack: tuple[str, ...] = ()) -> Outcome:
+def make_outcome(trainer: Trainer, index: int, *, total_seconds: float) -> Outcome:
     """How the run ended, with its one look at the test split. The network is left with the weights that are stored:
     the selected ones, or, where training has diverged, the last.
 
     Args:
-        run: trained.
+        trainer: trained.
+        index: which of its runs.
         total_seconds: from the call of `fit` to now.
-        stack: keys of the runs that trained together with this one, which the environment names.
     """
+    run = trainer.runs[index]
     network, splits, recipe, state = run.network, run.splits, run.recipe, run.state
     set_memory_format(network, recipe, run.device)  # as `evaluate` lays it out, for the same bits
     epoch = len(state.history)
@@ -141,7 +159,8 @@ def make_outcome(run: TrainingRun, *, total_seconds: float, stack: tuple[str, ..
         status="diverged" if divergence else "finished",
         message=divergence,
         history=tuple(state.history),
-        environment=environment(run.device, stack=stack),
+        environment=trainer.environment,
+        earlier=trainer.earlier,
         cost=measure_cost(
             network,
             flops=description.root.flops,

@@ -19,6 +19,7 @@ from convarium.data.splits import ImageData, Splits
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
+from convarium.runs.environment import environment
 from convarium.seeding import derive_seed
 from convarium.training.cuda_graph import capture_step
 from convarium.training.loop import train
@@ -39,6 +40,8 @@ def fit_stacked_model(
     folders: Sequence[Path | None],
     *,
     on_event: Callable[[int, TrainingEvent], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    exact: bool = False,
 ) -> list[Outcome]:
     """`fit_stack` on CUDA: a step of all members is one step of a model with one dimension more."""
     stopwatch, first = Stopwatch(len(recipes)), recipes[0]
@@ -47,6 +50,7 @@ def fit_stacked_model(
     runs = [TrainingRun(recipe, splits, network, device) for recipe, network in zip(recipes, networks, strict=True)]
     model = stack_networks(networks)
     optimizers = make_optimizers(model, recipes)
+    keys = tuple(recipe.key(splits.digest)[:8] for recipe in recipes)
     generators = [torch.Generator(device) for _ in recipes]
     on_device = dataclasses.replace(splits, train=_moved(splits.train, device))  # once, not once per member
     trainer = Trainer(
@@ -56,15 +60,17 @@ def fit_stacked_model(
         optimizers=[group.optimizer for group in optimizers],
         learning_rates=[recipes[group.members.start].learning_rate for group in optimizers],
         scalers=loss_scalers(first, [group.optimizer for group in optimizers]),
+        environment=environment(device, stack=keys),
         generators=generators,
         concurrent=len(recipes),
-        members=tuple(recipe.key(splits.digest)[:8] for recipe in recipes),
+        members=keys,
     )
     step = make_stacked_step(model, optimizers, first, generators, scalers=trainer.scalers)
     with preserved_generators(device):
-        train(trainer, step, folder=next((folder for folder in folders if folder), None), on_event=on_event)
+        folder = next((folder for folder in folders if folder), None)
+        train(trainer, step, folder=folder, on_event=on_event, should_stop=should_stop, exact=exact)
         separate_networks(networks)  # so that the stored weights, loaded again, give exactly the stored scores
-        return [make_outcome(run, total_seconds=stopwatch.seconds(), stack=trainer.members) for run in runs]
+        return [make_outcome(trainer, index, total_seconds=stopwatch.seconds()) for index in range(len(runs))]
 
 
 @dataclass(frozen=True)
@@ -105,9 +111,9 @@ class StackedBatches:
         """Steps in one epoch."""
         return len(self.batches[0])
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch."""
-        for members in zip(*(batches.epoch(number) for batches in self.batches), strict=True):
+    def epoch(self, number: int, *, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch from the batch `first` on."""
+        for members in zip(*(batches.epoch(number, first=first) for batches in self.batches), strict=True):
             images, labels = (torch.stack(tensors) for tensors in zip(*members, strict=True))
             yield images, labels
 

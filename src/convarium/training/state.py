@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from convarium.data.splits import Splits
 from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch
+from convarium.training.timing import Stopwatch
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """One training step: (images, labels) → (mean loss, number of correct predictions), both left on the device.
@@ -29,6 +30,8 @@ class TrainingState:
         train_seconds: seconds spent in training steps.
         selected_epoch: the epoch that the recipe selects, counted from 1; 0 before the first epoch ends.
         selected: the state dict of that epoch; empty while the current weights are the selected ones.
+        test_predicted: for each epoch, how many test images its weights assign to each class; empty unless the recipe
+            watches the test split.
     """
 
     history: list[Epoch] = field(default_factory=list)
@@ -37,6 +40,7 @@ class TrainingState:
     train_seconds: float = 0.0
     selected_epoch: int = 0
     selected: dict[str, Tensor] = field(default_factory=dict)
+    test_predicted: list[tuple[int, ...]] = field(default_factory=list)
 
     @property
     def diverged(self) -> bool:
@@ -44,9 +48,36 @@ class TrainingState:
         return bool(self.history) and not math.isfinite(self.history[-1].train_loss)
 
 
+@dataclass
+class EpochProgress:
+    """The steps of the current epoch that are done, of one run or of a stack.
+
+    Attributes:
+        steps: of each step the mean loss and the number of correct predictions, () or (members,), both on the device,
+            and the number of images per member.
+        earlier_seconds: that they took before the run was interrupted.
+        stopwatch: runs since the epoch began, or went on.
+        restore: sets weights and random generators to what they were after these steps, where the epoch is to go on
+            from a checkpoint; else None.
+    """
+
+    steps: list[tuple[Tensor, Tensor, int]] = field(default_factory=list)
+    earlier_seconds: float = 0.0
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    restore: Callable[[], None] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """The duration of the steps."""
+        return self.earlier_seconds + self.stopwatch.seconds()
+
+
 @dataclass(frozen=True)
 class TrainingEvent:
     """What `fit` reports while it trains: one event after every step, and one after every epoch.
+
+    There is one more where a run goes on that was interrupted, with what was recorded before and no `step_loss`; and
+    one for each notice.
 
     Attributes:
         epoch: index of the current epoch, from 0; after an epoch, the number of finished epochs.
@@ -55,8 +86,9 @@ class TrainingEvent:
         steps_per_epoch: steps in one epoch.
         history: rows of all finished epochs; None after a step, as are the attributes below.
         step_loss, step_accuracy: (steps_per_epoch,) float, of the finished epoch.
-        test_predicted: how many test images the epoch's weights assign to each class; None unless the recipe watches
-            the test split.
+        test_predicted: for each finished epoch, how many test images its weights assign to each class; None unless the
+            recipe watches the test split.
+        notice: what a person should know, such as that a checkpoint is damaged.
     """
 
     epoch: int
@@ -66,7 +98,8 @@ class TrainingEvent:
     history: tuple[Epoch, ...] | None = None
     step_loss: Tensor | None = None
     step_accuracy: Tensor | None = None
-    test_predicted: tuple[int, ...] | None = None
+    test_predicted: tuple[tuple[int, ...], ...] | None = None
+    notice: str | None = None
 
 
 @dataclass

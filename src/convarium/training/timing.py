@@ -6,6 +6,8 @@ time share the clock: each counts its part of the seconds.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Stopwatch:
@@ -22,3 +24,12 @@ class Stopwatch:
     def seconds(self) -> float:
         """Seconds since the start, divided by the runs that share them."""
         return (time.perf_counter() - self.started) / self.concurrent
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, no time passes."""
+        before = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.started += time.perf_counter() - before

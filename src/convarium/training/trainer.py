@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Protocol
 
@@ -15,12 +15,15 @@ from convarium.data.transforms import normalization
 from convarium.errors import RecipeError
 from convarium.models.build import build_model, trains_on_one_image
 from convarium.recipes.recipe import Recipe
+from convarium.records import Environment
+from convarium.runs.environment import environment
 from convarium.seeding import derive_seed
 from convarium.training.accelerate import accelerate
 from convarium.training.loss_scaling import LossScaler, loss_scalers
 from convarium.training.numerics import is_channels_last, seed_generators, set_memory_format
 from convarium.training.optimizers import make_optimizer, merged_memory, set_learning_rate
-from convarium.training.state import TrainingRun
+from convarium.training.state import EpochProgress, TrainingRun
+from convarium.training.timing import Stopwatch
 
 
 class EpochBatches(Protocol):
@@ -29,8 +32,8 @@ class EpochBatches(Protocol):
     def __len__(self) -> int:
         """Steps in one epoch."""
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch: images and labels."""
+    def epoch(self, number: int, *, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch from the batch `first` on: images and labels."""
 
 
 @dataclass
@@ -43,10 +46,13 @@ class Trainer:
         batches: images and labels, epoch by epoch; of a stack with one dimension more, (members, …).
         optimizers, learning_rates: optimizers, and the rates that the schedule multiplies.
         scalers: in float16 a loss scaler for each optimizer; none in other precisions.
+        environment: in which the runs are trained from now on.
+        earlier: environments of the parts that were trained before an interruption.
         generators: one per run, from which its dropout draws; none where dropout draws from PyTorch's own generators.
         concurrent: how many runs share the clock; a run's seconds are its share of the time that passes.
         members: keys of a stack's members, by which a checkpoint knows them; empty for a single run.
         epoch_context: entered around the steps of every epoch.
+        progress: what is done of the current epoch.
     """
 
     runs: Sequence[TrainingRun]
@@ -54,11 +60,14 @@ class Trainer:
     batches: EpochBatches
     optimizers: Sequence[torch.optim.Optimizer]
     learning_rates: Sequence[float]
+    environment: Environment
+    earlier: tuple[Environment, ...] = ()
     scalers: Sequence[LossScaler] = ()
     generators: Sequence[torch.Generator] = ()
     concurrent: int = 1
     members: tuple[str, ...] = ()
     epoch_context: Callable[[], AbstractContextManager[object]] = nullcontext
+    progress: EpochProgress = field(default_factory=EpochProgress)
 
     @property
     def recipe(self) -> Recipe:
@@ -80,7 +89,25 @@ class Trainer:
         """Epochs that are recorded already; a member that has diverged stops recording before the others."""
         return max(len(run.state.history) for run in self.runs)
 
-    def seed_dropout(self, epoch: int) -> None:
+    @property
+    def name(self) -> str:
+        """What a person calls it: "lenet seed 0"."""
+        if len(self.runs) > 1:
+            return f"the stack of {len(self.runs)} runs of {self.recipe.model}"
+        return f"{self.recipe.model} seed {self.recipe.seed}"
+
+    def begin_epoch(self, epoch: int) -> EpochProgress:
+        """Begins an epoch, or goes on in it where a checkpoint was made in the middle of it, and starts its clock."""
+        progress = self.progress
+        if progress.restore:
+            progress.restore()
+        else:
+            progress = self.progress = EpochProgress()
+            self._seed_dropout(epoch)
+        progress.restore, progress.stopwatch = None, Stopwatch(self.concurrent)
+        return progress
+
+    def _seed_dropout(self, epoch: int) -> None:
         """Seeds every generator from which dropout draws, so that an epoch's masks depend on seed and epoch alone."""
         seed_generators(derive_seed(self.recipe.seed, "dropout", epoch), self.device)
         for run, generator in zip(self.runs, self.generators, strict=False):
@@ -92,13 +119,16 @@ class Trainer:
             set_learning_rate(optimizer, learning_rate * factor)
 
 
-def prepare_run(recipe: Recipe, splits: Splits, device: torch.device, *, concurrent: int = 1) -> Trainer:
+def prepare_run(
+    recipe: Recipe, splits: Splits, device: torch.device, *, concurrent: int = 1, stack: tuple[str, ...] = ()
+) -> Trainer:
     """Sets up one run: its network with initial weights on the device, its batches and its optimizer.
 
     Args:
         recipe, splits: as for `fit`.
         device: where to train.
         concurrent: runs that train at the same time, this one included.
+        stack: their keys, which the environment names.
 
     Raises:
         RecipeError, ImageSizeError: the recipe does not fit the data.
@@ -119,6 +149,7 @@ def prepare_run(recipe: Recipe, splits: Splits, device: torch.device, *, concurr
         optimizers=[optimizer],
         learning_rates=[recipe.learning_rate],
         scalers=loss_scalers(recipe, [optimizer]),
+        environment=environment(device, stack=stack),
         generators=generators,
         concurrent=concurrent,
         epoch_context=partial(merged_memory, accelerated, recipe),
