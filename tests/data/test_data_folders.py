@@ -136,7 +136,7 @@ def test_an_image_too_large_to_be_honest_is_named(undivided, monkeypatch):
 
 
 def test_a_folder_without_classes_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"'folder:' names no folder; write folder:PATH"):
+    with pytest.raises(DataError, match=r"'folder:' names nothing; write folder:PATH"):
         load_data("folder:")
     with pytest.raises(DataError, match=r"there is no folder .*nowhere.*folder:PATH"):
         load(tmp_path / "nowhere")
@@ -155,7 +155,7 @@ def test_an_empty_class_is_named(undivided):
 
 def test_a_class_of_one_image_cannot_be_divided(undivided):
     picture(undivided / "lonely" / "0.png")
-    with pytest.raises(DataError, match="class 'lonely' has one image: expected two or more"):
+    with pytest.raises(DataError, match="class 'lonely' has one image: expected two or more; add"):
         load(undivided)
 
 

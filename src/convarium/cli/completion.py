@@ -42,8 +42,9 @@ def recipe_presets(context: click.Context, parameter: click.Parameter, typed: st
 def datasets(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
     """Published data sets, and the form of one's own."""
     from convarium.data import DATASETS
+    from convarium.data.folder_options import OWN
 
-    return _beginning([*DATASETS, "folder:"], typed)
+    return _beginning([*DATASETS, *OWN], typed)
 
 
 def experiments(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from convarium.data.folder_options import FolderOptions
+from convarium.data.folder_options import FolderOptions, is_own
 from convarium.data.own_images import read_own_images
 from convarium.data.published import lookup
 from convarium.data.readers import Part
@@ -15,7 +15,7 @@ def load_test_images(
     """The test split as `load_data` has it, without the other splits.
 
     Args:
-        dataset: a name of DATASETS, or folder:PATH.
+        dataset: a name of DATASETS, or of images of one's own.
         data_dir: a data folder that is searched before all others.
         options: how images of a folder are divided and read; published images stay as they are.
 
@@ -27,7 +27,7 @@ def load_test_images(
         SpecError: no such data set.
         DataError: a file is damaged.
     """
-    if dataset.startswith("folder:"):
+    if is_own(dataset):
         return read_own_images(dataset, options or FolderOptions()).test
     located = find(lookup(dataset), data_dir)
     return read_test(*located) if located else None

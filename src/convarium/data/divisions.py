@@ -33,6 +33,32 @@ def stratified(labels: Sequence[int], count: int) -> list[int]:
     return sorted(held)
 
 
+def fifth_of_each(labels: Sequence[int], names: Sequence[str]) -> list[int]:
+    """Which images are the test split: a fifth of every class, one image at least, by a fixed seed.
+
+    Args:
+        labels: of the images.
+        names: of the classes.
+
+    Returns:
+        Their numbers, in rising order.
+
+    Raises:
+        DataError: a class has fewer than two images.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(DIVISION_SEED)
+    held = []
+    for name, numbers in zip(names, [*_members(labels), *[[]] * len(names)], strict=False):
+        if len(numbers) < 2:
+            what = "one image" if numbers else "no image"
+            raise DataError(f"class {name!r} has {what}", expected="two or more", hint="add images of it")
+        order = torch.randperm(len(numbers), generator=generator).tolist()
+        held += [numbers[i] for i in order[: max(1, len(numbers) // 5)]]
+    return sorted(held)
+
+
 def stratified_groups(labels: Sequence[int], groups: Sequence[Hashable], count: int) -> list[int]:
     """Which images are held out so that no group is divided: about `count`, of each class about the same share.
 

@@ -9,6 +9,9 @@ from convarium.errors import SpecError
 Fit = Literal["stretch", "pad", "crop"]
 """How an image comes to the size of the others: stretched, padded with the ground, or cropped at its longer sides."""
 
+OWN = ("folder:", "csv:", "npz:")
+"""What the names of a user's own images begin with: a folder of classes, a CSV file, a NumPy file."""
+
 _GROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0), "gray": (128, 128, 128)}
 
 
@@ -31,6 +34,16 @@ class FolderOptions:
     ground: str = "white"
     groups: str | None = None
     skip_broken: bool = False
+
+
+def is_own(dataset: str) -> bool:
+    """Whether a data set's name stands for a user's own images, rather than for published ones."""
+    return dataset.startswith(OWN)
+
+
+def own_name(dataset: str) -> str:
+    """The part of a data set's name that says where it lies."""
+    return dataset.partition(":")[2] if is_own(dataset) else dataset
 
 
 def parse_ground(text: str) -> tuple[int, int, int]:

@@ -14,24 +14,17 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from convarium.data.divisions import check_classes, stratified, stratified_groups
-from convarium.data.folder_options import FolderOptions, parse_groups
+from convarium.data.folder_options import FolderOptions
 from convarium.data.folder_scan import (
-    ImageFile,
     ScannedFolder,
-    expanded,
     passed_over_sentence,
     scan_folder,
     shown,
 )
-from convarium.data.sources import DIVISION_SEED
+from convarium.data.listings import Listed, Listing, divided
 from convarium.errors import DataError
-
-Listed = list[tuple[ImageFile, int]]
-"""Image files with their labels."""
 
 _DOT = "begin the folder's name with a dot, so that it is passed over"
 
@@ -40,39 +33,6 @@ _SPLITS = {
     "validation": ("val", "valid", "validation", "eval", "evaluation", "dev"),
     "test": ("test", "testing"),
 }
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The image files of a user's own, with their labels, divided.
-
-    Attributes:
-        class_names: in the order of the labels.
-        train: the training split, before validation images are held out of it.
-        held: which of `train` are validation images, in rising order.
-        validation: the validation split that the images come with; None: it is held out of `train`.
-        test: the test split.
-        notes: sentences about what a user may not expect: files that were passed over, how the images were divided.
-    """
-
-    class_names: tuple[str, ...]
-    train: Listed
-    held: list[int]
-    validation: Listed | None
-    test: Listed
-    notes: tuple[str, ...] = ()
-
-
-def folder_path(dataset: str) -> Path:
-    """The path in folder:PATH.
-
-    Raises:
-        DataError: there is none, or it cannot be a path.
-    """
-    path = dataset.removeprefix("folder:")
-    if not path.strip():
-        raise DataError(f"{dataset!r} names no folder", hint="write folder:PATH with the path of a folder of classes")
-    return expanded(path)
 
 
 def list_folder(path: Path, options: FolderOptions) -> Listing:
@@ -94,94 +54,19 @@ def list_folder(path: Path, options: FolderOptions) -> Listing:
         name = shown(path) if len(shown(path)) < 300 else f"{shown(path)[:80]}…"
         raise DataError(f"there is no folder {name}", hint="write folder:PATH with the path of a folder of classes")
     scanned = scan_folder(path)
-    notes = []
     splits = _splits(scanned)
-    validation = None
-    if splits:
-        names, train = _list_classes(splits["train"])
-        validation = _list_images(splits["validation"], names) if "validation" in splits else None
-        if "test" in splits:
-            test = _list_images(splits["test"], names)
-            _check_groups({"train": train, "validation": validation or [], "test": test}, path, options)
-        else:
-            train, test = _hold_out_test(train, names, splits["train"].path, options)
-            _check_groups({"train": train, "validation": validation or []}, path, options)
-            notes.append(
-                f"there is no folder test: a fixed fifth of every class of {splits['train'].name} is the test split, "
-                "and is not trained on"
-            )
-    else:
-        names, images = _list_classes(scanned)
-        train, test = _hold_out_test(images, names, path, options)
+    names, train = _list_classes(splits.get("train", scanned))
+    validation = _list_images(splits["validation"], names) if "validation" in splits else None
+    test = _list_images(splits["test"], names) if "test" in splits else None
+    notes = []
+    if splits and test is None:
+        notes.append(
+            f"there is no folder test: a fixed fifth of every class of {splits['train'].name} is the test split, "
+            "and is not trained on"
+        )
     if sentence := passed_over_sentence(_passed_over(scanned, set(splits))):
         notes.append(sentence)
-    if options.validation is not None:
-        validation = None
-    held = [] if validation is not None else hold_out_validation(train, path, options)
-    return Listing(tuple(names), train, held, validation, test, tuple(notes))
-
-
-def hold_out_validation(train: Listed, root: Path, options: FolderOptions) -> list[int]:
-    """Which training images are held out for validation: of each class the same share, and groups as a whole.
-
-    Args:
-        train: the training images.
-        root: the folder that the paths of groups begin in.
-        options: `validation` and `groups`.
-
-    Raises:
-        DataError: nothing would be left to train on.
-    """
-    n = len(train)
-    count = n // 10 if options.validation is None else options.validation
-    if not 0 <= count < n:
-        raise DataError(
-            f"validation={count} images cannot be held out of {n}",
-            expected=f"0 to {n - 1}",
-            hint="use --validation 0 to train on everything",
-        )
-    labels = [label for _, label in train]
-    if options.groups is None or count == 0:
-        return stratified(labels, count)
-    held = stratified_groups(labels, group_names(train, root, options.groups), count)
-    if len(held) in (0, n):
-        raise DataError(
-            f"the groups of groups={options.groups!r} are too large to hold {count} of {n} images out for validation",
-            hint="use --validation 0, or choose --groups so that it tells more objects apart",
-        )
-    return held
-
-
-def group_names(images: Listed, root: Path, pattern: str) -> list[tuple[str, ...]]:
-    """The group of each image: what a pattern finds in its path below `root`.
-
-    Raises:
-        DataError: it finds nothing in a path.
-    """
-    compiled = parse_groups(pattern)
-    paths = [file.path.relative_to(root).as_posix() for file, _ in images]
-    found = [compiled.search(path) for path in paths]
-    missing = [path for path, match in zip(paths, found, strict=True) if match is None]
-    if missing:
-        raise DataError(
-            f"groups={pattern!r} finds nothing in {len(missing)} of {len(paths)} paths, such as {shown(missing[0])}",
-            hint="write a pattern that finds something in each",
-        )
-    return [tuple(text or "" for text in match.groups()) or (match[0],) for match in found if match]
-
-
-def _check_groups(splits: Mapping[str, Listed], root: Path, options: FolderOptions) -> None:
-    """Refuses folders that divide a group."""
-    if options.groups is None:
-        return
-    home: dict[tuple[str, ...], str] = {}
-    for split, images in splits.items():
-        for group in group_names(images, root, options.groups):
-            if home.setdefault(group, split) != split:
-                raise DataError(
-                    f"images of the group {'/'.join(group)} are in {home[group]} and in {split}",
-                    hint="move them into one split, or leave --groups out",
-                )
+    return divided(names, train, validation=validation, test=test, root=path, options=options, notes=notes)
 
 
 def _splits(folder: ScannedFolder) -> dict[str, ScannedFolder]:
@@ -319,31 +204,3 @@ def _passed_over(folder: ScannedFolder, splits: set[str]) -> list[tuple[str, Cou
         above.append((level.name, count))
     classes = [sub for level in levels for sub in level.folders if sub not in levels]
     return above + [(sub.name, sub.all_passed_over()) for sub in classes]
-
-
-def _hold_out_test(images: Listed, names: Sequence[str], path: Path, options: FolderOptions) -> tuple[Listed, Listed]:
-    """Takes a fifth of every class, one image at least, for the test split, by a fixed seed; groups as a whole."""
-    if options.groups is not None:
-        labels = [label for _, label in images]
-        held = stratified_groups(labels, group_names(images, path, options.groups), len(images) // 5)
-        check_classes(labels, held, names)
-        out = set(held)
-        return [item for i, item in enumerate(images) if i not in out], [images[i] for i in held]
-    import torch  # whose generator decides which ones, as in every division here
-
-    generator = torch.Generator().manual_seed(DIVISION_SEED)
-    train: Listed = []
-    test: Listed = []
-    of_class: list[Listed] = [[] for _ in names]
-    for item in images:
-        of_class[item[1]].append(item)
-    for name, files in zip(names, of_class, strict=True):
-        if len(files) < 2:
-            raise DataError(
-                f"class {name!r} has one image", expected="two or more", hint=f"add images to {shown(path / name)}"
-            )
-        order = torch.randperm(len(files), generator=generator).tolist()
-        held_out = max(1, len(files) // 5)
-        test += [files[i] for i in sorted(order[:held_out])]
-        train += [files[i] for i in sorted(order[held_out:])]
-    return train, test

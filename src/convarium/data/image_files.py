@@ -188,16 +188,21 @@ def named(broken: dict[Path, str], n: int) -> str:
     return f"{len(broken)} of {n} images: {', '.join(files)}" if len(broken) > 1 else f"the image {files[0]}"
 
 
-def _of_eight_bits(image: Image.Image, white: int) -> Image.Image:
-    """Gray levels of more than 8 bits, scaled so that `white` becomes 255; the transparent one, if any, stays so."""
-    values: npt.NDArray[Any] = np.asarray(image)
+def levels_of(values: npt.NDArray[Any], white: int) -> npt.NDArray[np.uint8]:
+    """Values from 0 to `white` as levels from 0 to 255."""
     if white == 1:
         levels = np.rint(values * 255.0)
     elif white == 255:
-        levels = np.rint(values)
+        levels = values if values.dtype == np.uint8 else np.rint(values)
     else:
         levels = values.astype(np.int64) * 256 // (white + 1)
-    gray = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+    return levels.clip(0, 255).astype(np.uint8)
+
+
+def _of_eight_bits(image: Image.Image, white: int) -> Image.Image:
+    """Gray levels of more than 8 bits, scaled so that `white` becomes 255; the transparent one, if any, stays so."""
+    values: npt.NDArray[Any] = np.asarray(image)
+    gray = Image.fromarray(levels_of(values, white))
     clear = image.info.get("transparency")
     if not isinstance(clear, int):
         return gray

@@ -1,18 +1,21 @@
 """A user's own images, from their files to arrays: listed, divided, and read in one form."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from convarium.data.divisions import RULE
-from convarium.data.folder_options import FolderOptions
-from convarium.data.folder_scan import ImageFile, shown
-from convarium.data.folder_splits import folder_path, list_folder
-from convarium.data.image_cache import Pixels, Progress, read_pixels
-from convarium.data.image_files import ImageForm, named
+from convarium.data.csv_files import holds_pixels, list_csv, read_pixel_csv, test_file_beside
+from convarium.data.divisions import RULE, fifth_of_each, stratified
+from convarium.data.folder_options import FolderOptions, own_name
+from convarium.data.folder_scan import ImageFile, expanded, shown
+from convarium.data.folder_splits import list_folder
+from convarium.data.image_cache import Pixels, Progress, image_digests, read_pixels
+from convarium.data.image_files import named
+from convarium.data.listings import Listing, below, validation_count
+from convarium.data.npz_files import read_npz
 from convarium.data.readers import Part
 from convarium.disk import canonical_json, parts_digest
 from convarium.errors import DataError
@@ -26,7 +29,6 @@ class OwnImages:
         class_names: in the order of the labels.
         train, validation, test: images (n, c, h, w) uint8 and labels (n,) int64.
         digest: SHA-256 of the pixels, labels, class names and the rule of the division, in hexadecimal.
-        form: the form that the files were read in.
         notes: sentences about what a user may not expect.
     """
 
@@ -35,23 +37,45 @@ class OwnImages:
     validation: Part
     test: Part
     digest: str
-    form: ImageForm
     notes: tuple[str, ...]
 
 
 def read_own_images(dataset: str, options: FolderOptions, *, on_event: Progress | None = None) -> OwnImages:
-    """Reads the images of folder:PATH.
+    """Reads a user's own images.
 
     Args:
-        dataset: folder:PATH.
+        dataset: folder:PATH, csv:FILE or npz:FILE.
         options: how they are divided and read.
         on_event: called as images are decoded.
 
     Raises:
         DataError: there are none, they cannot be divided so, or images cannot be read.
     """
-    root = folder_path(dataset)
-    listing = list_folder(root, options)
+    kind = dataset.partition(":")[0]
+    path = own_path(dataset)
+    if kind == "folder":
+        return _read_listing(list_folder(path, options), path, options, on_event)
+    if kind == "csv" and not holds_pixels(path):
+        return _read_listing(list_csv(path, options), path.parent, options, on_event)
+    for name in ("fit", "ground", "groups", "skip_broken"):
+        if getattr(options, name) != getattr(FolderOptions, name):
+            raise DataError(f"{name} is for image files, and {shown(path)} holds pixels", hint="leave it out")
+    return _read_npz(path, options) if kind == "npz" else _read_pixel_csv(path, options)
+
+
+def own_path(dataset: str) -> Path:
+    """The path in folder:PATH, csv:FILE or npz:FILE.
+
+    Raises:
+        DataError: there is none, or it cannot be a path.
+    """
+    path = own_name(dataset)
+    if not path.strip():
+        raise DataError(f"{dataset!r} names nothing", hint="write folder:PATH, csv:FILE or npz:FILE")
+    return expanded(path)
+
+
+def _read_listing(listing: Listing, root: Path, options: FolderOptions, on_event: Progress | None) -> OwnImages:
     n_train, own_validation = len(listing.train), listing.validation or []
     items = [*listing.train, *own_validation, *listing.test]
     labels = np.array([label for _, label in items], dtype=np.int64)
@@ -68,19 +92,81 @@ def read_own_images(dataset: str, options: FolderOptions, *, on_event: Progress 
     _check_classes(labels[read], split[read], listing.class_names)
     ends = np.cumsum([0, *np.bincount(split[read], minlength=3)]).tolist()
     train, validation, test = ((pixels.images[a:b], labels[read[a:b]]) for a, b in pairwise(ends))
-    digest_of = dict(zip(read.tolist(), pixels.digests, strict=True))
-    listed = sorted(digest_of)  # in the order of the files, whichever of them are held out for validation
-    digest = parts_digest(
-        [
-            canonical_json([RULE, listing.class_names, pixels.images.shape[1:]]).encode(),
-            source[listed].astype("u1").tobytes(),
-            labels[listed].astype("<i8").tobytes(),
-            *(digest_of[number] for number in listed),
-        ]
+    listed = np.argsort(read)  # the order of the files, whichever of them are held out for validation
+    digest = _digest(
+        listing.class_names,
+        pixels.images.shape,
+        source[read][listed],
+        labels[read][listed],
+        [pixels.digests[number] for number in listed],
     )
     notes = [*listing.notes, *_form_notes(pixels, files, options)]
-    notes += _equal_notes([files[number].path for number in np.flatnonzero(good)], pixels, split[read], root)
-    return OwnImages(listing.class_names, train, validation, test, digest, pixels.form, tuple(notes))
+    paths = [files[number].path for number in np.flatnonzero(good)]
+    notes += _equal_notes(pixels.digests, split[read], lambda number: shown(below(paths[number], root)))
+    return OwnImages(listing.class_names, train, validation, test, digest, tuple(notes))
+
+
+def _read_pixel_csv(path: Path, options: FolderOptions) -> OwnImages:
+    parts = {"train": read_pixel_csv(path)}
+    notes = []
+    if beside := test_file_beside(path):
+        parts["test"] = read_pixel_csv(beside)
+        notes.append(f"the test split is {beside.name}, which lies beside {path.name}")
+    largest = max(int(labels.max()) for _, labels in parts.values())
+    if largest > 9999:
+        raise DataError(f"{shown(path)} has labels up to {largest}", expected="at most 9999")
+    return _divide_arrays(parts, tuple(str(number) for number in range(largest + 1)), path, options, notes)
+
+
+def _read_npz(path: Path, options: FolderOptions) -> OwnImages:
+    parts, names, notes = read_npz(path)
+    return _divide_arrays(parts, names, path, options, notes)
+
+
+def _divide_arrays(
+    parts: dict[str, Part], names: tuple[str, ...], path: Path, options: FolderOptions, notes: list[str]
+) -> OwnImages:
+    shapes = {images.shape[1:] for images, _ in parts.values()}
+    if len(shapes) > 1:
+        raise DataError(f"the splits of {shown(path)} have images of different shapes", received=sorted(shapes))
+    if len(names) < 2:
+        raise DataError(f"{shown(path)} has {len(names)} class", expected="two or more")
+    images, labels = parts["train"]
+    source = np.zeros(len(labels), dtype=np.int64)
+    if "test" not in parts:
+        source[fifth_of_each(labels.tolist(), names)] = 2
+    given = [(number, parts[name]) for number, name in ((1, "validation"), (2, "test")) if name in parts]
+    images = np.concatenate([images, *(part[0] for _, part in given)])
+    labels = np.concatenate([labels, *(part[1] for _, part in given)])
+    source = np.concatenate([source, *(np.full(len(part[1]), number) for number, part in given)])
+    split = source.copy()
+    if options.validation is not None or "validation" not in parts:
+        split[split == 1] = -1
+        (training,) = np.nonzero(split == 0)
+        count = validation_count(len(training), options)
+        split[training[stratified(labels[training].tolist(), count)]] = 1
+    _check_classes(labels[split >= 0], split[split >= 0], names)
+    digests = image_digests(images)
+    train, validation, test = ((images[split == number], labels[split == number]) for number in range(3))
+    digest = _digest(names, images.shape, source, labels, digests)
+    seen = np.flatnonzero(split >= 0)
+    notes = notes + _equal_notes(
+        [digests[number] for number in seen], split[seen], lambda number: f"image {seen[number]}"
+    )
+    return OwnImages(names, train, validation, test, digest, tuple(notes))
+
+
+def _digest(
+    names: Sequence[str], shape: Sequence[int], source: np.ndarray, labels: np.ndarray, digests: Sequence[bytes]
+) -> str:
+    return parts_digest(
+        [
+            canonical_json([RULE, list(names), list(shape[1:])]).encode(),
+            source.astype("u1").tobytes(),
+            labels.astype("<i8").tobytes(),
+            *digests,
+        ]
+    )
 
 
 def _check_classes(labels: np.ndarray, split: np.ndarray, names: Sequence[str]) -> None:
@@ -109,17 +195,17 @@ def _form_notes(pixels: Pixels, files: Sequence[ImageFile], options: FolderOptio
     return notes
 
 
-def _equal_notes(paths: Sequence[Path], pixels: Pixels, split: np.ndarray, root: Path) -> list[str]:
+def _equal_notes(digests: Sequence[bytes], split: np.ndarray, name: Callable[[int], str]) -> list[str]:
     """Which images of the validation and test splits are in another split too, pixel by pixel."""
     first: dict[bytes, int] = {}
     pairs = []
-    for number, (digest, here) in enumerate(zip(pixels.digests, split.tolist(), strict=True)):
+    for number, (digest, here) in enumerate(zip(digests, split.tolist(), strict=True)):
         other = first.setdefault(digest, number)
         if split[other] != here:
             pairs.append((other, number))
     if not pairs:
         return []
-    named = [" = ".join(shown(paths[number].relative_to(root)) for number in pair) for pair in pairs[:3]]
+    named = [f"{name(a)} = {name(b)}" for a, b in pairs[:3]]
     more = ", …" if len(pairs) > 3 else ""
     return [
         f"{_images(len(pairs))} of the validation and test splits that another split has too, pixel by pixel: "

@@ -279,5 +279,5 @@ def lookup(dataset: str) -> Dataset:
     if dataset not in DATASETS:
         if "/" in dataset or Path(dataset).is_dir():
             raise SpecError(f"unknown data set {dataset!r}", hint=f"did you mean 'folder:{dataset}', your own images?")
-        raise unknown("data set", dataset, DATASETS, hint="(or folder:PATH for your own images)")
+        raise unknown("data set", dataset, DATASETS, hint="(or folder:PATH, csv:FILE or npz:FILE for your own images)")
     return DATASETS[dataset]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convarium.data.download import DownloadListener, fetch, missing_error
-from convarium.data.folder_options import Fit, FolderOptions
+from convarium.data.folder_options import Fit, FolderOptions, is_own
 from convarium.data.own_images import read_own_images
 from convarium.data.published import lookup
 from convarium.data.readers import Part
@@ -107,7 +107,7 @@ def load_data(
     The training split is divided once into train and validation, always in the same way.
 
     Args:
-        dataset: a name of DATASETS, or folder:PATH for images of one's own.
+        dataset: a name of DATASETS, or folder:PATH, csv:FILE or npz:FILE for images of one's own.
         data_dir: a data folder that is searched before all others.
         validation: training images held out; None: the data set's own choice (of a folder: its `val/`, or a tenth).
         resize: side in pixels that batches bring the images to, see `ImageData.resize`; images of a folder are read
@@ -139,7 +139,7 @@ def read_data(
     """Finds, verifies and reads a data set, for one division or several; a folder is divided as it is read.
 
     Args:
-        dataset: a name of DATASETS, or folder:PATH.
+        dataset: a name of DATASETS, or of images of one's own.
         data_dir: a data folder that is searched before all others.
         options: how the images of a folder are divided and read.
         download: whether missing files may be downloaded.
@@ -149,7 +149,7 @@ def read_data(
         SpecError: no such data set.
         DataError: the data are missing or damaged, or the division is impossible.
     """
-    if dataset.startswith("folder:"):
+    if is_own(dataset):
         options = options or FolderOptions()
         check_resize(options.side)
         return _read_own(dataset, options, on_event)

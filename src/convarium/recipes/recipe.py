@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from convarium.data.folder_options import Fit, parse_ground, parse_groups
+from convarium.data.folder_options import Fit, is_own, parse_ground, parse_groups
 from convarium.data.published import DATASETS, lookup
 from convarium.data.transforms import parse_augment, parse_normalize
 from convarium.errors import RecipeError
@@ -35,7 +35,7 @@ class Recipe:
 
     Attributes:
         model: Network's spec: lenet, "resnet(depth=56)", resnet@uva, my_package.my_module:factory.
-        dataset: Name of `convarium list datasets`, or folder:PATH for images of your own.
+        dataset: Name of `convarium list datasets`, or folder:PATH, csv:FILE or npz:FILE for images of your own.
         seed: Seed of initial weights, shuffling, augmentation and dropout, each of which has a stream of its own.
         epochs: Passes over the training images.
         batch_size: Images in a step.
@@ -107,7 +107,7 @@ class Recipe:
         object.__setattr__(
             self, "model", str(parse(self.model))
         )  # one spelling: quotes and blanks as `repr` writes them
-        if not self.dataset.startswith("folder:"):
+        if not is_own(self.dataset):
             lookup(self.dataset)
             for name in ("fit", "ground", "groups", "skip_broken"):
                 if getattr(self, name) != getattr(Recipe, name):

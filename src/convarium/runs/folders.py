@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from convarium.data.folder_options import own_name
 from convarium.disk import read_json
 from convarium.errors import FileContentError, StoreError
 from convarium.models.index import resolve
@@ -84,7 +85,7 @@ class RunFolders:
 
     def new(self, recipe: Recipe, key: str) -> Path:
         """A folder for a run that has none: with more digits of the key where the name is taken by another run."""
-        dataset = Path(recipe.dataset.removeprefix("folder:")).name
+        dataset = Path(own_name(recipe.dataset)).name
         stem = f"{file_name(dataset, longest=40)}-{file_name(recipe.model)}-s{recipe.seed}"
         for digits in _KEY_DIGITS:
             path = self.root / f"{stem}-{key[:digits]}"

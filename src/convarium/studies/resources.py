@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convarium.data.arrays import load_test_images
-from convarium.data.folder_options import FolderOptions
+from convarium.data.folder_options import FolderOptions, is_own
 from convarium.data.image_cache import Progress
 from convarium.data.readers import Part
 from convarium.recipes.recipe import Recipe
@@ -50,7 +50,7 @@ class Resources:
         dataset, options = wanted
         if wanted not in self._divided:
             # Published images are read once; they are divided in memory, and resized batch by batch.
-            reading = wanted if dataset.startswith("folder:") else (dataset, FolderOptions())
+            reading = wanted if is_own(dataset) else (dataset, FolderOptions())
             if reading not in self._read:
                 self._read[reading] = read_data(
                     dataset, data_dir=self.data_dir, options=options, download=download, on_event=on_event

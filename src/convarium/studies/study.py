@@ -14,6 +14,7 @@ from convarium.analysis.claims import Claim, Verdict, judge, labels_of
 from convarium.analysis.comparison import Comparison, compare_runs, metric_of
 from convarium.analysis.comparison.formatting import count, listed
 from convarium.analysis.comparison.rows import label
+from convarium.data.folder_options import own_name
 from convarium.errors import RecipeError, SpecError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.names import LONGEST_NAME, file_name, is_file_name
@@ -166,7 +167,7 @@ def _name_of(bases: Sequence[Recipe]) -> str:
     settings = [{k: v for k, v in base.to_json().items() if k not in ("model", "seed")} for base in bases]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
     words = re.sub(r"[^\w]+", "-", " ".join(base.model for base in bases))
-    dataset = Path(bases[0].dataset.removeprefix("folder:")).name
+    dataset = Path(own_name(bases[0].dataset)).name
     return f"{file_name(dataset, longest=40)}-{file_name(words)}-{digest}"
 
 

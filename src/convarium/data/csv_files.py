@@ -1,0 +1,181 @@
+"""Images listed in a CSV file: either paths with labels, or the pixels themselves as Kaggle's MNIST has them.
+
+path,label,split          split may be missing; paths are seen from the folder of the CSV file
+images/1.png,cat,train
+label,pixel0,…,pixel783   square gray images with values from 0 to 255
+"""
+
+import csv
+import math
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from convarium.data.folder_options import FolderOptions
+from convarium.data.folder_scan import ImageFile, endings, shown
+from convarium.data.folder_splits import split_of
+from convarium.data.listings import Listed, Listing, divided
+from convarium.data.readers import Part
+from convarium.errors import DataError
+
+_COLUMNS = {
+    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "img_path",
+             "image_name", "image_id", "id"),
+    "label": ("label", "labels", "class", "class_name", "category", "target"),
+    "split": ("split", "set", "subset", "partition"),
+}  # fmt: skip
+"""The names that people give to the columns, in lower case; the first that a file has is taken."""
+
+
+def holds_pixels(file: Path) -> bool:
+    """Whether a CSV file holds the pixels themselves: a column label, and columns pixel0, pixel1, …"""
+    header = next(_rows(file), [])
+    return len(header) > 2 and header[0].lower() == "label" and all(_is_pixel(name) for name in header[1:])
+
+
+def list_csv(file: Path, options: FolderOptions) -> Listing:
+    """Lists and divides the image files that a CSV file names with their labels, without opening one.
+
+    Args:
+        file: with a header that names the columns; without one, path, label and perhaps split.
+        options: `validation` and `groups` decide the division where the file does not.
+
+    Raises:
+        DataError: the file cannot be read or has no such columns, names a file twice, or the division is impossible.
+    """
+    rows = _rows(file)
+    header = [name.strip().lower() for name in next(rows, [])]
+    first: list[list[str]] = []
+    if header and Path(header[0]).suffix in endings():
+        header, first = ["path", "label", "split"][: len(header)], [next(_rows(file))]
+    columns = {kind: next((header.index(n) for n in names if n in header), None) for kind, names in _COLUMNS.items()}
+    path_column, label_column, split_column = columns["path"], columns["label"], columns["split"]
+    if path_column is None or label_column is None:
+        raise DataError(
+            f"{shown(file)} has the columns {', '.join(header[:8]) or 'none'}",
+            expected="path and label, and perhaps split",
+            hint="name them in the first line",
+        )
+    found: dict[str, list[tuple[ImageFile, str]]] = {"train": [], "validation": [], "test": []}
+    seen: set[str] = set()
+    for number, row in enumerate([*first, *rows], start=1 if first else 2):
+        if len(row) < len(header):
+            raise DataError(f"row {number} of {shown(file)} has {len(row)} columns", expected=f"{len(header)}")
+        name, label = row[path_column].strip(), unicodedata.normalize("NFC", row[label_column].strip())
+        split = "train" if split_column is None else split_of(row[split_column])
+        if split is None or not label or not name or name in seen:
+            what = (
+                f"the split {row[split_column or 0]!r}" if split is None
+                else f"no {'label' if name else 'path'}" if not (name and label)
+                else f"the file {shown(name)} a second time"
+            )  # fmt: skip
+            raise DataError(
+                f"row {number} of {shown(file)} has {what}",
+                expected="a path that no other row has, a label, and train, val or test as the split",
+            )
+        seen.add(name)
+        found[split].append((_image_file(file.parent / name), label))
+    names = _in_order({label for part in found.values() for _, label in part})
+    if len(names) < 2:
+        raise DataError(f"{shown(file)} has {len(names)} class{'' if len(names) == 1 else 'es'}", expected="2 or more")
+    number_of = {name: number for number, name in enumerate(names)}
+    listed: dict[str, Listed] = {
+        split: [(image, number_of[label]) for image, label in part] for split, part in found.items()
+    }
+    for split, part in listed.items():
+        missing = sorted(set(range(len(names))) - {label for _, label in part})
+        if part and missing:
+            raise DataError(
+                f"class {names[missing[0]]!r} has no image in the {split} split of {shown(file)}",
+                hint="add one, or leave the class out of the other splits",
+            )
+    if not listed["train"]:
+        raise DataError(f"{shown(file)} has no training images", hint="add rows whose split is train")
+    unused = [name for i, name in enumerate(header) if i not in columns.values()]
+    notes = [f"columns of {file.name} that are not used: {', '.join(unused)}"] if unused else []
+    if split_column is not None and not listed["test"]:
+        notes.append(f"{file.name} names no test images: a fixed fifth of every class of train is the test split")
+    return divided(
+        names,
+        listed["train"],
+        validation=listed["validation"] or None,
+        test=listed["test"] or None,
+        root=file.parent,
+        options=options,
+        notes=notes,
+    )
+
+
+def read_pixel_csv(file: Path) -> Part:
+    """Labels and pixels as Kaggle's MNIST and Fashion-MNIST have them: label, pixel0, …, pixel783.
+
+    Raises:
+        DataError: the images are not square, or a value is no whole number from 0 to 255.
+    """
+    import pandas as pd
+
+    width = len(next(_rows(file))) - 1
+    side = math.isqrt(width)
+    if side * side != width:
+        raise DataError(f"{shown(file)} has {width} pixels a row", expected="square images, such as 784 pixels")
+    try:
+        table = pd.read_csv(file, dtype=np.int32, encoding="utf-8-sig").to_numpy()
+    except (ValueError, OverflowError, pd.errors.ParserError) as error:
+        raise DataError(f"{shown(file)} holds what is no whole number: {error}", hint="repair or remove it") from error
+    labels, pixels = table[:, 0].astype(np.int64), table[:, 1:]
+    if len(table) == 0 or pixels.min() < 0 or pixels.max() > 255 or labels.min() < 0:
+        raise DataError(f"{shown(file)} has pixels or labels out of range", expected="pixels from 0 to 255")
+    return pixels.astype(np.uint8).reshape(-1, 1, side, side), labels
+
+
+def test_file_beside(file: Path) -> Path | None:
+    """The file of test images beside one of training images, such as fashion-mnist_test.csv, if it has labels."""
+    name = re.sub("train", "test", file.name)
+    other = file.with_name(name)
+    return other if name != file.name and other.is_file() and holds_pixels(other) else None
+
+
+def _rows(file: Path) -> Iterator[list[str]]:
+    """The rows of a CSV file that are not empty.
+
+    Raises:
+        DataError: it cannot be read, is not UTF-8, or is no CSV.
+    """
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise DataError(f"{shown(file)} is no file", hint="name a CSV file")
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            head = stream.readline(2**20)
+            stream.seek(0)
+            delimiter = max(",;\t", key=head.count)
+            yield from (row for row in csv.reader(stream, delimiter=delimiter, strict=True) if any(row))
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"cannot read {shown(file)}: {reason}", hint="name a CSV file in UTF-8") from error
+
+
+def _image_file(path: Path) -> ImageFile:
+    """A file that a row names. One that is missing is found to be unreadable later, with all others that are."""
+    try:
+        info = os.stat(path)  # noqa: PTH116  (100,000 files)
+    except (OSError, ValueError):
+        return ImageFile(path, 0, 0)
+    if not stat.S_ISREG(info.st_mode):
+        raise DataError(f"{shown(path)} is a folder, a device or a pipe", expected="an image file")
+    return ImageFile(path, info.st_size, max(info.st_mtime_ns, info.st_ctime_ns))
+
+
+def _in_order(names: set[str]) -> list[str]:
+    """Sorted, as numbers if all of them are."""
+    if all(re.fullmatch(r"\d{1,18}", name) for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
+
+
+def _is_pixel(name: str) -> bool:
+    return re.fullmatch(r"pixel\d+|\d+x\d+", name.strip().lower()) is not None
