@@ -286,6 +286,13 @@ def test_a_plan_counts_times_and_says_what_the_seeds_resolve(tmp_path):
 def test_plans_and_times_in_words():
     assert describe_plan(Plan(1, 1, 1, None, None)) == "1 run. One seed decides nothing."
     assert describe_plan(Plan(5, 0, 5, None, 0.0)) == "5 runs; all in the store."
+    assert describe_plan(Plan(5, 0, 5, None, 0.0, "torch")) == "5 runs; all in the store."
+    assert describe_plan(Plan(1, 1, 1, None, 9, "torch")) == (
+        "1 run; about 9 s to go; PyTorch's kernels. One seed decides nothing."
+    )
+    assert "; kernels convarium 01234567 (gcc 12). " in describe_plan(
+        Plan(2, 1, 1, None, 9, "convarium 01234567 (gcc 12)")
+    )
     assert describe_plan(Plan(6, 6, 3, 4.53, None)) == (
         "6 runs. With 3 seeds, only differences above 4.5 times the seed-to-seed spread will show."
     )
