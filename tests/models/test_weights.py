@@ -1,7 +1,9 @@
 import builtins
+import errno
 import os
 import pickle
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -298,6 +300,65 @@ def test_what_is_no_file_is_refused(tmp_path):
     }.items():
         with pytest.raises(WeightsError, match=complaint):
             read_weights(tmp_path / name)
+
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.mark.parametrize("ending", [".pt", ".safetensors"])
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (LFS_POINTER, "is a pointer of Git LFS, not the weights; get them: git lfs pull"),
+        (b"\n <!DOCTYPE html>\n<html><title>Not found</title>", "is a web page that was saved under this name"),
+        (b"<html>", "is a web page"),
+    ],
+)
+def test_what_a_failed_download_leaves_is_called_what_it_is(tmp_path, ending, content, complaint):
+    (tmp_path / f"w{ending}").write_bytes(content)
+    with pytest.raises(WeightsError, match=complaint):
+        read_weights(tmp_path / f"w{ending}")
+
+
+def test_a_torchscript_program_is_called_what_it_is_and_not_run(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:  # the parts that torch.jit.save writes
+        for name in ("w/data.pkl", "w/code/__torch__/lenet.py", "w/constants.pkl", "w/version"):
+            archive.writestr(name, b"3\n")
+    with pytest.raises(WeightsError, match=r"TorchScript program, .* nothing of it was run; .* save torch\.jit\.load"):
+        read_weights(tmp_path / "w.pt")
+
+
+def test_weights_under_the_ending_of_the_other_format_are_told_theirs(tmp_path):
+    state = small_network(seed=1).state_dict()
+    torch.save(state, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"PyTorch's own format; give it the ending \.pt"):
+        read_weights(tmp_path / "w.safetensors")
+    safetensors.torch.save_file(state, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"the format of safetensors; give it the ending \.safetensors"):
+        read_weights(tmp_path / "w.pt")
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_unread(tmp_path):
+    torch.save({"a": torch.zeros(2**22)}, tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(tmp_path / "w.pt", "w", 8) as packed:
+        for entry in plain.infolist():
+            packed.writestr(entry.filename, plain.read(entry))
+    assert (tmp_path / "w.pt").stat().st_size < 2**17
+    with pytest.raises(WeightsError, match=r"has 1\d,\d+ bytes and would unpack to 16,777,\d+"):
+        read_weights(tmp_path / "w.pt")
+
+
+def test_a_pipe_and_what_may_not_be_read_are_told(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="is a device or a pipe, not a file"):
+        read_weights(tmp_path / "w.pt")
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(WeightsError, match="cannot be read: Permission denied; see whether you may read it"):
+        read_weights(tmp_path / "v.pt")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ anything else that it names is refused. `convarium.runs.files` writes weights.
 
 import os
 import re
+import stat
+import struct
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,10 +76,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     path = Path(path)
     if path.suffix not in (".safetensors", *_PICKLES):
         raise WeightsError(f"{path} has no known ending", expected=f".safetensors, {', '.join(_PICKLES)}")
-    if not path.is_file():
-        raise WeightsError(f"{path} is {'a folder, not a file' if path.is_dir() else 'not there'}")
-    if path.stat().st_size == 0:
-        raise WeightsError(f"{path} is empty", hint="download or save it again")
+    _check_kind(path)
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickled_state(path)
 
 
@@ -110,6 +110,59 @@ def set_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     if mismatches:
         raise WeightsError("; ".join(mismatches), hint="check the model, its options and the number of classes")
     network.load_state_dict(dict(tensors))
+
+
+_PAGES = re.compile(rb"\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
+_LARGEST_RATIO = 4
+"""Weights are hardly smaller when they are compressed; what unpacks to more than this is made to fill the memory."""
+
+
+def _check_kind(path: Path) -> None:
+    """Refuses what is known not to be weights of this ending from its first bytes or its table of contents.
+
+    Raises:
+        WeightsError: says what the file is instead, and what to do.
+    """
+    try:
+        mode, size = path.stat().st_mode, path.stat().st_size
+        if not stat.S_ISREG(mode):
+            kind = "a folder, not a file" if stat.S_ISDIR(mode) else "a device or a pipe, not a file"
+            raise WeightsError(f"{path} is {kind}")
+        with path.open("rb") as file:
+            start = file.read(512)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} is not there") from error
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", hint="see whether you may read it") from error
+    if not size:
+        raise WeightsError(f"{path} is empty", hint="download or save it again")
+    if start.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path} is a pointer of Git LFS, not the weights", hint="get them: git lfs pull")
+    if _PAGES.match(start):
+        raise WeightsError(f"{path} is a web page that was saved under this name", hint="download the file itself")
+    is_pickle = start.startswith((b"PK\x03\x04", b"\x80\x02"))
+    if is_pickle and path.suffix == ".safetensors":
+        raise WeightsError(f"{path} is of PyTorch's own format", hint="give it the ending .pt")
+    if start[8:10] == b'{"' and path.suffix != ".safetensors":
+        raise WeightsError(f"{path} is of the format of safetensors", hint="give it the ending .safetensors")
+    if start.startswith(b"PK"):
+        _check_archive(path, size)
+
+
+def _check_archive(path: Path, size: int) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error):
+        return  # PyTorch says what is wrong with it
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        raise WeightsError(
+            f"{path} is a TorchScript program, which is code and not weights; nothing of it was run",
+            hint="where you trust it, save torch.jit.load(…).state_dict()",
+        )
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > _LARGEST_RATIO * size + 2**20:
+        raise WeightsError(f"{path} has {size:,} bytes and would unpack to {unpacked:,}", hint="download it again")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
