@@ -21,6 +21,7 @@ from convarium.runs.environment import environment_changes
 from convarium.runs.files import write_tensors
 from convarium.runs.json_forms import environment_from_json
 from convarium.training.checkpoint_content import check_content, gather_content
+from convarium.training.numerics import synchronize
 from convarium.training.recording import recorded_so_far
 from convarium.training.state import TrainingEvent
 from convarium.training.stopping import TrainingStoppedError
@@ -80,8 +81,7 @@ class Checkpoints:
         """
         stop = bool(self.should_stop and self.should_stop())
         if self.path and (stop or self.since_last.seconds() > self.pause):
-            if self.trainer.device.type == "cuda":
-                torch.cuda.synchronize(self.trainer.device)  # the steps so far count as training, the file does not
+            synchronize(self.trainer.device)  # the steps so far count as training, the file does not
             with self.trainer.progress.stopwatch.paused():
                 self.save(self.path)
         if stop:

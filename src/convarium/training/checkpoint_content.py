@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convarium.records import Epoch
+from convarium.training.numerics import default_generators
 from convarium.training.state import EpochProgress, TrainingRun, TrainingState
 from convarium.training.trainer import Trainer
 
@@ -74,9 +75,7 @@ def _optimizer_prefixes(trainer: Trainer) -> Sequence[str]:
 
 def _generators(trainer: Trainer) -> list[torch.Generator]:
     """All generators that a training step may draw from."""
-    device = trainer.device
-    of_device = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
-    return [torch.default_generator, *of_device, *trainer.generators]
+    return [torch.default_generator, *default_generators(trainer.device), *trainer.generators]
 
 
 def _progress_content(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -90,18 +90,27 @@ def seed_generators(seed: int, device: torch.device) -> None:
         torch.mps.manual_seed(seed)
 
 
+def default_generators(device: torch.device) -> list[torch.Generator]:
+    """The generators of a GPU from which its operations draw; none for the CPU, whose own is `torch.default_generator`.
+
+    That of CUDA is known once CUDA is initialized.
+    """
+    if device.type == "mps":
+        return [torch.mps._get_default_mps_generator()]
+    return [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
+
+
 @contextmanager
 def preserved_generators(device: torch.device) -> Iterator[None]:
     """Inside, PyTorch's global generators of the CPU and of the device may be seeded; afterwards they are restored."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        if device.type != "mps":
-            yield
-            return
-        state = torch.mps.get_rng_state()  # PyTorch's own function restores CUDA's generators alone
+        others = default_generators(device) if device.type == "mps" else []  # which PyTorch's function leaves out
+        states = [(generator, generator.get_state()) for generator in others]
         try:
             yield
         finally:
-            torch.mps.set_rng_state(state)
+            for generator, state in states:
+                generator.set_state(state)
 
 
 def synchronize(device: torch.device) -> None:
