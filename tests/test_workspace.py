@@ -14,8 +14,8 @@ import convarium
 from convarium import Recipe, Study, Workspace, grid, load_data
 from convarium.data import splits
 from convarium.data.splits import read_data
-from convarium.errors import RecipeError, SpecError, StoreError
-from convarium.runs import files
+from convarium.errors import DamageError, RecipeError, SpecError, StoreError
+from convarium.runs import files, stored_run
 
 QUICK = {"epochs": 1, "batch_size": 256}
 POOLS = ["lenet", "lenet(pool='avg')"]
@@ -161,41 +161,46 @@ def test_a_wrong_recipe_is_refused_before_anything_is_written(tmp_path):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How often each data set has been loaded and each file of a run has been digested."""
-    loads, digests = Counter(), Counter()
+    """How often each data set has been loaded, and each file of a run digested when it was sealed or read."""
+    loads, sealed, read_again = Counter(), Counter(), Counter()
 
     def read(dataset, **options):
         loads[dataset] += 1
         return read_data(dataset, **options)
 
-    def digest(path):
-        digests[path] += 1
-        return plain_digest(path)
+    def counting(plain, digests):
+        def digest(path, *arguments):
+            digests[path] += 1
+            return plain(path, *arguments)
 
-    plain_digest = files.file_digest
+        return digest
+
     monkeypatch.setattr(splits, "read_data", read)
-    monkeypatch.setattr(files, "file_digest", digest)
-    return loads, digests
+    monkeypatch.setattr(files, "file_digest", counting(files.file_digest, sealed))
+    monkeypatch.setattr(stored_run, "matches_digest", counting(stored_run.matches_digest, read_again))
+    return loads, sealed, read_again
 
 
 def test_a_study_of_ten_runs_loads_its_data_once_and_digests_every_file_once(tmp_path, counted):
     """Planning, training, comparing and drawing the page share what one of them has read."""
-    loads, digests = counted
+    loads, sealed, read_again = counted
     Workspace(tmp_path, device="cpu").compare(POOLS, seeds=5, name="ten", epochs=1, batch_size=500)
-    sealed = {path for seal in tmp_path.glob("runs/*/outcome.json") for path in sealed_files(seal)}
-    assert len(sealed) >= 40
+    files = {path for seal in tmp_path.glob("runs/*/outcome.json") for path in sealed_files(seal)}
+    assert len(files) >= 40
     assert loads == {"digits": 1}
-    assert digests == dict.fromkeys(sealed, 1)
-    digests.clear(), loads.clear()
+    assert sealed == dict.fromkeys(files, 1)
+    assert set(read_again.values()) == {1}
+    sealed.clear(), read_again.clear(), loads.clear()
     again = Workspace(tmp_path, device="cpu")
     again.compare(POOLS, seeds=5, name="ten", epochs=1, batch_size=500)
     again.report("ten")
     assert loads == {"digits": 1}
-    assert digests == dict.fromkeys(sealed, 1)
+    assert not sealed
+    assert read_again == dict.fromkeys(files, 1)
 
 
 def test_several_divisions_and_sizes_of_a_data_set_read_it_once(counted):
-    loads, _ = counted
+    loads, *_ = counted
     workspace = Workspace()
     recipes = [Recipe(validation=v, resize=r) for v, r in ((None, None), (0, None), (100, 32), (None, 32))]
     shared = [workspace.splits(recipe) for recipe in recipes]
@@ -218,8 +223,10 @@ def test_a_run_whose_files_have_changed_is_digested_anew(tmp_path):
     run = workspace.train("lenet", **QUICK)
     assert workspace.load_run(run.key) is workspace.load_run(run.key)
     (run.path / "weights.safetensors").write_bytes(b"")
-    with pytest.raises(StoreError, match=r"weights\.safetensors is damaged"):
-        workspace.load_run(run.key)
+    with pytest.raises(DamageError, match=r"weights\.safetensors is damaged"):
+        workspace.load_run(run.key).weights()
+    with pytest.raises(DamageError, match=r"weights\.safetensors is damaged"):
+        workspace.evaluate(run.key)
 
 
 def test_help_of_a_verb_explains_its_arguments():

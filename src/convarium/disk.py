@@ -20,6 +20,8 @@ from typing import IO, Any, NoReturn
 
 from convarium.errors import ConvariumError, FileContentError
 
+_MOST_BRACKETS = 500_000  # lists and tables of a JSON text: more of them take hundreds of times their size in memory
+_READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # opens a pipe without a writer
 _LINKS = 40  # as many links as Linux follows
 _PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.6)
 """Seconds between attempts to rename a file."""
@@ -105,10 +107,13 @@ def read_bytes(path: Path, limit_bytes: int) -> bytes:
         FileContentError: it is larger, or no file but a folder, a device or a pipe.
         OSError: it cannot be read, as when it is missing or another user's.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
+    descriptor = os.open(path, _READING)
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode):
+        os.close(descriptor)
         raise FileContentError(f"{path} is a folder, a device or a pipe", expected="a file")
-    with path.open("rb") as file:
-        content = file.read(limit_bytes + 1)
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read(min(state.st_size, limit_bytes) + 1)
     if len(content) > limit_bytes:
         raise FileContentError(f"{path} is too large", expected=f"at most {limit_bytes:,} bytes")
     return content
@@ -141,19 +146,34 @@ def parse_json(text: str, source: str) -> Any:
     """The value of a JSON text.
 
     Args:
-        text: which is refused where it is nested too deeply, names a key twice, or has a number that JSON has not
-            (NaN, Infinity) or that has more digits than Python reads.
+        text: which is refused where it is nested too deeply, holds half a million lists, names a key twice, or has a
+            number that JSON has not (NaN, Infinity) or that has more digits than Python reads.
         source: what an error calls it.
 
     Raises:
         FileContentError: it is no such text.
     """
+    if text.count("[") + text.count("{") > _MOST_BRACKETS:
+        raise FileContentError(f"{source} holds too many lists and tables", expected=f"at most {_MOST_BRACKETS:,}")
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        return _DECODER.decode(text)
     except RecursionError as error:
         raise FileContentError(f"{source} is nested too deeply to be read") from error
     except ValueError as error:
         raise FileContentError(f"{source} is not JSON: {error}") from error
+
+
+def parse_json_lines(text: str, source: str) -> list[Any]:
+    """The values of a text with one JSON value a line, see `parse_json`.
+
+    Raises:
+        FileContentError: a line is no such value.
+    """
+    lines = text.splitlines()
+    values = parse_json(f"[{','.join(lines)}]", source)
+    if len(values) != len(lines):
+        raise FileContentError(f"{source} is not JSON, a value a line")
+    return list(values)
 
 
 def canonical_json(value: Any) -> str:
@@ -251,3 +271,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)

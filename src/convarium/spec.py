@@ -136,6 +136,8 @@ def _depth(root: ast.AST) -> int:
 
 
 def _arguments(body: str, text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if not body.strip():
+        return (), {}
     call = _call(body, text)
     if any(keyword.arg is None for keyword in call.keywords):
         raise SpecError(f"cannot read {quoted(text)}", expected="option=value pairs separated by commas")

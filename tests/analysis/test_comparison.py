@@ -22,7 +22,7 @@ from convarium.analysis.comparison import (
 from convarium.analysis.comparison.formatting import escape_markdown
 from convarium.errors import ConvariumError, SpecError
 from convarium.recipes.recipe import Recipe
-from made_runs import HERE, epoch, run, runs, with_predictions
+from made_runs import HERE, answering, epoch, run, runs, with_predictions
 
 LENET, AVG, TANH, ELU = "lenet", "lenet(pool='avg')", "lenet(activation='tanh')", "lenet(activation='elu')"
 GOOD = [0.980, 0.981, 0.982, 0.979, 0.980]
@@ -133,8 +133,8 @@ def test_one_seed_cannot_decide():
 def test_two_single_models_are_compared_by_mcnemar_on_the_same_images(tmp_path):
     right = np.ones(100, dtype=bool)
     one, other = runs(LENET, [0.95]) + runs(AVG, [0.99])
-    first = with_predictions(one, tmp_path / "a", right & (np.arange(100) >= 5))
-    second = with_predictions(other, tmp_path / "b", right & (np.arange(100) != 50))
+    first = with_predictions(one, right & (np.arange(100) >= 5))
+    second = with_predictions(other, right & (np.arange(100) != 50))
     # 5 images only one gets right, 1 the other: 2 · P(X ≤ 1), X ~ B(6, ½), = 14 / 64
     assert (
         "of 100 test images, 5 are right in the first of these two trained models only and 1 in the second only "
@@ -498,9 +498,9 @@ def six_runs(tmp_path):
     made = runs(LENET, GOOD[:3]) + runs(AVG, [0.97, 0.5, None])
     made = [dataclasses.replace(r, outcome=dataclasses.replace(r.outcome, history=(epoch(1), epoch(2)))) for r in made]
     right = np.arange(50) > 2
-    made = [with_predictions(r, tmp_path / str(i), right) for i, r in enumerate(made)]
-    np.savez(made[0].path / "steps.npz", loss=np.array([2.0, 1.0]), accuracy=np.array([0.1, 0.5]))
-    return compare_runs(made)
+    made = [with_predictions(r, right) for i, r in enumerate(made)]
+    steps = np.array([2.0, 1.0]), np.array([0.1, 0.5])
+    return compare_runs([answering(made[0], "steps", steps), *made[1:]])
 
 
 def test_frames_are_tidy(tmp_path):

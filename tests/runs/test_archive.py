@@ -22,8 +22,8 @@ def store(tmp_path):
     for recipe in RECIPES:
         path = Store(tmp_path / "store").begin(recipe, recipe.key("0" * 64))
         if recipe.seed == 1:
-            write_predicted(path, [(3, 0), (1, 2)])
-        made_run(tmp_path / "store", recipe, 0.9, diverges_at=2 if recipe.seed == 2 else None)
+            write_predicted(path, [(2, 1), (3, 0), (2, 1), (3, 0)])
+        made_run(tmp_path / "store", recipe, 0.9, diverges_at=2 if recipe.seed == 2 else None, watched=recipe.seed == 1)
     return Store(tmp_path / "store")
 
 
@@ -41,13 +41,14 @@ def test_runs_come_back_as_they_were_without_arrays(store, records):
         assert recorded.predicted() == run.predicted()
         assert recorded.path.name == run.path.name
         assert (recorded.predictions(), recorded.weights(), recorded.steps()) == (None, None, None)
-    assert records.runs()[1].predicted() == ((3, 0), (1, 2))
+    assert [run.predicted() for run in records.runs() if run.recipe.seed == 1] == [((2, 1), (3, 0), (2, 1), (3, 0))]
 
 
 def test_a_loss_that_is_not_a_number_stays_one(store, tmp_path):
     (run,) = [run for run in store.runs() if run.recipe.seed == 0]
     history = (dataclasses.replace(run.outcome.history[0], train_loss=math.nan),)
-    wild = dataclasses.replace(run, outcome=dataclasses.replace(run.outcome, history=history))
+    diverged = dataclasses.replace(run.outcome, status="diverged", selected_epoch=None, history=history)
+    wild = dataclasses.replace(run, outcome=diverged)
     add_records(tmp_path / RECORDS, [wild])
     assert math.isnan(read_records(tmp_path / RECORDS)[run.key].outcome.history[0].train_loss)
 

@@ -14,8 +14,8 @@ import torch
 from convarium.recipes.recipe import Recipe
 from convarium.records import Environment, Epoch, Outcome
 from convarium.runs import environment
-from convarium.runs.files import StoredRun
 from convarium.runs.json_forms import outcome_from_json, outcome_to_json
+from convarium.runs.stored_run import StoredRun
 
 
 def test_the_environment_says_where():

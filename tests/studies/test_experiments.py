@@ -211,10 +211,9 @@ def one_digit(seed, digits, tmp_path, *, stuck=True):
     made = run(Recipe(seed=seed, dataset="mnist", watch_test=True), 0.5, path=tmp_path / str(seed))
     confusion = ((0, 5000), (0, 5000)) if stuck else ((4900, 100), (100, 4900))
     test = Scores(0.5 if stuck else 0.98, 2.3, {"zero": 0.0, "one": 1.0}, confusion, 0.01, 10_000)
-    made.path.mkdir()
-    write_predicted(made.path, [(0, 10_000) if digit else (10_000, 0) for digit in digits])
+    counts = tuple((0, 10_000) if digit else (10_000, 0) for digit in digits)
     outcome = dataclasses.replace(made.outcome, test=test, validation=None, history=(epoch(1, test=0.5),))
-    return dataclasses.replace(made, outcome=outcome)
+    return dataclasses.replace(made, outcome=outcome, recorded_counts=counts)
 
 
 def test_runs_that_name_one_class_for_everything_collapse(tmp_path):
@@ -245,8 +244,8 @@ def test_runs_that_train_do_not_collapse_and_one_that_stays_does_not_wander(tmp_
 
 
 def test_what_a_watched_run_predicts_is_kept_epoch_by_epoch(tmp_path):
-    write_predicted(tmp_path, [(1, 0), (9, 9)])
-    assert read_predicted(tmp_path) == ((1, 0), (9, 9))
+    write_predicted(tmp_path, [(1, 8), (9, 0)])
+    assert read_predicted(tmp_path) == ((1, 8), (9, 0))
     recipe = Recipe(epochs=2, batch_size=256, watch_test=True, learning_rate=1.0)
     store = Store(tmp_path / "store")
     watched = study(recipes=(recipe,))

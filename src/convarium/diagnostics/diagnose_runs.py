@@ -24,8 +24,10 @@ from convarium.models.factories import load_recorded_factory
 from convarium.models.index import resolve
 from convarium.models.weights import set_weights
 from convarium.recipes.recipe import Recipe
-from convarium.runs.files import StoredRun, write_tensors
+from convarium.runs.files import write_tensors
 from convarium.runs.links import outward_link
+from convarium.runs.seal import WEIGHTS
+from convarium.runs.stored_run import StoredRun
 from convarium.seeding import derive_seed
 
 NOT_REBUILT = "a network of your own, not rebuilt"
@@ -143,7 +145,7 @@ def _chosen(runs: Sequence[StoredRun]) -> StoredRun | str:
     finished = [run for run in runs if run.outcome.status == "finished"]
     if not finished:
         return "none of its runs finished"
-    with_weights = (run for run in finished if (run.path / "weights.safetensors").exists())
+    with_weights = (run for run in finished if WEIGHTS in run.files)
     return next(with_weights, "its runs were stored without their weights")
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 from convarium.data.folder_options import Fit, is_own, parse_ground, parse_groups
@@ -230,12 +231,18 @@ def _check_text(name: str, text: str) -> None:
         raise RecipeError(f"{name} has a NUL character", received=text)
 
 
+@cache
+def _choices_or_types(annotation: Any) -> tuple[bool, tuple[Any, ...]]:
+    """Whether a field is a choice among texts, and these; else the types that it may have."""
+    return get_origin(annotation) is Literal, get_args(annotation) or (annotation,)
+
+
 def _check_type(name: str, value: Any, annotation: Any) -> None:
-    if get_origin(annotation) is Literal:
-        if not isinstance(value, str) or value not in get_args(annotation):
-            raise unknown(name, str(value), get_args(annotation))
+    is_choice, kinds = _choices_or_types(annotation)
+    if is_choice:
+        if not isinstance(value, str) or value not in kinds:
+            raise unknown(name, str(value), kinds)
         return
-    kinds = get_args(annotation) or (annotation,)
     fits = any(
         isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
         for kind in kinds

@@ -7,13 +7,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convarium.runs.files import StoredRun
     from convarium.runs.store import Store, StudyRecord
+    from convarium.runs.stored_run import StoredRun
 
 __all__ = ["Store", "StoredRun", "StudyRecord"]
 
 _MODULES = {
-    "files": ("StoredRun",),
+    "stored_run": ("StoredRun",),
     "store": (
         "Store",
         "StudyRecord",

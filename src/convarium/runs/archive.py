@@ -13,11 +13,9 @@ from typing import Any
 from convarium.disk import write_text
 from convarium.errors import ConvariumError, StoreError
 from convarium.recipes.recipe import recipe_from_json
-from convarium.runs.files import (
-    StoredRun,
-)
 from convarium.runs.json_forms import history_from_json, history_to_json, outcome_from_json, outcome_to_json
 from convarium.runs.names import is_file_name
+from convarium.runs.stored_run import StoredRun
 
 RECORDS = "runs.jsonl"
 _MEND = "get it again from where it comes"

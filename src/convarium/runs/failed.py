@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 from convarium.disk import write_file
-from convarium.runs.files import SEAL, StoredRun, read_run
-
-FAILED = "failed"
+from convarium.runs.files import FAILED
+from convarium.runs.seal import SEAL
+from convarium.runs.stored_run import StoredRun, read_run
 
 
 def keep_failed_run(path: Path) -> None:
@@ -35,7 +35,7 @@ def read_failed_run(path: Path) -> StoredRun | None:
     if not (path / FAILED / SEAL).exists():
         return None
     run = read_run(path / FAILED)
-    return dataclasses.replace(run, path=path, recorded_counts=run.predicted())
+    return dataclasses.replace(run, path=path, recorded_counts=run.predicted(), files={})
 
 
 def drop_failed_run(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The files of one run: an outcome is written to a folder, each file in one step, and read back from it.
+"""The files of one run: an outcome is written to a folder, each file in one step; `stored_run` reads them back.
 
 Reading runs no code: the formats are JSON, npz without pickle, and safetensors.
 """
@@ -6,198 +6,146 @@ Reading runs no code: the formats are JSON, npz without pickle, and safetensors.
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from convarium.disk import file_digest, write_file, write_json, write_text
-from convarium.errors import ConvariumError, DamageError, StoreError, WeightsError
-from convarium.models.layer_tables import description_from_json, description_to_json
-from convarium.recipes.recipe import Recipe, recipe_from_json
-from convarium.records import Description, Epoch, Outcome
-from convarium.runs.environment import environment_changes
-from convarium.runs.json_forms import history_from_json, history_to_json, outcome_from_json, outcome_to_json
+from convarium.disk import file_digest, parse_json_lines, read_text, write_file, write_text
+from convarium.errors import FileContentError, WeightsError
+from convarium.models.layer_tables import description_to_json
+from convarium.records import Epoch, Outcome
+from convarium.runs.json_forms import (
+    history_from_json,
+    history_to_json,
+    outcome_to_json,
+    predicted_from_json,
+)
+from convarium.runs.npz import write_arrays
+from convarium.runs.seal import (
+    FILES,
+    HISTORY,
+    NETWORK,
+    PREDICTED,
+    PREDICTIONS,
+    RECIPE,
+    RECORD,
+    SEAL,
+    STEPS,
+    WEIGHTS,
+    WHOLE,
+    files_of,
+    sealed_text,
+)
+from convarium.runs.stored_run import LIMIT
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SEAL = "outcome.json"
-PREDICTED = "predicted.jsonl"
+FAILED = "failed"
+"""The folder in a run's folder that keeps the record of a failed run while it is tried again."""
+
 FileState = tuple[tuple[str, int, int], ...]
-NETWORK = "network.json"
-
-
-@dataclass(frozen=True)
-class StoredRun:
-    """A finished run in a store.
-
-    Attributes:
-        key: its identity, see `Recipe.key`.
-        path: its folder; of a run in a records file, the folder in which it would lie.
-        recipe: what was trained.
-        outcome: how it ended; without arrays, which are read when they are needed.
-        recorded_counts: of a run in a records file, what `predicted` returns.
-        source: digest of the source of a user's own network that the run was made with, see `source_digest`; None: a
-            network of the zoo, or a record older than this.
-    """
-
-    key: str
-    path: Path
-    recipe: Recipe
-    outcome: Outcome
-    recorded_counts: tuple[tuple[int, ...], ...] | None = None
-    source: str | None = None
-
-    @property
-    def is_mixed(self) -> bool:
-        """Whether parts of the run were trained in different environments, so that its last bits belong to none."""
-        return bool(self.outcome.earlier)
-
-    @property
-    def mixed_reason(self) -> str | None:
-        """In what the environments of a mixed run differ: "threads 2, then 1"; None for any other run."""
-        if not self.is_mixed:
-            return None
-        return "; ".join(environment_changes([*self.outcome.earlier, self.outcome.environment]))
-
-    def predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Test logits (n, classes) float32 and labels (n,) int64; None where the run has none."""
-        return self._pair("predictions.npz", "logits", "labels")
-
-    def steps(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Loss and accuracy of every training step, both (steps,) float32; None where the run has none."""
-        return self._pair("steps.npz", "loss", "accuracy")
-
-    def predicted(self) -> tuple[tuple[int, ...], ...] | None:
-        """The number of test images predicted as each class, epoch by epoch; None if the run did not watch them."""
-        if self.recorded_counts is not None:
-            return self.recorded_counts
-        path = self.path / PREDICTED
-        return read_predicted(self.path) if path.exists() else None
-
-    def network(self) -> Description | None:
-        """The network layer by layer; None where the run failed, or is older than this file.
-
-        Raises:
-            StoreError: the file is damaged.
-        """
-        path = self.path / NETWORK
-        if not path.exists():
-            return None
-        try:
-            return description_from_json(json.loads(path.read_text("utf-8")))
-        except (ValueError, TypeError, KeyError) as error:
-            raise StoreError(f"{path} is damaged", hint=_MEND) from error
-
-    def weights(self) -> "dict[str, Tensor] | None":
-        """The selected weights by name; None where the run has none."""
-        path = self.path / "weights.safetensors"
-        if not path.exists():
-            return None
-        from safetensors.torch import load_file  # imports PyTorch, which reading a run's record does not need
-
-        return load_file(path)
-
-    def _pair(self, file: str, first: str, second: str) -> tuple[np.ndarray, np.ndarray] | None:
-        path = self.path / file
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays[first], arrays[second]
 
 
 def write_outcome(path: Path, outcome: Outcome) -> None:
-    """Writes an outcome's files into a run's folder, the seal last."""
+    """Writes an outcome's files into a run's folder, the seal last, and removes files that are none of this run's."""
     write_history(path, outcome.history)
+    files = [RECIPE, HISTORY]
+    if _has_predicted(path, outcome):
+        files.append(PREDICTED)
     arrays = {
-        "steps.npz": {"loss": outcome.step_loss, "accuracy": outcome.step_accuracy},
-        "predictions.npz": {"logits": outcome.logits, "labels": outcome.labels},
+        STEPS: {"loss": outcome.step_loss, "accuracy": outcome.step_accuracy},
+        PREDICTIONS: {"logits": outcome.logits, "labels": outcome.labels},
     }
-    files = ["recipe.json", "history.jsonl", *([PREDICTED] if (path / PREDICTED).exists() else [])]
     for name, content in arrays.items():
         present = {k: v for k, v in content.items() if v is not None}
-        if present:
-            write_file(path / name, lambda file, present=present: np.savez_compressed(file, **present))  # type: ignore[misc]
+        if len(present) == len(content):
+            write_file(path / name, partial(write_arrays, arrays=present))
             files.append(name)
     if outcome.network is not None:
         write_text(path / NETWORK, json.dumps(description_to_json(outcome.network), ensure_ascii=False) + "\n")
         files.append(NETWORK)
     if outcome.weights is not None:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.weights.items()}
-        write_tensors(path / "weights.safetensors", weights, {})
-        files.append("weights.safetensors")
-    seal = outcome_to_json(outcome) | {"files": {name: file_digest(path / name) for name in files}}
-    write_json(path / SEAL, seal)
+        write_tensors(path / WEIGHTS, weights, {})
+        files.append(WEIGHTS)
+    for name in set(FILES) - set(files):
+        (path / name).unlink(missing_ok=True)
+    kind = WHOLE if set(files) == files_of(outcome) else RECORD
+    digests = {name: file_digest(path / name) for name in files}
+    write_text(path / SEAL, sealed_text(outcome_to_json(outcome) | {"kind": kind, "files": digests}))
+
+
+def _has_predicted(path: Path, outcome: Outcome) -> bool:
+    """Whether the run's `predicted.jsonl` has a row for each epoch in which the test split was watched."""
+    watched = sum(row.test_accuracy is not None for row in outcome.history)
+    try:
+        return watched > 0 and len(read_predicted(path)) == watched
+    except (OSError, ValueError):
+        return False
 
 
 def file_state(path: Path) -> FileState:
-    """Name, size and time of last change of each file in a run's folder, without those that TensorBoard writes."""
-    with os.scandir(path) as entries:
-        files = [(entry.name, entry.stat()) for entry in entries if not entry.name.startswith("events.")]
-    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in files))
+    """Name, size and time of last change of the files of a run that are read first: seal, recipe and history.
 
-
-def read_run(path: Path, *, verify: bool = True) -> StoredRun:
-    """Reads a sealed run and compares its files with the seal.
-
-    Args:
-        path: the run's folder.
-        verify: whether the files' digests are compared with those in the seal.
+    Of a run without a seal, also those of the seal of its failed attempt.
 
     Raises:
-        DamageError: a file is missing or damaged; names it.
-        StoreError: a file may not be read.
+        FileNotFoundError: there is no such folder.
+        OSError: the folder may not be read.
     """
-    file = path / SEAL
+    state = [_stat(path, name) for name in (SEAL, RECIPE, HISTORY)]
+    if state[0] is None:
+        path.stat()
+        state.append(_stat(path, f"{FAILED}/{SEAL}"))
+    return tuple(entry for entry in state if entry is not None)
+
+
+def _stat(path: Path, name: str) -> tuple[str, int, int] | None:
     try:
-        seal = json.loads(file.read_text("utf-8"))
-        for name, digest in seal["files"].items():
-            file = path / name
-            if verify and file_digest(file) != digest:
-                raise DamageError(f"{file} is damaged: its digest is not the one in {SEAL}", hint=_MEND)
-        file = path / "recipe.json"
-        recipe = json.loads(file.read_text("utf-8"))
-        key, source = recipe.pop("key"), recipe.pop("source", None)
-        file = path / "history.jsonl"
-        history = read_history(path)
-        file = path / SEAL
-        return StoredRun(key, path, recipe_from_json(recipe), outcome_from_json(seal, history), source=source)
-    except StoreError:
-        raise
-    except ConvariumError as error:
-        raise DamageError(f"{path} cannot be read: {error}", hint=_MEND) from error
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, TypeError, KeyError) as error:
-        raise DamageError(f"{file} is missing or damaged", hint=_MEND) from error
-    except OSError as error:
-        raise StoreError(f"{file} cannot be read: {error.strerror}", hint="see who may read it") from error
-
-
-_MEND = "delete the folder, or run its study again, which sets it aside and trains it anew"
+        state = os.stat(f"{path}/{name}")  # noqa: PTH116  (no Path for each of 30,000 files)
+    except FileNotFoundError:
+        return None
+    return name, state.st_size, state.st_mtime_ns
 
 
 def write_history(path: Path, history: tuple[Epoch, ...]) -> None:
     """Writes `history.jsonl` into a run's folder; a number that JSON has not (a diverged loss) becomes null."""
     rows = [json.dumps(row) for row in history_to_json(history)]
-    write_file(path / "history.jsonl", lambda file: file.write("".join(row + "\n" for row in rows).encode()))
+    write_text(path / HISTORY, "".join(row + "\n" for row in rows))
 
 
 def read_history(path: Path) -> tuple[Epoch, ...]:
-    """The rows of a run's `history.jsonl`; a training loss of null comes back as NaN."""
-    return history_from_json(json.loads(line) for line in (path / "history.jsonl").read_text("utf-8").splitlines())
+    """The rows of a run's `history.jsonl`; a training loss of null comes back as NaN.
+
+    Raises:
+        ValueError: a row is damaged, or missing.
+        OSError: there is no such file, or it cannot be read.
+    """
+    return history_from_json(_lines(path / HISTORY))
 
 
 def write_predicted(path: Path, counts: Sequence[tuple[int, ...]]) -> None:
     """Writes `predicted.jsonl` into a run's folder: how many test images were taken for each class, a row an epoch."""
     rows = [json.dumps({"epoch": i, "images": list(row)}) for i, row in enumerate(counts, start=1)]
-    write_file(path / PREDICTED, lambda file: file.write("".join(row + "\n" for row in rows).encode()))
+    write_text(path / PREDICTED, "".join(row + "\n" for row in rows))
 
 
 def read_predicted(path: Path) -> tuple[tuple[int, ...], ...]:
-    """The rows of a run's `predicted.jsonl`."""
-    rows = [json.loads(line) for line in (path / PREDICTED).read_text("utf-8").splitlines()]
-    return tuple(tuple(row["images"]) for row in rows)
+    """The rows of an unfinished run's `predicted.jsonl`.
+
+    Raises:
+        ValueError: a row is damaged, or missing.
+        OSError: there is no such file, or it cannot be read.
+    """
+    return predicted_from_json(_lines(path / PREDICTED))
+
+
+def _lines(path: Path) -> list[Any]:
+    try:
+        return parse_json_lines(read_text(path, LIMIT), str(path))
+    except FileContentError as error:
+        raise ValueError(str(error)) from error
 
 
 def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:

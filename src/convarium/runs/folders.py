@@ -12,8 +12,8 @@ from convarium.errors import FileContentError, StoreError
 from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
 from convarium.runs.names import file_name
+from convarium.runs.seal import RECIPE
 
-RECIPE = "recipe.json"
 RECIPE_BYTES = 2**20
 """A recipe.json is a few hundred bytes; one of more than this is none."""
 

@@ -33,11 +33,13 @@ from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
 from convarium.runs.archive import RECORDS, read_records
 from convarium.runs.failed import drop_failed_run, keep_failed_run, read_failed_run
-from convarium.runs.files import SEAL, FileState, StoredRun, file_state, read_run, write_outcome
-from convarium.runs.folders import RECIPE, RunFolders, digits_in_name, is_same_recipe, key_of
+from convarium.runs.files import FileState, file_state, write_outcome
+from convarium.runs.folders import RunFolders, digits_in_name, is_same_recipe, key_of
 from convarium.runs.links import check_links
 from convarium.runs.locks import lock_file
 from convarium.runs.names import check_path, same_file
+from convarium.runs.seal import RECIPE, SEAL
+from convarium.runs.stored_run import StoredRun, read_run
 from convarium.runs.study_record import StudyRecord, read_study
 
 __all__ = ["Store", "StoredRun", "StudyRecord"]
@@ -66,7 +68,7 @@ class Store:
         return self._folders.new(recipe, key) if existing is None else existing
 
     def find(self, recipe: Recipe, key: str) -> StoredRun | None:
-        """The finished run of a key; None if there is none yet.
+        """The finished run of a key, with each of its files compared with its digest; None if there is none yet.
 
         Raises:
             DamageError: a run that is sealed but damaged, or has another recipe than its key stands for.
@@ -75,6 +77,8 @@ class Store:
         run = self._find(key)
         if run and not is_same_recipe(run.recipe, recipe):
             raise DamageError(f"{run.path / RECIPE} has another recipe than its key stands for")
+        if run:
+            run.verify()
         return run
 
     def set_aside(self, path: Path) -> Path:
@@ -127,7 +131,7 @@ class Store:
             for file in path.glob("last.ckpt*"):
                 file.unlink(missing_ok=True)
         drop_failed_run(path)
-        run = read_run(path, verify=False)  # the digests have just been made from these files
+        run = read_run(path)
         self._read_runs[path] = file_state(path), run
         return run
 

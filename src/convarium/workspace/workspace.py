@@ -260,7 +260,8 @@ class Workspace:
             ConvariumError: neither a run nor weights, weights that do not fit the network, or no such run; or the run's
                 network is a user's own, and its source is not the one that the run was made with.
         """
-        from convarium.models.weights import load_weights
+        from convarium.models.build import build_model
+        from convarium.models.weights import load_weights, set_weights
         from convarium.training import evaluate as evaluate_network
 
         if (run is None) == (weights is None) or (run is not None and dataset is not None):
@@ -268,15 +269,18 @@ class Workspace:
         if run is not None:
             stored = self.load_run(run)
             load_network_of(stored, named=model)
-            recipe, path = stored.recipe, stored.path / "weights.safetensors"
-            if not path.exists():
+            tensors = stored.weights()
+            if tensors is None:
                 raise ConvariumError(f"{stored.path} holds no weights", hint="it may be a record without weights")
-        else:
-            if model is None or dataset is None or weights is None:
-                raise ConvariumError(
-                    "evaluate needs model and dataset beside weights", hint="name the network the weights belong to"
-                )
-            recipe, path = source_recipe(model, dataset), usable_path(weights, "weights")
+            splits = self.splits(stored.recipe)
+            network = build_model(stored.recipe.model, splits.train.spec)
+            set_weights(network, tensors)
+            return evaluate_network(network, stored.recipe, splits, split=split, device=self.device)
+        if model is None or dataset is None or weights is None:
+            raise ConvariumError(
+                "evaluate needs model and dataset beside weights", hint="name the network the weights belong to"
+            )
+        recipe, path = source_recipe(model, dataset), usable_path(weights, "weights")
         splits = self.splits(recipe)
         network = load_weights(path, recipe.model, splits.train.spec)
         return evaluate_network(network, recipe, splits, split=split, device=self.device)

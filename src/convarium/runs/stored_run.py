@@ -1,0 +1,326 @@
+"""A run in a store as it is read: each file is compared with its digest in the seal when it is used.
+
+Reading runs no code: the formats are JSON, npz without pickle, and safetensors.
+"""
+
+import dataclasses
+import math
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convarium.disk import file_digest, parse_json, parse_json_lines, read_bytes
+from convarium.errors import ConvariumError, DamageError, FileContentError, StoreError
+from convarium.metrics import scores
+from convarium.models.layer_tables import description_from_json
+from convarium.recipes.recipe import Recipe, recipe_from_json
+from convarium.records import Description, Layer, Outcome, Scores
+from convarium.runs.checked_values import UnknownFieldError, is_count, is_text
+from convarium.runs.environment import environment_changes
+from convarium.runs.json_forms import history_from_json, outcome_from_json, predicted_from_json
+from convarium.runs.npz import read_arrays
+from convarium.runs.seal import (
+    HISTORY,
+    NETWORK,
+    PREDICTED,
+    PREDICTIONS,
+    RECIPE,
+    SEAL,
+    STEPS,
+    WEIGHTS,
+    check_files,
+    read_seal,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LIMIT = 24 * 2**20
+"""The most bytes of a text file of a run that are read: a seal of 1,000 classes with dense matrices has 21 MB."""
+
+_RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
+_ARRAYS_LIMIT = 16 * 2**30
+_MEND = "delete the folder, or run its study again, which sets it aside and trains it anew"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A finished run in a store.
+
+    Attributes:
+        key: its identity, see `Recipe.key`.
+        path: its folder; of a run in a records file, the folder in which it would lie.
+        recipe: what was trained.
+        outcome: how it ended; without arrays, which are read when they are needed.
+        recorded_counts: of a run in a records file, what `predicted` returns.
+        source: digest of the source of a user's own network that the run was made with, see `source_digest`; None: a
+            network of the zoo, or a record older than this.
+        files: the digests of its files, by name; a file that is not among them is not believed.
+        has_digest: whether its seal has a digest of its own, which runs of Convarium 0.1 have not: a changed digit in
+            the seal itself would not be noticed.
+    """
+
+    key: str
+    path: Path
+    recipe: Recipe
+    outcome: Outcome
+    recorded_counts: tuple[tuple[int, ...], ...] | None = None
+    source: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict, compare=False)
+    has_digest: bool = field(default=True, compare=False)
+    _compared: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether parts of the run were trained in different environments, so that its last bits belong to none."""
+        return bool(self.outcome.earlier)
+
+    @property
+    def mixed_reason(self) -> str | None:
+        """In what the environments of a mixed run differ: "threads 2, then 1"; None for any other run."""
+        if not self.is_mixed:
+            return None
+        return "; ".join(environment_changes([*self.outcome.earlier, self.outcome.environment]))
+
+    def predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Test logits (n, classes) float32 and labels (n,) int64; None where the run has none.
+
+        Raises:
+            DamageError: the file is missing or damaged, or the scores of the run are not those of its predictions.
+            StoreError: it may not be read.
+        """
+        test = self.outcome.test
+        if PREDICTIONS not in self.files or test is None:
+            return None
+        is_new = PREDICTIONS not in self._compared
+        with naming_damage(self.path, PREDICTIONS):
+            shapes = {"logits": (test.n, len(test.per_class)), "labels": (test.n,)}
+            logits, labels = read_arrays(self._content(PREDICTIONS, _ARRAYS_LIMIT), shapes)
+            if is_new and not _are_scores_of(test, logits, labels):
+                del self._compared[PREDICTIONS]
+                raise DamageError(f"the test scores in {self.path / SEAL} are not those of {PREDICTIONS}", hint=_MEND)
+        return logits, labels
+
+    def steps(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Loss and accuracy of every training step, both (steps,) float32; None where the run has none.
+
+        Raises:
+            DamageError: the file is missing or damaged.
+            StoreError: it may not be read.
+        """
+        if STEPS not in self.files:
+            return None
+        with naming_damage(self.path, STEPS):
+            shape = (self.outcome.history[-1].steps if self.outcome.history else 0,)
+            loss, accuracy = read_arrays(self._content(STEPS, _ARRAYS_LIMIT), {"loss": shape, "accuracy": shape})
+        return loss, accuracy
+
+    def predicted(self) -> tuple[tuple[int, ...], ...] | None:
+        """The number of test images predicted as each class, epoch by epoch; None if the run did not watch them.
+
+        Raises:
+            DamageError: the file is missing or damaged.
+            StoreError: it may not be read.
+        """
+        if PREDICTED not in self.files:
+            return self.recorded_counts
+        with naming_damage(self.path, PREDICTED):
+            return predicted_from_json(parse_json_lines(self._content(PREDICTED, LIMIT).decode(), "its text"))
+
+    def network(self) -> Description | None:
+        """The network layer by layer; None where the run failed, or is older than this file.
+
+        Raises:
+            DamageError: the file is missing or damaged.
+            StoreError: it may not be read.
+        """
+        if NETWORK not in self.files:
+            return None
+        with naming_damage(self.path, NETWORK):
+            description = description_from_json(parse_json(self._content(NETWORK, LIMIT).decode(), "its text"))
+            texts = (description.citation, description.summary, description.source or "", description.note or "")
+            if not all(map(is_text, (description.model, *texts))) or not _is_layer(description.root):
+                raise ValueError("it does not describe a network")
+            return description
+
+    def weights(self) -> "dict[str, Tensor] | None":
+        """The selected weights by name; None where the run has none.
+
+        Raises:
+            DamageError: the file is missing or damaged.
+            StoreError: it may not be read.
+        """
+        if WEIGHTS not in self.files:
+            return None
+        from safetensors import SafetensorError  # imports PyTorch, which reading a run's record does not need
+        from safetensors.torch import load_file
+
+        with naming_damage(self.path, WEIGHTS):
+            self._compare(WEIGHTS)
+            try:
+                return load_file(self.path / WEIGHTS)
+            except SafetensorError as error:
+                raise ValueError(str(error)) from error
+
+    def verify(self) -> None:
+        """Compares every file of the run with its digest, and the test scores with the predictions.
+
+        What was compared is not compared again while its size and its time of change stay the same.
+
+        Raises:
+            DamageError: a file is missing or damaged; names it.
+            StoreError: a file may not be read.
+        """
+        for name in self.files:
+            with naming_damage(self.path, name):
+                if name == PREDICTIONS and name not in self._compared:
+                    self.predictions()
+                self._compare(name)
+
+    def _compare(self, name: str) -> None:
+        """Compares a file with its digest, unless its size and time are those that it had with its digest."""
+        state = _state(self.path / name)
+        if self._compared.get(name) != state and not matches_digest(self.path / name, self.files[name]):
+            raise _changed(self.path / name)
+        self._compared[name] = state
+
+    def _content(self, name: str, limit_bytes: int) -> bytes:
+        return _sealed_content(self.path / name, self.files, self._compared, limit_bytes=limit_bytes)
+
+
+def read_run(path: Path) -> StoredRun:
+    """Reads a sealed run: its seal, recipe and history are compared with their digests, the other files when used.
+
+    Args:
+        path: the run's folder.
+
+    Raises:
+        DamageError: the seal or one of these files is missing or damaged, or the list of files is not that of a run;
+            names the file.
+        StoreError: one of them may not be read, or comes from a newer Convarium.
+    """
+    compared: dict[str, tuple[int, int]] = {}
+    with naming_damage(path, SEAL):
+        seal = read_seal(path / SEAL, LIMIT)
+        if not {RECIPE, HISTORY} <= seal.files.keys():
+            raise ValueError(f"it names no {RECIPE} and {HISTORY}")
+    with naming_damage(path, RECIPE):
+        content = _sealed_content(path / RECIPE, seal.files, compared, limit_bytes=LIMIT)
+        values = parse_json(content.decode(), "its text")
+        if type(values) is not dict or not is_text(values.get("key")):
+            raise ValueError("it is no recipe with a key")
+        key, source = values.pop("key"), values.pop("source", None)
+        if not (source is None or is_text(source)):
+            raise ValueError("its source is no digest")
+        if not values.keys() <= _RECIPE_FIELDS:
+            raise UnknownFieldError(f"it has an unknown field {min(values.keys() - _RECIPE_FIELDS)[:40]!r}")
+        recipe = recipe_from_json(values)
+    with naming_damage(path, HISTORY):
+        content = _sealed_content(path / HISTORY, seal.files, compared, limit_bytes=LIMIT)
+        history = history_from_json(parse_json_lines(content.decode(), "its text"))
+    with naming_damage(path, SEAL):
+        try:
+            outcome = outcome_from_json(seal.values, history)
+        except UnknownFieldError as error:
+            if seal.has_digest:
+                raise
+            raise ValueError(str(error)) from error
+        if outcome.status == "finished" and len(history) != recipe.epochs:
+            raise ValueError(f"it has finished after {len(history)} of {recipe.epochs} epochs")
+        wrong = check_files(seal, outcome, path)
+        if wrong:
+            raise ValueError(wrong)
+    return StoredRun(
+        key, path, recipe, outcome, source=source, files=seal.files, has_digest=seal.has_digest, _compared=compared
+    )
+
+
+@contextmanager
+def naming_damage(folder: Path, name: str) -> Iterator[None]:
+    """Turns what goes wrong while a file of a run is read into an error that names the file.
+
+    Raises:
+        DamageError: the file is missing or damaged.
+        StoreError: the system does not let it be read, which says nothing about its content.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DamageError(f"{folder / name} is missing", hint=_MEND) from error
+    except OSError as error:
+        raise StoreError(
+            f"{folder / name} cannot be read: {error.strerror or error}", hint="see who may read it"
+        ) from error
+    except UnknownFieldError as error:
+        raise StoreError(
+            f"{folder / name} cannot be read: {error}", hint="update Convarium, or use another --store"
+        ) from error
+    except FileContentError as error:
+        wrong = error.wrong if name in error.wrong else f"{folder / name} is damaged: {error.wrong}"
+        raise DamageError(wrong, expected=error.expected, hint=_MEND) from error
+    except ConvariumError as error:
+        raise DamageError(f"{folder / name} cannot be read: {error}", hint=_MEND) from error
+    except RecursionError as error:
+        raise DamageError(f"{folder / name} is damaged: it is nested too deeply", hint=_MEND) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DamageError(f"{folder / name} is damaged: {error}", hint=_MEND) from error
+
+
+def matches_digest(path: Path, digest: str, content: bytes | None = None) -> bool:
+    """Whether a file, or what was read of it, has this digest."""
+    return (file_digest(path) if content is None else sha256(content).hexdigest()) == digest
+
+
+def _sealed_content(
+    path: Path, files: Mapping[str, str], compared: dict[str, tuple[int, int]], *, limit_bytes: int
+) -> bytes:
+    """The content of a file, which has its digest, or the size and time of change that it had with its digest."""
+    state = _state(path)
+    content = read_bytes(path, limit_bytes)
+    if compared.get(path.name) != state:
+        if not matches_digest(path, files[path.name], content):
+            raise _changed(path)
+        compared[path.name] = state
+    return content
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Size and time of last change of a file; of anything else, a ValueError."""
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise ValueError("it is no file")
+    return state.st_size, state.st_mtime_ns
+
+
+def _are_scores_of(test: Scores, logits: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether scores are those of these predictions; the sum of a loss has other last bits on other machines."""
+    again = scores(logits, labels, test.per_class)
+    sums = dataclasses.replace(again, loss=test.loss, calibration_error=test.calibration_error)
+    return (
+        sums == test
+        and math.isclose(again.loss, test.loss, rel_tol=1e-6, abs_tol=1e-9)
+        and abs(again.calibration_error - test.calibration_error) <= 2 / test.n
+    )
+
+
+def _changed(path: Path) -> DamageError:
+    return DamageError(f"{path} is damaged: its digest is not the one in {SEAL}", hint=_MEND)
+
+
+def _is_layer(layer: Layer) -> bool:
+    shape = layer.output_shape
+    return (
+        all(map(is_text, (layer.name, layer.type, layer.detail)))
+        and (shape is None or all(map(is_count, shape)))
+        and is_count(layer.parameters)
+        and is_count(layer.flops)
+        and all(map(_is_layer, layer.children))
+    )
