@@ -18,8 +18,8 @@ import torch
 
 from convarium.recipes.recipe import Recipe
 from convarium.records import Environment, Epoch, Outcome
-from convarium.runs.files import read_run
 from convarium.runs.store import Store
+from convarium.runs.stored_run import read_run
 from convarium.studies import plan, unit
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study
