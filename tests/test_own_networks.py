@@ -3,14 +3,16 @@
 import json
 import shutil
 import sys
+import textwrap
 
 import pytest
 
-from convarium import Workspace
+from convarium import Recipe, Workspace
 from convarium.diagnostics.diagnose_runs import NOT_REBUILT, diagnose, diagnose_run
 from convarium.errors import ConvariumError, SpecError
+from convarium.models.factories import source_digest
 from convarium.runs.archive import add_records, read_records
-from convarium.runs.store import Store
+from convarium.runs.store import Store, StoredRun
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study, with_seeds
 from convarium.studies.tables import study_tables
@@ -105,3 +107,41 @@ def test_records_keep_the_digest_of_the_source_and_old_ones_have_none(trained):
     others = [other for other in Store(folder / "store").runs() if other.key != run.key]
     assert [other.source for other in others] == [None]
     assert "source" not in json.loads((others[0].path / "recipe.json").read_text("utf-8"))
+
+
+def test_a_run_of_another_source_is_told_of_and_not_continued(folder):
+    """The key covers the file that defines the network; what that file imports is covered by the source's digest."""
+    write(folder / "sizes.py", "WIDTH = 4\n")
+    write(
+        folder / "mine.py", "from sizes import WIDTH\n" + textwrap.dedent(NET).replace("width: int = 4", "width=WIDTH")
+    )
+    recipe = Recipe(model="mine:net", epochs=2, batch_size=256)
+
+    def train(stop_after: int | None = None) -> tuple[StoredRun | None, list[str]]:
+        notices = []
+
+        def on_event(event):
+            notices.extend([event.notice] if event.notice else [])
+            if stop_after is not None and event.training and event.training.epoch == stop_after:
+                raise KeyboardInterrupt
+
+        try:
+            return Workspace(folder / "store", device="cpu").train(recipe, on_event=on_event), notices
+        except KeyboardInterrupt:
+            return None, notices
+
+    train(stop_after=1)
+    (path,) = (folder / "store" / "runs").glob("*mine*")
+    (path / "last.ckpt").touch()
+    forget(folder)
+    write(folder / "sizes.py", "WIDTH = 2 + 2\n")
+    run, notices = train()
+    assert any("was begun with another source of its network; it begins anew" in notice for notice in notices)
+    assert run is not None
+    assert run.source == source_digest("mine:net")
+    forget(folder)
+    write(folder / "sizes.py", "WIDTH = 6\n")
+    again, notices = train()
+    assert again is not None
+    assert again.key == run.key
+    assert any("was made with another source of mine:net: a file that its network imports has" in n for n in notices)

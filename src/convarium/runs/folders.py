@@ -24,10 +24,19 @@ _CLOCK_NS = 2_000_000_000  # file systems tell times of last change apart that l
 
 def key_of(folder: Path) -> str | None:
     """The key of the run in a folder, from its recipe.json; None where that is missing or cannot be read."""
+    return _text_in_recipe(folder, "key")
+
+
+def source_of(folder: Path) -> str | None:
+    """The digest of the source of a user's own network with which the run in a folder was begun; None without one."""
+    return _text_in_recipe(folder, "source")
+
+
+def _text_in_recipe(folder: Path, field: str) -> str | None:
     with suppress(OSError, FileContentError):
         values = read_json(folder / RECIPE, RECIPE_BYTES)
-        key = values.get("key") if isinstance(values, dict) else None
-        return key if isinstance(key, str) else None
+        text = values.get(field) if isinstance(values, dict) else None
+        return text if isinstance(text, str) else None
     return None
 
 

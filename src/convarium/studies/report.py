@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from convarium.analysis.comparison import Comparison
 from convarium.diagnostics import Diagnoses, MissingDiagnosis
 from convarium.errors import ConvariumError
@@ -82,11 +84,16 @@ def _built_in(comparison: Comparison, name: str) -> ClaimsSection | None:
 
 
 def _test_images(comparison: Comparison, resources: Resources) -> TestImages | None:
-    """The images and labels that the runs were scored on; None if they differ between runs or are not available."""
+    """The images and labels that the runs were scored on; None if they differ between runs or are not available.
+
+    A data set of this name on this machine may be another one than where the runs were made: its labels are compared.
+    """
     recipes = [run.recipe for row in comparison.rows for run in row.runs]
     if len({(recipe.dataset, recipe.resize) for recipe in recipes}) != 1:
         return None
     try:
-        return resources.test_images(recipes[0])
+        images = resources.test_images(recipes[0])
     except ConvariumError:  # A page is drawn from records alone; the images are an addition.
         return None
+    stored = next((pair for row in comparison.rows for run in row.runs if (pair := run.predictions())), None)
+    return images if images is None or stored is None or np.array_equal(images[1], stored[1]) else None

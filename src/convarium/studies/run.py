@@ -11,6 +11,7 @@ import torch
 from convarium.analysis.comparison import Comparison
 from convarium.analysis.comparison.formatting import count
 from convarium.errors import DamageError, LockedError
+from convarium.models.factories import source_digest
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.events import StudyEvent
@@ -206,6 +207,12 @@ def _carry_out_unit(
         else:
             runs = [run for run in stored if run is not None]
     for event, before, run in zip(events, stored, runs, strict=True):
+        if before is not None and before.source not in (None, source_digest(before.recipe.model)):
+            notice = (
+                f"{run.path.name} was made with another source of {run.recipe.model}: a file that its network imports "
+                f"has changed; `convarium remove {run.path.name}` and the same command train it again"
+            )
+            notify(dataclasses.replace(event, notice=notice))
         notify(dataclasses.replace(event, finished=run, trained_now=before is None))
     return runs
 

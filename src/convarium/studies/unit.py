@@ -18,6 +18,7 @@ from convarium.models.index import resolve
 from convarium.records import Epoch, Outcome
 from convarium.runs.environment import emulates_bfloat16, emulates_float16, environment
 from convarium.runs.files import write_history, write_predicted
+from convarium.runs.folders import source_of
 from convarium.runs.store import Store, StoredRun
 from convarium.runs.tensorboard import EventLog, event_log
 from convarium.studies.events import StudyEvent
@@ -73,6 +74,7 @@ def train_unit(
         exact: refuse to go on with a run that was begun in another environment.
     """
     planned, paths, image = unit.planned, list(unit.paths), unit.planned[0].splits.train.spec
+    _set_aside_checkpoints_of_another_source(unit, notify)
     _notify_before_training(unit, device, notify)
     for member in unit.missing:
         recipe = planned[member].recipe
@@ -92,6 +94,20 @@ def train_unit(
         outcomes = [dataclasses.replace(outcome, image=image) for outcome in outcomes]
         finished = {member: store.finish(paths[member], outcomes[member]) for member in reversed(unit.missing)}
     return [stored or finished[member] for member, stored in enumerate(unit.stored)]
+
+
+def _set_aside_checkpoints_of_another_source(unit: Unit, notify: Callable[[StudyEvent], None]) -> None:
+    """A run's key covers the file that defines a user's network, and not what that file imports of the user's own."""
+    for member in unit.missing:
+        recipe, path = unit.planned[member].recipe, unit.paths[member]
+        source, checkpoint = source_of(path), path / "last.ckpt"
+        if source is not None and source != source_digest(recipe.model) and checkpoint.exists():
+            checkpoint.replace(path / "last.ckpt.other")
+            notice = (
+                f"{recipe.model} seed {recipe.seed} was begun with another source of its network; it begins anew, so "
+                "that no run mixes the two"
+            )
+            notify(dataclasses.replace(unit.events[member], notice=notice))
 
 
 def _notify_before_training(unit: Unit, device: torch.device, notify: Callable[[StudyEvent], None]) -> None:
