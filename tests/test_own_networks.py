@@ -112,7 +112,12 @@ def test_records_keep_the_digest_of_the_source_and_old_ones_have_none(trained):
 def test_a_run_of_another_source_is_told_of_and_not_continued(folder):
     """The key covers the file that defines the network; what that file imports is covered by the source's digest."""
     write(folder / "sizes.py", "WIDTH = 4\n")
-    source = textwrap.dedent(NET).replace(", width: int = 4", "").replace("width", "WIDTH")
+    source = (
+        textwrap.dedent(NET)
+        .replace(", width: int = 4", "")
+        .replace("(inputs, width)", "(inputs, WIDTH)")
+        .replace("(width,", "(WIDTH,")
+    )
     write(folder / "mine.py", f"from sizes import WIDTH\n{source}")
     recipe = Recipe(model="mine:net", epochs=2, batch_size=256)
 
