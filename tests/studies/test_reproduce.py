@@ -163,6 +163,26 @@ def test_of_two_stores_the_one_with_more_runs_speaks(filled, tmp_path):
     assert stored_comparison("none", [filled]) is None
 
 
+def test_a_damaged_run_or_study_hides_no_other_claim(tmp_path, capsys, monkeypatch):
+    store = fill(Store(tmp_path), EXPERIMENTS[NAME], lambda recipe: 0.982)
+    fill(store, EXPERIMENTS["classics_originals"], lambda recipe: 0.779, only=["lenet@d2l"])
+    victim = store.runs_of(store.study(NAME))[0].path
+    (victim / "history.jsonl").write_text("")
+    (tmp_path / "studies" / "classics_originals" / "study.json").write_text("{")
+    entries = select(["memory-on-par", "lenet-d2l"], catalogue())
+    memory, lenet = findings(entries, [Store(tmp_path)])
+    assert memory.verdict.n == 4
+    assert [str(victim) in note for note in memory.left_out] == [True]
+    assert memory.error is None
+    assert "study.json is damaged" in str(lenet.error)
+    monkeypatch.setattr("convarium.studies.reproductions.results_folder", lambda: tmp_path / "none")
+    assert main(["reproduce", "--store", str(tmp_path)]) == 2
+    shown = capsys.readouterr()
+    assert "memory-on-par" in shown.out
+    assert "A run is left out: " in shown.err
+    assert "study.json is damaged" in shown.err
+
+
 def test_the_records_of_a_study_are_enough_for_its_verdict_and_hold_no_weights(filled, tmp_path):
     target = Store(tmp_path / "results")
     assert record_study(NAME, filled, target) == 10

@@ -143,6 +143,8 @@ def reproduce(
                 say_wrapped(f"    why it may be: {finding.entry.reason}", mark=mark)
     else:
         _say_catalogue(findings, markdown=markdown)
+    for left_out in dict.fromkeys(text for finding in findings for text in finding.left_out):
+        note(left_out)
     for finding in findings:
         if finding.error:
             raise finding.error

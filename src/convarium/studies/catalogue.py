@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from convarium.analysis.claims import Claim, Verdict, labels_of, published
 from convarium.analysis.comparison import Comparison, formatting
-from convarium.errors import ConvariumError, SpecError
+from convarium.errors import ConvariumError, SpecError, StoreError
 from convarium.runs.store import Store, StoredRun
 from convarium.spec import unknown
 from convarium.studies.builtin import EXPERIMENTS
-from convarium.studies.study import Study, compare_study, judge_study
+from convarium.studies.study import Study, compare_study, judge_study, left_out_notes
 
 if TYPE_CHECKING:
     from convarium.studies.events import StudyEvent
@@ -74,7 +74,8 @@ class Finding:
         runs: the runs of these rows.
         planned: how many runs the study plans for these rows.
         seconds: the training time of the runs, in total.
-        error: why the claim's study could not be run.
+        error: why the claim's study could not be run or read.
+        left_out: a note on each of its runs that are damaged.
     """
 
     entry: Entry
@@ -83,6 +84,7 @@ class Finding:
     planned: int
     seconds: float
     error: ConvariumError | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def catalogue(studies: Iterable[Study] = tuple(EXPERIMENTS.values())) -> dict[str, Entry]:
@@ -169,23 +171,38 @@ def run_claims(
 
 
 def findings(entries: Iterable[Entry], stores: Sequence[Store]) -> tuple[Finding, ...]:
-    """Returns the verdict on each claim; of several stores with a study, the one with the most runs is used."""
+    """Returns the verdict on each claim; of several stores with a study, the one with the most runs is used.
+
+    A study that cannot be read, or whose runs are all damaged, hides none of the others: it is the finding's error.
+    """
     comparisons: dict[str, Comparison | None] = {}
+    errors: dict[str, StoreError] = {}
     results = []
     for entry in entries:
         name = entry.study.name
         if name not in comparisons:
-            comparisons[name] = stored_comparison(name, stores)
-        results.append(_finding(entry, comparisons[name]))
+            comparisons[name] = None
+            try:
+                comparisons[name] = stored_comparison(name, stores)
+            except StoreError as error:
+                errors[name] = error
+        results.append(dataclasses.replace(_finding(entry, comparisons[name]), error=errors.get(name)))
     return tuple(results)
 
 
 def stored_comparison(name: str, stores: Sequence[Store]) -> Comparison | None:
-    """Returns the comparison of a study's finished runs; None if no store has one."""
+    """Returns the comparison of a study's finished, undamaged runs; None if no store has one.
+
+    Raises:
+        StoreError: the study is damaged, or all of its runs are.
+    """
     records = [(store, record) for store in stores if (record := store.find_study(name)) is not None]
-    candidates = [(store.runs_of(record), store, record) for store, record in records]
+    damaged: list[StoreError] = []
+    candidates = [(store.runs_of(record, damaged=damaged), store, record) for store, record in records]
     runs, store, record = max(candidates, key=lambda candidate: len(candidate[0]), default=((), None, None))
-    return compare_study(record, store) if runs and store is not None and record is not None else None
+    if store is None or record is None or not (runs or damaged):
+        return None
+    return compare_study(record, store)
 
 
 def _finding(entry: Entry, comparison: Comparison | None) -> Finding:
@@ -197,7 +214,7 @@ def _finding(entry: Entry, comparison: Comparison | None) -> Finding:
     if comparison and verdict:
         runs = tuple(run for label in labels_of(entry.claim) for run in comparison.row(label).runs)
     seconds = sum(run.outcome.cost.train_seconds for run in runs if run.outcome.cost)
-    return Finding(entry, verdict, runs, planned, seconds)
+    return Finding(entry, verdict, runs, planned, seconds, left_out=left_out_notes(comparison))
 
 
 def as_json(finding: Finding) -> dict[str, Any]:

@@ -219,8 +219,16 @@ def compare_study(record: StudyRecord, store: Store) -> Comparison:
             )
         )
     comparison = compare_finished(record, runs)
-    left_out = tuple(f"A run is left out: {error}." for error in damaged)
+    left_out = tuple(f"{_LEFT_OUT}{error}." for error in damaged)
     return dataclasses.replace(comparison, notes=(*left_out, *comparison.notes))
+
+
+_LEFT_OUT = "A run is left out: "
+
+
+def left_out_notes(comparison: Comparison | None) -> tuple[str, ...]:
+    """A comparison's notes on damaged runs, one for each."""
+    return () if comparison is None else tuple(note for note in comparison.notes if note.startswith(_LEFT_OUT))
 
 
 def compare_finished(record: StudyRecord, runs: Sequence[StoredRun]) -> Comparison:

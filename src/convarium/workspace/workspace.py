@@ -317,7 +317,7 @@ class Workspace:
                 on_event(message_event(chosen[0].study, describe_reduction(chosen[0].study)))
         errors = run_claims(chosen, self._resources, stack=stack, on_event=on_event)
         return tuple(
-            dataclasses.replace(finding, error=errors.get(finding.entry.study.name))
+            dataclasses.replace(finding, error=errors.get(finding.entry.study.name, finding.error))
             for finding in findings(chosen, [self.store])
         )
 
