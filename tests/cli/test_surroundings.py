@@ -153,6 +153,31 @@ def test_a_home_is_found_for_a_path(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\0\xff", "mine.py fails: SyntaxError: source code string cannot contain null bytes"),
+        (b"x = " + b"-" * 100_000 + b"1", "mine.py fails: "),
+        (b"(" * 5000, "mine.py fails at mine.py:1: SyntaxError: too many nested parentheses"),
+        (b"raise SystemExit(7)", "mine.py fails at mine.py:1: SystemExit: 7"),
+        (b"raise ValueError", "mine.py fails at mine.py:1: ValueError\n"),
+        (b"study = 3", "mine.py defines no `study`"),
+        (
+            b"from convarium import *\nstudy = Study(name='a', question='\\ud800', recipes=grid(Recipe(), seed=[0]))",
+            "the question of a study is not UTF-8: received '\\ud800'",
+        ),
+        (None, "file mine.py is not a file"),
+    ],
+)
+def test_a_study_file_that_fails_is_told_in_one_sentence(content, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").mkdir() if content is None else (tmp_path / "mine.py").write_bytes(content)
+    assert main(["run", "mine.py"]) == 2
+    sentence = capsys.readouterr().err.partition("convarium: ")[2]
+    assert sentence.startswith(message)
+    assert "None" not in sentence
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["results", "x" * 5000],

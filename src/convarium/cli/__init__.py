@@ -149,6 +149,7 @@ _WAYS_OUT = {
     errno.EDQUOT: "free some of it, or choose another place to write to",
     errno.EROFS: "choose another place to write to",
     errno.ENAMETOOLONG: "use a shorter one",
+    errno.EEXIST: "a file is in the way: check the path",
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "it needs a folder: check the path",
     errno.EISDIR: "it needs a file: check the path",

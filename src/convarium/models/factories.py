@@ -98,16 +98,16 @@ def user_code_error(name: str, error: Exception | SystemExit) -> ConvariumError:
     A RuntimeError becomes an ImageSizeError, since PyTorch raises it where shapes do not fit, and images of another
     size may then do.
     """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(("<frozen", *_library_folders()))]
+    file, line = (own[-1].filename, own[-1].lineno) if own else (None, None)
     if isinstance(error, SyntaxError):
-        file, line = error.filename or "", error.lineno
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if not frame.filename.startswith(("<frozen", *_library_folders()))]
-        file, line = (own or frames)[-1].filename, (own or frames)[-1].lineno
+        file, line = error.filename, error.lineno
     shapes_do_not_fit = isinstance(error, RuntimeError) and not isinstance(error, RecursionError)
     kind = ImageSizeError if shapes_do_not_fit else SpecError
     first_line = (str(error).splitlines() or [""])[0]
-    return kind(f"{name} fails at {Path(file).name}:{line}: {type(error).__name__}: {first_line}")
+    place = f" at {Path(file).name}:{line}" if file and line else ""  # Python's parser may fail before any line
+    return kind(f"{name} fails{place}: {type(error).__name__}{f': {first_line}' if first_line else ''}")
 
 
 def _library_folders() -> tuple[str, ...]:

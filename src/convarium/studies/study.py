@@ -66,6 +66,10 @@ class Study:
                 expected=f"a name that Linux, macOS and Windows accept, of at most {LONGEST_NAME} bytes",
                 hint="use letters, digits and dashes",
             )
+        for name in ("question", "command"):
+            text = getattr(self, name) or ""
+            if any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise RecipeError(f"the {name} of a study is not UTF-8", received=text)
         values = list(self.values)
         if self.baseline is not None and self.baseline not in values:
             raise RecipeError(f"baseline {self.baseline!r} is not compared", expected=" or ".join(map(repr, values)))

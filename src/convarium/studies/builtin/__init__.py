@@ -68,7 +68,8 @@ def find_study(name: str) -> Study:
         raise unknown("experiment", name, EXPERIMENTS, hint="(or a Python file that defines `study`)")
     path = Path(name)
     if not path.is_file():
-        raise SpecError(f"file {name} does not exist", hint="see convarium list experiments for the built-in studies")
+        wrong = "is not a file" if path.exists() else "does not exist"
+        raise SpecError(f"file {name} {wrong}", hint="see convarium list experiments for the built-in studies")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise SpecError(f"{name} cannot be run as Python")
