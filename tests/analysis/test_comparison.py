@@ -21,6 +21,7 @@ from convarium.analysis.comparison import (
 )
 from convarium.analysis.comparison.formatting import escape_markdown
 from convarium.errors import ConvariumError, SpecError
+from convarium.pages import as_markdown
 from convarium.recipes.recipe import Recipe
 from made_runs import HERE, answering, epoch, run, runs, with_predictions
 
@@ -349,6 +350,26 @@ def test_times_are_compared_within_one_environment_only():
     assert found.row(AVG).environment == "Some CPU, cpu, 8 threads, torch 2.13.0"
     assert found.row(AVG).difference is None
     assert any(note.startswith("Times are not comparable") for note in found.notes)
+
+
+def test_a_mixed_run_is_marked_and_explained_and_its_times_are_not_compared():
+    three = runs(LENET, GOOD)
+    elsewhere = dataclasses.replace(HERE, threads=8)
+    three[1] = dataclasses.replace(three[1], outcome=dataclasses.replace(three[1].outcome, earlier=(elsewhere,)))
+    found = compare_runs(three + runs(AVG, GOOD))
+    assert found.row(LENET).marks == ("mixed",)
+    assert found.row(AVG).marks == ()
+    assert (
+        "Mixed are runs that were interrupted and went on in another environment: lenet seed 1 (threads 8, then 2). "
+        "They keep the rules of the comparison, but no environment gives their last bits again."
+    ) in found.notes
+    assert found.row(LENET).environment is None
+    assert found.row(LENET).train_seconds is None
+    assert "Times are not comparable: the runs were made in several environments." in found.notes
+    (line,) = [line for line in as_markdown(found).splitlines() if line.startswith("|") and "mixed" in line]
+    assert line.startswith("| lenet ")
+    assert found.row(LENET).test == compare_runs(runs(LENET, GOOD)).row(LENET).test
+    assert "mixed" not in found.row(AVG).verdict
 
 
 @pytest.mark.parametrize(

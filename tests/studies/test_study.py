@@ -12,10 +12,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from convarium.cli import main
 from convarium.errors import DataError, RecipeError, RunError, SpecError, StoreError
 from convarium.recipes.recipe import ADDED_FIELDS, Recipe
 from convarium.records import ImageSpec
 from convarium.runs.files import read_history
+from convarium.runs.listing import list_runs
 from convarium.runs.store import Store
 from convarium.studies import unit
 from convarium.studies.resources import Resources
@@ -262,7 +264,9 @@ def of_another_version(texts):
     texts["environments"] = json.dumps([environment | {"code": "abc"}])
 
 
-def test_a_run_that_another_version_began_goes_on_is_mixed_and_says_so_but_not_with_exact(tmp_path, monkeypatch):
+def test_a_run_that_another_version_began_goes_on_is_mixed_and_says_so_but_not_with_exact(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     recipe, resources = dataclasses.replace(BASE, epochs=3, watch_test=True), Resources(Store(tmp_path), device="cpu")
 
@@ -298,6 +302,18 @@ def test_a_run_that_another_version_began_goes_on_is_mixed_and_says_so_but_not_w
     assert run.is_mixed
     assert Store(tmp_path).run(run.path.name).mixed_reason == f"Convarium's code abc, then {code}"
     assert not alone.is_mixed
+    with pytest.raises(RunError, match=r"lenet seed 0 is mixed: it was trained in several environments .* --exact"):
+        train_one(recipe, dataclasses.replace(resources, exact=True))
+    assert train_one(recipe, resources).key == run.key
+    (entry,) = list_runs(Store(tmp_path))
+    assert (entry.state, entry.reason) == ("finished", f"mixed: {run.mixed_reason}")
+    words = ["train", "lenet", "--epochs", "3", "--batch-size", "128", "--watch-test", "--store", str(tmp_path)]
+    assert main(words) == 0
+    assert (
+        f"mixed: it was interrupted and went on in another environment ({run.mixed_reason})" in capsys.readouterr().out
+    )
+    assert main([*words, "--exact"]) != 0
+    assert "lenet seed 0 is mixed" in capsys.readouterr().err
     assert not list(run.path.glob("last.ckpt*"))
 
 

@@ -20,6 +20,7 @@ from convarium.training.cuda_graph import WARMUP_STEPS
 from convarium.training.loop import make_step
 from convarium.training.optimizers import make_optimizer, set_learning_rate
 from convarium.training.stacked import fit_stacked_model
+from convarium.training.stopping import TrainingStoppedError
 from small_networks import few, in_float64
 
 CPU = torch.device("cpu")
@@ -148,16 +149,22 @@ def test_a_captured_run_cut_off_and_resumed_has_the_same_bits(changes, splits, o
     with pytest.raises(Killed):
         fit(recipe, splits, device="cpu", folder=tmp_path, on_event=kill)
     same(fit(recipe, splits, device="cpu", folder=tmp_path), alone)
-    assert [tape.replays for tape in Tape.made] == [8, 3]
+    assert [tape.replays for tape in Tape.made] == [8, 2]  # the last checkpoint is that of the step before
 
 
-def test_a_run_is_resumed_captured_where_it_began_uncaptured(splits, on_tape, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_loop, "CHECKPOINT_SECONDS", 0.0)
-    recipe = dataclasses.replace(SMALL, momentum=0.9)
-    alone = fit(recipe, splits, device="cpu", folder=tmp_path)
+def test_a_run_is_resumed_captured_in_mid_epoch_where_it_began_uncaptured(splits, on_tape, tmp_path):
+    recipe, asked = dataclasses.replace(SMALL, momentum=0.9), []
+    alone = fit(recipe, splits, device="cpu")
+
+    def after_the_first_step_of_the_third_epoch():
+        asked.append(1)
+        return len(asked) == 9
+
+    with pytest.raises(TrainingStoppedError):
+        fit(recipe, splits, device="cpu", folder=tmp_path, should_stop=after_the_first_step_of_the_third_epoch)
     on_tape()
     same(fit(recipe, splits, device="cpu", folder=tmp_path), alone)
-    assert [tape.replays for tape in Tape.made] == [3]
+    assert [tape.replays for tape in Tape.made] == [2]
 
 
 STACKED = {

@@ -25,6 +25,7 @@ from convarium.errors import ConvariumError, SpecError
 @click.option("--name", metavar="TEXT", help="Name of the study; more seeds or networks extend a study of that name.")
 @parameters.stack
 @parameters.live
+@parameters.exact
 @parameters.store
 @parameters.data_dir
 @parameters.device
@@ -41,6 +42,7 @@ def compare(
     name: str | None,
     stack: bool,
     live: bool,
+    exact: bool,
     store: Path,
     data_dir: Path | None,
     device: str | None,
@@ -68,6 +70,7 @@ def compare(
             name=name,
             stack=stack,
             live=live,
+            exact=exact,
             command=shlex.join(["convarium", *context.obj]),
             on_event=on_event,
             **given,

@@ -71,6 +71,11 @@ quick = switch("quick", help="A reduced study within minutes: it shows how the s
 stack = switch(
     "stack", help="Train each network's seeds at the same time: side by side on a CPU, as one model on CUDA."
 )
+exact = switch(
+    "exact",
+    help="Refuse runs that were begun in another environment (threads, kernels, torch, device, code) instead of "
+    "marking them as mixed.",
+)
 preset = click.option(
     "--preset",
     metavar="TAG",

@@ -25,6 +25,7 @@ _NOT_FINITE = "the network's logits are not finite"
 @click.argument("model", metavar="MODEL", shell_complete=completion.models)
 @recipe_flags(without=["model"])
 @parameters.preset
+@parameters.exact
 @parameters.store
 @parameters.data_dir
 @parameters.device
@@ -36,6 +37,7 @@ def train(
     model: str,
     *,
     preset: str | None,
+    exact: bool,
     store: Path,
     data_dir: Path | None,
     device: str | None,
@@ -52,7 +54,7 @@ def train(
     recipe = planned_recipe(model, preset, given_fields(fields, context))
     note(f"reading {recipe.dataset} …")
     with study_progress() as on_event:
-        done = Workspace(store, data_dir, device).train(recipe, on_event=on_event)
+        done = Workspace(store, data_dir, device).train(recipe, exact=exact, on_event=on_event)
     outcome = done.outcome
     if as_json:
         from convarium.runs.json_forms import history_to_json
@@ -60,6 +62,7 @@ def train(
         scored = {split: getattr(outcome, split) for split in ("train", "validation", "test")}
         scores = {split: _plain(scores) for split, scores in scored.items() if scores}
         facts = {"run": str(done.path), "key": done.key, "status": outcome.status, "message": outcome.message}
+        facts |= {"mixed": done.mixed_reason}
         history = history_to_json(outcome.history)
         say_json(
             facts | {"scores": scores, "cost": outcome.cost and dataclasses.asdict(outcome.cost), "history": history}
@@ -78,6 +81,8 @@ def train(
         if outcome.cost:
             say(f"{outcome.cost.train_seconds:.1f} s of training, {outcome.cost.images_per_second:,.0f} images/s")
         say(one_line(f"run: {done.path}"))
+    if done.is_mixed and not as_json:
+        say(f"mixed: it was interrupted and went on in another environment ({done.mixed_reason})")
     check_failed([done])
 
 

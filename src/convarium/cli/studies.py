@@ -30,6 +30,7 @@ _WIDE = 150
 @parameters.quick
 @parameters.stack
 @parameters.live
+@parameters.exact
 @parameters.store
 @parameters.data_dir
 @parameters.device
@@ -42,6 +43,7 @@ def run(
     quick: bool,
     stack: bool,
     live: bool,
+    exact: bool,
     store: Path,
     data_dir: Path | None,
     device: str | None,
@@ -58,7 +60,14 @@ def run(
 
     with study_progress(mark) as on_event:
         result = Workspace(store, data_dir, device).run(
-            experiment, seeds=seeds, tune=tune, quick=quick, stack=stack, live=live, on_event=on_event
+            experiment,
+            seeds=seeds,
+            tune=tune,
+            quick=quick,
+            stack=stack,
+            live=live,
+            exact=exact,
+            on_event=on_event,
         )
     section = result.claims
     if as_json:
@@ -91,6 +100,7 @@ def run(
 @click.argument("claims", nargs=-1, metavar="[CLAIM]...", shell_complete=completion.claims)
 @parameters.quick
 @parameters.stack
+@parameters.exact
 @switch("record", help="Copy the store's studies into results/, without weights and predictions.")
 @switch("page", help="Write docs/reproductions.md from results/.")
 @switch("markdown", help="Print the list as Markdown, in full width.")
@@ -103,6 +113,7 @@ def reproduce(
     *,
     quick: bool,
     stack: bool,
+    exact: bool,
     record: bool,
     page: bool,
     markdown: bool,
@@ -130,7 +141,7 @@ def reproduce(
     workspace = Workspace(store, data_dir, device)
     if claims or quick:
         with study_progress(mark) as on_event:
-            findings = workspace.reproduce(*claims, quick=quick, stack=stack, on_event=on_event)
+            findings = workspace.reproduce(*claims, quick=quick, stack=stack, exact=exact, on_event=on_event)
     else:
         findings = workspace.reproduce()
     if as_json:

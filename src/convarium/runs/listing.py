@@ -24,7 +24,7 @@ class RunEntry:
         size_bytes: of all files in the folder; 0 for a run in a records file.
         studies: the names of the studies that use the run.
         key: of the run; None where the folder does not say.
-        reason: why it is damaged.
+        reason: why it is damaged, or why it is mixed, see `StoredRun.is_mixed`.
     """
 
     path: Path
@@ -113,7 +113,8 @@ def _entry(path: Path, store: Store, studies: dict[str, tuple[str, ...]]) -> Run
     key = run.key if run else key_of(path)
     used = studies.get(key or "", ())
     if run is not None and store.is_sealed(path):
-        return RunEntry(path, run.outcome.status, size, used, key)
+        reason = f"mixed: {run.mixed_reason}" if run.is_mixed else None
+        return RunEntry(path, run.outcome.status, size, used, key, reason)
     digits = key or digits_in_name(path.name)
     if digits and is_locked(store, digits):
         return RunEntry(path, "in training", size, used, key)

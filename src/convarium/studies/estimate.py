@@ -32,6 +32,7 @@ def run_seconds(recipe: Recipe, splits: Splits, device: torch.device, *, like: S
     if (
         like is not None
         and like.outcome.cost
+        and not like.is_mixed
         and hardware_label(like.outcome.environment) == hardware_label(environment(device))
     ):
         return max(like.outcome.cost.total_seconds, like.outcome.cost.train_seconds)

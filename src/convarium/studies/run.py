@@ -10,7 +10,7 @@ import torch
 
 from convarium.analysis.comparison import Comparison
 from convarium.analysis.comparison.formatting import count
-from convarium.errors import DamageError, LockedError
+from convarium.errors import DamageError, LockedError, RunError
 from convarium.models.factories import source_digest
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
@@ -199,6 +199,8 @@ def _carry_out_unit(
                 found or _find_or_set_aside(run, event, store, notify)
                 for run, event, found in zip(planned, events, stored, strict=True)
             ]
+        for found in stored if exact else ():
+            _refuse_if_mixed(found)
         unit = Unit(planned, stored, events, [store.folder(run.recipe, run.key) for run in planned])
         if unit.missing:
             on_begin(planned[0], events[0])
@@ -215,6 +217,21 @@ def _carry_out_unit(
             notify(dataclasses.replace(event, notice=notice))
         notify(dataclasses.replace(event, finished=run, trained_now=before is None))
     return runs
+
+
+def _refuse_if_mixed(run: StoredRun | None) -> None:
+    """Raises an error for a run that parts of were trained in different environments.
+
+    Raises:
+        RunError: it is such a run.
+    """
+    if run is not None and run.is_mixed:
+        raise RunError(
+            f"{run.recipe.model} seed {run.recipe.seed} is mixed: it was trained in several environments "
+            f"({run.mixed_reason})",
+            expected="with --exact, one environment for the whole run",
+            hint=f"leave out --exact, or remove {run.path.name} and train it again",
+        )
 
 
 def _finished_run(planned: PlannedRun, store: Store) -> StoredRun | None:

@@ -71,6 +71,7 @@ def train(
     model: str | Recipe,
     *,
     preset: str | None = None,
+    exact: bool = False,
     on_event: OnEvent | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
@@ -78,7 +79,7 @@ def train(
     **fields: Any,
 ) -> StoredRun:
     """See `Workspace.train`."""
-    return Workspace(store, data_dir, device).train(model, preset=preset, on_event=on_event, **fields)
+    return Workspace(store, data_dir, device).train(model, preset=preset, exact=exact, on_event=on_event, **fields)
 
 
 @_documented
@@ -91,6 +92,7 @@ def compare(
     name: str | None = None,
     stack: bool = False,
     live: bool = False,
+    exact: bool = False,
     on_event: OnEvent | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
@@ -106,6 +108,7 @@ def compare(
         name=name,
         stack=stack,
         live=live,
+        exact=exact,
         on_event=on_event,
         **fields,
     )
@@ -120,6 +123,7 @@ def run(
     quick: bool = False,
     stack: bool = False,
     live: bool = False,
+    exact: bool = False,
     on_event: OnEvent | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
@@ -127,7 +131,7 @@ def run(
 ) -> StudyResult:
     """See `Workspace.run`."""
     return Workspace(store, data_dir, device).run(
-        study, seeds=seeds, tune=tune, quick=quick, stack=stack, live=live, on_event=on_event
+        study, seeds=seeds, tune=tune, quick=quick, stack=stack, live=live, exact=exact, on_event=on_event
     )
 
 
@@ -189,13 +193,16 @@ def reproduce(
     *claims: str,
     quick: bool = False,
     stack: bool = False,
+    exact: bool = False,
     on_event: OnEvent | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
     device: str | None = None,
 ) -> tuple[Finding, ...]:
     """See `Workspace.reproduce`."""
-    return Workspace(store, data_dir, device).reproduce(*claims, quick=quick, stack=stack, on_event=on_event)
+    return Workspace(store, data_dir, device).reproduce(
+        *claims, quick=quick, stack=stack, exact=exact, on_event=on_event
+    )
 
 
 @_documented

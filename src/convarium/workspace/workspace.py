@@ -77,6 +77,7 @@ class Workspace:
         model: str | Recipe,
         *,
         preset: str | None = None,
+        exact: bool = False,
         on_event: OnEvent | None = None,
         **fields: Any,
     ) -> StoredRun:
@@ -85,6 +86,8 @@ class Workspace:
         Args:
             model: a network's spec, or a recipe.
             preset: train as a source does: memory-blog, d2l, uva, …
+            exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
+                device, processor, code of Convarium), and to use one that is mixed for that reason.
             on_event: called as the run goes on.
             fields: fields of the recipe by name, see `Recipe`; they win over the preset.
 
@@ -94,7 +97,7 @@ class Workspace:
         from convarium.studies.run import train_one
 
         recipe = planned_recipe(model, preset, fields)
-        return train_one(recipe, self._resources, on_event=on_event)
+        return train_one(recipe, self._resources_with(exact=exact), on_event=on_event)
 
     def compare(
         self,
@@ -107,6 +110,7 @@ class Workspace:
         stack: bool = False,
         live: bool = False,
         command: str | None = None,
+        exact: bool = False,
         on_event: OnEvent | None = None,
         **fields: Any,
     ) -> StudyResult:
@@ -122,6 +126,8 @@ class Workspace:
             stack: train each network's seeds at the same time.
             live: write the report when training begins, and again as it goes on.
             command: the command line that does the same, which the report shows; None: it is put together.
+            exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
+                device, processor, code of Convarium), and to use one that is mixed for that reason.
             on_event: called as the study goes on.
             fields: fields of the recipe by name, such as dataset="mnist" and epochs=5; they win over the preset.
 
@@ -138,7 +144,7 @@ class Workspace:
         if command is None:
             command = compare_command(models, seeds=seeds, preset=preset, baseline=baseline, name=name, fields=fields)
         study = study_of_networks(bases, seeds=seeds, baseline=baseline, name=name, command=command)
-        return self._carry_out(study, stack=stack, live=live, on_event=on_event)
+        return self._carry_out(study, stack=stack, live=live, exact=exact, on_event=on_event)
 
     def run(
         self,
@@ -149,6 +155,7 @@ class Workspace:
         quick: bool = False,
         stack: bool = False,
         live: bool = False,
+        exact: bool = False,
         on_event: OnEvent | None = None,
     ) -> StudyResult:
         """Carries out a study: plan, runs, table, verdicts, report.
@@ -160,6 +167,8 @@ class Workspace:
             quick: a reduced version that ends within minutes: it shows how the study works and answers nothing.
             stack: train each network's seeds at the same time.
             live: write the report when training begins, and again as it goes on.
+            exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
+                device, processor, code of Convarium), and to use one that is mixed for that reason.
             on_event: called as the study goes on.
 
         Raises:
@@ -175,10 +184,10 @@ class Workspace:
             notify(message_event(chosen, describe_reduction(chosen)))
         tuned: tuple[Tuned, ...] = ()
         if tune:
-            chosen, tuned = tune_study(chosen, self._resources, on_event=on_event)
+            chosen, tuned = tune_study(chosen, self._resources_with(exact=exact), on_event=on_event)
             for choice in tuned:
                 notify(message_event(chosen, f"{choice.value}: learning rate {choice.learning_rate:g}, by validation"))
-        return self._carry_out(chosen, stack=stack, live=live, on_event=on_event, tuned=tuned)
+        return self._carry_out(chosen, stack=stack, live=live, exact=exact, on_event=on_event, tuned=tuned)
 
     def plan(self, study: Study | Path | str, *, seeds: int | None = None, quick: bool = False) -> Plan:
         """What a study will cost: runs, time, and the smallest difference that its seeds resolve. Trains nothing.
@@ -286,7 +295,12 @@ class Workspace:
         return evaluate_network(network, recipe, splits, split=split, device=self.device)
 
     def reproduce(
-        self, *claims: str, quick: bool = False, stack: bool = False, on_event: OnEvent | None = None
+        self,
+        *claims: str,
+        quick: bool = False,
+        stack: bool = False,
+        exact: bool = False,
+        on_event: OnEvent | None = None,
     ) -> tuple[Finding, ...]:
         """Trains the runs that published claims need, and judges them; without a claim, the catalogue as measured.
 
@@ -295,6 +309,8 @@ class Workspace:
                 records that come with Convarium count too.
             quick: a reduced version that ends within minutes: it shows how a study works and answers nothing.
             stack: train each network's seeds at the same time.
+            exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
+                device, processor, code of Convarium), and to use one that is mixed for that reason.
             on_event: called as the studies go on.
 
         Returns:
@@ -315,7 +331,7 @@ class Workspace:
             chosen = tuple(dataclasses.replace(entry, study=reduced(entry.study)) for entry in chosen)
             if on_event:
                 on_event(message_event(chosen[0].study, describe_reduction(chosen[0].study)))
-        errors = run_claims(chosen, self._resources, stack=stack, on_event=on_event)
+        errors = run_claims(chosen, self._resources_with(exact=exact), stack=stack, on_event=on_event)
         return tuple(
             dataclasses.replace(finding, error=errors.get(finding.entry.study.name, finding.error))
             for finding in findings(chosen, [self.store])
@@ -401,12 +417,16 @@ class Workspace:
 
         return describe(model, image_of(model, dataset=dataset, resize=resize))
 
+    def _resources_with(self, *, exact: bool) -> Resources:
+        return dataclasses.replace(self._resources, exact=exact)
+
     def _carry_out(
         self,
         study: Study,
         *,
         stack: bool,
         live: bool,
+        exact: bool,
         on_event: OnEvent | None,
         tuned: tuple[Tuned, ...] = (),
     ) -> StudyResult:
@@ -416,7 +436,7 @@ class Workspace:
         from convarium.studies.run import run_prepared
         from convarium.studies.tables import claims_section, study_tables
 
-        notify, resources = on_event or (lambda _: None), self._resources
+        notify, resources = on_event or (lambda _: None), self._resources_with(exact=exact)
         prepared = prepare_study(study, resources, on_event=on_event)
         notify(message_event(study, describe_plan(plan_study(prepared, resources))))
         with followed(study.name, self.store, notify, live=live) as notify_all:

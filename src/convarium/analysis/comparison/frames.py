@@ -119,6 +119,7 @@ def _runs(comparison: Comparison) -> Iterator[Record]:
             "threads": environment.threads,
             "torch": environment.torch,
             "stacked": len(environment.stack),
+            "mixed": run.is_mixed,
             **settings(run.recipe, "seed"),
         }
 

@@ -28,7 +28,15 @@ def notes_on(
         notes.append(
             f"A difference below {formatting.quantity(metric, margin)} is too small to matter here (the margin)."
         )
-    return (*notes, *_failed(rows), *_seeds(rows), *_settings(rows, by), *_kernels(rows), *_environments(rows))
+    return (
+        *notes,
+        *_failed(rows),
+        *_seeds(rows),
+        *_settings(rows, by),
+        *_mixed(rows),
+        *_kernels(rows),
+        *_environments(rows),
+    )
 
 
 def _split(rows: tuple[Row, ...], metric: Metric) -> str:
@@ -98,6 +106,18 @@ def _kernels(rows: tuple[Row, ...]) -> Iterator[str]:
     if fewer:
         listed = "; ".join(f"{name} in {formatting.listed(runs[name])}" for name in fewer)
         yield f"The steps had different kernels, which moves last bits: {listed}; {most} in all others."
+
+
+def _mixed(rows: tuple[Row, ...]) -> Iterator[str]:
+    """Says which runs went on in another environment than they were begun in."""
+    mixed = [
+        f"{row.label} seed {run.recipe.seed} ({run.mixed_reason})" for row in rows for run in row.runs if run.is_mixed
+    ]
+    if mixed:
+        yield (
+            f"Mixed are runs that were interrupted and went on in another environment: {formatting.listed(mixed)}. "
+            "They keep the rules of the comparison, but no environment gives their last bits again."
+        )
 
 
 def _environments(rows: tuple[Row, ...]) -> Iterator[str]:

@@ -108,14 +108,16 @@ class Row:
 
     @cached_property
     def environment(self) -> str | None:
-        """The hardware that all runs were made on; None if there were several kinds."""
+        """The hardware that all runs were made on; None if there were several kinds, also within one run."""
+        if any(run.is_mixed for run in self.runs):
+            return None
         labels = {hardware_label(run.outcome.environment) for run in self.runs}
         return labels.pop() if len(labels) == 1 else None
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """Which warnings the results carry: "test watched", "selected on test"."""
-        return marks_of(self.runs, self.metric)
+        """Which warnings the results carry: "test watched", "selected on test", "mixed"."""
+        return marks_of(self.runs, self.metric) + ("mixed",) * any(run.is_mixed for run in self.runs)
 
     def values(self, metric: Metric) -> dict[int, float]:
         """Returns the metric by seed, for the trained runs that recorded it.
@@ -217,7 +219,7 @@ def mean_of(values: Sequence[float]) -> Estimate | None:
 
 
 def marks_of(runs: Sequence[StoredRun], metric: Metric) -> tuple[str, ...]:
-    """Returns the warnings that a reader of these results needs: "test watched", "selected on test"."""
+    """Returns the warnings that a reader of a verdict on these results needs: "test watched", "selected on test"."""
     watched = any(run.recipe.watch_test for run in runs)
     selected = metric.chosen_on_test or any(run.recipe.select == "best_test" for run in runs)
     return ("test watched",) * watched + ("selected on test",) * selected
