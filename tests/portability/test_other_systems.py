@@ -67,6 +67,9 @@ def on_windows(tmp_path_factory):
             ["evaluate", run, *store],
             ["list", "studies", *store],
             ["train", TWO[0], *photos, *store],
+            ["list", "runs", *store],
+            ["train", TWO[0], *QUICK, "--store", str(root / "Other")],
+            ["remove", run, "--yes", "--store", str(root / "Other")],
             ["describe", "lenet"],
         )
     )
@@ -80,6 +83,7 @@ def test_a_study_goes_from_compare_to_its_report_under_the_rules_of_windows(on_w
     assert "memory_mlp(hidden=8)" in (root / "Store/studies/Pools/report.html").read_text("utf-8")
     assert (root / "figures/accuracy.svg").exists()
     assert "test accuracy" in output
+    assert not list(root.glob("Other/runs/*/*"))
     assert all(run.outcome.cost.peak_memory_bytes is None for run in store.runs())  # nothing counts it there
 
 
