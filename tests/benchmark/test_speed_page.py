@@ -10,7 +10,7 @@ from convarium.analysis.statistics import equivalence
 from convarium.benchmark import Accuracies, BenchRow, ColdStart, FirstLosses, record, write_page
 from convarium.benchmark.machine import Ceiling
 from convarium.benchmark.speed_page import MARKER, render
-from convarium.benchmark.speed_records import instruction_set, read_records, slug
+from convarium.benchmark.speed_records import instruction_set, machine_of, read_records, slug
 from convarium.errors import ConvariumError
 from made_runs import HERE
 
@@ -127,3 +127,12 @@ def test_a_machine_is_named_by_its_processor_and_instruction_set(tmp_path, flags
     assert instruction_set(tmp_path / "nowhere")
     assert slug({"processor": "Intel(R) Xeon(R) Processor @ 2.10GHz", "instructions": "AMX"}) == "intel-xeon-amx"
     assert slug({"processor": "AMD EPYC", "instructions": "AVX512-bf16"}) == "amd-epyc-avx512-bf16"
+
+
+@pytest.mark.parametrize(
+    ("device", "name", "instructions"),
+    [("cuda: NVIDIA T4", "NVIDIA T4", "CUDA"), ("mps: Apple M2", "Apple M2", "Metal")],
+)
+def test_a_gpu_is_a_machine_of_its_own(device, name, instructions):
+    made = row(environment=dataclasses.replace(WHERE, device=device))
+    assert machine_of(made) == {"processor": name, "instructions": instructions}

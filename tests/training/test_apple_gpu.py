@@ -44,7 +44,7 @@ def test_without_one_it_is_refused(monkeypatch):
 def test_its_generator_is_seeded_and_restored(apple_gpu):
     with numerics.preserved_generators(MPS):
         numerics.seed_generators(3, MPS)
-    numerics.synchronize(MPS)
+    environment.synchronize(MPS)
     assert apple_gpu == [("manual_seed", 3), ("set", "the state"), ("synchronize",)]
 
 

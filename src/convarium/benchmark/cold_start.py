@@ -11,13 +11,12 @@ import torch
 
 from convarium.benchmark.contestants import Precision, job_of
 from convarium.benchmark.interleaved_timing import receive, start_process
-from convarium.benchmark.machine import synchronize
 from convarium.data import load_data
 from convarium.errors import ConvariumError
 from convarium.recipes.presets import recipe_preset
 from convarium.recipes.recipe import Recipe
 from convarium.records import Environment
-from convarium.runs.environment import environment
+from convarium.runs.environment import environment, synchronize
 from convarium.training import TrainingEvent, fit, tune_memory
 from convarium.training.scoring import pick_device
 

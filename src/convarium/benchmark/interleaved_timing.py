@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from convarium.benchmark.machine import synchronize
 from convarium.errors import ConvariumError
+from convarium.runs.environment import synchronize
 
 WARM_UP_SECONDS = 1.0
 OPENMP_SPIN_COUNT = "300000"

@@ -82,7 +82,7 @@ def train_in_lightning(job: Job, arrays: tuple[np.ndarray, np.ndarray], device: 
     ):
         trainer = lightning.Trainer(
             default_root_dir=folder,
-            accelerator="gpu" if where.type == "cuda" else "cpu",
+            accelerator={"cuda": "gpu"}.get(where.type, where.type),
             devices=[where.index or 0] if where.type == "cuda" else 1,
             max_epochs=-1,
             callbacks=[LearningRateMonitor("epoch"), LambdaCallback(on_train_batch_end=after_step)],

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from convarium.runs.environment import emulates_bfloat16
+from convarium.runs.environment import emulates_bfloat16, synchronize
 
-SIZES = {"cpu": (2048, 2**26), "cuda": (8192, 2**28)}
+SIZES = {"cpu": (2048, 2**26), "cuda": (8192, 2**28), "mps": (4096, 2**26)}
 """The side of the matrices and the number of elements in the copy: too large for the caches."""
 
 
@@ -68,9 +68,3 @@ def fastest(
         took = clock() - began
         tries, total, least = tries + 1, total + took, min(least, took)
     return least
-
-
-def synchronize(device: torch.device | str) -> None:
-    """Waits until the device has finished all work that was queued."""
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)

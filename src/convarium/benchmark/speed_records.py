@@ -155,8 +155,9 @@ def timing_of(row: BenchRow, cold: ColdStart | None = None) -> Record:
 
 def machine_of(row: BenchRow) -> dict[str, str]:
     """Returns processor and instruction set, or the GPU, on which a row was timed."""
-    if row.environment.device != "cpu":
-        return {"processor": row.environment.device.removeprefix("cuda: "), "instructions": "CUDA"}
+    kind, _, name = row.environment.device.partition(": ")
+    if kind != "cpu":
+        return {"processor": name, "instructions": {"cuda": "CUDA", "mps": "Metal"}[kind]}
     return {"processor": row.environment.processor, "instructions": instruction_set()}
 
 

@@ -150,6 +150,17 @@ def commit() -> str | None:
         return None
 
 
+def synchronize(device: "torch.device | str") -> None:
+    """Waits until the device has computed what it was given."""
+    import torch
+
+    kind = torch.device(device).type
+    if kind == "cuda":
+        torch.cuda.synchronize(device)
+    elif kind == "mps":
+        torch.mps.synchronize()
+
+
 def reset_peak_memory(device: "torch.device | str") -> None:
     """Resets `peak_memory_bytes` on a CUDA device; the resident peak of a process cannot be reset."""
     import torch

@@ -10,10 +10,9 @@ from convarium.analysis.comparison.rows import hardware_label
 from convarium.data.splits import Splits
 from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
-from convarium.runs.environment import environment
+from convarium.runs.environment import environment, synchronize
 from convarium.runs.store import StoredRun
 from convarium.training import TrainingEvent, fit
-from convarium.training.numerics import synchronize
 
 TIMED_SECONDS = 2.0
 """The first epoch of each network is timed for at most this long."""

@@ -17,11 +17,10 @@ from torch import Tensor
 
 from convarium.disk import canonical_json, parts_digest
 from convarium.errors import RunError
-from convarium.runs.environment import environment_changes
+from convarium.runs.environment import environment_changes, synchronize
 from convarium.runs.files import write_tensors
 from convarium.runs.json_forms import environment_from_json
 from convarium.training.checkpoint_content import check_content, gather_content
-from convarium.training.numerics import synchronize
 from convarium.training.recording import recorded_so_far
 from convarium.training.state import TrainingEvent
 from convarium.training.stopping import TrainingStoppedError

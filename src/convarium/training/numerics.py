@@ -111,11 +111,3 @@ def preserved_generators(device: torch.device) -> Iterator[None]:
         finally:
             for generator, state in states:
                 generator.set_state(state)
-
-
-def synchronize(device: torch.device) -> None:
-    """Waits until the device has computed what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
