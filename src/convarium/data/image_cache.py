@@ -20,8 +20,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 import PIL
-import platformdirs
 
+from convarium.data import sources
 from convarium.data.folder_options import FolderOptions
 from convarium.data.folder_scan import ImageFile
 from convarium.data.image_files import ImageForm, decode, in_parallel, unreadable
@@ -85,9 +85,10 @@ def read_pixels(
     settings = f"{VERSION} {PIL.__version__} {training} {sorted(asdict(form_options).items())}"
     fingerprint = parts_digest([settings.encode(), *names, *facts])
     count, size = WORTH_KEEPING
-    worth_keeping = len(files) >= count or sum(file.size for file in files) >= size
+    cache = cache_folder()
+    worth_keeping = cache is not None and (len(files) >= count or sum(file.size for file in files) >= size)
     settled = max(file.changed for file in files) < time.time_ns() - SETTLED
-    place = cache_folder() / value_digest([os.fspath(root.absolute()), asdict(options)])[:32]
+    place = (cache or Path()) / value_digest([os.fspath(root.absolute()), asdict(options)])[:32]
     if worth_keeping and (kept := _kept(place, fingerprint)):
         return kept
     form, broken = decide_form(files, training=training, options=options)
@@ -119,9 +120,10 @@ def image_digests(images: npt.NDArray[np.uint8]) -> list[bytes]:
     return [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]
 
 
-def cache_folder() -> Path:
-    """The user's cache folder for decoded images."""
-    return platformdirs.user_cache_path("convarium", appauthor=False) / "images"
+def cache_folder() -> Path | None:
+    """The user's cache folder for decoded images; None for a user without a home folder."""
+    data = sources.cache_folder()
+    return data and data.with_name("images")
 
 
 def _decode_all(
@@ -243,6 +245,6 @@ def _check_memory(n: int, form: ImageForm) -> None:
     if needed > 0.8 * have:
         raise DataError(
             f"{n:,} images of {form.width}×{form.height} pixels take {needed / 2**30:.1f} GiB of memory",
-            expected=f"at most 80 % of {have / 2**30:.1f} GiB, since {cache_folder()} cannot be written to",
+            expected=f"at most 80 % of {have / 2**30:.1f} GiB, since the cache folder cannot be written to",
             hint="have them reduced while they are read, such as --resize 64, or free space on the disk",
         )

@@ -26,6 +26,7 @@ from convarium.models.weights import set_weights
 from convarium.recipes.recipe import Recipe
 from convarium.runs.files import write_tensors
 from convarium.runs.links import outward_link
+from convarium.runs.same_images import check_same_images
 from convarium.runs.seal import WEIGHTS
 from convarium.runs.stored_run import StoredRun
 from convarium.seeding import derive_seed
@@ -112,6 +113,7 @@ def diagnose_run(
             user's own, see `load_recorded_factory`.
     """
     load_recorded_factory(run.recipe.model, digest=run.source)
+    check_same_images(run, splits)
     weights, recipe = run.weights(), run.recipe
     if weights is None:
         raise ConvariumError(

@@ -88,11 +88,11 @@ def _test_images(comparison: Comparison, resources: Resources) -> TestImages | N
 
     A data set of this name on this machine may be another one than where the runs were made: its labels are compared.
     """
-    recipes = [run.recipe for row in comparison.rows for run in row.runs]
-    if len({(recipe.dataset, recipe.resize) for recipe in recipes}) != 1:
+    runs = [run for row in comparison.rows for run in row.runs]
+    if len({(run.recipe.dataset, run.recipe.resize) for run in runs}) != 1:
         return None
     try:
-        images = resources.test_images(recipes[0])
+        images = resources.test_images(runs[0])
     except ConvariumError:  # A page is drawn from records alone; the images are an addition.
         return None
     stored = next((pair for row in comparison.rows for run in row.runs if (pair := run.predictions())), None)

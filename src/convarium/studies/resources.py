@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from convarium.data.arrays import load_test_images
 from convarium.data.folder_options import FolderOptions, is_own
 from convarium.data.image_cache import Progress
+from convarium.data.own_images import read_own_images
 from convarium.data.readers import Part
 from convarium.recipes.recipe import Recipe
-from convarium.runs.store import Store
+from convarium.runs.same_images import has_images
+from convarium.runs.store import Store, StoredRun
 
 if TYPE_CHECKING:
     from convarium.data.splits import Splits, UndividedData
@@ -58,22 +60,28 @@ class Resources:
             self._divided[wanted] = divide(self._read[reading], validation=validation, resize=resize)
         return self._divided[wanted]
 
-    def test_images(self, recipe: Recipe) -> Part | None:
-        """The test images and labels of a recipe's data set, as arrays; reading them imports no PyTorch.
+    def test_images(self, run: StoredRun) -> Part | None:
+        """The test images and labels that a run was scored on, as arrays; published ones are read without PyTorch.
 
         Args:
-            recipe: names the data set, and the size in which images of a folder are read.
+            run: its recipe names the data set, and the form in which a user's own images are read.
 
         Returns:
-            Images (n, c, h, w) uint8 and labels (n,) int64; None if the data set is not on this machine.
+            Images (n, c, h, w) uint8 and labels (n,) int64; None if the data set is not on this machine, or if a user's
+            own images have changed since.
 
         Raises:
             DataError: the data are damaged.
         """
-        divided = self._divided.get(_wanted(recipe))
+        divided = self._divided.get(_wanted(run.recipe))
         if divided is not None:
-            return divided.test.images.numpy(), divided.test.labels.numpy()
-        return load_test_images(recipe.dataset, data_dir=self.data_dir, options=_wanted(recipe)[1])
+            same = has_images(run, divided.digest)
+            return (divided.test.images.numpy(), divided.test.labels.numpy()) if same else None
+        dataset, options = _wanted(run.recipe)
+        if is_own(dataset):
+            own = read_own_images(dataset, options)
+            return own.test if has_images(run, own.digest) else None
+        return load_test_images(dataset, data_dir=self.data_dir)
 
 
 def _wanted(recipe: Recipe) -> tuple[str, FolderOptions]:

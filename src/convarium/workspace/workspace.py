@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from convarium.disk import usable_path
 from convarium.errors import ConvariumError, RecipeError
+from convarium.runs.same_images import check_same_images
 from convarium.runs.store import Store, StoredRun
 from convarium.workspace.arguments import (
     chosen_study,
@@ -267,7 +268,8 @@ class Workspace:
 
         Raises:
             ConvariumError: neither a run nor weights, weights that do not fit the network, or no such run; or the run's
-                network is a user's own, and its source is not the one that the run was made with.
+                network is a user's own, and its source is not the one that the run was made with; or its images are
+                a user's own, and are not those that it was made with.
         """
         from convarium.models.build import build_model
         from convarium.models.weights import load_weights, set_weights
@@ -282,6 +284,7 @@ class Workspace:
             if tensors is None:
                 raise ConvariumError(f"{stored.path} holds no weights", hint="it may be a record without weights")
             splits = self.splits(stored.recipe)
+            check_same_images(stored, splits)
             network = build_model(stored.recipe.model, splits.train.spec)
             set_weights(network, tensors)
             return evaluate_network(network, stored.recipe, splits, split=split, device=self.device)

@@ -1,0 +1,45 @@
+"""Whether a user's own images are still those that a stored run was made with."""
+
+from typing import TYPE_CHECKING
+
+from convarium.data.folder_options import is_own
+from convarium.errors import DataError
+from convarium.models.index import resolve
+from convarium.runs.stored_run import StoredRun
+
+if TYPE_CHECKING:
+    from convarium.data.splits import Splits
+
+
+def has_images(run: StoredRun, data_digest: str) -> bool:
+    """Whether images of this digest are those that a run was made with, as far as that can be told from its key.
+
+    It cannot be told of a run whose network is a user's own, since that would have to be imported; it counts as so.
+    """
+    recipe = run.recipe
+    return not is_own(recipe.dataset) or resolve(recipe.model).is_custom or recipe.key(data_digest) == run.key
+
+
+def check_same_images(run: StoredRun, splits: "Splits") -> None:
+    """Refuses a user's own images that are not those that a run was made with: others, renamed or divided otherwise.
+
+    Args:
+        run: the run.
+        splits: the data set that its recipe names, as it is now.
+
+    Raises:
+        DataError: the images have changed.
+    """
+    scored = run.outcome.train, run.outcome.validation, run.outcome.test
+    then = [0 if scores is None else scores.n for scores in scored]
+    now = [len(part) for part in (splits.train, splits.validation, splits.test)]
+    custom = is_own(run.recipe.dataset) and resolve(run.recipe.model).is_custom
+    if has_images(run, splits.digest) and not (custom and then != now):
+        return
+    parts = "{:,} for training, {:,} for validation and {:,} for the test"
+    same = f"as many, {'/'.join(map(str, now))}, with other pixels, names, labels or division"
+    raise DataError(
+        f"the images of {run.recipe.dataset} are not those that {run.path.name} was made with: "
+        f"it had {parts.format(*then)}, now there are {same if then == now else parts.format(*now)}",
+        hint="restore them, or train again",
+    )
