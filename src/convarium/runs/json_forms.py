@@ -49,7 +49,7 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
     for name in (f.name for f in dataclasses.fields(Outcome) if f.name in _OUTCOME_FIELDS):
         value = getattr(outcome, name)
         if isinstance(value, Scores):
-            values[name] = dataclasses.asdict(value) | {"confusion": _confusion_to_json(value.confusion)}
+            values[name] = vars(value) | {"confusion": _confusion_to_json(value.confusion)}
         elif name == "earlier":
             values |= {name: [dataclasses.asdict(environment) for environment in value]} if value else {}
         else:

@@ -151,9 +151,10 @@ class Store:
             raise StoreError(f"{self.root} is a folder of records, which is read only", hint="choose another --store")
 
     def _existing(self, key: str) -> Path | None:
-        """The folder that holds a run, by the whole key in it; else one of its name whose recipe cannot be read."""
+        """The folder that holds a run, by the whole key in it; else one of its name that is damaged."""
         paths = [(path, key_of(path)) for path in self._folders.of(key)]
-        ours = [path for path, held in paths if held == key] or [path for path, held in paths if held is None]
+        ours = [path for path, held in paths if held == key]
+        ours = ours or [path for path, held in paths if held is None or self._is_damaged(path)]
         return next((path for path in ours if (path / SEAL).exists()), ours[0] if ours else None)
 
     def _find(self, key: str) -> StoredRun | None:
@@ -165,14 +166,20 @@ class Store:
             try:
                 run = self.read(path)
             except StoreError as error:
-                if key_of(path) in (key, None):
-                    damage = error
+                damage = error  # whatever key it names, which may be what was changed
                 continue
             if run and run.key == key:
                 return run
         if damage:
             raise damage
         return None
+
+    def _is_damaged(self, path: Path) -> bool:
+        try:
+            self.read(path)
+        except DamageError:
+            return True
+        return False
 
     def read(self, path: Path) -> StoredRun | None:
         """The run of a folder, from memory if its files have the sizes and times that they had; None if unfinished.
