@@ -1,5 +1,7 @@
 """The pixels of a user's own images are what a person sees, whatever the files hold; what is uncertain is said."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -190,6 +192,17 @@ def test_unreadable_images_are_all_named_at_once_or_left_out(tmp_path):
     assert len(images) == 17
     (note,) = (note for note in splits.notes if "left out since they cannot be read: 3 of 20 images" in note)
     assert "b/005.png (" in note
+
+
+def test_a_gif_that_breaks_off_in_its_second_picture_is_unreadable(tmp_path):
+    """Pillow raises no error of its own then, but that of the module struct."""
+    dataset = photos(tmp_path, *(Image.new("L", (4, 4), 10 * i) for i in range(4)))
+    broken = io.BytesIO()
+    Image.new("L", (4, 4)).save(broken, "gif")
+    assert broken.getvalue().endswith(b";")  # the end; a picture begins with a comma
+    (tmp_path / "a" / "000.gif").write_bytes(broken.getvalue()[:-1] + b",")
+    with pytest.raises(DataError, match=r"cannot read the image .*000\.gif"):
+        load(dataset)
 
 
 def test_a_class_of_which_nothing_is_left_is_named(tmp_path):

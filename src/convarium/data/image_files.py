@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from convarium.data.folder_options import Fit
 from convarium.data.folder_scan import readable_formats, shown
+from convarium.data.readers import DAMAGED
 from convarium.errors import DataError
 
 _ORIENTATION = 0x0112
@@ -26,7 +27,7 @@ _LARGE = 2**24
 
 _one_large = Lock()
 
-_UNREADABLE = (OSError, ValueError, SyntaxError, MemoryError, EOFError, Image.DecompressionBombError)
+_UNREADABLE = (*DAMAGED, Image.DecompressionBombError)
 """What Pillow raises for a file that it cannot decode."""
 
 _WHITES = {"whole numbers": (1, 255, 1023, 4095, 16383, 65535), "fractions": (1, 255, 65535)}
