@@ -189,6 +189,8 @@ class Outcome:
         earlier: the environments of its earlier parts, if it was interrupted and went on in another one.
         image: the images that the network took, resizing included; None in records that are older than this field.
         network: its layers; None where the run failed, and in older records.
+        skipped_steps: training steps that changed no weight, because in float16 a gradient was not finite; None in
+            other precisions.
         step_loss, step_accuracy: one value a training step, float32.
         selected_epoch: the epoch whose weights are scored and stored (counted from 1).
         train: scores of these weights on the training images, without augmentation; the history has running means. None
@@ -209,6 +211,7 @@ class Outcome:
     test: Scores | None = None
     image: ImageSpec | None = None
     earlier: tuple[Environment, ...] = ()
+    skipped_steps: int | None = None
     network: Description | None = field(default=None, repr=False, compare=False)
     step_loss: "np.ndarray | None" = field(default=None, repr=False, compare=False)
     step_accuracy: "np.ndarray | None" = field(default=None, repr=False, compare=False)

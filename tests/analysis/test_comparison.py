@@ -395,6 +395,15 @@ def test_runs_with_other_kernels_than_most_are_named():
     assert not any("different kernels" in note for note in alike.notes)
 
 
+def test_steps_that_overflowed_in_float16_are_told():
+    history = [epoch(1), epoch(2)]
+    made = [run(Recipe(dataset="mnist", precision="float16", seed=seed), history=history) for seed in range(3)]
+    made[0] = dataclasses.replace(made[0], outcome=dataclasses.replace(made[0].outcome, skipped_steps=3))
+    told = "In float16, 3 of the 600 steps of lenet changed no weight: a gradient overflowed."
+    assert told in compare_runs(made).notes
+    assert not any("float16" in note for note in compare_runs(runs(LENET, GOOD)).notes)
+
+
 def test_a_row_from_several_environments_has_no_time():
     other = run(Recipe(dataset="mnist", seed=9), environment=dataclasses.replace(HERE, torch="2.6.0"))
     found = compare_runs([*runs(LENET, GOOD), other])

@@ -83,6 +83,8 @@ def test_layers_compute_in_float16_and_weights_stay_in_float32():
 def test_a_run_learns_as_in_float32(digits):
     half, full = (fit(dataclasses.replace(RECIPE, precision=p), digits, device=CPU) for p in ("float16", "float32"))
     assert half.status == "finished"
+    assert half.skipped_steps < 5  # while the factor is sought
+    assert full.skipped_steps is None
     assert half.test.accuracy == pytest.approx(full.test.accuracy, abs=0.05)
     assert half.test.accuracy > 0.7
 
@@ -95,5 +97,6 @@ def test_a_member_of_a_stack_that_overflows_leaves_the_others_as_they_are(digits
     )
     assert neighbor.status == "finished"
     assert overflowed.status == "diverged"
+    assert one.skipped_steps == other.skipped_steps < overflowed.skipped_steps
     assert list(one.step_loss) == list(other.step_loss)
     assert all(torch.equal(one.weights[name], other.weights[name]) for name in one.weights)

@@ -65,7 +65,13 @@ def train(
         facts |= {"mixed": done.mixed_reason}
         history = history_to_json(outcome.history)
         say_json(
-            facts | {"scores": scores, "cost": outcome.cost and dataclasses.asdict(outcome.cost), "history": history}
+            facts
+            | {
+                "skipped_steps": outcome.skipped_steps,
+                "scores": scores,
+                "cost": outcome.cost and dataclasses.asdict(outcome.cost),
+                "history": history,
+            }
         )
     elif outcome.test is None:
         say(one_line(f"{recipe.model} seed {recipe.seed} {outcome.status}: {outcome.message}"))
@@ -81,6 +87,10 @@ def train(
         if outcome.cost:
             say(f"{outcome.cost.train_seconds:.1f} s of training, {outcome.cost.images_per_second:,.0f} images/s")
         say(one_line(f"run: {done.path}"))
+    if outcome.skipped_steps and not as_json:
+        say(
+            f"{outcome.skipped_steps:,} of {outcome.history[-1].steps:,} steps changed no weight: a gradient overflowed"
+        )
     if done.is_mixed and not as_json:
         say(f"mixed: it was interrupted and went on in another environment ({done.mixed_reason})")
     check_failed([done])

@@ -173,6 +173,7 @@ def make_outcome(trainer: Trainer, index: int, *, total_seconds: float) -> Outco
         train=found.get("train"),
         validation=found.get("validation"),
         test=found.get("test"),
+        skipped_steps=int(trainer.scalers[index].skipped) if trainer.scalers else None,
         network=description,
         step_loss=state.step_loss.numpy(),
         step_accuracy=state.step_accuracy.numpy(),

@@ -34,6 +34,7 @@ def notes_on(
         *_seeds(rows),
         *_settings(rows, by),
         *_mixed(rows),
+        *_skipped(rows),
         *_kernels(rows),
         *_environments(rows),
     )
@@ -118,6 +119,16 @@ def _mixed(rows: tuple[Row, ...]) -> Iterator[str]:
             f"Mixed are runs that were interrupted and went on in another environment: {formatting.listed(mixed)}. "
             "They keep the rules of the comparison, but no environment gives their last bits again."
         )
+
+
+def _skipped(rows: tuple[Row, ...]) -> Iterator[str]:
+    """A few steps are skipped while the factor of the loss is sought; where many are, the run was hardly trained."""
+    for row in rows:
+        skipped = sum(run.outcome.skipped_steps or 0 for run in row.runs)
+        steps = sum(run.outcome.history[-1].steps for run in row.runs if run.outcome.history)
+        if skipped:
+            share = f"{skipped:,} of the {steps:,} steps of {row.label}"
+            yield f"In float16, {share} changed no weight: a gradient overflowed."
 
 
 def _environments(rows: tuple[Row, ...]) -> Iterator[str]:
