@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import sys
 import unicodedata
 from html.parser import HTMLParser
@@ -56,6 +57,9 @@ def store(made, tmp_path, monkeypatch):
     """The store as the working folder, with a module that leaves a mark for every library that could be shadowed."""
     folder = tmp_path / "store"
     shutil.copytree(made, folder)
+    (folder / "studies" / "forged\n\x1b[2J").mkdir()
+    shutil.copy(folder / "studies" / "k" / "study.json", folder / "studies" / "forged\n\x1b[2J")
+    (folder / "runs" / "forged\n\x1b[2J").mkdir()
     for name in ("my_module", "numpy", "altair", "os"):
         (folder / f"{name}.py").write_text("open('owned', 'w').close()\n")
     monkeypatch.chdir(folder)
@@ -69,6 +73,8 @@ CALLS = [
     ["report", "k", "--json"],
     ["list", "studies"],
     ["list", "studies", "--json"],
+    ["list", "runs"],
+    ["list", "runs", "--json"],
     ["reproduce"],
     ["reproduce", "--json"],
 ]
@@ -91,6 +97,14 @@ def test_looking_at_it_runs_nothing_and_prints_no_orders(store, words, capsys):
     assert (sys.path, outside(store)) == (path, before)
     if "--json" in words:
         json.loads(out)
+
+
+def test_modules_in_the_folder_are_not_taken_for_a_librarys(store):
+    done = subprocess.run(
+        [sys.executable, "-m", "convarium", "results", "k"], cwd=store, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (store / "owned").exists()
 
 
 class _Scripts(HTMLParser):

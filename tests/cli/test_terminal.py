@@ -7,7 +7,9 @@ import re
 
 import pytest
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.text import Text
 
 from convarium.cli import main, terminal
 from convarium.recipes.recipe import Recipe
@@ -112,3 +114,37 @@ def test_images_that_are_decoded_have_a_bar(screen):
         on_event(StudyEvent(0, 5, LONG, reading=("images", 640, 20_000)))
     assert "reading images" in screen()[-1]
     assert "640/20000" in screen()[-1]
+
+
+ORDERS = "\x1b]0;owned\x07\x1b[2J\r\x9b2J\u202e"
+
+
+def test_names_give_no_orders_to_a_terminal(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(
+        terminal, "_console", lambda stream: Console(file=shown, width=80, force_terminal=True, highlight=False)
+    )
+    monkeypatch.setattr("sys.stdout", shown)
+    monkeypatch.setattr("sys.stderr", shown)
+    recipe = Recipe(dataset=f"folder:{ORDERS}")
+    with terminal.study_progress() as on_event:
+        on_event(StudyEvent(1, 2, recipe, begins=(recipe,), message=ORDERS, notice=ORDERS))
+        on_event(StudyEvent(1, 2, recipe, training=TrainingEvent(1, 2, 3, 4)))
+    with terminal.download_progress() as on_download:
+        on_download(ORDERS, 1, 2)
+    terminal.say(terminal.table([ORDERS], [[ORDERS]]))
+    terminal.say(Group(Text(ORDERS), terminal.table(["a"], [[ORDERS]])))
+    terminal.say(Panel(ORDERS))
+    terminal.say(ORDERS)
+    terminal.say_wrapped(ORDERS)
+    terminal.note(ORDERS)
+    terminal.say_json({"name": ORDERS})
+    text = re.sub(r"\x1b\[[0-9;?]*[A-KMhlm]", "", shown.getvalue())  # rich's colors and movements, none of which clears
+    assert text.count("owned") >= 9
+    assert not re.search("[\x07\x9b\u202e]|\x1b[]]|\x1b\\[2J", shown.getvalue())
+
+
+def test_a_notice_stays_one_line_whatever_it_names(capsys):
+    with terminal.study_progress() as on_event:
+        on_event(StudyEvent(0, 1, LONG, message="a\nrun 1 of 1: forged"))
+    assert capsys.readouterr().err == "a\\nrun 1 of 1: forged\n"

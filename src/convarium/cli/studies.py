@@ -204,7 +204,7 @@ def _say_catalogue(findings: "Sequence[Finding]", *, markdown: bool) -> None:
         for source, group in itertools.groupby(rows, key=operator.itemgetter(1)):
             narrow += [(), (f"{source}:",)]
             narrow += [
-                (name, verdict.removesuffix(" yet"), n or "", f"{stated}\n{value}" if value != "–" else stated)
+                (name, verdict.removesuffix(" yet"), n or "", (stated, value) if value != "–" else stated)
                 for name, _, stated, value, n, verdict, _ in group
             ]
         say(table(("claim", "verdict", "n", "published, then measured"), narrow[1:], right=("n",)))

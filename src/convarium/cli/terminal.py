@@ -102,7 +102,7 @@ def columns_of_terminal() -> int:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
-    """A plain table; the columns named in `right` are aligned to the right."""
+    """A plain table; the columns named in `right` are aligned to the right, and a tuple is a cell of several lines."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -111,7 +111,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
     for column in columns:
         drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+        drawn.add_row(*(escape("\n".join(map(one_line, _lines(cell)))) for cell in row))
     return drawn
 
 
@@ -123,6 +123,12 @@ def drawn_lines(drawing: RenderableType, width: int) -> list[str]:
     with console.capture() as captured:
         console.print(_Shown(drawing))
     return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def _lines(cell: object) -> tuple[object, ...]:
+    if isinstance(cell, tuple):
+        return cell
+    return () if cell is None else (cell,)
 
 
 class _Shown:

@@ -40,7 +40,7 @@ def as_rich(comparison: Comparison) -> RenderableType:
     A terminal that is too narrow for all columns shows fewer of them: accuracy and difference always fit 60 columns.
     """
     verdicts = [Text(row.verdict, style=_COLORS[row.decision]) for row in comparison.rows if row.verdict]
-    question = [Text(comparison.question, "bold")] if comparison.question else []
+    question = [Text(one_line(comparison.question), "bold")] if comparison.question else []
     notes = [Text(note, "dim") for note in (caption(comparison), *comparison.notes)]
     return Group(*question, _TerminalTable(comparison), *verdicts, Text(""), *notes)
 
