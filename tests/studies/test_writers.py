@@ -11,6 +11,7 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,12 @@ def stand_ins(trained: list[str]) -> Iterator[None]:
         trained.append(recipe.key(splits.digest))
         return outcome(recipe)
 
+    def fit_stack(recipes, splits, *, folders, on_event, **options):
+        written = [(number, folder) for number, folder in enumerate(folders) if folder is not None]
+        for number, folder in written:
+            fit(recipes[number], splits, folder=folder, on_event=partial(on_event, number))
+        return [outcome(recipe) for recipe in recipes]
+
     class Log:
         def graph(self, *given): ...
         def epoch(self, *given): ...
@@ -82,13 +89,14 @@ def stand_ins(trained: list[str]) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unit, "fit", fit)
+        patch.setattr(unit, "fit_stack", fit_stack)
         patch.setattr(unit, "event_log", lambda path: contextlib.nullcontext(Log()))
         patch.setattr(plan, "check_recipe", lambda recipe, splits: None)  # it builds networks and touches no file
         patch.setattr(os, "fsync", lambda file: None)  # no power fails here
         yield
 
 
-def check_writers(before: Store, folder: Path, writers: int, policy: Policy) -> Turns:
+def check_writers(before: Store, folder: Path, writers: int, policy: Policy, *, stacks: Collection[int] = ()) -> Turns:
     """One schedule: several writers, from a copy of a store to the study's end.
 
     Args:
@@ -96,10 +104,14 @@ def check_writers(before: Store, folder: Path, writers: int, policy: Policy) -> 
         folder: where the copy goes; it does not exist.
         writers: 2 or 4 of them.
         policy: whose turn is next.
+        stacks: the writers that train the seeds of a network at the same time.
     """
     shutil.copytree(before.root, folder)
     trained: list[str] = []
-    works = [lambda n=n: run_study(asked(n), Resources(Store(folder), device="cpu")) for n in range(writers)]
+    works = [
+        lambda n=n: run_study(asked(n), Resources(Store(folder), device="cpu"), stack=n in stacks)
+        for n in range(writers)
+    ]
     with stand_ins(trained):
         turns = take_turns(works, folder, policy)
     wanted = check_store(Store(folder), writers)
@@ -198,6 +210,13 @@ def operations(before, tmp_path_factory):
 def test_a_writer_that_stands_still_anywhere_costs_the_others_nothing(before, operations, tmp_path, writers, schedules):
     for stop in range(writers, operations, operations // schedules):
         check_writers(before, tmp_path / str(stop), writers, stopped_at(stop))
+
+
+@pytest.mark.parametrize("stacks", [{0}, {1}, {0, 1}])
+def test_stacks_and_single_runs_wait_for_each_other(before, operations, tmp_path, stacks):
+    for stop in range(2, operations, operations // 4):
+        check_writers(before, tmp_path / str(stop), 2, stopped_at(stop), stacks=stacks)
+        check_writers(before, tmp_path / f"{stop} at random", 2, at_random(stop), stacks=stacks)
 
 
 @pytest.mark.parametrize(("writers", "schedules"), [(2, 6), (4, 4)])
