@@ -51,14 +51,14 @@ def test_the_training_files_are_not_read(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(content)
     digests = [hashlib.md5(content).hexdigest() for content in (b"images", b"labels", images, labels)]
     (_, layout) = _idx_layouts([], (".",), digests)
-    monkeypatch.setattr("convarium.data.arrays.find", lambda *_: (layout, tmp_path))
+    monkeypatch.setattr("convarium.data.sources.locations", lambda *_: iter([(layout, tmp_path)]))
     test_images, test_labels = load_test_images("mnist")
     assert test_images.tolist() == [[[[0, 1, 2]]], [[[3, 4, 5]]]]
     assert test_labels.tolist() == [7, 1]
 
 
 def test_without_files_there_are_no_images_and_nothing_is_downloaded(tmp_path, monkeypatch):
-    monkeypatch.setattr("convarium.data.arrays.find", lambda *_: None)
+    monkeypatch.setattr("convarium.data.sources.locations", lambda *_: iter([]))
     assert load_test_images("cifar100", data_dir=tmp_path) is None
 
 

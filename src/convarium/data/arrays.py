@@ -6,7 +6,7 @@ from convarium.data.folder_options import FolderOptions, is_own
 from convarium.data.own_images import read_own_images
 from convarium.data.published import lookup
 from convarium.data.readers import Part
-from convarium.data.sources import find, read_test
+from convarium.data.sources import first_readable, read_test
 
 
 def load_test_images(
@@ -29,5 +29,4 @@ def load_test_images(
     """
     if is_own(dataset):
         return read_own_images(dataset, options or FolderOptions()).test
-    located = find(lookup(dataset), data_dir)
-    return read_test(*located) if located else None
+    return first_readable(lookup(dataset), data_dir, read_test)

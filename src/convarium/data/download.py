@@ -13,11 +13,22 @@ from pathlib import Path
 from typing import IO
 
 from convarium.data.published import lookup
-from convarium.data.sources import RemoteFile, data_folders, download_folder, find, missing_files, read_verified
+from convarium.data.sources import (
+    Layout,
+    RemoteFile,
+    data_folders,
+    download_folder,
+    find,
+    first_readable,
+    missing_files,
+    read_file,
+)
 from convarium.errors import DataError
 
 DownloadListener = Callable[[str, int, int], None]
 """Called with a file's name, the bytes downloaded so far, and its size in bytes."""
+
+_INSIDE = "inside a library"
 
 CHUNK = 1 << 18
 CUTS = 5
@@ -58,13 +69,17 @@ def check(dataset: str, *, data_dir: Path | str | None = None) -> Path | None:
         SpecError: no such data set.
         DataError: it is missing, or a file is not the published one.
     """
-    located = find(lookup(dataset), data_dir)
-    if located is None:
+    folder = first_readable(lookup(dataset), data_dir, _verified)
+    if folder is None:
         raise missing_error(dataset, data_dir)
-    layout, folder = located
-    for name, md5 in layout.files.items():
-        read_verified(folder / name, md5)
-    return folder if layout.files else None
+    return folder if folder.name != _INSIDE else None
+
+
+def _verified(layout: Layout, folder: Path) -> Path:
+    """The folder, once each of its files is verified; _INSIDE where there are none, since a library has the data."""
+    for name in layout.files:
+        read_file(layout, folder, name)
+    return folder if layout.files else Path(_INSIDE)
 
 
 def missing_error(dataset: str, data_dir: Path | str | None) -> DataError:

@@ -34,7 +34,8 @@ def _idx_files(sizes: Sequence[int], md5s: Sequence[str], mirrors: Sequence[str]
 
 def _idx_layouts(files: Sequence[RemoteFile], folders: tuple[str, ...], raw: Sequence[str] = ()) -> tuple[Layout, ...]:
     forms = [{f.name: f.md5 for f in files}, *([dict(zip(IDX_NAMES, raw, strict=True))] if raw else [])]
-    return tuple(Layout(form, folders, read_idx, read_idx_part, test_files=2) for form in forms)
+    unpacked = {file.name: md5 for file, md5 in zip(files, raw, strict=False)}
+    return tuple(Layout(form, folders, read_idx, read_idx_part, test_files=2, unpacked=unpacked) for form in forms)
 
 
 def _cifar_file(name: str, size: int, md5: str) -> RemoteFile:
@@ -56,8 +57,13 @@ def _cifar_layouts(
     return (
         Layout(pickles, tuple(f"{folder}/{unpacked}" for folder in folders), read_cifar_pickles, read_cifar_pickle),
         Layout(records, tuple(f"{folder}/{unpacked_binary}" for folder in folders), read_binary),
-        Layout({archive.name: archive.md5}, folders, read_pickles),
-        Layout({archive_binary: md5}, folders, partial(read_archive, members=tuple(records), read=read_binary)),
+        Layout({archive.name: archive.md5}, folders, read_pickles, members=pickles),
+        Layout(
+            {archive_binary: md5},
+            folders,
+            partial(read_archive, members=tuple(records), read=read_binary),
+            members=records,
+        ),
     )
 
 

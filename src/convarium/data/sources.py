@@ -1,11 +1,15 @@
 """Published data sets: how they are described, where their files are searched for, and how they are verified."""
 
 import hashlib
+import io
 import os
+import tarfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import platformdirs
 
@@ -32,6 +36,8 @@ class Layout:
     Attributes:
         files: name → MD5, in the order in which `read` takes them.
         folders: the folders inside a data folder that may have them; a download goes to the first.
+        unpacked: name → MD5 of what a gzip file holds, where it is known.
+        members: name → MD5 of the files in an archive, which verify it where it was packed again.
         read_test: reads the test split from the last `test_files` files alone; None: it takes all files.
     """
 
@@ -40,6 +46,8 @@ class Layout:
     read: Callable[[Sequence[bytes]], Parts]
     read_test: Callable[[Sequence[bytes]], Part] | None = None
     test_files: int = 1
+    unpacked: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,11 @@ class Dataset:
         return self.content or hashlib.sha256(published.encode()).hexdigest()
 
 
+Result = TypeVar("Result")
+
+LARGEST = 2**30
+"""Bytes of the largest published file once it is unpacked."""
+
 DIVISION_SEED = 42
 """Of every division into train, validation and test; UvA tutorial 5 divides CIFAR-10 by this seed."""
 
@@ -126,12 +139,57 @@ def cache_folder() -> Path | None:
 
 def find(dataset: Dataset, data_dir: Path | str | None = None) -> tuple[Layout, Path] | None:
     """The first complete set of files and the folder that holds them; None if no folder has one."""
-    for root in data_folders(data_dir):
-        for layout in dataset.layouts:
-            for folder in layout.folders:
-                if all((root / folder / name).is_file() for name in layout.files):
-                    return layout, root / folder
+    return next(locations(dataset, data_dir), None)
+
+
+def locations(dataset: Dataset, data_dir: Path | str | None = None) -> Iterator[tuple[Layout, Path]]:
+    """Every complete set of files and the folder that holds them: first those that are named as published.
+
+    After them come files that are named as people have them (see `_present`), and data folders that hold the files
+    themselves.
+    """
+    roots = data_folders(data_dir)
+    found = set()
+    for as_published in (True, False):
+        for root in roots:
+            for layout in dataset.layouts:
+                for folder in (*layout.folders, *(() if as_published else (".",))):
+                    place = root / folder
+                    if (id(layout), place) not in found and all(
+                        (place / name).is_file() if as_published else _present(place, name) for name in layout.files
+                    ):
+                        found.add((id(layout), place))
+                        yield layout, place
+
+
+def first_readable(
+    dataset: Dataset, data_dir: Path | str | None, attempt: Callable[[Layout, Path], Result]
+) -> Result | None:
+    """What `attempt` returns for the first set of files that it does not refuse; None if there is no set.
+
+    Raises:
+        DataError: it refuses all of them; the error is that of the first.
+    """
+    refused: DataError | None = None
+    for layout, folder in locations(dataset, data_dir):
+        try:
+            return attempt(layout, folder)
+        except DataError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused
     return None
+
+
+def _present(folder: Path, name: str) -> list[Path]:
+    """The files of a folder that may be a published file: of its name, with a dot in it, unpacked or packed again.
+
+    `train-images-idx3-ubyte` is also called `train-images.idx3-ubyte`.
+    """
+    plain = name.removesuffix(".gz")
+    names = [name, plain, f"{plain}.gz"] if not plain.endswith(".tar") else [name, plain]
+    names += [other.replace("-idx", ".idx", 1) for other in names]
+    return [folder / other for other in dict.fromkeys(names) if (folder / other).is_file()]
 
 
 def missing_files(dataset: Dataset, data_dir: Path | str | None = None) -> tuple[Path | None, list[str]]:
@@ -157,7 +215,7 @@ def read(layout: Layout, folder: Path) -> Parts:
         DataError: a file cannot be read, is not the published one, or holds no images and labels.
     """
     with _naming(layout, folder):
-        train, test = layout.read([read_verified(folder / name, md5) for name, md5 in layout.files.items()])
+        train, test = layout.read([read_file(layout, folder, name) for name in layout.files])
         return as_part(train, "training images"), as_part(test, "test images")
 
 
@@ -169,9 +227,9 @@ def read_test(layout: Layout, folder: Path) -> Part:
     """
     if layout.read_test is None:
         return read(layout, folder)[1]
-    files = list(layout.files.items())[-layout.test_files :]
+    files = list(layout.files)[-layout.test_files :]
     with _naming(layout, folder):
-        return as_part(layout.read_test([read_verified(folder / name, md5) for name, md5 in files]), "test images")
+        return as_part(layout.read_test([read_file(layout, folder, name) for name in files]), "test images")
 
 
 @contextmanager
@@ -186,22 +244,64 @@ def _naming(layout: Layout, folder: Path) -> Iterator[None]:
         ) from error
 
 
-def read_verified(path: Path, md5: str) -> bytes:
-    """The content of a file whose MD5 is as expected.
+def read_file(layout: Layout, folder: Path, name: str) -> bytes:
+    """The content of a published file, from the first file in the folder that has it, see `_present`.
+
+    A file that was unpacked or packed again by a browser has the published content although its MD5 is another.
 
     Raises:
-        DataError: the MD5 differs, or the file cannot be read.
+        DataError: no file has it, or one cannot be read.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}", hint="check its permissions") from error
-    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if digest != md5:
-        raise DataError(
+    refused: DataError | None = None
+    md5 = layout.files[name]
+    for path in _present(folder, name) or [folder / name]:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            refused = refused or DataError(f"cannot read {path}: {error.strerror}", hint="check its permissions")
+            continue
+        if _md5(content) == md5:
+            return content
+        plain = _unpacked(content)
+        if _md5(plain) in (md5, layout.unpacked.get(name)) or (
+            layout.members and _has_members(content, layout.members)
+        ):
+            return plain
+        refused = refused or DataError(
             f"{path} is not the published file",
             expected=f"MD5 {md5}",
-            received=digest,
+            received=_md5(content),
             hint="delete it and get it again: convarium data fetch",
         )
-    return content
+    assert refused is not None
+    raise refused
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _unpacked(content: bytes) -> bytes:
+    """What a gzip file holds; anything else, and what would unpack to more than LARGEST bytes, as it is."""
+    if content[:2] != b"\x1f\x8b":
+        return content
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        plain = unpacking.decompress(content, LARGEST)
+    except zlib.error:
+        return content
+    return plain if unpacking.eof else content
+
+
+def _has_members(content: bytes, members: Mapping[str, str]) -> bool:
+    """Whether an archive holds files with these MD5s, however it is packed."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            found = {
+                Path(member.name).name: _md5(stream.read())
+                for member in archive
+                if member.size <= LARGEST and (stream := archive.extractfile(member))
+            }
+    except DAMAGED:
+        return False
+    return members.items() <= found.items()

@@ -13,7 +13,7 @@ from convarium.data.folder_options import Fit, FolderOptions, is_own
 from convarium.data.own_images import read_own_images
 from convarium.data.published import lookup
 from convarium.data.readers import Part
-from convarium.data.sources import DIVISION_SEED, find, read
+from convarium.data.sources import DIVISION_SEED, first_readable, read
 from convarium.errors import DataError
 from convarium.records import ImageSpec
 
@@ -154,13 +154,13 @@ def read_data(
         check_resize(options.side)
         return _read_own(dataset, options, on_event)
     entry = lookup(dataset)
-    located = find(entry, data_dir)
-    if located is None and download:
+    parts = first_readable(entry, data_dir, read)
+    if parts is None and download:
         fetch(dataset, data_dir=data_dir, on_event=on_event)
-        located = find(entry, data_dir)
-    if located is None:
+        parts = first_readable(entry, data_dir, read)
+    if parts is None:
         raise missing_error(dataset, data_dir)
-    train, test = (_image_data(part, entry.class_names) for part in read(*located))
+    train, test = (_image_data(part, entry.class_names) for part in parts)
     for part in (train, test):
         if part.spec != entry.spec:
             raise DataError(
