@@ -5,6 +5,7 @@ A reader answers with a value or with the error that it documents, within two se
 """
 
 import dataclasses
+import hashlib
 import io
 import json
 import math
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import save
 
 from convarium.data import load_data
@@ -35,19 +37,20 @@ from convarium.disk import parse_json, read_json
 from convarium.errors import ConvariumError, DataError, FileContentError, SpecError, StoreError, WeightsError
 from convarium.kernels.cache import read_failure, read_library, write_failure, write_library
 from convarium.models.build import build_model
-from convarium.models.describe import describe
 from convarium.models.weights import load_weights, read_weights
 from convarium.recipes.recipe import Recipe, recipe_from_json
 from convarium.recipes.schedules import parse_schedule, rate_factor
-from convarium.records import ImageSpec, Outcome
+from convarium.records import ImageSpec
 from convarium.runs.archive import add_records, read_records
+from convarium.runs.seal import SEAL
 from convarium.runs.store import Store, StudyRecord
 from convarium.runs.study_record import read_study
 from convarium.spec import parse, parse_list, parse_options
-from convarium.training.checkpoint import load_checkpoint, save_checkpoint
+from convarium.training import fit
+from convarium.training.checkpoint import content_digest, load_checkpoint, save_checkpoint
 from convarium.training.loop import make_step, train
 from convarium.training.trainer import Trainer, prepare_run
-from made_runs import HERE, epoch, scores
+from seals import mend_seal
 from small_networks import few
 
 SECONDS = 2.0
@@ -155,6 +158,8 @@ def mutated(data: Data, good: bytes) -> bytes:
 def mutated_values(data: Data, values: Any) -> Any:
     """JSON that was good: at one place of it another value, one key fewer or one more."""
     values = json.loads(json.dumps(values))
+    if not isinstance(values, (dict, list)) or not values:
+        return data.draw(json_values)
     place = values
     for _ in range(data.draw(st.integers(0, 4))):
         inner = list(place.values()) if isinstance(place, dict) else place
@@ -257,49 +262,62 @@ def check_json(data: Data) -> None:
 # Records
 
 
-def _outcome() -> Outcome:
-    generator = np.random.default_rng(0)
-    network = build_model("lenet", ImageSpec(1, 28, 28, 2))
-    history = (epoch(1, validation=0.8, test=0.7), epoch(2, validation=0.9, test=0.8))
-    return Outcome(
-        "finished",
-        history,
-        HERE,
-        selected_epoch=2,
-        train=scores(0.9, 40),
-        validation=scores(0.9, 40),
-        test=scores(0.8, 40),
-        step_loss=generator.random(200, dtype=np.float32),
-        step_accuracy=generator.random(200, dtype=np.float32),
-        logits=generator.random((40, 2), dtype=np.float32),
-        labels=np.arange(40) % 2,
-        weights={name: value.clone() for name, value in network.state_dict().items()},
-        network=describe("lenet", ImageSpec(1, 28, 28, 2)),
-    )
-
-
 @cache
 def stored_run() -> Path:
-    """The folder of a sound run, trained by nobody."""
-    store, recipe = Store(folder() / "sound"), Recipe(watch_test=True)
-    path = store.begin(recipe, recipe.key())
-    return store.finish(path, _outcome()).path
+    """The folder of a sound run: two epochs on a few digits."""
+    splits, recipe = few(64), Recipe(epochs=2, batch_size=32, watch_test=True)
+    store = Store(folder() / "sound")
+    path = store.begin(recipe, recipe.key(splits.digest))
+    return store.finish(path, fit(recipe, splits, device="cpu")).path
+
+
+def _copied_run(name: str) -> Path:
+    root = folder() / name
+    shutil.rmtree(root, ignore_errors=True)
+    return Path(shutil.copytree(stored_run(), root / "runs" / stored_run().name))
+
+
+def _read_everything(path: Path) -> None:
+    run = answer(lambda: Store(path.parent.parent).run(path.name), StoreError)
+    for read in ("predictions", "steps", "predicted", "network", "weights"):
+        if run is not None:
+            answer(getattr(run, read), StoreError)
+
+
+def _files(path: Path) -> list[str]:
+    return sorted(file.name for file in path.iterdir() if not file.name.startswith("events"))
 
 
 def check_run(data: Data) -> None:
     """A stored run of which one file has other bytes: whatever is read of it is sound, or refused as damaged."""
-    root = folder() / "damaged"
-    shutil.rmtree(root, ignore_errors=True)
-    path = Path(shutil.copytree(stored_run(), root / "runs" / stored_run().name))
-    file = data.draw(
-        st.sampled_from(sorted(file.name for file in path.iterdir() if not file.name.startswith("events")))
-    )
-    content = mutated(data, (path / file).read_bytes())
-    (path / file).write_bytes(content)
-    run = answer(lambda: Store(root).run(path.name), StoreError)
-    for read in ("predictions", "steps", "predicted", "network", "weights"):
-        if run is not None:
-            answer(getattr(run, read))
+    path = _copied_run("damaged")
+    file = path / data.draw(st.sampled_from(_files(path)))
+    file.write_bytes(mutated(data, file.read_bytes()))
+    _read_everything(path)
+
+
+def check_mended_run(data: Data) -> None:
+    """A stored run of which one file is another, under a seal with the digests that its files and itself now have."""
+    path = _copied_run("mended")
+    name = data.draw(st.sampled_from(_files(path)))
+    file = path / name
+    if name == SEAL:
+        mend_seal(path, lambda values: _exchange(values, mutated_values(data, values)))
+    elif file.suffix in (".json", ".jsonl") and data.draw(st.booleans()):
+        lines = file.read_text("utf-8").splitlines() if file.suffix == ".jsonl" else [file.read_text("utf-8")]
+        row = data.draw(st.integers(0, len(lines) - 1))
+        lines[row] = json.dumps(mutated_values(data, json.loads(lines[row])))
+        file.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        mend_seal(path)
+    else:
+        file.write_bytes(mutated(data, file.read_bytes()))
+        mend_seal(path)
+    _read_everything(path)
+
+
+def _exchange(values: dict[str, Any], others: Any) -> None:
+    values.clear()
+    values.update(others)
 
 
 def check_study(data: Data) -> None:
@@ -334,7 +352,13 @@ def check_records(data: Data) -> None:
     if data.draw(st.booleans()):
         path.write_bytes(mutated(data, good))
     else:
-        path.write_text(json.dumps(mutated_values(data, json.loads(good))) + "\n")
+        values = json.loads(good)
+        del values["digest"]
+        values = mutated_values(data, values)
+        with suppress(ValueError, TypeError):  # a number that JSON has not, and what is no table
+            text = json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
+            values["digest"] = hashlib.sha256(text.encode()).hexdigest()
+        path.write_text(json.dumps(values) + "\n")
     answer(lambda: read_records(path), StoreError)
 
 
@@ -367,23 +391,51 @@ def check_weights(data: Data) -> None:
 
 
 @cache
-def _trainer() -> tuple[Trainer, bytes]:
+def _trainer() -> tuple[Trainer, bytes, dict[str, torch.Tensor]]:
     recipe = Recipe(epochs=2, batch_size=32, momentum=0.9)
     trainer = prepare_run(recipe, few(64), torch.device("cpu"))
     train(trainer, make_step(trainer.network, trainer.optimizers[0], recipe, trainer.generators))
     path = folder() / "good.ckpt"
     save_checkpoint(path, trainer)
-    return trainer, path.read_bytes()
+    return trainer, path.read_bytes(), {name: v.clone() for name, v in trainer.runs[0].network.state_dict().items()}
 
 
 def check_checkpoint(data: Data) -> None:
-    """A checkpoint with other bytes is loaded or not; it is no error, and what is loaded is finite."""
-    trainer, good = _trainer()
+    """A checkpoint with other bytes is no error; if the run goes on from it, its weights are those that were saved."""
+    trainer, good, weights = _trainer()
     path = folder() / "last.ckpt"
     path.write_bytes(mutated(data, good))
     with bounded():
-        loaded = load_checkpoint(path, trainer)
-    assert loaded.resumed in (True, False)
+        resumed = load_checkpoint(path, trainer).resumed
+    if resumed:
+        assert all(value.equal(weights[name]) for name, value in trainer.runs[0].network.state_dict().items())
+
+
+def check_mended_checkpoint(data: Data) -> None:
+    """A checkpoint with another text or tensor and the digest that belongs to it is no error."""
+    trainer, good, _ = _trainer()
+    source, path = folder() / "good.ckpt", folder() / "mended.ckpt"
+    source.write_bytes(good)
+    with safe_open(source, "pt") as file:
+        texts, tensors = dict(file.metadata()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del texts["digest"]
+    if data.draw(st.booleans()):
+        name = data.draw(st.sampled_from(sorted(texts)))
+        with suppress(ValueError):
+            texts[name] = json.dumps(mutated_values(data, json.loads(texts[name])))
+        if data.draw(st.booleans()):
+            texts[name] = data.draw(st.one_of(st.text(st.characters(codec="utf-8"), max_size=20), st.just("[" * 10**5)))
+    else:
+        name = data.draw(st.sampled_from(sorted(tensors)))
+        shape = data.draw(st.lists(st.integers(0, 3), max_size=3))
+        kind = data.draw(st.sampled_from([torch.float32, torch.int64, torch.uint8, torch.bool, torch.float64]))
+        tensors[name] = torch.full(
+            shape, data.draw(st.sampled_from([0.0, -1.0, math.nan, 1e300])), dtype=torch.float64
+        ).to(kind)
+    texts["digest"] = content_digest(tensors, texts)
+    path.write_bytes(save(tensors, texts))
+    with bounded():
+        assert isinstance(load_checkpoint(path, trainer).resumed, bool)
 
 
 def npz(headers: dict[str, bytes]) -> bytes:
@@ -397,18 +449,31 @@ def npz(headers: dict[str, bytes]) -> bytes:
 
 def check_arrays(data: Data) -> None:
     """Npz files that claim any shape and type, pickled objects among them, in the place of a run's predictions."""
-    root = folder() / "arrays"
-    shutil.rmtree(root, ignore_errors=True)
-    path = Path(shutil.copytree(stored_run(), root / "runs" / stored_run().name))
+    path = _copied_run("arrays")
     name = data.draw(st.sampled_from(["predictions.npz", "steps.npz"]))
-    shape = tuple(data.draw(st.lists(st.sampled_from([0, 1, 2, 40, 10**6, 10**12, 2**63, -1]), max_size=3)))
+    shape = tuple(data.draw(st.lists(st.sampled_from([0, 1, 2, 30, 10**6, 10**12, 2**63, -1]), max_size=3)))
     dtype = data.draw(st.sampled_from(["<f4", "<f8", "<i8", "|O", "|V8", "<U3", "<c8", "nonsense"]))
     header = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode() + b"\n"
-    content = npz(dict.fromkeys(data.draw(st.sampled_from([("logits", "labels"), ("loss", "accuracy"), ()])), header))
-    run = Store(root).run(path.name)
-    (path / name).write_bytes(content)
-    answer(run.predictions)
-    answer(run.steps)
+    names = data.draw(st.sampled_from([("logits", "labels"), ("loss", "accuracy"), ()]))
+    (path / name).write_bytes(npz(dict.fromkeys(names, header)))
+    mend_seal(path)
+    _read_everything(path)
+
+
+def check_unpacked_arrays(data: Data) -> None:
+    """Npz files of kilobytes that unpack to any size."""
+    path = _copied_run("unpacked")
+    size = data.draw(st.sampled_from([10**3, 10**6, 10**8]))
+    with zipfile.ZipFile(path / "steps.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in ("loss", "accuracy"):
+            header = repr({"descr": "<f4", "fortran_order": False, "shape": (size // 4,)}).encode() + b"\n"
+            start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+            with archive.open(f"{name}.npy", "w") as member:
+                member.write(start)
+                for _ in range(size // 10**3):
+                    member.write(bytes(10**3))
+    mend_seal(path)
+    _read_everything(path)
 
 
 # Data sets

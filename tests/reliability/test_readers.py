@@ -8,7 +8,7 @@ from readers import CHECKS
 EXAMPLES = 50
 
 
-@pytest.mark.parametrize("reader", sorted(CHECKS.keys() - {"arrays", "records"}))
+@pytest.mark.parametrize("reader", CHECKS)
 @settings(derandomize=True, max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_reader_answers_with_a_value_or_its_error(reader, data):

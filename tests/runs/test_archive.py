@@ -1,6 +1,7 @@
 """A records file gives back the runs that were put in, is read only as a store, and notices every changed line."""
 
 import dataclasses
+import errno
 import json
 import math
 
@@ -8,6 +9,7 @@ import pytest
 
 from convarium.errors import StoreError
 from convarium.recipes.recipe import Recipe
+from convarium.runs import archive
 from convarium.runs.archive import RECORDS, add_records, read_records
 from convarium.runs.files import write_predicted
 from convarium.runs.store import Store, StudyRecord
@@ -102,6 +104,8 @@ def test_adding_replaces_a_run_and_leaves_every_other_line_as_it_is(store, recor
         (lambda line: line.replace('"seed": 1', '"seed": 7'), "line 2 of .* is damaged: it does not have its digest"),
         (lambda line: line[:-20], "line 2 of .* is damaged; get it again"),
         (lambda line: "[]", "line 2 of .* is damaged; get it again"),
+        (lambda line: "[" * 200_000, "line 2 of .* is damaged; get it again"),
+        (lambda line: line.replace('"seed": 1', '"seed": NaN'), "line 2 of .* is damaged; get it again"),
     ],
 )
 def test_a_damaged_line_is_named(records, change, message):
@@ -110,4 +114,18 @@ def test_a_damaged_line_is_named(records, change, message):
     lines[1] = change(lines[1])
     path.write_text("\n".join(lines) + "\n", "utf-8")
     with pytest.raises(StoreError, match=message):
+        Store(records.root).runs()
+
+
+def test_a_records_file_that_is_no_text_or_may_not_be_read_is_named(records, monkeypatch):
+    path = records.root / RECORDS
+    path.write_bytes(path.read_bytes() + b"\xff\n")
+    with pytest.raises(StoreError, match=r"runs\.jsonl is not text in UTF-8; get it again"):
+        Store(records.root).runs()
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(archive, "read_text", refuse)
+    with pytest.raises(StoreError, match=r"runs\.jsonl cannot be read: Permission denied; see who may read it"):
         Store(records.root).runs()

@@ -10,14 +10,22 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from convarium.disk import write_text
-from convarium.errors import ConvariumError, StoreError
+from convarium.disk import parse_json, read_text, write_text
+from convarium.errors import ConvariumError, FileContentError, StoreError
 from convarium.recipes.recipe import recipe_from_json
-from convarium.runs.json_forms import history_from_json, history_to_json, outcome_from_json, outcome_to_json
+from convarium.runs.checked_values import is_text
+from convarium.runs.json_forms import (
+    history_from_json,
+    history_to_json,
+    outcome_from_json,
+    outcome_to_json,
+    predicted_from_json,
+)
 from convarium.runs.names import is_file_name
 from convarium.runs.stored_run import StoredRun
 
 RECORDS = "runs.jsonl"
+_MOST_BYTES = 2**30
 _MEND = "get it again from where it comes"
 
 
@@ -58,15 +66,22 @@ def add_records(path: Path, runs: Iterable[StoredRun]) -> None:
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     """The lines by the keys of their runs, without their digests, which are compared."""
+    try:
+        text = read_text(path, _MOST_BYTES)
+    except FileContentError as error:
+        raise StoreError(str(error), hint=_MEND) from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}", hint="see who may read it") from error
     lines: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
-            values = json.loads(line)
+            values = parse_json(line, f"line {number}")
             digest = values.pop("digest")
+            is_sound = digest == _digest(values)
             lines[values["key"]] = values
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (FileContentError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise StoreError(f"line {number} of {path} is damaged", hint=_MEND) from error
-        if digest != _digest(values):
+        if not is_sound:
             raise StoreError(f"line {number} of {path} is damaged: it does not have its digest", hint=_MEND)
     return lines
 
@@ -76,16 +91,18 @@ def _line(values: Mapping[str, Any]) -> str:
 
 
 def _run(values: Mapping[str, Any], root: Path) -> StoredRun:
-    predicted = values.get("predicted")
-    if not is_file_name(values["folder"]):
-        raise ValueError("the name of the folder is none")
+    predicted, source = values.get("predicted"), values.get("source")
+    if not is_file_name(values["folder"]) or not is_text(values["key"]) or not (source is None or is_text(source)):
+        raise ValueError("the name of the folder, the key or the source is none")
+    if predicted is not None:
+        predicted = predicted_from_json({"epoch": n, "images": row} for n, row in enumerate(predicted, start=1))
     return StoredRun(
         values["key"],
         root / "runs" / values["folder"],
         recipe_from_json(values["recipe"]),
         outcome_from_json(values["outcome"], history_from_json(values["history"])),
-        None if predicted is None else tuple(map(tuple, predicted)),
-        values.get("source"),
+        predicted,
+        source,
     )
 
 
