@@ -105,8 +105,11 @@ def read_cifar_pickle(files: Sequence[bytes]) -> Part:
     return batch[b"data"].reshape(-1, 3, 32, 32), np.array(labels, dtype=np.int64)
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Reads pickles of arrays, lists, numbers and texts; refuses any other class or function that a pickle names."""
+class _ArraysOnly(pickle._Unpickler):
+    """Reads pickles of arrays, lists, numbers and texts; refuses any other class or function that a pickle names.
+
+    It is Python's unpickler in Python: that in C takes memory for as many objects as a damaged pickle numbers.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         known = {("multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0]}
