@@ -120,6 +120,20 @@ def test_batches_are_the_same_however_many_are_made_at_once(side, channels, last
             assert ours[0].stride() == theirs[0].stride()
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("at_once", [1, 2**30, 3 * 12 * 10 * 8 * 2])  # one batch, all, and two batches in one call
+def test_an_epoch_that_goes_on_has_the_batches_that_are_left(at_once, drop_last, monkeypatch):
+    monkeypatch.setattr(batches_module, "_AT_ONCE", at_once)
+    batches = Batches(noise(), batch_size=8, drop_last=drop_last, augment="flip, pad_crop(2)", shuffle_seed=1)
+    whole = list(batches.epoch(3))
+    for first in range(len(batches) + 1):
+        rest = list(batches.epoch(3, first=first))
+        assert len(rest) == len(whole) - first
+        for (images, labels), (same_images, same_labels) in zip(rest, whole[first:], strict=True):
+            assert torch.equal(images, same_images)
+            assert torch.equal(labels, same_labels)
+
+
 def test_a_network_may_change_its_batch_in_place():
     scale = torch.nn.Parameter(torch.tensor(2.0))
     for images, _ in Batches(noise(), batch_size=16).epoch(0):
