@@ -144,8 +144,8 @@ def save_checkpoint(path: Path, trainer: Trainer) -> None:
     """
     tensors, texts = gather_content(trainer)
     environments = [dataclasses.asdict(environment) for environment in (*trainer.earlier, trainer.environment)]
-    texts |= {"format": FORMAT, "environments": json.dumps(environments)}
-    texts |= {"members": json.dumps(trainer.members)} if trainer.members else {"recipe": trainer.key}
+    texts |= {"format": FORMAT, "environments": json.dumps(environments), "keys": json.dumps(trainer.keys)}
+    texts["members"] = json.dumps(trainer.members)
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     write_tensors(path, tensors, texts | {"digest": content_digest(tensors, texts)})
 
@@ -165,7 +165,7 @@ def load_checkpoint(path: Path, trainer: Trainer, *, exact: bool = False) -> Res
         RunError: the run was begun in another environment, with `exact`.
         OSError: the file is there and cannot be read.
     """
-    key = trainer.key  # now, because a user's own file may change while its network trains
+    _ = trainer.keys  # now, because a user's own file may change while its network trains
     if not path.is_file():
         return Resumption(False)
     try:
@@ -175,7 +175,7 @@ def load_checkpoint(path: Path, trainer: Trainer, *, exact: bool = False) -> Res
             texts: dict[str, str] = file.metadata() or {}
             # Copies, because Windows replaces no file of which a part is mapped into memory.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        if other := _is_of_another_run(texts, tensors, trainer, key):
+        if other := _is_of_another_run(texts, tensors, trainer):
             return _set_aside(path, "other", f"{trainer.name} was begun {other}; it begins anew")
         environments = tuple(environment_from_json(values) for values in json.loads(texts["environments"]))
         changes = environment_changes([environments[-1], trainer.environment])
@@ -195,7 +195,7 @@ def load_checkpoint(path: Path, trainer: Trainer, *, exact: bool = False) -> Res
     return Resumption(True, f"{where}; it goes on and is marked as mixed" if changes else None)
 
 
-def _is_of_another_run(texts: dict[str, str], tensors: Mapping[str, Tensor], trainer: Trainer, key: str) -> str | None:
+def _is_of_another_run(texts: dict[str, str], tensors: Mapping[str, Tensor], trainer: Trainer) -> str | None:
     """Words that follow "begun", where an undamaged checkpoint is another run's; else None.
 
     Raises:
@@ -207,10 +207,12 @@ def _is_of_another_run(texts: dict[str, str], tensors: Mapping[str, Tensor], tra
         raise ValueError("it does not have its digest")
     if texts["format"] != FORMAT:
         return "by another version of Convarium"
-    members = json.loads(texts.get("members", "[]"))
-    if members != list(trainer.members):
-        return "in a stack of other runs" if members else "alone"
-    return "with another recipe or other data" if not members and texts.get("recipe") != key else None
+    members = json.loads(texts["members"])
+    if bool(members) != bool(trainer.members):
+        return "in a stack of runs" if members else "alone"
+    if json.loads(texts["keys"]) != list(trainer.keys):
+        return "in a stack of other runs" if members else "with another recipe or other data"
+    return None
 
 
 def _set_aside(path: Path, suffix: str, notice: str) -> Resumption:

@@ -75,9 +75,9 @@ class Trainer:
         return self.runs[0].recipe
 
     @cached_property
-    def key(self) -> str:
-        """The identity of the run, or of the first member, in a store."""
-        return self.recipe.key(self.runs[0].splits.digest)
+    def keys(self) -> tuple[str, ...]:
+        """The identities of the runs in a store, as they were when they were first asked for."""
+        return tuple(run.recipe.key(run.splits.digest) for run in self.runs)
 
     @property
     def device(self) -> torch.device:
