@@ -160,6 +160,7 @@ def test_what_scores_cannot_be_is_not_believed_with_any_digest(
         ({"selected_epoch": 0}, "selected_epoch is not one of 2 epochs"),
         ({"message": 1}, "message is no text"),
         ({"earlier": {}}, "earlier is no list"),
+        ({"skipped_steps": 10**6}, "skipped_steps is no number of"),
         ({"cost": []}, "a list is no Cost"),
         ({"environment": {}}, "it has no convarium and no device"),
         ({"image": {"channels": 1, "height": 1, "width": 1, "classes": "3"}}, "classes cannot be '3'"),

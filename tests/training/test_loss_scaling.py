@@ -1,6 +1,7 @@
 """In float16 the loss is scaled: small gradients survive, and a step that overflows changes nothing."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from convarium.data.splits import load_data
 from convarium.recipes.recipe import Recipe
+from convarium.runs.json_forms import outcome_from_json, outcome_to_json
 from convarium.training import fit
 from convarium.training.loss_scaling import LossScaler, loss_scalers
 from convarium.training.numerics import autocast
@@ -85,6 +87,9 @@ def test_a_run_learns_as_in_float32(digits):
     assert half.status == "finished"
     assert half.skipped_steps < 5  # while the factor is sought
     assert full.skipped_steps is None
+    stored = json.loads(json.dumps(outcome_to_json(half)))
+    assert outcome_from_json(stored, half.history).skipped_steps == half.skipped_steps
+    assert "skipped_steps" not in outcome_to_json(full)
     assert half.test.accuracy == pytest.approx(full.test.accuracy, abs=0.05)
     assert half.test.accuracy > 0.7
 
