@@ -368,7 +368,7 @@ def test_a_run_is_read_whole_while_another_process_writes_it(store, monkeypatch)
         return read_run(folder, **options)
 
     reader = Store(store.root)
-    monkeypatch.setattr("convarium.runs.store.read_run", begins_meanwhile)
+    monkeypatch.setattr("convarium.runs.reading.read_run", begins_meanwhile)
     assert reader.find(RECIPE, KEY) == failed
     assert reads == [path]
 

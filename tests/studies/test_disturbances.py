@@ -253,7 +253,7 @@ def test_a_run_that_may_not_be_read_is_not_set_aside(tmp_path, monkeypatch):
     def refuse(path, **options):
         raise StoreError(f"{path / 'recipe.json'} cannot be read: Permission denied")
 
-    monkeypatch.setattr("convarium.runs.store.read_run", refuse)
+    monkeypatch.setattr("convarium.runs.reading.read_run", refuse)
     with pytest.raises(StoreError, match="cannot be read: Permission denied") as raised:
         train_one(BASE, resources(tmp_path))
     assert not isinstance(raised.value, DamageError)

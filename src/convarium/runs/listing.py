@@ -8,7 +8,8 @@ from typing import Literal
 
 from convarium.errors import LockedError, StoreError
 from convarium.runs.folders import digits_in_name, key_of
-from convarium.runs.store import Store, check_place
+from convarium.runs.reading import check_place
+from convarium.runs.store import Store
 
 State = Literal["finished", "diverged", "failed", "unfinished", "in training", "damaged"]
 SET_ASIDE = ".damaged-"
@@ -104,7 +105,7 @@ def _entry(path: Path, store: Store, studies: dict[str, tuple[str, ...]]) -> Run
     if SET_ASIDE in path.name:
         return RunEntry(path, "damaged", size, reason="it was set aside")
     try:
-        run = store.read(path)
+        run = store.reader.read(path)
         if run is not None:
             check_place(run)
     except StoreError as error:

@@ -20,7 +20,6 @@ studies/<name>.json       each study
 """
 
 import dataclasses
-import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,20 +31,18 @@ from convarium.errors import DamageError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
 from convarium.runs.archive import RECORDS, read_records
-from convarium.runs.failed import drop_failed_run, keep_failed_run, read_failed_run
-from convarium.runs.files import FileState, file_state, write_outcome
-from convarium.runs.folders import RunFolders, digits_in_name, is_same_recipe, key_of
+from convarium.runs.failed import drop_failed_run, keep_failed_run
+from convarium.runs.files import write_outcome
+from convarium.runs.folders import RunFolders, is_same_recipe
 from convarium.runs.links import check_links
 from convarium.runs.locks import lock_file
 from convarium.runs.names import check_path, same_file
+from convarium.runs.reading import RunReader, check_place
 from convarium.runs.seal import RECIPE, SEAL
 from convarium.runs.stored_run import StoredRun, read_run
 from convarium.runs.study_record import StudyRecord, read_study
 
 __all__ = ["Store", "StoredRun", "StudyRecord"]
-
-_ATTEMPTS = 4
-"""How often a folder is read that another process is writing to."""
 
 
 class Store:
@@ -58,13 +55,13 @@ class Store:
     def __init__(self, root: Path | str = ".") -> None:
         self.root = Path(root)
         self._folders = RunFolders(self.root / "runs")
-        self._read_runs: dict[Path, tuple[FileState, StoredRun]] = {}
+        self.reader = RunReader(self._folders)
 
     def folder(self, recipe: Recipe, key: str) -> Path:
         """The folder of a run, existing or not. Its name is for people; only the key in it is looked up."""
         if key in self.records:
             return self.records[key].path
-        existing = self._existing(key)
+        existing = self.reader.folder_of(key)
         return self._folders.new(recipe, key) if existing is None else existing
 
     def find(self, recipe: Recipe, key: str) -> StoredRun | None:
@@ -132,7 +129,7 @@ class Store:
                 file.unlink(missing_ok=True)
         drop_failed_run(path)
         run = read_run(path)
-        self._read_runs[path] = file_state(path), run
+        self.reader.remember(run)
         return run
 
     @cached_property
@@ -150,61 +147,9 @@ class Store:
         if (self.root / RECORDS).exists():
             raise StoreError(f"{self.root} is a folder of records, which is read only", hint="choose another --store")
 
-    def _existing(self, key: str) -> Path | None:
-        """The folder that holds a run, by the whole key in it; else one of its name that is damaged."""
-        paths = [(path, key_of(path)) for path in self._folders.of(key)]
-        ours = [path for path, held in paths if held == key]
-        ours = ours or [path for path, held in paths if held is None or self._is_damaged(path)]
-        return next((path for path in ours if (path / SEAL).exists()), ours[0] if ours else None)
-
     def _find(self, key: str) -> StoredRun | None:
         """The finished or failed run of a key, whatever its recipe."""
-        if key in self.records:
-            return self.records[key]
-        damage: StoreError | None = None
-        for path in self._folders.of(key):
-            try:
-                run = self.read(path)
-            except StoreError as error:
-                damage = error  # whatever key it names, which may be what was changed
-                continue
-            if run and run.key == key:
-                return run
-        if damage:
-            raise damage
-        return None
-
-    def _is_damaged(self, path: Path) -> bool:
-        try:
-            self.read(path)
-        except DamageError:
-            return True
-        return False
-
-    def read(self, path: Path) -> StoredRun | None:
-        """The run of a folder, from memory if its files have the sizes and times that they had; None if unfinished.
-
-        Raises:
-            StoreError: a file is missing or damaged, or may not be read.
-        """
-        for attempt in range(_ATTEMPTS):
-            state = _state(path)
-            if state is None:
-                return None
-            if path in self._read_runs and self._read_runs[path][0] == state:
-                return self._read_runs[path][1]
-            try:
-                run = read_run(path) if any(name == SEAL for name, *_ in state) else read_failed_run(path)
-            except StoreError:
-                if attempt + 1 < _ATTEMPTS and _state(path) != state:
-                    continue  # another process is writing the run
-                raise
-            if run is not None:
-                self._read_runs[path] = state, run
-                return run
-            if _state(path) == state:
-                return None
-        return None
+        return self.records[key] if key in self.records else self.reader.find(key)
 
     @contextmanager
     def lock(self, keys: Iterable[str]) -> Iterator[None]:
@@ -243,7 +188,7 @@ class Store:
 
     def runs(self) -> list[StoredRun]:
         """All finished, undamaged runs, by folder name."""
-        runs = [*filter(None, map(self.read, self._folders.all())), *self.records.values()]
+        runs = [*filter(None, map(self.reader.read, self._folders.all())), *self.records.values()]
         return sorted(runs, key=lambda run: run.path.name)
 
     def run(self, name: str) -> StoredRun:
@@ -254,7 +199,7 @@ class Store:
         """
         given = Path(name)
         for path in (given, self.root / "runs" / name):
-            run = self.read(path)
+            run = self.reader.read(path)
             if run:
                 check_place(run)
                 return run
@@ -266,7 +211,7 @@ class Store:
         if len(recorded) == 1:
             return recorded[0]
         matches = self._folders.beginning(name) if name else []
-        runs = [run for run in map(self.read, matches) if run and run.key.startswith(name)]
+        runs = [run for run in map(self.reader.read, matches) if run and run.key.startswith(name)]
         if len(runs) == 1:
             return runs[0]
         if runs:
@@ -373,38 +318,3 @@ class Store:
                 continue
             runs += [run] if run else []
         return runs
-
-
-def check_place(run: StoredRun) -> None:
-    """Refuses a folder that has been copied or renamed as if it held another run.
-
-    Raises:
-        StoreError: the folder's name ends in the digits of another key.
-    """
-    digits = digits_in_name(run.path.name)
-    if digits and not run.key.startswith(digits):
-        raise StoreError(
-            f"{run.path} holds run {run.key[:8]}, {run.recipe.model} seed {run.recipe.seed}: it was copied or renamed",
-            hint="give the folder its own name again",
-        )
-
-
-def _state(path: Path) -> FileState | None:
-    """The state of a run's folder; None if there is no such folder.
-
-    Raises:
-        StoreError: it may not be read.
-    """
-    for _ in range(_ATTEMPTS):
-        try:
-            return file_state(path)
-        except (NotADirectoryError, ValueError):  # no text with a zero byte is a path
-            return None
-        except FileNotFoundError:  # the folder is gone, or a file in it that another process replaced
-            if not path.is_dir():
-                return None
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                return None
-            raise StoreError(f"{path} cannot be read: {error.strerror}", hint="see who may read it") from error
-    return None
