@@ -78,6 +78,8 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
             values = parse_json(line, f"line {number}")
             digest = values.pop("digest")
             is_sound = digest == _digest(values)
+            if not is_text(values["key"]):
+                raise ValueError("the key is none")
             lines[values["key"]] = values
         except (FileContentError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise StoreError(f"line {number} of {path} is damaged", hint=_MEND) from error
@@ -92,8 +94,8 @@ def _line(values: Mapping[str, Any]) -> str:
 
 def _run(values: Mapping[str, Any], root: Path) -> StoredRun:
     predicted, source = values.get("predicted"), values.get("source")
-    if not is_file_name(values["folder"]) or not is_text(values["key"]) or not (source is None or is_text(source)):
-        raise ValueError("the name of the folder, the key or the source is none")
+    if not is_file_name(values["folder"]) or not (source is None or is_text(source)):
+        raise ValueError("the name of the folder or the source is none")
     if predicted is not None:
         predicted = predicted_from_json({"epoch": n, "images": row} for n, row in enumerate(predicted, start=1))
     return StoredRun(
