@@ -111,9 +111,10 @@ def test_what_cannot_be_recorded_or_drawn_is_refused(tmp_path):
         record([], tmp_path)
     with pytest.raises(ConvariumError, match="no line below which its tables belong"):
         render("# A page", [])
-    (tmp_path / "broken.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ConvariumError, match=r"broken.json is not a record of speed.*restore or remove it"):
-        read_records(tmp_path)
+    for content in (b"{}", b"[" * 200_000, b"\xff", b"null"):
+        (tmp_path / "broken.json").write_bytes(content)
+        with pytest.raises(ConvariumError, match=r"broken.json is not a record of speed.*restore or remove it"):
+            read_records(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 from torch import nn
 from torch.nn import functional as F
 
@@ -277,9 +278,17 @@ def test_a_study_is_diagnosed_row_by_row_and_its_surfaces_are_kept(trained, monk
 
 def test_a_damaged_surface_is_measured_again(trained):
     (run,) = trained["lenet"]
-    (run.path / "surface.safetensors").write_bytes(b"no surface")
-    (result,) = diagnose({"lenet": [run]}, SPLITS, size=3)
-    assert isinstance(result, Diagnosis)
+    path = run.path / "surface.safetensors"
+    diagnose({"lenet": [run]}, SPLITS, size=3)
+    sound = path.read_bytes()
+    flipped = bytearray(sound)
+    flipped[-1] ^= 1  # in a number of the surface, whose digest stands in the file
+    other_shapes = save({name: torch.zeros(3, 1) for name in ("images", "losses", "offsets")})
+    for damaged in (b"no surface", b"", sound[:-9], bytes(flipped), other_shapes):
+        path.write_bytes(damaged)
+        (result,) = diagnose({"lenet": [run]}, SPLITS, size=3)
+        assert isinstance(result, Diagnosis)
+        assert path.read_bytes() == sound
 
 
 def test_what_cannot_be_diagnosed_says_why(tmp_path, trained, monkeypatch):

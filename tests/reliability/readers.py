@@ -530,6 +530,37 @@ def check_images(data: Data) -> None:
     assert read is None or len(read.train) >= 6
 
 
+@cache
+def _own_files() -> dict[str, bytes]:
+    """An npz file of images, a CSV file of pixels and one of paths."""
+    images, labels = np.arange(20 * 16, dtype=np.uint8).reshape(20, 4, 4), np.arange(20) % 2
+    packed = io.BytesIO()
+    np.savez_compressed(packed, x_train=images, y_train=labels)
+    columns = ",".join(["label", *(f"pixel{number}" for number in range(16))])
+    rows = [",".join(map(str, (label, *image.ravel()))) for image, label in zip(images, labels, strict=True)]
+    paths = [f"{path.relative_to(folder())},{path.parent.name}" for path in sorted(_image_folder().glob("*/?.png"))]
+    return {
+        "npz": packed.getvalue(),
+        "csv": "\n".join([columns, *rows]).encode(),
+        "paths": "\n".join(["path,label", *paths]).encode(),
+    }
+
+
+def check_own_files(data: Data) -> None:
+    """Data sets of one's own in npz and CSV files, with other bytes or with headers that claim any shape and type."""
+    name = data.draw(st.sampled_from(sorted(_own_files())))
+    content = mutated(data, _own_files()[name])
+    if name == "npz" and data.draw(st.booleans()):
+        shape = tuple(data.draw(st.lists(st.sampled_from([0, 1, 2, 20, 10**6, 10**12, 2**63, -1]), max_size=4)))
+        dtype = data.draw(st.sampled_from(["<f4", "|u1", "<i8", "|O", "|V8", "<U3", "<c8", "nonsense"]))
+        header = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode() + b"\n"
+        content = npz({"x_train": header, "y_train": header})
+    path = folder() / f"own-{name}.{'npz' if name == 'npz' else 'csv'}"
+    path.write_bytes(content)
+    read = answer(lambda: load_data(f"{path.suffix[1:]}:{path}"), DataError)
+    assert read is None or len(read.train) > 0
+
+
 # Kernels
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convarium.analysis.statistics import paired_ratio
-from convarium.errors import ConvariumError
+from convarium.disk import read_json
+from convarium.errors import ConvariumError, FileContentError
 
 if TYPE_CHECKING:
     from convarium.benchmark.accuracy import Accuracies
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 """The content of one file, or one entry of its lists."""
+
+_MOST_BYTES = 2**26
 
 _LISTS: Mapping[str, tuple[str, ...]] = {
     "timings": ("job", "precision", "members", "threads"),
@@ -95,9 +98,9 @@ def read_record(path: Path) -> Record:
         ConvariumError: the file is not JSON, or has no machine.
     """
     try:
-        content: Record = json.loads(path.read_text(encoding="utf-8"))
+        content: Record = read_json(path, _MOST_BYTES)
         content["machine"]["processor"], content["timings"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (FileContentError, ValueError, KeyError, TypeError) as error:
         raise ConvariumError(f"{path} is not a record of speed", received=error, hint="restore or remove it") from None
     return content
 

@@ -40,7 +40,7 @@ def read_npz(file: Path) -> tuple[dict[str, Part], tuple[str, ...], list[str]]:
             size = sum(member.file_size for member in archive.infolist())
         if size > LARGEST:
             raise DataError(f"{shown(file)} unpacks to {size / 2**30:.1f} GiB", expected=f"at most {LARGEST >> 30} GiB")
-        with np.load(file, allow_pickle=False) as arrays:
+        with np.errstate(invalid="ignore"), np.load(file, allow_pickle=False) as arrays:  # of a shape beyond 64 bits
             pairs = {
                 split: next((pair for pair in names if set(pair) <= set(arrays)), None)
                 for split, names in _NAMES.items()
@@ -54,7 +54,9 @@ def read_npz(file: Path) -> tuple[dict[str, Part], tuple[str, ...], list[str]]:
             named = [str(name) for name in arrays["class_names"]] if "class_names" in arrays else None
     except (*DAMAGED, NotImplementedError) as error:
         raise DataError(f"cannot read {shown(file)}: {error}", hint="save it again with numpy.savez") from error
-    labels = {split: _labels(y, len(x), f"{split} labels of {shown(file)}") for split, (x, y) in raw.items()}
+    labels = {
+        split: _labels(y, len(x) if x.ndim else 0, f"{split} labels of {shown(file)}") for split, (x, y) in raw.items()
+    }
     known = np.unique(np.concatenate(list(labels.values()))).tolist()
     if known and isinstance(known[0], int) and (named or known[0] >= 0):
         names = named or [str(number) for number in range(known[-1] + 1)]

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from convarium.data.splits import Splits
@@ -18,6 +17,7 @@ from convarium.diagnostics.results import Diagnosis, LossSurface, MissingDiagnos
 from convarium.diagnostics.samples import SAMPLE_SIZE, augmented_samples, training_sample
 from convarium.diagnostics.surface import SIZE, check_size, loss_surface
 from convarium.diagnostics.units import unit_activity
+from convarium.disk import parts_digest
 from convarium.errors import ConvariumError
 from convarium.models.build import build_model
 from convarium.models.factories import load_recorded_factory
@@ -155,13 +155,25 @@ def _surface(folder: Path, network: nn.Module, images: Tensor, labels: Tensor, s
     """The surface stored in the run's folder if size and number of images match; otherwise computed and stored."""
     path = folder / SURFACE_FILE
     with contextlib.suppress(OSError, SafetensorError, KeyError):
-        stored = load_file(path)
-        if len(stored["offsets"]) == size and int(stored["images"]) == len(labels):
+        with safe_open(path, "pt") as file:
+            stored = {name: file.get_tensor(name) for name in _SURFACE_TENSORS}
+            is_sound = (file.metadata() or {}).get("digest") == _tensors_digest(stored)
+        shapes = {"offsets": (size,), "losses": (size, size), "images": ()}
+        fits = all(stored[name].shape == shape for name, shape in shapes.items())
+        if is_sound and fits and stored["images"].item() == len(labels):
             return LossSurface(stored["offsets"].numpy(), stored["losses"].numpy(), len(labels))
     surface = loss_surface(network, images, labels, size=size)
     tensors = {name: torch.from_numpy(np.ascontiguousarray(getattr(surface, name))) for name in ("offsets", "losses")}
     if outward_link(folder, folder.parent) is not None:
         return surface
     with contextlib.suppress(OSError):  # In a store that cannot be written to, the surface is computed again next time.
-        write_tensors(path, tensors | {"images": torch.tensor(surface.image_count)}, {})
+        tensors |= {"images": torch.tensor(surface.image_count)}
+        write_tensors(path, tensors, {"digest": _tensors_digest(tensors)})
     return surface
+
+
+_SURFACE_TENSORS = ("images", "losses", "offsets")
+
+
+def _tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    return parts_digest(tensors[name].numpy().tobytes() for name in _SURFACE_TENSORS)
