@@ -121,7 +121,7 @@ def test_completion_offers_names_and_imports_nothing_heavy(tmp_path):
         ("tr",): ["train"],
         ("",): list(COMMANDS),
         ("compare", "lenet", "resnet"): [n for n in [*NETWORKS, *PRESETS] if n.startswith("resnet")],
-        ("train", "lenet", "--dataset", ""): [*DATASETS, "folder:"],
+        ("train", "lenet", "--dataset", ""): [*DATASETS, "folder:", "csv:", "npz:"],
         ("train", "lenet", "--optimizer", "adam"): ["adam", "adamw"],
         ("train", "lenet", "--preset", "d"): [tag for tag in RECIPES if tag.startswith("d")],
         ("train", "lenet", "--learn"): ["--learning-rate"],

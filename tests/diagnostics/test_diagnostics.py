@@ -302,7 +302,7 @@ def test_what_cannot_be_diagnosed_says_why(tmp_path, trained, monkeypatch):
     missing, misfit = diagnose({"away": [away], "other": [other]}, SPLITS)
     assert "/nowhere/pets" in missing.reason
     assert "missing" in misfit.reason
-    record = dataclasses.replace(run, path=tmp_path)
+    record = dataclasses.replace(run, files={})
     with pytest.raises(ConvariumError, match="holds no weights"):
         diagnose_run(record, load_data("digits"), label="lenet")
     with pytest.raises(ConvariumError, match="odd"):
