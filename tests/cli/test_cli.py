@@ -320,7 +320,7 @@ WRONG = [
     (["train", "lenet", "--nope"], "unknown option --nope; see convarium train --help"),
     (["train", "lenet", "--sedes", "3"], "unknown option --sedes; did you mean --seed? see convarium train --help"),
     (["train", "lenet", "--drop"], "unknown option --drop; did you mean --drop-last?"),
-    (["train", "lenet", "--dataset", "folder:"], "'folder:' names no folder; write folder:PATH"),
+    (["train", "lenet", "--dataset", "folder:"], "'folder:' names nothing; write folder:PATH, csv:FILE or npz:FILE"),
     (["compare", "lenet", "--optimizer", "sdg"], "unknown optimizer 'sdg'; did you mean 'sgd'?"),
     (
         ["compare", "lenet", "--name", "n" * 300],
