@@ -1,5 +1,6 @@
 """Commands that show what is available: lists, a network layer by layer, the data sets."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import click
 
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import one_of
-from convarium.cli.terminal import download_progress, note, say, say_json, table
+from convarium.cli.terminal import download_progress, image_progress, note, say, say_json, table
 from convarium.errors import SpecError, StoreError
 
 _KINDS = ("models", "presets", "datasets", "activations", "recipes", "experiments", "studies", "runs")
@@ -78,17 +79,24 @@ def describe(
 @click.command()
 @click.argument("action", default="list", **one_of("action", ("list", "fetch", "check")))
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...", shell_complete=completion.datasets)
+@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE", help="Contact sheet of your images, as PNG.")
 @parameters.data_dir
 @parameters.as_json
-def data(action: str, datasets: tuple[str, ...], *, data_dir: Path | None, as_json: bool) -> None:
+def data(action: str, datasets: tuple[str, ...], *, sheet: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """Finds, downloads and verifies data sets.
 
     `list` says where each one lies, `fetch` downloads what is missing, `check` verifies the files. Without a DATASET
-    it is all of them.
+    it is all of them. `check folder:PATH` shows images of your own: counts, sizes, modes, unreadable files, copies.
     """
     from convarium.data import DATASETS, check, fetch, lookup
+    from convarium.data.folder_options import is_own
     from convarium.data.sources import find
 
+    if action == "check" and any(map(is_own, datasets)):
+        _check_own(datasets, sheet, as_json=as_json)
+        return
+    if sheet is not None:
+        raise SpecError("--sheet is for images of your own", hint="convarium data check folder:PATH --sheet FILE")
     rows = []
     for name, dataset in {name: lookup(name) for name in datasets or DATASETS}.items():
         if action == "fetch":
@@ -104,6 +112,37 @@ def data(action: str, datasets: tuple[str, ...], *, data_dir: Path | None, as_js
             {"dataset": name, "what": dataset.title, "place": inside or (str(folder) if folder else "not found")}
         )
     say_json(rows) if as_json else say(table(list(rows[0]), [list(row.values()) for row in rows]))
+
+
+def _check_own(datasets: tuple[str, ...], sheet: Path | None, *, as_json: bool) -> None:
+    """Shows what one set of a user's own images looks like."""
+    from convarium.data.own_summary import summarize
+
+    if len(datasets) != 1:
+        raise SpecError("check shows images of your own one set at a time", received=" ".join(datasets))
+    with image_progress() as progress:
+        summary = summarize(datasets[0], sheet=sheet, on_event=progress)
+    if as_json:
+        say_json(dataclasses.asdict(summary) | {"sheet": None if sheet is None else str(sheet)})
+        return
+    total = sum(c.train + c.validation + c.test for c in summary.classes)
+    share = f"the largest has {summary.majority:.1%} of those for training"
+    say(f"{total:,} images in {len(summary.classes)} classes; {share}")
+    counts = [[c.name, c.train, c.validation, c.test] for c in summary.classes]
+    say(table(["class", "train", "validation", "test"], counts, right=["train", "validation", "test"]))
+    channels, height, width = summary.shape
+    lines = [
+        f"files: {summary.widths[0]} to {summary.widths[2]} pixels wide (median {summary.widths[1]}), "
+        f"{summary.heights[0]} to {summary.heights[2]} high (median {summary.heights[1]})",
+        f"read as: {width}×{height} pixels, {'gray' if channels == 1 else 'RGB'}",
+        f"mean {', '.join(f'{m:.4f}' for m in summary.mean)}; deviation {', '.join(f'{s:.4f}' for s in summary.std)}",
+    ]
+    if summary.modes:
+        lines.append(f"modes: {', '.join(f'{count:,} {mode}' for mode, count in summary.modes.items())}")
+    lines += [f"note: {text}" for text in summary.notes]
+    lines.append(f"contact sheet: {sheet}" if sheet else "a contact sheet: add --sheet FILE.png")
+    for line in lines:
+        say(line)
 
 
 Rows = list[dict[str, object]]

@@ -229,13 +229,28 @@ def download_progress() -> Iterator[Callable[[str, int, int], None]]:
     """A listener to downloads that draws one bar a file: name, bytes so far, bytes in all."""
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
-    with _bars(DownloadColumn(), TransferSpeedColumn()) as bars:
+    with _progress_of(DownloadColumn(), TransferSpeedColumn()) as handle:
+        yield handle
+
+
+@contextmanager
+def image_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A listener to the decoding of images that draws a bar: what is read, how many so far, how many in all."""
+    from rich.progress import MofNCompleteColumn
+
+    with _progress_of(MofNCompleteColumn()) as handle:
+        yield handle
+
+
+@contextmanager
+def _progress_of(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
+    with _bars(*columns) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def handle(file: str, done: int, total: int) -> None:
-            if file not in tasks:
-                tasks[file] = bars.add_task(one_line(file), total=total)
-            bars.update(tasks[file], completed=done)
+        def handle(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(one_line(name), total=total)
+            bars.update(tasks[name], completed=done)
 
         yield handle
 

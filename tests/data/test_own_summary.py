@@ -1,0 +1,102 @@
+"""`convarium data check folder:PATH` says what a person would want to know before training."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from convarium.cli import main
+from convarium.data import load_data
+from convarium.data.own_summary import summarize
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Forty red cats of two sizes and ten green dogs, one of them unreadable, and what does not belong there."""
+    rng = np.random.default_rng(0)
+    for name, n, channel in (("cat", 40, 0), ("dog", 10, 1)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(n):
+            pixels = np.zeros((6 + i % 2, 8, 3), np.uint8)
+            pixels[..., channel] = rng.integers(1, 256, pixels.shape[:2])
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{i:02}.png")
+    (tmp_path / "photos" / "dog" / "03.png").write_bytes(b"rubbish")
+    (tmp_path / "photos" / "dog" / "notes.txt").touch()
+    return tmp_path / "photos"
+
+
+def test_counts_sizes_and_modes_are_those_of_the_files(photos):
+    summary = summarize(f"folder:{photos}")
+    splits = load_data(f"folder:{photos}", skip_broken=True)
+    assert [c.name for c in summary.classes] == ["cat", "dog"]
+    assert sum(c.train + c.validation + c.test for c in summary.classes) == 49
+    for number, split in enumerate((splits.train, splits.validation, splits.test)):
+        counts = split.labels.bincount(minlength=2).tolist()
+        assert [(c.train, c.validation, c.test)[number] for c in summary.classes] == counts
+    assert summary.widths == (8, 8, 8)
+    assert (summary.heights[0], summary.heights[2]) == (6, 7)
+    assert summary.modes == {"RGB": 49}
+    assert summary.majority == splits.train.labels.bincount()[0] / len(splits.train)
+    assert (summary.mean, summary.std) == (splits.mean, splits.std)
+    text = " ".join(summary.notes)
+    for words in (
+        "1 TXT in dog",
+        "left out since they cannot be read: the image",
+        "03.png",
+        "4.4 times as many images",
+    ):
+        assert words in text
+
+
+def test_large_images_are_looked_at_reduced(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            Image.new("L", (1500, 20), 10 * i).save(tmp_path / name / f"{i}.png")
+    summary = summarize(f"folder:{tmp_path}")
+    assert summary.shape == (1, 224, 224)
+    assert summary.widths == (1500, 1500, 1500)
+    assert "read here with 224 pixels a side, as --resize 224 does" in summary.notes[-1]
+
+
+def test_arrays_have_no_modes(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 5, 4), np.uint8)
+    np.savez(tmp_path / "a.npz", x=images, y=np.arange(20) % 2)
+    summary = summarize(f"npz:{tmp_path}/a.npz")
+    assert (summary.modes, summary.heights, summary.shape) == ({}, (5, 5, 5), (1, 5, 4))
+
+
+def run(capsys, *arguments):
+    code = main(list(arguments))
+    return code, capsys.readouterr()
+
+
+def test_the_contact_sheet_has_a_row_for_each_class(photos, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    code, printed = run(capsys, "data", "check", f"folder:{photos}", "--sheet", str(sheet))
+    assert code == 0, printed.err
+    pixels = np.asarray(Image.open(sheet))
+    rows = np.split(pixels[..., :2].astype(int), 2)
+    red, green = (
+        (lambda row: (row[..., 0] > row[..., 1] + 50).sum()),
+        (lambda row: (row[..., 1] > row[..., 0] + 50).sum()),
+    )
+    assert red(rows[0]) > 0 == green(rows[0])
+    assert green(rows[1]) > 0 == red(rows[1])
+    for words in ("49 images in 2 classes", "cat", "modes: 49 RGB", "note: files passed over: 1 TXT", "contact sheet:"):
+        assert words in printed.out
+
+
+def test_the_answer_for_machines_and_the_wrong_calls(photos, capsys):
+    code, printed = run(capsys, "data", "check", f"folder:{photos}", "--json")
+    assert code == 0
+    assert json.loads(printed.out)["modes"] == {"RGB": 49}
+    code, printed = run(capsys, "data", "check", f"folder:{photos}", "mnist")
+    assert code == 2
+    assert "one set at a time" in printed.err
+    code, printed = run(capsys, "data", "check", "digits", "--sheet", "a.png")
+    assert code == 2
+    assert "--sheet is for images of your own; convarium data check folder:PATH --sheet FILE" in " ".join(
+        printed.err.split()
+    )
