@@ -237,6 +237,18 @@ def test_a_run_that_another_process_has_just_tried_and_failed_is_not_tried_again
     assert "tried again" in train_one(recipe, resources(store.root)).outcome.message
 
 
+def test_what_another_process_adds_to_a_study_meanwhile_is_compared_too(tmp_path):
+    more = train_one(dataclasses.replace(BASE, seed=5), resources(tmp_path))
+
+    def extend(event):
+        if event.finished:
+            Store(tmp_path).update_study("pools", lambda now: dataclasses.replace(now, keys=(*now.keys, more.key)))
+
+    study = Study(name="pools", question="?", recipes=(BASE,))
+    (row,) = run_study(study, resources(tmp_path), on_event=extend).rows
+    assert [run.recipe.seed for run in row.runs] == [0, 5]
+
+
 def test_a_finished_run_needs_no_lock_so_that_a_read_only_store_can_be_read(tmp_path, monkeypatch):
     run = train_one(BASE, resources(tmp_path))
 

@@ -91,7 +91,8 @@ def run_prepared(
         hints=hints,
         exact=resources.exact,
     )
-    return compare_study(record, store)
+    # Another process may have extended the study meanwhile, and its page is that of all runs.
+    return compare_study(store.find_study(record.name) or record, store)
 
 
 def train_one(
