@@ -229,6 +229,9 @@ DAMAGE = {
     "no number": lambda tensors, texts: texts.update(epoch_steps="four"),
     "an epoch that does not exist": lambda tensors, texts: texts.update(selected_epoch="7"),
     "no history": lambda tensors, texts: texts.update(history="[]"),
+    "a history with a text": lambda tensors, texts: texts.update(
+        history=json.dumps([json.loads(texts["history"])[0] | {"train_loss": "low"}])
+    ),
     "a history of numbers": lambda tensors, texts: texts.update(history="[1]"),
     "a history that is nested": lambda tensors, texts: texts.update(history="[" * 100_000),
     "no environment": lambda tensors, texts: texts.update(environments="[]"),

@@ -17,8 +17,8 @@ from convarium.training import loop
 from convarium.training.stopping import (
     TerminatedError,
     TrainingStoppedError,
+    interruptible,
     stop_on_signals,
-    terminated_like_ctrl_c,
 )
 
 RECIPE = Recipe(model="memory_mlp(hidden=8)", epochs=2, batch_size=256)
@@ -109,10 +109,26 @@ def test_a_command_ends_with_the_code_of_its_signal(number, tmp_path, monkeypatc
 
 
 def test_outside_of_training_a_signal_to_terminate_is_like_ctrl_c():
-    with pytest.raises(TerminatedError) as error, terminated_like_ctrl_c():
+    with pytest.raises(TerminatedError) as error, interruptible():
         os.kill(os.getpid(), signal.SIGTERM)
     assert error.value.exit_code == 143
     assert isinstance(error.value, KeyboardInterrupt)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_an_interruption_that_an_import_turns_into_another_error_stays_one(number):
+    def imported():
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt:
+            raise ImportError("initialization failed") from None
+
+    before = handlers()
+    with pytest.raises(SIGNALS[number]), interruptible():
+        imported()
+    assert handlers() == before
+    with pytest.raises(ImportError), interruptible():
+        raise ImportError
 
 
 def test_signals_that_are_ignored_or_handled_elsewhere_stay_so():
@@ -121,7 +137,7 @@ def test_signals_that_are_ignored_or_handled_elsewhere_stay_so():
     signal.signal(signal.SIGINT, own)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with stop_on_signals() as should_stop, terminated_like_ctrl_c():
+        with stop_on_signals() as should_stop, interruptible():
             assert signal.getsignal(signal.SIGINT) is own
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
             os.kill(os.getpid(), signal.SIGHUP)
@@ -152,5 +168,5 @@ def test_who_else_asks_training_to_stop_gets_the_answer():
 def test_platforms_without_a_signal_do_without_it(monkeypatch):
     for name in ("SIGHUP", "SIGTERM"):
         monkeypatch.delattr(signal, name)
-    with stop_on_signals() as should_stop, terminated_like_ctrl_c():
+    with stop_on_signals() as should_stop, interruptible():
         assert not should_stop()

@@ -19,7 +19,7 @@ from convarium.characters import encodable
 from convarium.cli.terminal import log_as_notes, note
 from convarium.errors import ConvariumError
 from convarium.spec import unknown
-from convarium.training.stopping import TerminatedError, terminated_like_ctrl_c
+from convarium.training.stopping import TerminatedError, interruptible
 
 __all__ = ["COMMANDS", "main"]
 
@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with (
             convarium.make_context("convarium", words.copy() or ["--help"], obj=words) as context,
             log_as_notes(),
-            terminated_like_ctrl_c(),
+            interruptible(),
         ):
             if not {"-h", "--help"} & set(words):
                 _check_working_folder()  # PyTorch ends the process without one

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convarium.records import Epoch
+from convarium.runs.json_forms import history_from_json, history_to_json
 from convarium.training.numerics import default_generators
 from convarium.training.state import EpochProgress, TrainingRun, TrainingState
 from convarium.training.trainer import Trainer
@@ -134,7 +134,7 @@ def _run_content(run: TrainingRun) -> tuple[dict[str, Tensor], dict[str, str]]:
     if state.test_predicted:
         tensors["test_predicted"] = _padded(torch.tensor(state.test_predicted))
     texts = {
-        "history": json.dumps([vars(row) for row in state.history]),
+        "history": json.dumps(history_to_json(state.history)),
         "train_seconds": repr(state.train_seconds),
         "selected_epoch": str(state.selected_epoch),
     }
@@ -154,7 +154,7 @@ def _checked_run(run: TrainingRun, tensors: Mapping[str, Tensor], texts: Mapping
     for state_dict in (weights, selected) if selected else (weights,):
         if {name: (tensor.shape, tensor.dtype) for name, tensor in state_dict.items()} != forms:
             raise ValueError("the weights belong to another network")
-    history = [Epoch(**row) for row in json.loads(texts["history"])]
+    history = list(history_from_json(json.loads(texts["history"])))
     steps, epochs = history[-1].steps if history else 0, len(history)
     predicted = tensors["test_predicted"][:epochs].tolist() if run.recipe.watch_test and history else []
     state = TrainingState(

@@ -61,14 +61,30 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def terminated_like_ctrl_c() -> Iterator[None]:
-    """Inside, a signal to terminate raises TerminatedError, as Ctrl-C raises KeyboardInterrupt."""
-    with _handled(_raise_terminated, _NAMES[1:]):
-        yield
+def interruptible() -> Iterator[None]:
+    """Inside, Ctrl-C raises KeyboardInterrupt and a signal to terminate TerminatedError, whatever code is interrupted.
+
+    A module in C that is interrupted while it is imported raises an ImportError in its place, which is replaced.
+    """
+    interrupt = _Interrupt()
+    try:
+        with _handled(interrupt, _NAMES):
+            yield
+    except Exception:
+        if interrupt.number is None:
+            raise
+        raise _interruption(interrupt.number) from None
 
 
-def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-    raise _interruption(number)
+class _Interrupt:
+    """A handler that raises what the signal stands for, and remembers it."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG002
+        self.number = number
+        raise _interruption(number)
 
 
 def _interruption(number: int) -> KeyboardInterrupt:
@@ -78,12 +94,12 @@ def _interruption(number: int) -> KeyboardInterrupt:
 @contextmanager
 def _handled(handler: Callable[[int, FrameType | None], object], names: tuple[str, ...]) -> Iterator[None]:
     """Inside, the handler gets the signals that end a process here."""
-    ends = (signal.SIG_DFL, signal.default_int_handler, _raise_terminated)
     before = {}
     try:
         if threading.current_thread() is threading.main_thread():
             for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
-                if signal.getsignal(number) in ends:
+                current = signal.getsignal(number)
+                if current in (signal.SIG_DFL, signal.default_int_handler) or isinstance(current, _Interrupt):
                     before[number] = signal.signal(number, handler)
         yield
     finally:
