@@ -148,6 +148,11 @@ def test_an_escape_in_quotes_that_python_does_not_know_is_read_without_a_warning
     assert parse(r"a(x='\d')").options == {"x": r"\d"}
 
 
+def test_a_spec_that_is_changed_changes_no_other():
+    parse("lenet(pool='avg')").options["pool"] = "max"
+    assert parse("lenet(pool='avg')").options == {"pool": "avg"}
+
+
 def test_lists_in_dictionaries_become_tuples_too():
     assert parse("a(x={'b': [1, [2]]})").options == {"x": {"b": (1, (2,))}}
 

@@ -10,7 +10,8 @@ import math
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from convarium.errors import SpecError, quoted
@@ -48,6 +49,12 @@ def parse(text: str) -> Spec:
     Raises:
         SpecError: the text is not of the form `name`, `name@tag` or `name(option=literal, …)`, or is too long.
     """
+    spec = _parsed(text)
+    return replace(spec, options=dict(spec.options))  # a mapping of its own, since callers may change it
+
+
+@lru_cache(maxsize=512)  # thousands of stored runs name the same few networks
+def _parsed(text: str) -> Spec:
     _check_length(text)
     form = _FORM.fullmatch(text)
     if form is None:
