@@ -7,6 +7,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convarium.errors import SpecError
 from convarium.models.build import build_model
@@ -150,3 +152,18 @@ def test_a_source_that_cannot_be_parsed_or_read_is_left_to_the_import(folder):
         source_digest("mine:net")
     (folder / "odd.py").mkdir()
     assert not find_sources("odd").files
+
+
+NAMES = st.from_regex(
+    r"(os|sys|json|numpy|torch|convarium|[a-z]{1,4})([.:_-]{1,2}[a-z_]{0,6}){0,4}:[a-z]{0,4}", fullmatch=True
+)
+
+
+@settings(max_examples=40)
+@given(NAMES, st.sampled_from([None, "0" * 64, "own"]))
+def test_no_name_in_a_record_imports_anything_or_ends_in_another_error(name, digest):
+    before = set(sys.modules)
+    recorded = find_sources(name.partition(":")[0]).digest if digest == "own" else digest
+    with pytest.raises(SpecError):
+        load_recorded_factory(name, digest=recorded)
+    assert set(sys.modules) == before
