@@ -4,11 +4,12 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
-from convarium.data import load_data
+from convarium.data import folder_scan, load_data
 from convarium.data.folder_scan import MAX_DEPTH, endings, expanded, passed_over_sentence, scan_folder
 from convarium.data.sources import data_folders
 from convarium.errors import DataError
@@ -167,3 +168,31 @@ def test_a_class_of_other_files_says_what_they_are(photos):
 
 def test_without_files_passed_over_there_is_no_sentence():
     assert passed_over_sentence([("cat", Counter())]) is None
+
+
+def test_heic_is_read_where_pillow_heif_is_installed(photos, monkeypatch):
+    """In place of the package stands one that reads PNG under HEIC's name."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    def register():
+        Image.register_open(
+            "HEIF", type("HeifFile", (PngImageFile,), {"format": "HEIF"}), lambda head: head[:1] == b"\x89"
+        )
+        Image.register_extension("HEIF", ".heic")
+
+    for registered in (Image.OPEN, Image.EXTENSION):
+        monkeypatch.setattr(Image, "OPEN" if registered is Image.OPEN else "EXTENSION", dict(registered))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(register_heif_opener=register))
+    (photos / "cat" / "0.png").rename(photos / "cat" / "0.heic")
+    before = load(photos)
+    assert before.notes[0].startswith("files passed over: 1 HEIC (pip install pillow-heif reads them) in cat")
+    for cached in (folder_scan.readable_formats, folder_scan.endings):
+        cached.cache_clear()
+    try:
+        splits = load(photos)
+    finally:
+        for cached in (folder_scan.readable_formats, folder_scan.endings):
+            cached.cache_clear()
+    assert splits.notes == ()
+    assert len(splits.train) + len(splits.test) == 10
