@@ -20,6 +20,7 @@ from convarium.recipes.recipe import Recipe
 from convarium.runs import archive
 from convarium.runs.archive import RECORDS, add_records, read_records
 from convarium.runs.links import outward_link
+from convarium.runs.seal import sealed_text
 from convarium.runs.store import Store, StudyRecord
 from convarium.studies.live import live_report
 from convarium.studies.study import grid
@@ -171,14 +172,20 @@ def test_its_figures_are_drawn_and_a_spreadsheet_computes_nothing_of_its_tables(
 )
 def test_a_study_with_a_value_that_no_study_has_is_damaged(store, damage, capsys):
     path = store / "studies" / "k" / "study.json"
-    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | damage), encoding="utf-8")
+    change_study(path, damage)
     assert main(["results", "k"]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
+def change_study(path, change):
+    values = json.loads(path.read_text("utf-8")) | change
+    del values["digest"]
+    path.write_text(sealed_text(values), encoding="utf-8")
+
+
 def test_a_study_is_called_as_its_folder_whatever_its_file_says(store):
     path = store / "studies" / "k" / "study.json"
-    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"name": "../../out"}), encoding="utf-8")
+    change_study(path, {"name": "../../out"})
     before = outside(store)
     assert Store(store).study("k").name == "k"
     assert main(["report", "k"]) == 0

@@ -169,7 +169,7 @@ def parse_json_lines(text: str, source: str) -> list[Any]:
     Raises:
         FileContentError: a line is no such value.
     """
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n") if text else []  # a text in JSON may hold other ends of a line
     values = parse_json(f"[{','.join(lines)}]", source)
     if len(values) != len(lines):
         raise FileContentError(f"{source} is not JSON, a value a line")

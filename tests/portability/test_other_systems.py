@@ -21,8 +21,8 @@ from convarium.runs.store import Store
 HERE = Path(__file__).parent
 TWO = ["memory_mlp(hidden=8)", "residual_mlp(hidden=8)"]
 QUICK = ["--epochs", "2", "--batch-size", "256", "--watch-test"]
-LONG = Recipe(model=TWO[0], epochs=30, batch_size=256, select="best_validation", optimizer="adam")
-TRAIN_LONG = ["train", TWO[0], "--epochs", "30", "--batch-size", "256", "--select", "best_validation"]
+LONG = Recipe(model=TWO[0], epochs=80, batch_size=256, select="best_validation", optimizer="adam")
+TRAIN_LONG = ["train", TWO[0], "--epochs", "80", "--batch-size", "256", "--select", "best_validation"]
 TRAIN_LONG += ["--optimizer", "adam"]
 
 

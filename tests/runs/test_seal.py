@@ -17,9 +17,12 @@ from convarium.models.describe import describe
 from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome
 from convarium.runs.files import write_predicted
+from convarium.runs.json_forms import outcome_from_json, outcome_to_json
+from convarium.runs.listing import list_runs
 from convarium.runs.seal import SEAL, sealed_text
 from convarium.runs.store import Store, StudyRecord
 from convarium.runs.stored_run import StoredRun, read_run
+from convarium.studies.study import compare_study
 from flipped_bits import answers_of, flip_bits
 from seals import age_seal, mend_seal
 
@@ -44,6 +47,7 @@ OUTCOME = Outcome(
     logits=LOGITS,
     labels=LABELS,
     weights={"w": torch.arange(6.0).reshape(2, 3)},
+    skipped_steps=2,
 )
 
 
@@ -58,6 +62,14 @@ def finish(root: Path, outcome: Outcome = OUTCOME, recipe: Recipe = RECIPE) -> S
 @pytest.fixture
 def run(tmp_path: Path) -> StoredRun:
     return finish(tmp_path)
+
+
+def test_every_field_of_an_outcome_comes_back(run: StoredRun) -> None:
+    outcome = dataclasses.replace(OUTCOME, earlier=(OUTCOME.environment,))
+    read = outcome_from_json(json.loads(json.dumps(outcome_to_json(outcome))), ROWS)
+    for field in dataclasses.fields(Outcome):
+        if field.compare and field.name != "message":
+            assert getattr(read, field.name) == getattr(outcome, field.name) != field.default, field.name
 
 
 def test_every_flipped_bit_is_named_or_changes_no_answer(run: StoredRun) -> None:
@@ -159,6 +171,7 @@ def test_what_scores_cannot_be_is_not_believed_with_any_digest(
         ({"selected_epoch": 3}, "selected_epoch is not one of 2 epochs"),
         ({"selected_epoch": 0}, "selected_epoch is not one of 2 epochs"),
         ({"message": 1}, "message is no text"),
+        ({"skipped_steps": -1}, "skipped_steps is no number of 6 steps"),
         ({"earlier": {}}, "earlier is no list"),
         ({"skipped_steps": 10**6}, "skipped_steps is no number of"),
         ({"cost": []}, "a list is no Cost"),
@@ -290,6 +303,33 @@ def test_a_seal_of_an_older_version_is_read_and_told_apart(run: StoredRun) -> No
     write_json(run.path / SEAL, seal)
     with pytest.raises(DamageError, match=r"weights\.safetensors is no file of this run"):
         read_run(run.path)
+
+
+def test_where_an_old_seal_is_shown_it_is_told(run: StoredRun) -> None:
+    store = Store(run.path.parent.parent)
+    store.save_study(StudyRecord("s", "Why?", "model", "lenet@d2l", RECIPE.to_json(), (run.key,), 1))
+    assert not any("digest" in note for note in compare_study(store.study("s"), store).notes)
+    (entry,) = list_runs(store)
+    assert entry.reason is None
+    age_seal(run.path)
+    fresh = Store(store.root)
+    (note,) = [note for note in compare_study(fresh.study("s"), fresh).notes if "digest" in note]
+    assert note.startswith("The records of 1 of 1 run were made by an older Convarium and have no digest of their own")
+    (entry,) = list_runs(fresh)
+    assert entry.reason == "no digest of its own"
+
+
+def test_a_studys_record_has_a_digest_and_one_without_is_read(run: StoredRun) -> None:
+    store = Store(run.path.parent.parent)
+    study = StudyRecord("s", "Why?", "model", "lenet@d2l", {"epochs": 2}, (run.key,), 1)
+    path = store.save_study(study) / "study.json"
+    assert store.study("s") == study
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("Why?", "Who?"))
+    with pytest.raises(StoreError, match=r"study\.json is damaged, or was changed by hand"):
+        store.study("s")
+    path.write_text("".join(line for line in text.splitlines() if "digest" not in line).replace(",}", "}"))
+    assert store.study("s") == study
 
 
 def test_a_newer_versions_record_is_not_damaged(run: StoredRun) -> None:

@@ -93,6 +93,8 @@ def train(
         )
     if done.is_mixed and not as_json:
         say(f"mixed: it was interrupted and went on in another environment ({done.mixed_reason})")
+    if not done.has_digest and not as_json:
+        say("no digest of its own has this run's record: an older Convarium made it")
     check_failed([done])
 
 

@@ -44,8 +44,8 @@ def read_records(path: Path) -> dict[str, StoredRun]:
             runs[key] = _run(values, path.parent)
         except ConvariumError as error:
             raise StoreError(f"run {key[:8]} of {path} cannot be read: {error}", hint=_MEND) from error
-        except (ValueError, TypeError, KeyError) as error:
-            raise StoreError(f"run {key[:8]} of {path} is damaged", hint=_MEND) from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StoreError(f"run {key[:8]} of {path} is damaged: {error}", hint=_MEND) from error
     return runs
 
 
@@ -73,18 +73,20 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}", hint="see who may read it") from error
     lines: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
         try:
             values = parse_json(line, f"line {number}")
             digest = values.pop("digest")
-            is_sound = digest == _digest(values)
+            is_sound = digest == _digest(values) and values["key"] not in lines
             if not is_text(values["key"]):
                 raise ValueError("the key is none")
             lines[values["key"]] = values
         except (FileContentError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise StoreError(f"line {number} of {path} is damaged", hint=_MEND) from error
         if not is_sound:
-            raise StoreError(f"line {number} of {path} is damaged: it does not have its digest", hint=_MEND)
+            raise StoreError(
+                f"line {number} of {path} is damaged: it does not have its digest, or is there twice", hint=_MEND
+            )
     return lines
 
 

@@ -25,7 +25,8 @@ class RunEntry:
         size_bytes: of all files in the folder; 0 for a run in a records file.
         studies: the names of the studies that use the run.
         key: of the run; None where the folder does not say.
-        reason: why it is damaged, or why it is mixed, see `StoredRun.is_mixed`.
+        reason: why it is damaged; else why it is mixed, and that its record has no digest of its own if so, see
+            `StoredRun`.
     """
 
     path: Path
@@ -114,8 +115,9 @@ def _entry(path: Path, store: Store, studies: dict[str, tuple[str, ...]]) -> Run
     key = run.key if run else key_of(path)
     used = studies.get(key or "", ())
     if run is not None and store.is_sealed(path):
-        reason = f"mixed: {run.mixed_reason}" if run.is_mixed else None
-        return RunEntry(path, run.outcome.status, size, used, key, reason)
+        reasons = [f"mixed: {run.mixed_reason}"] if run.is_mixed else []
+        reasons += [] if run.has_digest else ["no digest of its own"]
+        return RunEntry(path, run.outcome.status, size, used, key, "; ".join(reasons) or None)
     digits = key or digits_in_name(path.name)
     if digits and is_locked(store, digits):
         return RunEntry(path, "in training", size, used, key)

@@ -40,7 +40,7 @@ from convarium.runs.names import check_path, same_file
 from convarium.runs.reading import RunReader, check_place
 from convarium.runs.seal import RECIPE, SEAL
 from convarium.runs.stored_run import StoredRun, read_run
-from convarium.runs.study_record import StudyRecord, read_study
+from convarium.runs.study_record import StudyRecord, read_study, write_study
 
 __all__ = ["Store", "StoredRun", "StudyRecord"]
 
@@ -243,7 +243,7 @@ class Store:
             path = self.study_folder(name)
             check_path(path)
             path.mkdir(parents=True, exist_ok=True)
-            write_json(path / "study.json", dataclasses.asdict(study))
+            write_study(path / "study.json", study)
         return study
 
     def study_folder(self, name: str) -> Path:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convarium.disk import read_json
+from convarium.disk import write_text
 from convarium.errors import FileContentError, StoreError
 from convarium.recipes.recipe import Recipe
+from convarium.runs.seal import read_sealed, sealed_text
 
 _KEY = re.compile("[0-9a-f]{64}")
 
+_MEND = "delete it; the runs stay, and the study is made anew"
 STUDY_BYTES = 2**26
 """A study of 10,000 runs takes 700 kB; a file of more than this is none."""
 
@@ -72,6 +74,11 @@ def _check_types(values: Mapping[str, Any]) -> None:
             raise TypeError(f"{name} of the study has a value that no study has")
 
 
+def write_study(path: Path, study: StudyRecord) -> None:
+    """Writes a study with the digest of its text, see `sealed_text`."""
+    write_text(path, sealed_text(dataclasses.asdict(study)))
+
+
 def read_study(path: Path) -> StudyRecord:
     """Reads `study.json`.
 
@@ -79,8 +86,11 @@ def read_study(path: Path) -> StudyRecord:
         StoreError: the file is damaged or may not be read; names it.
     """
     try:
-        return study_from_json(read_json(path, STUDY_BYTES))
-    except (FileContentError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StoreError(f"{path} is damaged", hint="delete it; the runs stay, and the study is made anew") from error
+        values, _ = read_sealed(path, STUDY_BYTES)  # older ones have no digest
+        return study_from_json(values)
+    except FileContentError as error:
+        raise StoreError(f"{path} is damaged, or was changed by hand", hint=_MEND) from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise StoreError(f"{path} is damaged", hint=_MEND) from error
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}", hint="see who may read it") from error

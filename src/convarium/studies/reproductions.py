@@ -9,10 +9,10 @@ from pathlib import Path
 
 from convarium.analysis.claims import describe, measured, published
 from convarium.analysis.comparison import formatting, hardware_label
-from convarium.disk import write_json
 from convarium.errors import ConvariumError
 from convarium.runs.archive import RECORDS, add_records, read_records
 from convarium.runs.store import Store, StoredRun
+from convarium.runs.study_record import write_study
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.catalogue import Finding, catalogue, cost_cell, findings, source_tag
 
@@ -61,7 +61,7 @@ def record_study(name: str, store: Store, results: Store) -> int:
     keys = record.keys if before is None else tuple(dict.fromkeys((*before.keys, *record.keys)))
     studies = results.root / "studies"
     studies.mkdir(exist_ok=True)
-    write_json(studies / f"{name}.json", dataclasses.asdict(dataclasses.replace(record, keys=keys)))
+    write_study(studies / f"{name}.json", dataclasses.replace(record, keys=keys))
     return len(set(keys) & set(read_records(path)))
 
 

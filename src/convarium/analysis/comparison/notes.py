@@ -35,6 +35,7 @@ def notes_on(
         *_settings(rows, by),
         *_mixed(rows),
         *_skipped(rows),
+        *_without_digest(rows),
         *_kernels(rows),
         *_environments(rows),
     )
@@ -129,6 +130,17 @@ def _skipped(rows: tuple[Row, ...]) -> Iterator[str]:
         if skipped:
             share = f"{skipped:,} of the {steps:,} steps of {row.label}"
             yield f"In float16, {share} changed no weight: a gradient overflowed."
+
+
+def _without_digest(rows: tuple[Row, ...]) -> Iterator[str]:
+    """Says how many runs have records in which a changed digit would not be noticed."""
+    runs = [run for row in rows for run in row.runs]
+    old = sum(not run.has_digest for run in runs)
+    if old:
+        yield (
+            f"The records of {old} of {formatting.count(len(runs), 'run')} were made by an older Convarium and have no "
+            "digest of their own: a changed digit in them would not be noticed."
+        )
 
 
 def _environments(rows: tuple[Row, ...]) -> Iterator[str]:
