@@ -35,7 +35,7 @@ def start(platform, root, *commands):
 
 def finish(process):
     """What the process printed; every command must have succeeded, and no rule been broken."""
-    output, errors = (text.decode("cp936") for text in process.communicate(timeout=120))
+    output, errors = (text.decode("cp936") for text in process.communicate(timeout=300))
     ends = [json.loads(line) for line in errors.splitlines() if line.startswith('{"code"')]
     assert process.returncode == 0, errors[-2000:]
     assert {end["code"] for end in ends} == {0}, errors[-2000:]
