@@ -4,9 +4,12 @@ import json
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from convarium.disk import write_json
 
@@ -16,9 +19,10 @@ FILE = ROOT / "results" / "reliability.json"
 
 def add_figures(name: str, figures: dict[str, Any]) -> None:
     """Puts the figures of one check into the file, with the day, the commit and the machine's system."""
-    everything = read_figures()
-    everything[name] = figures | {"measured": time.strftime("%Y-%m-%d"), "commit": commit(), "system": system()}
-    write_json(FILE, dict(sorted(everything.items())))
+    with FileLock(Path(tempfile.gettempdir()) / "convarium-reliability.lock"):  # two checks may end at the same time
+        everything = read_figures()
+        everything[name] = figures | {"measured": time.strftime("%Y-%m-%d"), "commit": commit(), "system": system()}
+        write_json(FILE, dict(sorted(everything.items())))
 
 
 def read_figures() -> dict[str, Any]:

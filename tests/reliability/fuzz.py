@@ -1,29 +1,21 @@
 """Fuzz: every reader of `readers.py` gets random input for a given processor time, in processes of its own."""
 
-import json
-import os
 import random
-import resource
-import signal
-import sys
 import time
 import traceback
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from figures import Progress, add_figures, commit, read_figures
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from processes import in_a_process
 from readers import CHECKS
 
 SLICE = 20
 """Seconds of processor time for one process, which then makes way for the next reader's."""
 
 EXAMPLES = 100
-
-ADDRESSES = 8 * 2**30
-"""Bytes that a process may map, so that one that asks for more does not take the machine with it."""
 
 
 def check(count: int) -> dict[str, Any]:
@@ -45,12 +37,12 @@ def check(count: int) -> dict[str, Any]:
         for name, reader in readers.items():
             if reader["seconds"] >= count:
                 continue
-            report = _in_a_process(partial(_fuzz, name, min(SLICE, count - reader["seconds"])))
-            reader["seconds"] = round(reader["seconds"] + report["seconds"], 1)
+            report = in_a_process(partial(_fuzz, name, min(SLICE, count - reader["seconds"])))
+            reader["seconds"] = round(reader["seconds"] + max(1, report["seconds"]), 1)
             reader["inputs"] += report["inputs"]
             figures["broken"] += [f"{name}: {text}" for text in report["broken"]]
             progress.tell(f"{name} {reader}, {len(figures['broken'])} broken")
-        add_figures("fuzz", figures)
+            add_figures("fuzz", figures)
     return figures
 
 
@@ -80,25 +72,3 @@ def _fuzz(name: str, seconds: float) -> dict[str, Any]:
             report["broken"].append(f"seed {number}: {traceback.format_exc()[-3000:]}")
     report["seconds"] = time.process_time() - start
     return report
-
-
-def _in_a_process(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What a function answers in a fork of this process; one that crashes, or hangs for long, has broken a promise."""
-    reading, writing = os.pipe()
-    process = os.fork()
-    if process == 0:
-        os.close(reading)
-        signal.alarm(60 * SLICE)  # wall time: the machine may be busy
-        resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        with os.fdopen(writing, "w") as pipe:
-            json.dump(work(), pipe)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        text = pipe.read()
-    _, status = os.waitpid(process, 0)
-    if status:
-        return {"seconds": SLICE, "inputs": 0, "broken": [f"the process ended with status {status}"]}
-    answer: dict[str, Any] = json.loads(text)
-    return answer

@@ -230,6 +230,15 @@ def test_a_surplus_file_is_damage(run: StoredRun) -> None:
         read_run(run.path)
 
 
+def test_the_predicted_classes_of_a_finished_run_have_a_row_for_every_epoch(run: StoredRun) -> None:
+    lines = (run.path / "predicted.jsonl").read_text().splitlines(keepends=True)
+    for kept in (lines[:1], []):
+        (run.path / "predicted.jsonl").write_text("".join(kept))
+        mend_seal(run.path)
+        with pytest.raises(DamageError, match=r"predicted\.jsonl is damaged: it has not a row for every epoch"):
+            read_run(run.path).predicted()
+
+
 def test_scores_that_are_not_those_of_the_predictions_are_not_believed(run: StoredRun) -> None:
     other = scores(LOGITS, (LABELS + 1) % 3, ["cat", "dog", "bird"])
     made = finish(run.path.parent.parent / "other", dataclasses.replace(OUTCOME, test=other))

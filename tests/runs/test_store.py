@@ -1,5 +1,6 @@
 """The store: written whole or not at all, read back equal, and every damage named."""
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -391,6 +392,31 @@ def test_two_processes_that_extend_a_study_at_once_keep_both_extensions(store):
     for writer in writers:
         writer.join()
     assert {key[0] for key in store.study(STUDY.name).keys} == set("0123")
+
+
+def test_what_killed_processes_left_in_a_studys_folder_is_removed(store):
+    folder = store.save_study(STUDY)
+    old, new = folder / ".report.html.0123456789ab.tmp", folder / ".report.html.ba9876543210.tmp"
+    for file in (folder / ".study.json.0123456789ab.tmp", old, new):
+        file.write_text("half")
+    os.utime(old, (0, 0))
+    store.save_study(STUDY)
+    assert sorted(file.name for file in folder.iterdir()) == [new.name, "study.json"]  # another process may write it
+
+
+def test_a_full_disk_ends_neither_the_run_nor_anything_with_a_traceback(tmp_path, monkeypatch, capsys):
+    from tensorboard.summary.writer import record_writer
+
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(record_writer.RecordWriter, "write", full)
+    with event_log(tmp_path) as log:
+        log.graph(torch.nn.Flatten(), ImageSpec(1, 2, 2, 2))
+        with contextlib.suppress(OSError):  # the caller tells of it
+            for epoch in range(1, 50):
+                log.epoch(dataclasses.replace(ROW, epoch=epoch, steps=epoch), [1.0], [0.5])
+    assert capsys.readouterr().err == ""
 
 
 def test_the_event_files_of_a_run_that_begins_anew_are_replaced(tmp_path):

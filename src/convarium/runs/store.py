@@ -21,8 +21,9 @@ studies/<name>.json       each study
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -43,6 +44,9 @@ from convarium.runs.stored_run import StoredRun, read_run
 from convarium.runs.study_record import StudyRecord, read_study, write_study
 
 __all__ = ["Store", "StoredRun", "StudyRecord"]
+
+_PAGE_SECONDS = 3600
+"""No page takes so long to write."""
 
 
 class Store:
@@ -243,6 +247,7 @@ class Store:
             path = self.study_folder(name)
             check_path(path)
             path.mkdir(parents=True, exist_ok=True)
+            _remove_unfinished_files(path)
             write_study(path / "study.json", study)
         return study
 
@@ -318,3 +323,15 @@ class Store:
                 continue
             runs += [run] if run else []
         return runs
+
+
+def _remove_unfinished_files(folder: Path) -> None:
+    """Removes what processes that were killed while they wrote have left in a study's folder.
+
+    Only for a process that holds the lock of the studies. Pages are written without it, so that only what is older
+    than an hour is left over of them.
+    """
+    for file in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            if file.name.startswith(".study.json.") or time.time() - file.stat().st_mtime > _PAGE_SECONDS:
+                file.unlink()

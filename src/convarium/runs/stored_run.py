@@ -131,7 +131,10 @@ class StoredRun:
         if PREDICTED not in self.files:
             return self.recorded_counts
         with naming_damage(self.path, PREDICTED):
-            return predicted_from_json(parse_json_lines(self._content(PREDICTED, LIMIT).decode(), "its text"))
+            counts = predicted_from_json(parse_json_lines(self._content(PREDICTED, LIMIT).decode(), "its text"))
+            if self.outcome.status == "finished" and len(counts) != len(self.outcome.history):
+                raise ValueError("it has not a row for every epoch")
+            return counts
 
     def network(self) -> Description | None:
         """The network layer by layer; None where the run failed, or is older than this file.

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import math
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,14 +21,21 @@ if TYPE_CHECKING:
 
 
 class EventLog:
-    """Writes scalars after every epoch: losses and accuracies, the learning rate, and every training step."""
+    """Writes scalars after every epoch: losses and accuracies, the learning rate, and every training step.
 
-    def __init__(self, writer: "SummaryWriter", earlier: Sequence[Path] = ()):
+    Args:
+        writer: None where no event file could be opened; then nothing is written.
+        earlier: event files of the folder that are older.
+    """
+
+    def __init__(self, writer: "SummaryWriter | None", earlier: Sequence[Path] = ()):
         self.writer = writer
         self.earlier = earlier
 
     def graph(self, network: nn.Module, image: ImageSpec) -> None:
         """Writes the network's graph, from a trace of two images; a network that cannot be traced has none."""
+        if self.writer is None:
+            return
         example = torch.zeros(2, image.channels, image.height, image.width)
         # TensorBoard prints a failed trace to standard output, which is reserved for a command's result.
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
@@ -42,7 +50,12 @@ class EventLog:
 
         The first epoch removes the earlier event files of the folder: the run has begun anew, and TensorBoard would
         draw the curves of both attempts.
+
+        Raises:
+            OSError: the disk is full.
         """
+        if self.writer is None:
+            return
         if row.epoch == 1:
             for file in self.earlier:
                 file.unlink(missing_ok=True)
@@ -55,7 +68,13 @@ class EventLog:
             self.writer.add_scalar("step/train_accuracy", accuracy, first + number)
 
     def finish(self, recipe: Recipe, outcome: Outcome) -> None:
-        """Writes the recipe as hyper-parameters, with the final scores."""
+        """Writes the recipe as hyper-parameters, with the final scores.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if self.writer is None:
+            return
         from torch.utils.tensorboard.summary import hparams
 
         settings = {k: v if isinstance(v, (bool, int, float, str)) else "none" for k, v in recipe.to_json().items()}
@@ -71,16 +90,43 @@ class EventLog:
 
 @contextlib.contextmanager
 def event_log(path: Path) -> Iterator[EventLog]:
-    """Opens a new event file in a run's folder, beside those of an interrupted run that may go on."""
+    """Opens a new event file in a run's folder, beside those of an interrupted run that may go on.
+
+    Event files are an addition: where the disk is too full to open one, or to close it, the run goes on without.
+    """
     from torch.utils.tensorboard.writer import SummaryWriter  # half a second that not every command needs
 
     earlier = sorted(path.glob("events.out.tfevents.*"))
-    writer = SummaryWriter(str(path))
+    with _without_tracebacks():
+        writer = None
+        with contextlib.suppress(OSError):
+            writer = SummaryWriter(str(path))
+        try:
+            yield EventLog(writer, earlier)
+        finally:
+            if writer is not None:
+                with contextlib.suppress(OSError):
+                    writer.close()
+
+
+@contextlib.contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """Keeps TensorBoard's thread from printing a traceback when the disk is full.
+
+    The thread hands its error to the next call of the writer, which raises it where it is handled.
+    """
+    show = threading.excepthook
+
+    def show_others(ended: threading.ExceptHookArgs) -> None:
+        is_of_writer = ended.thread is not None and type(ended.thread).__module__.startswith("tensorboard.")
+        if not (is_of_writer and issubclass(ended.exc_type, OSError)):
+            show(ended)
+
+    threading.excepthook = show_others
     try:
-        yield EventLog(writer, earlier)
+        yield
     finally:
-        with contextlib.suppress(OSError):  # a full disk; event files are an addition
-            writer.close()
+        threading.excepthook = show
 
 
 def _tag(name: str) -> str:
