@@ -374,6 +374,20 @@ def test_a_run_is_read_whole_while_another_process_writes_it(store, monkeypatch)
     assert reads == [path]
 
 
+def test_a_study_is_looked_up_with_one_reading_of_the_folder_while_another_process_adds_runs(store, run, monkeypatch):
+    readings, listdir = [], os.listdir
+
+    def reads(path):
+        readings.append(path)
+        (store.root / "runs" / f"another-{len(readings):08x}").mkdir()  # the folder has just been changed
+        return listdir(path)
+
+    monkeypatch.setattr("os.listdir", reads)
+    study = dataclasses.replace(STUDY, keys=(KEY, *(f"{number:064x}" for number in range(5))))
+    assert Store(store.root).runs_of(study) == [run]
+    assert len(readings) == 1
+
+
 def test_two_processes_that_extend_a_study_at_once_keep_both_extensions(store):
     store.save_study(dataclasses.replace(STUDY, keys=("0" * 64,)))
 

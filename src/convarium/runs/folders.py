@@ -3,7 +3,8 @@
 import os
 import re
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from convarium.data.folder_options import own_name
@@ -67,6 +68,7 @@ class RunFolders:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._changed_ns: int | None = None
+        self._is_held = False
         self._names: dict[str, list[tuple[str, str]]] = {}
 
     def of(self, key: str) -> list[Path]:
@@ -102,11 +104,23 @@ class RunFolders:
                 return path
         raise StoreError(f"{path} is taken by another run", hint="move that folder away")
 
+    @contextmanager
+    def read_once(self) -> Iterator[None]:
+        """Inside, the names are those of now, whatever others do meanwhile, so that 10,000 runs are looked up fast."""
+        self._read_names()
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+
     def forget(self) -> None:
         """Has the names read again, because another process may just have changed them."""
         self._changed_ns = None
 
     def _read_names(self) -> None:
+        if self._is_held:
+            return
         try:
             changed_ns = self.root.stat().st_mtime_ns
         except FileNotFoundError:

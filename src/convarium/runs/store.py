@@ -313,15 +313,16 @@ class Store:
             StoreError: a run is damaged or may not be read.
         """
         runs: list[StoredRun] = []
-        for key in study.keys:
-            try:
-                run = self._find(key)
-            except StoreError as error:
-                if damaged is None:
-                    raise
-                damaged.append(error)
-                continue
-            runs += [run] if run else []
+        with self._folders.read_once():
+            for key in study.keys:
+                try:
+                    run = self._find(key)
+                except StoreError as error:
+                    if damaged is None:
+                        raise
+                    damaged.append(error)
+                    continue
+                runs += [run] if run else []
         return runs
 
 
