@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
 
@@ -125,6 +126,20 @@ def test_a_run_in_training_is_not_removed_and_nor_is_anything_else(store, runs):
         remove(store, ["first"])
     assert seeds_left(store) == [0, 1, 2, 3]
     assert store.study_names() == ["first", "second"]
+
+
+def test_more_runs_are_removed_than_a_process_may_have_open_files(store):
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    for number in range(60):
+        store.begin(recipe(number), f"{number:08}" + "0" * 56)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = len(os.listdir("/dev/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 30, limits[1]))
+    try:
+        remove(store, [entry.name for entry in list_runs(store)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert not list_runs(store)
 
 
 def test_nothing_goes_that_was_not_agreed_to(store, runs):

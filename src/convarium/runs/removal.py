@@ -4,7 +4,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,21 +91,34 @@ def remove(store: Store, names: Sequence[str], *, agreed: Removal | None = None)
 
     Raises:
         StoreError: as `plan_removal`, or more would go than was agreed to.
-        LockedError: another process is training one of the runs; nothing has gone.
+        LockedError: another process is training one of the runs. Nothing has gone, unless that process has begun
+            during this call.
     """
     going = plan_removal(store, names) if agreed is None else agreed
-    locked = [entry.key or digits_in_name(entry.name) for entry in going.runs if SET_ASIDE not in entry.name]
-    with store.lock([key for key in locked if key]):
-        with store.lock_studies():
-            now = plan_removal(store, names)
-            if {entry.name for entry in now.runs} - {entry.name for entry in going.runs}:
-                raise StoreError("the store has changed meanwhile", hint="give the same command again")
-            for path in (*now.studies, *(entry.path for entry in now.runs)):  # no study names runs that have gone
+    with store.lock_studies():
+        now = plan_removal(store, names)
+        if {entry.name for entry in now.runs} - {entry.name for entry in going.runs}:
+            raise StoreError("the store has changed meanwhile", hint="give the same command again")
+        for entry in now.runs:
+            with _locked(store, entry):
+                pass
+        try:
+            for path in now.studies:  # first, so that no study names runs that have gone
                 _move_away(path)
-        for folder in (store.root / "studies", store.root / "runs"):
-            for going_now in folder.glob(f"{_GOING}*"):  # also what a removal that was killed has left
-                shutil.rmtree(going_now)
+            for entry in now.runs:  # locked one by one, because a process has only so many open files
+                with _locked(store, entry):
+                    _move_away(entry.path)
+        finally:
+            for folder in (store.root / "studies", store.root / "runs"):
+                for moved in folder.glob(f"{_GOING}*"):  # also what a removal that was killed has left
+                    shutil.rmtree(moved)
     return now
+
+
+def _locked(store: Store, entry: RunEntry) -> AbstractContextManager[None]:
+    """Locks a run against a process that trains it. What was set aside is in no one's use and needs no lock."""
+    key = None if SET_ASIDE in entry.name else entry.key or digits_in_name(entry.name)
+    return store.lock([key] if key else [])
 
 
 def _runs_called(store: Store, entries: Sequence[RunEntry], name: str) -> list[RunEntry]:
