@@ -44,9 +44,8 @@ def main() -> int:
     _open_closed_streams()
     _give_a_home()
     prepare_output()
-    os.environ.setdefault(
-        "NoDefaultCurrentDirectoryInExePath", "1"
-    )  # Windows: a git.exe of the working folder is not run
+    # On Windows, a git.exe in the working folder is not run.
+    os.environ.setdefault("NoDefaultCurrentDirectoryInExePath", "1")
     try:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)  # GNU's OpenMP reads it once, when PyTorch is loaded
         from convarium.cli import main as run

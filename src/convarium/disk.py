@@ -8,7 +8,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import secrets
 import stat
 import sys
@@ -62,7 +61,7 @@ def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
         fill: writes the content into the open file that it gets.
 
     Raises:
-        OSError: with `path` as its filename, also where `fill` fails with safetensors' own error.
+        OSError: with `path` as its filename.
     """
     try:
         target = _link_target(path)
@@ -73,12 +72,6 @@ def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
             _replace(target, fill)
     except OSError as error:
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
-        number = re.search(r"os error (\d+)", str(error))
-        code = int(number[1]) if number else errno.EIO
-        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -94,6 +87,20 @@ def write_json(path: Path, value: Any) -> None:
         ValueError: a number that is not finite, which JSON has not.
     """
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def remove_unfinished(folder: Path, name: str = "*", *, idle_seconds: float = 0) -> None:
+    """Removes the temporary files of processes that were killed while they wrote into a folder, see `write_file`.
+
+    Args:
+        folder: which may be missing.
+        name: of the file that was being written, or a pattern.
+        idle_seconds: for so long a file has not changed, where another process may be writing one now.
+    """
+    for file in folder.glob(f".{name}.*.tmp"):
+        with suppress(OSError):
+            if not idle_seconds or time.time() - file.stat().st_mtime > idle_seconds:
+                file.unlink()
 
 
 def read_bytes(path: Path, limit_bytes: int) -> bytes:

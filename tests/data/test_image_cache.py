@@ -172,6 +172,23 @@ def test_an_entry_that_is_long_unused_is_deleted(kept):
     assert not index.exists()
 
 
+def test_what_killed_processes_left_behind_is_deleted(kept):
+    folder, _ = kept
+    load(folder)
+    (index,) = (folder.parent / "cache").rglob("index.json")
+    old, new = index.with_name(".a.pixels.0123456789ab.tmp"), index.with_name(".a.pixels.ba9876543210.tmp")
+    without_index = index.parents[1] / "b"
+    without_index.mkdir()
+    for file in (old, new, without_index / "b.pixels"):
+        file.write_text("half")
+    os.utime(old, (0, 0))
+    os.utime(without_index, (0, 0))
+    load(folder, resize=3)
+    assert not old.exists()
+    assert not without_index.exists()
+    assert new.exists()  # another process may be writing it
+
+
 def test_changes_to_the_arrays_do_not_reach_the_files(kept):
     folder, _ = kept
     expected = pixels(load(folder))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import os
+from pathlib import Path
 
 import pytest
 
@@ -133,7 +133,7 @@ def test_more_runs_are_removed_than_a_process_may_have_open_files(store):
     for number in range(60):
         store.begin(recipe(number), f"{number:08}" + "0" * 56)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    open_now = len(os.listdir("/dev/fd"))
+    open_now = sum(1 for _ in Path("/dev/fd").iterdir())
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 30, limits[1]))
     try:
         remove(store, [entry.name for entry in list_runs(store)])

@@ -94,7 +94,7 @@ def train(
     if done.is_mixed and not as_json:
         say(f"mixed: it was interrupted and went on in another environment ({done.mixed_reason})")
     if not done.has_digest and not as_json:
-        say("no digest of its own has this run's record: an older Convarium made it")
+        say("the record of this run has no digest of its own: an older Convarium made it")
     check_failed([done])
 
 

@@ -26,7 +26,7 @@ from convarium.data.folder_options import FolderOptions
 from convarium.data.folder_scan import ImageFile
 from convarium.data.image_files import ImageForm, decode, in_parallel, unreadable
 from convarium.data.image_form import decide_form
-from convarium.disk import parts_digest, read_json, value_digest, write_file, write_json
+from convarium.disk import parts_digest, read_json, remove_unfinished, value_digest, write_file, write_json
 from convarium.errors import DataError, FileContentError
 
 VERSION = 1
@@ -40,6 +40,9 @@ SETTLED = 2 * 10**9
 
 UNUSED = 90 * 24 * 3600
 """Seconds after which an entry that was not used is deleted."""
+
+_IDLE = 3600
+"""Seconds without a new image after which the process that decoded them is dead."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is read, how many images of it have been read, and how many there are."""
@@ -229,10 +232,13 @@ def _is_own(place: Path) -> bool:
 
 
 def _delete_unused(folder: Path) -> None:
+    """Deletes entries that were not used for long, and what killed processes have left of others."""
     for entry in folder.iterdir():
+        remove_unfinished(entry, idle_seconds=_IDLE)
         index = entry / "index.json"
         with suppress(OSError):
-            if index.stat().st_mtime < time.time() - UNUSED:
+            used = index if index.exists() else entry  # a process that was killed has left no index
+            if used.stat().st_mtime < time.time() - UNUSED:
                 shutil.rmtree(entry)
 
 

@@ -14,6 +14,7 @@ from convarium.data.image_cache import Progress
 from convarium.data.image_files import in_parallel, read_header
 from convarium.data.image_form import MAX_SIDE
 from convarium.data.own_images import own_path
+from convarium.disk import write_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -98,8 +99,6 @@ def summarize(dataset: str, *, sheet: Path | None = None, on_event: Progress | N
         )
     splits = load_data(dataset, resize=side, skip_broken=is_files, on_event=on_event)
     if sheet is not None:
-        from convarium.disk import write_file
-
         image = contact_sheet(splits.train)
         write_file(sheet, lambda file: image.save(file, format="PNG"))
     return _summary(splits, heights, widths, dict(modes.most_common()), notes)

@@ -79,7 +79,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
             digest = values.pop("digest")
             is_sound = digest == _digest(values) and values["key"] not in lines
             if not is_text(values["key"]):
-                raise ValueError("the key is none")
+                raise ValueError("its key is no text")
             lines[values["key"]] = values
         except (FileContentError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise StoreError(f"line {number} of {path} is damaged", hint=_MEND) from error
@@ -97,7 +97,7 @@ def _line(values: Mapping[str, Any]) -> str:
 def _run(values: Mapping[str, Any], root: Path) -> StoredRun:
     predicted, source = values.get("predicted"), values.get("source")
     if not is_file_name(values["folder"]) or not (source is None or is_text(source)):
-        raise ValueError("the name of the folder or the source is none")
+        raise ValueError("it names no folder that a run can have, or no digest of a source")
     if predicted is not None:
         predicted = predicted_from_json({"epoch": n, "images": row} for n, row in enumerate(predicted, start=1))
     return StoredRun(

@@ -21,13 +21,12 @@ studies/<name>.json       each study
 
 import dataclasses
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from convarium.disk import write_json
+from convarium.disk import remove_unfinished, write_json
 from convarium.errors import DamageError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
@@ -118,8 +117,7 @@ class Store:
         check_links(path, self.root / "runs")
         path.mkdir(parents=True, exist_ok=True)
         self._folders.forget()
-        for file in path.glob(".*.tmp"):  # of a process that was killed while it wrote
-            file.unlink(missing_ok=True)
+        remove_unfinished(path)
         if (path / SEAL).exists():
             keep_failed_run(path)
         write_json(path / RECIPE, recipe.to_json() | {"key": key} | ({"source": source} if source else {}))
@@ -247,7 +245,8 @@ class Store:
             path = self.study_folder(name)
             check_path(path)
             path.mkdir(parents=True, exist_ok=True)
-            _remove_unfinished_files(path)
+            remove_unfinished(path, "study.json")
+            remove_unfinished(path, idle_seconds=_PAGE_SECONDS)  # pages are written without this lock
             write_study(path / "study.json", study)
         return study
 
@@ -324,15 +323,3 @@ class Store:
                     continue
                 runs += [run] if run else []
         return runs
-
-
-def _remove_unfinished_files(folder: Path) -> None:
-    """Removes what processes that were killed while they wrote have left in a study's folder.
-
-    Only for a process that holds the lock of the studies. Pages are written without it, so that only what is older
-    than an hour is left over of them.
-    """
-    for file in folder.glob(".*.tmp"):
-        with suppress(OSError):
-            if file.name.startswith(".study.json.") or time.time() - file.stat().st_mtime > _PAGE_SECONDS:
-                file.unlink()
