@@ -122,7 +122,7 @@ def test_what_may_not_be_read_is_not_called_a_place_to_write_to(tmp_path, monkey
     access = os.access  # by which root may read everything
     monkeypatch.setattr(os, "access", lambda path, mode: path != str(tmp_path) and access(path, mode))
     assert main(["results", "x"]) == 1
-    assert f"Permission denied: {tmp_path}; ask its owner to let you read it" in capsys.readouterr().err
+    assert f"Permission denied: {tmp_path}; check its permissions" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

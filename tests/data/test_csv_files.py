@@ -187,9 +187,9 @@ def test_a_test_file_with_labels_beside_it_is_the_test_split(tmp_path):
         (["label,pixel0,pixel1,pixel2,pixel3", "1,2,3,4,256"], "pixels or labels out of range: expected pixels from 0"),
         (["label,pixel0,pixel1,pixel2,pixel3", "1,2,3,4,-1"], "pixels or labels out of range"),
         (["label,pixel0,pixel1,pixel2,pixel3", "-1,2,3,4,5"], "pixels or labels out of range"),
-        (["label,pixel0,pixel1,pixel2,pixel3", "1,2,3,4,x"], "holds what is no whole number"),
-        (["label,pixel0,pixel1,pixel2,pixel3", "1,2,3,,5"], "holds what is no whole number"),
-        (["label,pixel0,pixel1,pixel2,pixel3"], "pixels or labels out of range|no whole number"),
+        (["label,pixel0,pixel1,pixel2,pixel3", "1,2,3,4,x"], "holds values that are not whole numbers"),
+        (["label,pixel0,pixel1,pixel2,pixel3", "1,2,3,,5"], "holds values that are not whole numbers"),
+        (["label,pixel0,pixel1,pixel2,pixel3"], "pixels or labels out of range|not whole numbers"),
         (["label,pixel0,pixel1,pixel2,pixel3", "70000,2,3,4,5"], "has labels up to 70000: expected at most 9999"),
         (
             ["label,pixel0,pixel1,pixel2,pixel3", "1,2,3,4,5", "1,2,3,4,6"],

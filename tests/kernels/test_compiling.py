@@ -120,7 +120,7 @@ def test_when_a_person_interrupts_it_is_killed(fake, tmp_path):
     [
         (
             'printf "a.c:1:\\n\\033[31merror\\033[0m: \\377 unknown flag" >&2; exit 1',
-            "a.c:1: [31merror [0m: � unknown flag",
+            r"a.c:1: \x1b[31merror\x1b[0m: � unknown flag",
         ),
         ("exit 3", "{compiler} ended with code 3"),
         ("kill -9 $$", "{compiler} ended with code -9"),

@@ -357,7 +357,7 @@ def test_a_pipe_and_what_may_not_be_read_are_told(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "stat", refuse)
-    with pytest.raises(WeightsError, match="cannot be read: Permission denied; see whether you may read it"):
+    with pytest.raises(WeightsError, match="cannot be read: Permission denied; check its permissions"):
         read_weights(tmp_path / "v.pt")
 
 

@@ -127,5 +127,5 @@ def test_a_records_file_that_is_no_text_or_may_not_be_read_is_named(records, mon
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(archive, "read_text", refuse)
-    with pytest.raises(StoreError, match=r"runs\.jsonl cannot be read: Permission denied; see who may read it"):
+    with pytest.raises(StoreError, match=r"runs\.jsonl cannot be read: Permission denied; check its permissions"):
         Store(records.root).runs()

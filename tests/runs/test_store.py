@@ -342,7 +342,7 @@ def test_what_may_not_be_read_is_not_damaged(store, run, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr("convarium.runs.stored_run.file_digest", refuse)
-    with pytest.raises(StoreError, match=r"cannot be read: Permission denied; see who may read it") as raised:
+    with pytest.raises(StoreError, match=r"cannot be read: Permission denied; check its permissions") as raised:
         Store(store.root).find(RECIPE, KEY)
     assert not isinstance(raised.value, DamageError)
 

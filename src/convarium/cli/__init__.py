@@ -165,7 +165,7 @@ def _explained_by_system(error: OSError) -> ConvariumError:
     path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes, os.PathLike)) else None
     if error.errno in (errno.EACCES, errno.EPERM):
         unreadable = path is not None and os.path.exists(path) and not os.access(path, os.R_OK)  # noqa: PTH110 - any text
-        hint = "ask its owner to let you read it" if unreadable else "choose another place to write to"
+        hint = "check its permissions" if unreadable else "choose another place to write to"
     else:
         hint = _WAYS_OUT.get(error.errno or 0, "check the disk and the path")
     return ConvariumError(wrong if path is None else f"{wrong}: {path}", hint=hint)

@@ -126,7 +126,9 @@ def read_pixel_csv(file: Path) -> Part:
     try:
         table = pd.read_csv(file, dtype=np.int32, encoding="utf-8-sig").to_numpy()
     except (ValueError, OverflowError, pd.errors.ParserError) as error:
-        raise DataError(f"{shown(file)} holds what is no whole number: {error}", hint="repair or remove it") from error
+        raise DataError(
+            f"{shown(file)} holds values that are not whole numbers: {error}", hint="repair or remove it"
+        ) from error
     labels, pixels = table[:, 0].astype(np.int64), table[:, 1:]
     if len(table) == 0 or pixels.min() < 0 or pixels.max() > 255 or labels.min() < 0:
         raise DataError(f"{shown(file)} has pixels or labels out of range", expected="pixels from 0 to 255")

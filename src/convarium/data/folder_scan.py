@@ -28,7 +28,7 @@ since Pillow would start Ghostscript for it: no file is to run a program.
 """
 
 _LEFT_BEHIND = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
-"""Names, in lower case, that are no one's images."""
+"""Names, in lower case, of folders and files that systems leave behind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ def locked(path: Path, *, limit_seconds: float) -> Iterator[None]:
     """Inside, other processes that lock this path wait; after the limit, or where files have no locks, nobody waits."""
     import filelock  # only where something is compiled
 
-    lock = filelock.FileLock(path, timeout=limit_seconds)
+    lock = filelock.FileLock(path, timeout=limit_seconds, fallback_to_soft=False)
     try:
         lock.acquire()
     except (OSError, NotImplementedError):  # filelock's Timeout is an OSError

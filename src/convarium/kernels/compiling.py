@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from convarium.characters import one_line
 from convarium.disk import parts_digest
 
 HEADERS = ("vectors.h", "tiles.h", "pairs.h")
@@ -108,7 +109,7 @@ def _run(commands: Sequence[Sequence[str]], folder: Path, deadline: float) -> No
 
 
 def _one_line(message: Path) -> str:
-    """What a compiler complains of, without characters that would move a terminal's cursor."""
+    """The beginning of what a compiler complains of."""
     with message.open("rb") as file:
         text = file.read(16 * _LONGEST_REASON).decode("utf-8", "replace")
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST_REASON]
+    return one_line(" ".join(text.split()))[:_LONGEST_REASON]

@@ -38,6 +38,7 @@ def _top_level_spec(name: str) -> ModuleSpec | None:
 
 
 def python_file(path: str | None) -> Path | None:
+    """The path, if it is that of a Python file; else None."""
     return Path(path) if path and path.endswith(".py") and Path(path).is_file() else None
 
 

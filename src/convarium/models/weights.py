@@ -133,7 +133,7 @@ def _check_kind(path: Path) -> None:
     except FileNotFoundError as error:
         raise WeightsError(f"{path} is not there") from error
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}", hint="see whether you may read it") from error
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error
     if not size:
         raise WeightsError(f"{path} is empty", hint="download or save it again")
     if start.startswith(b"version https://git-lfs"):

@@ -14,10 +14,7 @@ __all__ = ["Store", "StoredRun", "StudyRecord"]
 
 _MODULES = {
     "stored_run": ("StoredRun",),
-    "store": (
-        "Store",
-        "StudyRecord",
-    ),
+    "store": ("Store", "StudyRecord"),
 }
 
 

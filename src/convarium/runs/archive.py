@@ -71,7 +71,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     except FileContentError as error:
         raise StoreError(str(error), hint=_MEND) from error
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}", hint="see who may read it") from error
+        raise StoreError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error
     lines: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
         try:

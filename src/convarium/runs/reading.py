@@ -119,5 +119,5 @@ def _state(path: Path) -> FileState | None:
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 return None
-            raise StoreError(f"{path} cannot be read: {error.strerror}", hint="see who may read it") from error
+            raise StoreError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error
     return None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def has_images(run: StoredRun, data_digest: str) -> bool:
     """Whether images of this digest are those that a run was made with, as far as that can be told from its key.
 
-    It cannot be told of a run whose network is a user's own, since that would have to be imported; it counts as so.
+    Where the network is a user's own it cannot, since that would have to be imported; the answer is then yes.
     """
     recipe = run.recipe
     return not is_own(recipe.dataset) or resolve(recipe.model).is_custom or recipe.key(data_digest) == run.key

@@ -260,7 +260,7 @@ def naming_damage(folder: Path, name: str) -> Iterator[None]:
         raise DamageError(f"{folder / name} is missing", hint=_MEND) from error
     except OSError as error:
         raise StoreError(
-            f"{folder / name} cannot be read: {error.strerror or error}", hint="see who may read it"
+            f"{folder / name} cannot be read: {error.strerror or error}", hint="check its permissions"
         ) from error
     except UnknownFieldError as error:
         raise StoreError(

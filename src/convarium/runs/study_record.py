@@ -93,4 +93,4 @@ def read_study(path: Path) -> StudyRecord:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StoreError(f"{path} is damaged", hint=_MEND) from error
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}", hint="see who may read it") from error
+        raise StoreError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error

@@ -135,15 +135,15 @@ def _carry_out(
     """
     total, finished = sum(map(len, units)), list[StoredRun]()
     graphs: set[str] = set()
-    told: set[str] = set()
+    announced: set[str] = set()
 
     def on_begin(planned: PlannedRun, event: StudyEvent) -> None:
         if planned.key in hints:
             notify(dataclasses.replace(event, notice=hints[planned.key]))
             hints.clear()
         for note in planned.splits.notes:  # what a user may not expect of the images
-            if note not in told:
-                told.add(note)
+            if note not in announced:
+                announced.add(note)
                 notify(dataclasses.replace(event, notice=note))
 
     while units:
@@ -168,8 +168,8 @@ def _carry_out(
             graphs.add(planned[0].recipe.model)
         if len(elsewhere) == len(units):
             first = elsewhere[0][0]
-            if first.key not in told:
-                told.add(first.key)
+            if first.key not in announced:
+                announced.add(first.key)
                 notify(StudyEvent(len(finished) + 1, total, first.recipe, notice=_waiting_notice(elsewhere)))
             sleep(WAIT_SECONDS)
         units = elsewhere

@@ -154,7 +154,7 @@ def _fit_unit(
     histories: dict[int, tuple[Epoch, ...]] = {}
     predicted: dict[int, tuple[tuple[int, ...], ...]] = {}
     raised_by_notify: list[BaseException] = []
-    told: list[OSError] = []
+    reported: list[OSError] = []
 
     def record_event(member: int, training: TrainingEvent) -> None:
         unwritten = None
@@ -165,8 +165,8 @@ def _fit_unit(
                 predicted[member] = training.test_predicted
             unwritten = _record_epoch(unit.paths[member], logs[member], training)
         try:
-            if unwritten and not told:
-                told.append(unwritten)
+            if unwritten and not reported:
+                reported.append(unwritten)
                 notify(dataclasses.replace(unit.events[0], notice=_unwritten_notice(unwritten)))
             if training.notice:
                 notify(dataclasses.replace(event, notice=training.notice))
