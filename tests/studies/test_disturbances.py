@@ -272,6 +272,31 @@ def test_a_run_that_may_not_be_read_is_not_set_aside(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "runs").iterdir() if path.is_dir()] == [run.path.name]
 
 
+def test_a_file_of_one_run_that_only_reports_read_hides_none_of_its_study(tmp_path, capsys):
+    run_study(Study(name="pools", question="?", recipes=grid(BASE, seed=range(2))), resources(tmp_path))
+    victim = Store(tmp_path).run(BASE.key())
+    for file in ("predictions.npz", "network.json"):
+        path = victim.path / file
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + b"?")
+        assert main(["results", "pools", "--store", str(tmp_path)]) == 0  # it does not read the file
+        assert "left out" not in capsys.readouterr().out
+        assert main(["report", "pools", "--store", str(tmp_path)]) == 0
+        page = (tmp_path / "studies" / "pools" / "report.html").read_text("utf-8")
+        assert f"A run is left out: {path} is damaged" in page
+        path.write_bytes(content)
+
+
+def test_a_verdict_on_single_runs_is_not_stopped_by_damaged_predictions(tmp_path):
+    recipes = grid(dataclasses.replace(BASE), model=[BASE.model, "residual_mlp"])
+    run_study(Study(name="nets", question="?", recipes=recipes), resources(tmp_path))
+    victim = Store(tmp_path).run(recipes[1].key()).path / "predictions.npz"
+    victim.write_bytes(victim.read_bytes()[:-1] + b"?")
+    comparison = compare_study(Store(tmp_path).study("nets"), Store(tmp_path))
+    assert [row.label for row in comparison.rows] == [BASE.model]
+    assert comparison.notes[0].startswith(f"A run is left out: {victim} is damaged")
+
+
 def test_a_damaged_run_hides_none_of_its_study(tmp_path, capsys):
     study = Study(name="pools", question="?", recipes=grid(BASE, seed=range(3)))
     run_study(study, resources(tmp_path))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -250,6 +251,19 @@ def test_a_study_that_is_stopped_leaves_a_page_at_rest(tmp_path, monkeypatch, st
     assert "memory_mlp" in Reader(text).visible
     assert main(["report", "small", "--store", str(tmp_path)]) == 0
     assert path.read_text("utf-8") == text
+
+
+def test_a_damaged_run_whose_turn_comes_later_stops_no_training(tmp_path):
+    store = Store(tmp_path)
+    run_study(STUDY, Resources(store, device="cpu"))
+    first, last = (store.run(recipe.key()) for recipe in (RECIPES[0], RECIPES[-1]))
+    shutil.rmtree(first.path)
+    predictions = last.path / "predictions.npz"
+    predictions.write_bytes(predictions.read_bytes()[:-1] + b"?")
+    again = Store(tmp_path)
+    with live_report(STUDY.name, again) as progress:
+        comparison = run_study(STUDY, Resources(again, device="cpu"), on_event=progress)
+    assert sum(len(row.runs) for row in comparison.rows) == len(RECIPES)
 
 
 def test_a_page_that_cannot_be_written_stops_no_training(tmp_path, monkeypatch):

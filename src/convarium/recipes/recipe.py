@@ -105,9 +105,8 @@ class Recipe:
                 _within(field.name, value, -math.inf)
                 object.__setattr__(self, field.name, float(value) + 0.0)
         resolve(self.model)
-        object.__setattr__(
-            self, "model", str(parse(self.model))
-        )  # one spelling: quotes and blanks as `repr` writes them
+        # One spelling: quotes and blanks as `repr` writes them.
+        object.__setattr__(self, "model", str(parse(self.model)))
         if not is_own(self.dataset):
             lookup(self.dataset)
             for name in ("fit", "ground", "groups", "skip_broken"):

@@ -21,7 +21,7 @@ studies/<name>.json       each study
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -301,11 +301,15 @@ class Store:
         folder = self.root / "studies"
         return sorted({p.parent.name for p in folder.glob("*/study.json")} | {p.stem for p in folder.glob("*.json")})
 
-    def runs_of(self, study: StudyRecord, *, damaged: list[StoreError] | None = None) -> list[StoredRun]:
+    def runs_of(
+        self, study: StudyRecord, *, files: Collection[str] = (), damaged: list[StoreError] | None = None
+    ) -> list[StoredRun]:
         """The study's finished runs, in the plan's order; what is unfinished is left out.
 
         Args:
             study: whose runs.
+            files: names of files that will be read, see `seal.FILES`; they are compared with their digests now. Recipe,
+                history and outcome always are.
             damaged: gets the error of each run that is damaged or may not be read; None: the first one is raised.
 
         Raises:
@@ -316,6 +320,8 @@ class Store:
             for key in study.keys:
                 try:
                     run = self._find(key)
+                    if run:
+                        run.verify(files)
                 except StoreError as error:
                     if damaged is None:
                         raise

@@ -6,7 +6,7 @@ Reading runs no code: the formats are JSON, npz without pickle, and safetensors.
 import dataclasses
 import math
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -171,16 +171,21 @@ class StoredRun:
             except SafetensorError as error:
                 raise ValueError(str(error)) from error
 
-    def verify(self) -> None:
-        """Compares every file of the run with its digest, and the test scores with the predictions.
+    def verify(self, names: Collection[str] | None = None) -> None:
+        """Compares files of the run with their digests, and with the predictions also the test scores.
 
         What was compared is not compared again while its size and its time of change stay the same.
+
+        Args:
+            names: of the files; None: all. Those that the run does not have are passed over.
 
         Raises:
             DamageError: a file is missing or damaged; names it.
             StoreError: a file may not be read.
         """
         for name in self.files:
+            if names is not None and name not in names:
+                continue
             with naming_damage(self.path, name):
                 if name == PREDICTIONS and name not in self._compared:
                     self.predictions()

@@ -17,7 +17,7 @@ from convarium.pages.study_status import RunInProgress, StudyStatus, stopped_sta
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.events import StudyEvent
-from convarium.studies.study import compare_finished
+from convarium.studies.study import DRAWN, compare_finished
 
 SHARE = 0.03
 """The share of the time since training began that writing the page may take."""
@@ -122,7 +122,8 @@ class _Page:
     def _begin(self) -> None:
         self.record = self.store.study(self.name)
         damaged: list[StoreError] = []  # they are reported and set aside when their turn comes
-        self.finished = {run.key: run for run in self.store.runs_of(self.record, damaged=damaged)} | self.finished
+        stored = self.store.runs_of(self.record, files=DRAWN, damaged=damaged)
+        self.finished = {run.key: run for run in stored} | self.finished
         self.write(running=True)
         self.started = self.last = time.monotonic()
         if self.on_start:

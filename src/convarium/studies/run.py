@@ -92,7 +92,7 @@ def run_prepared(
         exact=resources.exact,
     )
     # Another process may have extended the study meanwhile, and its page is that of all runs.
-    return compare_study(store.find_study(record.name) or record, store)
+    return compare_study(store.find_study(record.name) or record, store, drawn=True)
 
 
 def train_one(

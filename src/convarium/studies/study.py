@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from convarium.data.folder_options import own_name
 from convarium.errors import RecipeError, SpecError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.names import LONGEST_NAME, file_name, is_file_name
+from convarium.runs.seal import FILES, PREDICTED, PREDICTIONS, WEIGHTS
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.spec import parse, unknown
 
@@ -206,14 +208,28 @@ def judge_study(study: Study, comparison: Comparison) -> dict[str, Verdict]:
     return {name: judge(claim, planned) for name, claim in study.claims.items() if all(map(has_runs, labels_of(claim)))}
 
 
-def compare_study(record: StudyRecord, store: Store) -> Comparison:
+DRAWN = frozenset(FILES) - {WEIGHTS}
+"""The files of a run that its study's report is drawn from."""
+
+
+def compare_study(record: StudyRecord, store: Store, *, drawn: bool = False) -> Comparison:
     """The comparison of a study's finished runs. Those that are damaged are left out, and a note names each.
+
+    Args:
+        record: the study.
+        store: that holds its runs.
+        drawn: whether a report will be drawn of it, so that a run is left out also if only a file that the report reads
+            is damaged. Otherwise these are the files that verdicts read.
 
     Raises:
         StoreError: none is finished yet, or none undamaged.
     """
     damaged: list[StoreError] = []
-    runs = store.runs_of(record, damaged=damaged)
+    runs = store.runs_of(record, files=DRAWN if drawn else {PREDICTED}, damaged=damaged)
+    if not drawn and 1 in Counter(getattr(run.recipe, record.compare) for run in runs).values():
+        # Where a row has one run, the verdict compares what it predicts image by image.
+        damaged.clear()
+        runs = store.runs_of(record, files={PREDICTED, PREDICTIONS}, damaged=damaged)
     if not runs:
         raise (
             damaged[0]

@@ -237,10 +237,11 @@ class Workspace:
         """
         from convarium.pages import save_figures
         from convarium.studies.report import diagnose_rows, write_study_report
+        from convarium.studies.study import compare_study
 
         page_path = None if out is None else usable_path(out, "out")
         folder = None if figures is None else usable_path(figures, "figures")
-        comparison = self.results(study)
+        comparison = compare_study(self.store.study(study), self.store, drawn=True)
         diagnoses = diagnose_rows(comparison, self._resources, on_event=on_event) if diagnostics else ()
         page = write_study_report(comparison, study, self._resources, out=page_path, diagnoses=diagnoses)
         drawn = save_figures(comparison, folder, diagnoses=diagnoses) if folder is not None else ()
