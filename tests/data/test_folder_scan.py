@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from convarium.data import folder_scan, load_data
-from convarium.data.folder_scan import MAX_DEPTH, endings, expanded, passed_over_sentence, scan_folder
+from convarium.data.folder_scan import MAX_DEPTH, endings, passed_over_sentence, scan_folder
+from convarium.data.own_images import own_path
 from convarium.data.sources import data_folders
-from convarium.errors import DataError
+from convarium.errors import ConvariumError, DataError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="named pipes, links and names of bytes are POSIX's")
 
@@ -71,7 +72,7 @@ def test_folders_nested_too_deep_are_refused(photos):
 
 
 def test_a_path_longer_than_the_system_takes_is_refused(photos):
-    with pytest.raises(DataError, match=r"there is no folder .{20,200}…; write folder:PATH"):
+    with pytest.raises(DataError, match=r"there is no folder .{20,320}….{20,320}; write folder:PATH"):
         load("/".join([str(photos), *["a" * 200] * 25]))
     with pytest.raises(DataError, match=r"there is no folder"):
         load("a" * 5000)
@@ -100,7 +101,7 @@ def test_a_class_whose_name_is_not_utf_8_is_refused_when_the_folder_is_read(phot
     (photos / "dog").rename(os.fsdecode(os.fsencode(photos) + b"/d\xf6g"))
     with pytest.raises(DataError, match=r"the name of the folder .*d\\xf6g is not UTF-8; rename it"):
         load(photos)
-    with pytest.raises(DataError, match=r"the path .*d\\xf6g is not UTF-8; rename"):
+    with pytest.raises(ConvariumError, match=r"dataset is not UTF-8: received .*d\\udcf6g'; name another path"):
         load(os.fsdecode(os.fsencode(photos) + b"/d\xf6g"))
 
 
@@ -114,13 +115,13 @@ def test_a_file_name_that_is_not_utf_8_may_be_an_image(photos):
 
 
 def test_the_home_of_nobody_is_refused(monkeypatch):
-    with pytest.raises(DataError, match=r"there is no home folder for ~nosuchuser/x; write the whole path"):
+    with pytest.raises(ConvariumError, match=r"no home folder for dataset: received '~nosuchuser/x'; write the whole"):
         load("~nosuchuser/x")
-    with pytest.raises(DataError, match=r"there is no home folder for ~nosuchuser/x"):
+    with pytest.raises(ConvariumError, match=r"there is no home folder for data_dir: received '~nosuchuser/x'"):
         data_folders("~nosuchuser/x")
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv("USERPROFILE", "/home/me")
-    assert expanded("~/photos").as_posix() == "/home/me/photos"
+    assert own_path("folder:~/photos").as_posix() == "/home/me/photos"
 
 
 def test_what_systems_leave_behind_is_passed_over_without_a_word(photos):

@@ -191,28 +191,10 @@ def passed_over_sentence(by_folder: Iterable[tuple[str, Counter[str]]]) -> str |
     return f"files passed over: {', '.join(parts[:8])}{', …' if len(parts) > 8 else ''}"
 
 
-def expanded(path: str) -> Path:
-    """The path with `~` and `~name` replaced by the home folder.
-
-    Raises:
-        DataError: there is no such home folder, or the path cannot be a path.
-    """
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise DataError(f"the path {shown(Path(path))} is not UTF-8", hint="rename the folder") from None
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise DataError(f"there is no home folder for {path}", hint="write the whole path of the folder") from error
-
-
 def unlistable(path: Path, error: OSError) -> DataError:
     """The error, to be raised, for a folder that the system does not list."""
-    name = shown(path)
-    short = name if len(name) < 300 else f"{name[:80]}…{name[-80:]}"
     return DataError(
-        f"cannot read the folder {short}: {error.strerror or error}",
+        f"cannot read the folder {shown(path)}: {error.strerror or error}",
         hint="name a folder that you may read, by a path that this system takes",
     )
 

@@ -51,8 +51,9 @@ def list_folder(path: Path, options: FolderOptions) -> Listing:
     except OSError:  # such as a path that is longer than the system takes
         is_folder = False
     if not is_folder:
-        name = shown(path) if len(shown(path)) < 300 else f"{shown(path)[:80]}…"
-        raise DataError(f"there is no folder {name}", hint="write folder:PATH with the path of a folder of classes")
+        raise DataError(
+            f"there is no folder {shown(path)}", hint="write folder:PATH with the path of a folder of classes"
+        )
     scanned = scan_folder(path)
     splits = _splits(scanned)
     names, train = _list_classes(splits.get("train", scanned))

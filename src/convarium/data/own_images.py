@@ -10,14 +10,14 @@ import numpy as np
 from convarium.data.csv_files import holds_pixels, list_csv, read_pixel_csv, test_file_beside
 from convarium.data.divisions import RULE, fifth_of_each, stratified
 from convarium.data.folder_options import FolderOptions, own_name
-from convarium.data.folder_scan import ImageFile, expanded, shown
+from convarium.data.folder_scan import ImageFile, shown
 from convarium.data.folder_splits import list_folder
 from convarium.data.image_cache import Pixels, Progress, image_digests, read_pixels
 from convarium.data.image_files import named
 from convarium.data.listings import Listing, below, validation_count
 from convarium.data.npz_files import read_npz
 from convarium.data.readers import Part
-from convarium.disk import canonical_json, parts_digest
+from convarium.disk import canonical_json, parts_digest, usable_path
 from convarium.errors import DataError
 
 
@@ -67,12 +67,13 @@ def own_path(dataset: str) -> Path:
     """The path in folder:PATH, csv:FILE or npz:FILE.
 
     Raises:
-        DataError: there is none, or it cannot be a path.
+        DataError: there is none.
+        ConvariumError: it cannot be a path, or its home folder does not exist.
     """
     path = own_name(dataset)
     if not path.strip():
         raise DataError(f"{dataset!r} names nothing", hint="write folder:PATH, csv:FILE or npz:FILE")
-    return expanded(path)
+    return usable_path(path, "dataset")
 
 
 def _read_listing(listing: Listing, root: Path, options: FolderOptions, on_event: Progress | None) -> OwnImages:

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import platformdirs
 
-from convarium.data.folder_scan import expanded
 from convarium.data.readers import DAMAGED, Part, Parts, as_part
+from convarium.disk import usable_path
 from convarium.errors import DataError
 from convarium.records import ImageSpec
 
@@ -110,9 +110,13 @@ def data_folders(data_dir: Path | str | None = None) -> list[Path]:
     """The data folders that are searched, in order: the argument, $CONVARIUM_DATA, ./data, the user's cache, the
     system's.
     """
-    named = [expanded(str(d)) for d in (data_dir, os.environ.get("CONVARIUM_DATA")) if d]
-    cache = cache_folder()
+    named, cache = _named_folders(data_dir), cache_folder()
     return [*named, Path("data"), *([cache] if cache else []), *SYSTEM_FOLDERS]
+
+
+def _named_folders(data_dir: Path | str | None) -> list[Path]:
+    named = {"data_dir": data_dir, "$CONVARIUM_DATA": os.environ.get("CONVARIUM_DATA")}
+    return [usable_path(folder, name) for name, folder in named.items() if folder]
 
 
 def download_folder(data_dir: Path | str | None = None) -> Path:
@@ -121,8 +125,7 @@ def download_folder(data_dir: Path | str | None = None) -> Path:
     Raises:
         DataError: neither is given, and the user has no home folder.
     """
-    named = data_dir or os.environ.get("CONVARIUM_DATA")
-    folder = expanded(str(named)) if named else cache_folder()
+    folder = next(iter(_named_folders(data_dir)), None) or cache_folder()
     if folder is None:
         raise DataError("there is no home folder to keep data sets in", hint="name a folder: --data-dir")
     return folder
