@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
-from convarium.cli import main, terminal
+from convarium.cli import main, progress, terminal
 from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch
 from convarium.studies.events import StudyEvent
@@ -25,9 +25,10 @@ ROW = Epoch(123, 48_093, 0.1, 0.0123, 0.9, 0.02, 0.9876, None, None, 10.0)
 def screen(monkeypatch):
     """A terminal of 80 columns; calling it gives the lines as they stood at some time, with their widths."""
     shown = io.StringIO()
-    monkeypatch.setattr(
-        terminal, "_console", lambda stream: Console(file=shown, width=80, force_terminal=True, highlight=False)
-    )
+    for module in (terminal, progress):
+        monkeypatch.setattr(
+            module, "console_on", lambda _: Console(file=shown, width=80, force_terminal=True, highlight=False)
+        )
 
     def lines():
         text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
@@ -37,7 +38,7 @@ def screen(monkeypatch):
 
 
 def test_progress_bars_fit_80_columns_and_cut_no_number(screen):
-    with terminal.study_progress() as on_event:
+    with progress.study_progress() as on_event:
         on_event(StudyEvent(1, 1_200, LONG, begins=(LONG,)))
         on_event(StudyEvent(17, 1_200, LONG, training=TrainingEvent(122, 200, 391, 391, history=(ROW,))))
     last = screen()[-2:]
@@ -49,7 +50,7 @@ def test_progress_bars_fit_80_columns_and_cut_no_number(screen):
 
 
 def test_download_bars_fit_80_columns_and_cut_no_number(screen):
-    with terminal.download_progress() as on_event:
+    with progress.download_progress() as on_event:
         on_event("cifar-10-python-with-a-name-that-is-much-too-long-for-the-window.tar.gz", 12_300_000, 170_498_071)
     assert max(map(cell_len, screen())) <= 80
     assert "12.3/170.5 MB" in screen()[-1]
@@ -78,13 +79,13 @@ def test_a_long_note_stays_one_line_in_a_pipe(capsys):
 
 def test_the_plan_of_a_study_is_folded_on_a_terminal_and_stays_one_line_in_a_pipe(screen, capsys, monkeypatch):
     event = StudyEvent(0, 15, LONG, message=PLAN)
-    with terminal.study_progress() as on_event:
+    with progress.study_progress() as on_event:
         on_event(event)
     folded = [line for line in screen() if not line.startswith("runs")]
     assert max(map(cell_len, folded)) <= 80
     assert PLAN in " ".join(line.strip() for line in folded)
     monkeypatch.undo()
-    with terminal.study_progress() as on_event:
+    with progress.study_progress() as on_event:
         on_event(event)
     assert capsys.readouterr().err == f"{PLAN}\n"
 
@@ -110,7 +111,7 @@ def test_what_the_library_logs_while_a_command_runs_is_a_note(capsys):
 
 
 def test_images_that_are_decoded_have_a_bar(screen):
-    with terminal.study_progress() as on_event:
+    with progress.study_progress() as on_event:
         on_event(StudyEvent(0, 5, LONG, reading=("images", 640, 20_000)))
     assert "reading images" in screen()[-1]
     assert "640/20000" in screen()[-1]
@@ -121,16 +122,17 @@ ORDERS = "\x1b]0;owned\x07\x1b[2J\r\x9b2J\u202e"
 
 def test_names_give_no_orders_to_a_terminal(monkeypatch):
     shown = io.StringIO()
-    monkeypatch.setattr(
-        terminal, "_console", lambda stream: Console(file=shown, width=80, force_terminal=True, highlight=False)
-    )
+    for module in (terminal, progress):
+        monkeypatch.setattr(
+            module, "console_on", lambda _: Console(file=shown, width=80, force_terminal=True, highlight=False)
+        )
     monkeypatch.setattr("sys.stdout", shown)
     monkeypatch.setattr("sys.stderr", shown)
     recipe = Recipe(dataset=f"folder:{ORDERS}")
-    with terminal.study_progress() as on_event:
+    with progress.study_progress() as on_event:
         on_event(StudyEvent(1, 2, recipe, begins=(recipe,), message=ORDERS, notice=ORDERS))
         on_event(StudyEvent(1, 2, recipe, training=TrainingEvent(1, 2, 3, 4)))
-    with terminal.download_progress() as on_download:
+    with progress.download_progress() as on_download:
         on_download(ORDERS, 1, 2)
     terminal.say(terminal.table([ORDERS], [[ORDERS]]))
     terminal.say(Group(Text(ORDERS), terminal.table(["a"], [[ORDERS]])))
@@ -145,6 +147,6 @@ def test_names_give_no_orders_to_a_terminal(monkeypatch):
 
 
 def test_a_notice_stays_one_line_whatever_it_names(capsys):
-    with terminal.study_progress() as on_event:
+    with progress.study_progress() as on_event:
         on_event(StudyEvent(0, 1, LONG, message="a\nrun 1 of 1: forged"))
     assert capsys.readouterr().err == "a\\nrun 1 of 1: forged\n"

@@ -9,8 +9,9 @@ import click
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import given_fields, recipe_flags, switch
+from convarium.cli.progress import study_progress
 from convarium.cli.single_run import check_failed
-from convarium.cli.terminal import note, say, say_json, study_progress
+from convarium.cli.terminal import note, say, say_json
 from convarium.errors import ConvariumError, SpecError
 
 

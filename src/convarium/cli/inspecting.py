@@ -8,7 +8,8 @@ import click
 
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import one_of
-from convarium.cli.terminal import download_progress, image_progress, note, say, say_json, table
+from convarium.cli.progress import download_progress, image_progress
+from convarium.cli.terminal import note, say, say_json, table
 from convarium.errors import SpecError, StoreError
 
 _KINDS = ("models", "presets", "datasets", "activations", "recipes", "experiments", "studies", "runs")

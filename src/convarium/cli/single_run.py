@@ -11,7 +11,8 @@ import click
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import given_fields, one_of, recipe_flags
-from convarium.cli.terminal import note, say, say_json, study_progress, table
+from convarium.cli.progress import study_progress
+from convarium.cli.terminal import note, say, say_json, table
 from convarium.errors import RunError
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import click
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import switch
-from convarium.cli.terminal import columns_of_terminal, note, say, say_json, say_wrapped, study_progress, table
+from convarium.cli.progress import study_progress
+from convarium.cli.terminal import columns_of_terminal, note, say, say_json, say_wrapped, table
 from convarium.errors import ConvariumError
 
 if TYPE_CHECKING:
