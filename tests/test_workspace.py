@@ -15,7 +15,7 @@ from convarium import Recipe, Study, Workspace, grid, load_data
 from convarium.data import splits
 from convarium.data.splits import read_data
 from convarium.errors import DamageError, RecipeError, SpecError, StoreError
-from convarium.runs import files, stored_run
+from convarium.runs import files, sealed_files
 
 QUICK = {"epochs": 1, "batch_size": 256}
 POOLS = ["lenet", "lenet(pool='avg')"]
@@ -177,7 +177,7 @@ def counted(monkeypatch):
 
     monkeypatch.setattr(splits, "read_data", read)
     monkeypatch.setattr(files, "file_digest", counting(files.file_digest, sealed))
-    monkeypatch.setattr(stored_run, "matches_digest", counting(stored_run.matches_digest, read_again))
+    monkeypatch.setattr(sealed_files, "matches_digest", counting(sealed_files.matches_digest, read_again))
     return loads, sealed, read_again
 
 
@@ -185,7 +185,7 @@ def test_a_study_of_ten_runs_loads_its_data_once_and_digests_every_file_once(tmp
     """Planning, training, comparing and drawing the page share what one of them has read."""
     loads, sealed, read_again = counted
     Workspace(tmp_path, device="cpu").compare(POOLS, seeds=5, name="ten", epochs=1, batch_size=500)
-    files = {path for seal in tmp_path.glob("runs/*/outcome.json") for path in sealed_files(seal)}
+    files = {path for seal in tmp_path.glob("runs/*/outcome.json") for path in files_in(seal)}
     assert len(files) >= 40
     assert loads == {"digits": 1}
     assert sealed == dict.fromkeys(files, 1)
@@ -214,7 +214,7 @@ def test_several_divisions_and_sizes_of_a_data_set_read_it_once(counted):
             assert getattr(divided, part).images.equal(getattr(alone, part).images)
 
 
-def sealed_files(seal):
+def files_in(seal):
     return [seal.parent / name for name in json.loads(seal.read_text("utf-8"))["files"]]
 
 

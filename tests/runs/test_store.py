@@ -341,7 +341,7 @@ def test_what_may_not_be_read_is_not_damaged(store, run, monkeypatch):
     def refuse(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("convarium.runs.stored_run.file_digest", refuse)
+    monkeypatch.setattr("convarium.runs.sealed_files.file_digest", refuse)
     with pytest.raises(StoreError, match=r"cannot be read: Permission denied; check its permissions") as raised:
         Store(store.root).find(RECIPE, KEY)
     assert not isinstance(raised.value, DamageError)

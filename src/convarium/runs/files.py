@@ -36,7 +36,7 @@ from convarium.runs.seal import (
     files_of,
     sealed_text,
 )
-from convarium.runs.stored_run import LIMIT
+from convarium.runs.sealed_files import LIMIT
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -5,18 +5,15 @@ Reading runs no code: the formats are JSON, npz without pickle, and safetensors.
 
 import dataclasses
 import math
-import stat
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convarium.disk import file_digest, parse_json, parse_json_lines, read_bytes
-from convarium.errors import ConvariumError, DamageError, FileContentError, StoreError
+from convarium.disk import parse_json, parse_json_lines
+from convarium.errors import DamageError
 from convarium.metrics import scores
 from convarium.models.layer_tables import description_from_json
 from convarium.recipes.recipe import Recipe, recipe_from_json
@@ -37,16 +34,12 @@ from convarium.runs.seal import (
     check_files,
     read_seal,
 )
+from convarium.runs.sealed_files import ARRAYS_LIMIT, LIMIT, MEND, compare_with_digest, naming_damage, sealed_content
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LIMIT = 24 * 2**20
-"""The most bytes of a text file of a run that are read: a seal of 1,000 classes with dense matrices has 21 MB."""
-
 _RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
-_ARRAYS_LIMIT = 16 * 2**30
-_MEND = "delete the folder, or run its study again, which sets it aside and trains it anew"
 
 
 @dataclass(frozen=True)
@@ -101,10 +94,10 @@ class StoredRun:
         is_new = PREDICTIONS not in self._compared
         with naming_damage(self.path, PREDICTIONS):
             shapes = {"logits": (test.n, len(test.per_class)), "labels": (test.n,)}
-            logits, labels = read_arrays(self._content(PREDICTIONS, _ARRAYS_LIMIT), shapes)
+            logits, labels = read_arrays(self._content(PREDICTIONS, ARRAYS_LIMIT), shapes)
             if is_new and not _are_scores_of(test, logits, labels):
                 del self._compared[PREDICTIONS]
-                raise DamageError(f"the test scores in {self.path / SEAL} are not those of {PREDICTIONS}", hint=_MEND)
+                raise DamageError(f"the test scores in {self.path / SEAL} are not those of {PREDICTIONS}", hint=MEND)
         return logits, labels
 
     def steps(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -118,7 +111,7 @@ class StoredRun:
             return None
         with naming_damage(self.path, STEPS):
             shape = (self.outcome.history[-1].steps if self.outcome.history else 0,)
-            loss, accuracy = read_arrays(self._content(STEPS, _ARRAYS_LIMIT), {"loss": shape, "accuracy": shape})
+            loss, accuracy = read_arrays(self._content(STEPS, ARRAYS_LIMIT), {"loss": shape, "accuracy": shape})
         return loss, accuracy
 
     def predicted(self) -> tuple[tuple[int, ...], ...] | None:
@@ -165,7 +158,7 @@ class StoredRun:
         from safetensors.torch import load_file
 
         with naming_damage(self.path, WEIGHTS):
-            self._compare(WEIGHTS)
+            compare_with_digest(self.path / WEIGHTS, self.files, self._compared)
             try:
                 return load_file(self.path / WEIGHTS)
             except SafetensorError as error:
@@ -189,17 +182,10 @@ class StoredRun:
             with naming_damage(self.path, name):
                 if name == PREDICTIONS and name not in self._compared:
                     self.predictions()
-                self._compare(name)
-
-    def _compare(self, name: str) -> None:
-        """Compares a file with its digest, unless its size and time are those that it had with its digest."""
-        state = _state(self.path / name)
-        if self._compared.get(name) != state and not matches_digest(self.path / name, self.files[name]):
-            raise _changed(self.path / name)
-        self._compared[name] = state
+                compare_with_digest(self.path / name, self.files, self._compared)
 
     def _content(self, name: str, limit_bytes: int) -> bytes:
-        return _sealed_content(self.path / name, self.files, self._compared, limit_bytes=limit_bytes)
+        return sealed_content(self.path / name, self.files, self._compared, limit_bytes=limit_bytes)
 
 
 def read_run(path: Path) -> StoredRun:
@@ -219,7 +205,7 @@ def read_run(path: Path) -> StoredRun:
         if not {RECIPE, HISTORY} <= seal.files.keys():
             raise ValueError(f"it names no {RECIPE} and {HISTORY}")
     with naming_damage(path, RECIPE):
-        content = _sealed_content(path / RECIPE, seal.files, compared, limit_bytes=LIMIT)
+        content = sealed_content(path / RECIPE, seal.files, compared, limit_bytes=LIMIT)
         values = parse_json(content.decode(), "its text")
         if type(values) is not dict or not is_text(values.get("key")):
             raise ValueError("it is no recipe with a key")
@@ -230,7 +216,7 @@ def read_run(path: Path) -> StoredRun:
             raise UnknownFieldError(f"it has an unknown field {min(values.keys() - _RECIPE_FIELDS)[:40]!r}")
         recipe = recipe_from_json(values)
     with naming_damage(path, HISTORY):
-        content = _sealed_content(path / HISTORY, seal.files, compared, limit_bytes=LIMIT)
+        content = sealed_content(path / HISTORY, seal.files, compared, limit_bytes=LIMIT)
         history = history_from_json(parse_json_lines(content.decode(), "its text"))
     with naming_damage(path, SEAL):
         try:
@@ -249,65 +235,6 @@ def read_run(path: Path) -> StoredRun:
     )
 
 
-@contextmanager
-def naming_damage(folder: Path, name: str) -> Iterator[None]:
-    """Turns what goes wrong while a file of a run is read into an error that names the file.
-
-    Raises:
-        DamageError: the file is missing or damaged.
-        StoreError: the system does not let it be read, which says nothing about its content.
-    """
-    try:
-        yield
-    except StoreError:
-        raise
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DamageError(f"{folder / name} is missing", hint=_MEND) from error
-    except OSError as error:
-        raise StoreError(
-            f"{folder / name} cannot be read: {error.strerror or error}", hint="check its permissions"
-        ) from error
-    except UnknownFieldError as error:
-        raise StoreError(
-            f"{folder / name} cannot be read: {error}", hint="update Convarium, or use another --store"
-        ) from error
-    except FileContentError as error:
-        wrong = error.wrong if name in error.wrong else f"{folder / name} is damaged: {error.wrong}"
-        raise DamageError(wrong, expected=error.expected, hint=_MEND) from error
-    except ConvariumError as error:
-        raise DamageError(f"{folder / name} cannot be read: {error}", hint=_MEND) from error
-    except RecursionError as error:
-        raise DamageError(f"{folder / name} is damaged: it is nested too deeply", hint=_MEND) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DamageError(f"{folder / name} is damaged: {error}", hint=_MEND) from error
-
-
-def matches_digest(path: Path, digest: str, content: bytes | None = None) -> bool:
-    """Whether a file, or what was read of it, has this digest."""
-    return (file_digest(path) if content is None else sha256(content).hexdigest()) == digest
-
-
-def _sealed_content(
-    path: Path, files: Mapping[str, str], compared: dict[str, tuple[int, int]], *, limit_bytes: int
-) -> bytes:
-    """The content of a file, which has its digest, or the size and time of change that it had with its digest."""
-    state = _state(path)
-    content = read_bytes(path, limit_bytes)
-    if compared.get(path.name) != state:
-        if not matches_digest(path, files[path.name], content):
-            raise _changed(path)
-        compared[path.name] = state
-    return content
-
-
-def _state(path: Path) -> tuple[int, int]:
-    """Size and time of last change of a file; of anything else, a ValueError."""
-    state = path.stat()
-    if not stat.S_ISREG(state.st_mode):
-        raise ValueError("it is no file")
-    return state.st_size, state.st_mtime_ns
-
-
 def _are_scores_of(test: Scores, logits: np.ndarray, labels: np.ndarray) -> bool:
     """Whether scores are those of these predictions; the sum of a loss has other last bits on other machines."""
     again = scores(logits, labels, test.per_class)
@@ -317,10 +244,6 @@ def _are_scores_of(test: Scores, logits: np.ndarray, labels: np.ndarray) -> bool
         and math.isclose(again.loss, test.loss, rel_tol=1e-6, abs_tol=1e-9)
         and abs(again.calibration_error - test.calibration_error) <= 2 / test.n
     )
-
-
-def _changed(path: Path) -> DamageError:
-    return DamageError(f"{path} is damaged: its digest is not the one in {SEAL}", hint=_MEND)
 
 
 def _is_layer(layer: Layer) -> bool:
