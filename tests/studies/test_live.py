@@ -12,7 +12,7 @@ import pytest
 
 from convarium.cli import main
 from convarium.disk import write_text
-from convarium.errors import ConvariumError
+from convarium.errors import ConvariumError, StoreError
 from convarium.pages import write_report
 from convarium.pages.curves import curve_points
 from convarium.pages.page import render
@@ -266,9 +266,10 @@ def test_a_damaged_run_whose_turn_comes_later_stops_no_training(tmp_path):
     assert sum(len(row.runs) for row in comparison.rows) == len(RECIPES)
 
 
-def test_a_page_that_cannot_be_written_stops_no_training(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError("no space left on device"), StoreError("steps.npz is missing")])
+def test_a_page_that_cannot_be_written_stops_no_training(error, tmp_path, monkeypatch):
     def full(*_, **__):
-        raise OSError("no space left on device")
+        raise error
 
     monkeypatch.setattr(live, "write_report", full)
     store = Store(tmp_path)

@@ -139,18 +139,22 @@ def _load_or_compile(name: str, folders: Sequence[Path]) -> ctypes.CDLL | None:
 
 
 def _load_kept(name: str, folders: Sequence[Path]) -> ctypes.CDLL | None:
-    """The library from the first folder that has it undamaged; from another one if that one cannot execute."""
-    for number, folder in enumerate(folders):
-        content = read_library(folder / name)
-        if content is not None:
+    """The library from a folder that has it undamaged and can execute it; where none can, it is put into another."""
+    content, failed = None, dict[Path, OSError]()
+    for folder in folders:
+        kept = read_library(folder / name)
+        if kept is not None:
             try:
                 return ctypes.CDLL(os.fspath(folder / name))
             except OSError as error:
-                loaded, _ = _keep(content, name, folders[number + 1 :])
-                if loaded is not None:
-                    return loaded
-                _log.warning("the compiled kernels in %s do not load: %s", folder, error)
-    return None
+                content, failed[folder] = kept, error
+    if content is None:
+        return None
+    loaded, _ = _keep(content, name, [folder for folder in folders if folder not in failed])
+    if loaded is None:
+        for folder, error in failed.items():
+            _log.warning("the compiled kernels in %s do not load: %s", folder, error)
+    return loaded
 
 
 def _compile(compiler: str, name: str, folders: Sequence[Path]) -> tuple[ctypes.CDLL | None, str | None]:

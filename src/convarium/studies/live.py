@@ -110,13 +110,13 @@ class _Page:
             self._write_timed()
 
     def write(self, *, running: bool) -> None:
-        """Writes the page; an error of the file system does not stop training."""
+        """Writes the page; neither a full disk nor a run that can no longer be read stops training."""
         assert self.record is not None
         restarted = self.in_progress if running else {}
         finished = {key: run for key, run in self.finished.items() if run.recipe not in restarted}
         runs = [finished[key] for key in self.record.keys if key in finished]
-        comparison = compare_finished(self.record, runs)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StoreError):
+            comparison = compare_finished(self.record, runs)
             write_report(comparison, self.path, status=self._status(comparison, running))
 
     def _begin(self) -> None:
