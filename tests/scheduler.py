@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from convarium.studies import run as running
+from convarium.studies import carry_out
 
 _OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir", "fcntl.flock")
 _PATIENCE = 1000
@@ -147,6 +147,6 @@ def _hooked() -> Iterator[None]:
         writer.stop("sleep", waits=True) if isinstance(writer, Writer) else unhooked(seconds)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "sleep", sleep)
+        patch.setattr(carry_out, "sleep", sleep)
         patch.setattr(time, "sleep", sleep)  # as `filelock` calls it
         yield

@@ -16,8 +16,7 @@ from convarium.cli import main
 from convarium.errors import DamageError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
-from convarium.studies import run as running
-from convarium.studies import unit
+from convarium.studies import carry_out, unit
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
 from convarium.studies.study import Study, compare_study, grid
@@ -181,7 +180,7 @@ def others(monkeypatch):
         if len(waits) == 2:
             held.close()
 
-    monkeypatch.setattr(running, "sleep", wait)
+    monkeypatch.setattr(carry_out, "sleep", wait)
     with held:
         yield held, waits
 
@@ -218,7 +217,7 @@ def test_waiting_ends_with_ctrl_c_and_nothing_is_written(tmp_path, monkeypatch):
     def interrupt(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(running, "sleep", interrupt)
+    monkeypatch.setattr(carry_out, "sleep", interrupt)
     with Store(tmp_path).lock([BASE.key()]), pytest.raises(KeyboardInterrupt):
         train_one(BASE, resources(tmp_path))
     assert [path.name for path in (tmp_path / "runs").iterdir() if path.is_dir()] == []

@@ -152,8 +152,8 @@ def _load_kept(name: str, folders: Sequence[Path]) -> ctypes.CDLL | None:
         return None
     loaded, _ = _keep(content, name, [folder for folder in folders if folder not in failed])
     if loaded is None:
-        for folder, error in failed.items():
-            _log.warning("the compiled kernels in %s do not load: %s", folder, error)
+        for folder, reason in failed.items():
+            _log.warning("the compiled kernels in %s do not load: %s", folder, reason)
     return loaded
 
 
