@@ -140,7 +140,7 @@ def test_a_value_comes_back(tmp_path: Path) -> None:
         (b"[" * 200_000 + b"]" * 200_000, "is nested too deeply"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "is nested too deeply"),
         (b'{"a": 1, "a": 2}', "a key is there twice"),
-        (b"[NaN]", "NaN is no number of JSON"),
+        (b"[NaN]", "NaN is not a number in JSON"),
         (b"1" * 5000, "is not JSON"),
         (b" " * 5_000_000, "is too large: expected at most 1,000,000 bytes"),
     ],

@@ -116,7 +116,7 @@ def test_what_is_no_list_of_images_is_refused(tmp_path, rows, message):
 def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"cannot read .*a.csv: No such file or directory; name a CSV file"):
         load_data(f"csv:{tmp_path}/a.csv")
-    with pytest.raises(DataError, match=r"is no file; name a CSV file"):
+    with pytest.raises(DataError, match=r"is not a file; name a CSV file"):
         load_data(f"csv:{tmp_path}")
     (tmp_path / "a.csv").write_bytes(b"path,label\n\xff\xfe.png,cat\n")
     with pytest.raises(DataError, match=r"cannot read .*a.csv: .*utf-8"):

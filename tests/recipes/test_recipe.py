@@ -154,7 +154,7 @@ def test_an_unknown_field_in_a_file_is_named():
 
 @pytest.mark.parametrize("values", [None, [], [[]], "lenet", 3])
 def test_a_recipe_that_is_no_table_of_fields_is_refused(values):
-    with pytest.raises(RecipeError, match="a recipe is no table of fields"):
+    with pytest.raises(RecipeError, match="a recipe is not a table of fields"):
         recipe_from_json(values)
 
 

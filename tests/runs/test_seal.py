@@ -148,8 +148,8 @@ def test_every_single_change_of_seal_and_recipe_is_named(run: StoredRun) -> None
         ("n", 13, "n is not the number of images in its confusion matrix"),
         ("n", 12.0, "n cannot be 12.0"),
         ("per_class", {"cat": 0.5, "dog": 0.5, "bird": 0.5}, "per_class is not that of its confusion matrix"),
-        ("per_class", {"cat": 2, "dog": 0.5, "bird": 0.5}, "per_class is no table of shares"),
-        ("per_class", [], "per_class is no table of shares"),
+        ("per_class", {"cat": 2, "dog": 0.5, "bird": 0.5}, "per_class is not a table of shares"),
+        ("per_class", [], "per_class is not a table of shares"),
         ("confusion", [[1, 2], [3, 4]], "confusion is not a matrix"),
         ("confusion", [[1.0, 0, 0], [0, 0, 0], [0, 0, 0]], "confusion is not a matrix"),
         ("confusion", [[-1, 0, 0], [0, 0, 0], [0, 0, 0]], "confusion is not a matrix"),
@@ -170,11 +170,11 @@ def test_what_scores_cannot_be_is_not_believed_with_any_digest(
         ({"status": "excellent"}, "status cannot be 'excellent'"),
         ({"selected_epoch": 3}, "selected_epoch is not one of 2 epochs"),
         ({"selected_epoch": 0}, "selected_epoch is not one of 2 epochs"),
-        ({"message": 1}, "message is no text"),
-        ({"skipped_steps": -1}, "skipped_steps is no number of 6 steps"),
-        ({"earlier": {}}, "earlier is no list"),
-        ({"skipped_steps": 10**6}, "skipped_steps is no number of"),
-        ({"cost": []}, "a list is no Cost"),
+        ({"message": 1}, "message is not a text"),
+        ({"skipped_steps": -1}, "skipped_steps is not a number from 0 to 6"),
+        ({"earlier": {}}, "earlier is not a list"),
+        ({"skipped_steps": 10**6}, "skipped_steps is not a number from 0 to"),
+        ({"cost": []}, "a list cannot be read as Cost"),
         ({"environment": {}}, "it has no convarium and no device"),
         ({"image": {"channels": 1, "height": 1, "width": 1, "classes": "3"}}, "classes cannot be '3'"),
         ({"kind": "poem"}, "its kind does not exist"),
@@ -220,13 +220,13 @@ def test_a_list_of_files_that_lacks_one_hides_nothing(run: StoredRun, name: str)
     with pytest.raises(DamageError, match=f"{SEAL} is damaged: {name} is not among its files"):
         read_run(run.path)
     mend_seal(run.path, lambda seal: seal.update(kind="record"))
-    with pytest.raises(DamageError, match=f"{name} is no file of this run"):
+    with pytest.raises(DamageError, match=f"{name} is not a file of this run"):
         read_run(run.path)
 
 
 def test_a_surplus_file_is_damage(run: StoredRun) -> None:
     mend_seal(run.path, lambda seal: seal["files"].update({"../notes.txt": "0" * 64}))
-    with pytest.raises(DamageError, match=r"\.\./notes.txt is no file of this run"):
+    with pytest.raises(DamageError, match=r"\.\./notes.txt is not a file of this run"):
         read_run(run.path)
 
 
@@ -271,7 +271,7 @@ def test_a_record_without_weights_and_predictions_is_one_of_its_own_kind(tmp_pat
     assert (record.weights(), record.predictions()) == (None, None)
     assert record.outcome.test == SCORES
     (record.path / "weights.safetensors").write_bytes(b"somebody else's")
-    with pytest.raises(DamageError, match=r"weights\.safetensors is no file of this run"):
+    with pytest.raises(DamageError, match=r"weights\.safetensors is not a file of this run"):
         read_run(record.path)
 
 
@@ -310,7 +310,7 @@ def test_a_seal_of_an_older_version_is_read_and_told_apart(run: StoredRun) -> No
             read_run(run.path).verify()
     del seal["files"]["weights.safetensors"]
     write_json(run.path / SEAL, seal)
-    with pytest.raises(DamageError, match=r"weights\.safetensors is no file of this run"):
+    with pytest.raises(DamageError, match=r"weights\.safetensors is not a file of this run"):
         read_run(run.path)
 
 

@@ -150,7 +150,7 @@ def _rows(file: Path) -> Iterator[list[str]]:
     """
     try:
         if not stat.S_ISREG(file.stat().st_mode):
-            raise DataError(f"{shown(file)} is no file", hint="name a CSV file")
+            raise DataError(f"{shown(file)} is not a file", hint="name a CSV file")
         with file.open(encoding="utf-8-sig", newline="") as stream:
             head = stream.readline(2**20)
             stream.seek(0)

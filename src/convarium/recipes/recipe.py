@@ -184,7 +184,7 @@ def recipe_from_json(values: Any) -> Recipe:
         SpecError: a spec that cannot be read.
     """
     if not isinstance(values, dict):
-        raise RecipeError("a recipe is no table of fields", received=type(values).__name__)
+        raise RecipeError("a recipe is not a table of fields", received=type(values).__name__)
     known = {field.name for field in dataclasses.fields(Recipe)}
     for name in values:
         if name not in known:

@@ -79,7 +79,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
             digest = values.pop("digest")
             is_sound = digest == _digest(values) and values["key"] not in lines
             if not is_text(values["key"]):
-                raise ValueError("its key is no text")
+                raise ValueError("its key is not a text")
             lines[values["key"]] = values
         except (FileContentError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise StoreError(f"line {number} of {path} is damaged", hint=_MEND) from error

@@ -48,7 +48,7 @@ def record_from_json(record: type[T], values: Any, given: Mapping[str, Any] | No
     """
     rules, required = _rules(record)  # type: ignore[arg-type]  # a class can be hashed
     if type(values) is not dict:
-        raise ValueError(f"{_shown(values)} is no {record.__name__}")
+        raise ValueError(f"{_shown(values)} cannot be read as {record.__name__}")
     given = dict(given or {})
     for name, value in values.items():
         kind = type(value)

@@ -66,7 +66,7 @@ def outcome_from_json(values: Any, history: tuple[Epoch, ...]) -> Outcome:
         ValueError: says which field is missing, or has a value that it cannot have.
     """
     if type(values) is not dict:
-        raise ValueError("it is no record of an outcome")
+        raise ValueError("it is not the record of an outcome")
     unknown, missing = values.keys() - _OUTCOME_FIELDS, _OLD_FIELDS - values.keys()
     if unknown:
         raise UnknownFieldError(f"it has an unknown field {min(unknown)[:40]!r}")
@@ -78,15 +78,15 @@ def outcome_from_json(values: Any, history: tuple[Epoch, ...]) -> Outcome:
     if selected is not None and not (is_count(selected) and 1 <= selected <= len(history)):
         raise ValueError(f"selected_epoch is not one of {len(history)} epochs")
     if not (message is None or is_text(message)):
-        raise ValueError("message is no text")
+        raise ValueError("message is not a text")
     if status == "finished" and any(math.isnan(row.train_loss) for row in history):
         raise ValueError("a training loss of a finished run is not finite")
     steps, skipped = history[-1].steps if history else 0, values.get("skipped_steps")
     if skipped is not None and not (is_count(skipped) and skipped <= steps):
-        raise ValueError(f"skipped_steps is no number of {steps} steps")
+        raise ValueError(f"skipped_steps is not a number from 0 to {steps}")
     earlier = values.get("earlier", [])
     if type(earlier) is not list:
-        raise ValueError("earlier is no list")
+        raise ValueError("earlier is not a list")
     train, validation, test = (_named(name, _scores, values.get(name)) for name in ("train", "validation", "test"))
     cost, image = values["cost"], values.get("image")
     return Outcome(
@@ -150,7 +150,7 @@ def _scores(values: Any) -> Scores | None:
         return None
     names = values.get("per_class") if type(values) is dict else None
     if type(names) is not dict or not all(value is None or is_share(value) for value in names.values()):
-        raise ValueError("per_class is no table of shares")
+        raise ValueError("per_class is not a table of shares")
     confusion = _confusion_from_json(values.get("confusion"), len(names))
     read = record_from_json(Scores, values, {"per_class": names, "confusion": confusion})
     images = list(map(sum, confusion))

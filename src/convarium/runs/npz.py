@@ -35,7 +35,7 @@ def read_arrays(content: bytes, shapes: Mapping[str, tuple[int, ...]]) -> tuple[
                     arrays.append(_read_array(file, name, shape))
             return tuple(arrays)
     except _DAMAGE as error:
-        raise ValueError(f"it is no npz file of {' and '.join(shapes)}") from error
+        raise ValueError(f"it is not an npz file with {' and '.join(shapes)}") from error
 
 
 def _read_array(file: IO[bytes], name: str, expected: tuple[int, ...]) -> np.ndarray:

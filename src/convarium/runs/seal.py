@@ -121,4 +121,4 @@ def check_files(seal: Seal, outcome: Outcome, folder: Path) -> str | None:
         return f"{min(required - listed)} is not among its files"
     surplus = listed - whole if seal.kind == WHOLE else listed - set(FILES)
     surplus |= {name for name in FILES if name not in listed and os.path.lexists(f"{folder}/{name}")}
-    return f"{min(surplus)[:80]} is no file of this run" if surplus else None
+    return f"{min(surplus)[:80]} is not a file of this run" if surplus else None

@@ -69,7 +69,7 @@ def compare_with_digest(path: Path, files: Mapping[str, str], compared: dict[str
 
     Raises:
         DamageError: it has another digest.
-        ValueError: it is no file.
+        ValueError: it is not a file.
         OSError: it cannot be read.
     """
     state = _state(path)
@@ -95,7 +95,7 @@ def _state(path: Path) -> tuple[int, int]:
     """Size and time of last change of a file; of anything else, a ValueError."""
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
-        raise ValueError("it is no file")
+        raise ValueError("it is not a file")
     return state.st_size, state.st_mtime_ns
 
 

@@ -208,10 +208,10 @@ def read_run(path: Path) -> StoredRun:
         content = sealed_content(path / RECIPE, seal.files, compared, limit_bytes=LIMIT)
         values = parse_json(content.decode(), "its text")
         if type(values) is not dict or not is_text(values.get("key")):
-            raise ValueError("it is no recipe with a key")
+            raise ValueError("it is not a recipe with a key")
         key, source = values.pop("key"), values.pop("source", None)
         if not (source is None or is_text(source)):
-            raise ValueError("its source is no digest")
+            raise ValueError("its source is not a digest")
         if not values.keys() <= _RECIPE_FIELDS:
             raise UnknownFieldError(f"it has an unknown field {min(values.keys() - _RECIPE_FIELDS)[:40]!r}")
         recipe = recipe_from_json(values)
