@@ -1,7 +1,7 @@
 """What a folder of images holds: its sub-folders and image files, whatever else lies between them.
 
-Only regular files count. Passed over without a word is what systems and tools leave behind (names that begin with a
-dot, `__MACOSX`, `@eaDir`, `Thumbs.db`); all other files that are no images are counted by the reason.
+Only regular files count. What systems and tools leave behind (names that begin with a dot, `__MACOSX`, `@eaDir`,
+`Thumbs.db`) is passed over; all other files that are no images are counted by the reason.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from pathlib import Path
 from convarium.errors import DataError
 
 MAX_DEPTH = 32
-"""Folders inside folders; who has more has linked or unpacked something by mistake."""
+"""Folders inside folders. More of them are a link or an archive that was put there by mistake."""
 
 FORMATS = (
     "JPEG", "PNG", "AVIF", "BMP", "CUR", "DCX", "DDS", "DIB", "FITS", "FLI", "GIF", "HEIF", "ICNS", "ICO", "IM",

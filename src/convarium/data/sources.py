@@ -148,8 +148,7 @@ def find(dataset: Dataset, data_dir: Path | str | None = None) -> tuple[Layout, 
 def locations(dataset: Dataset, data_dir: Path | str | None = None) -> Iterator[tuple[Layout, Path]]:
     """Every complete set of files and the folder that holds them: first those that are named as published.
 
-    After them come files that are named as people have them (see `_present`), and data folders that hold the files
-    themselves.
+    After them come files of other names (see `_present`), and data folders that hold the files themselves.
     """
     roots = data_folders(data_dir)
     found = set()

@@ -116,7 +116,7 @@ def remove(store: Store, names: Sequence[str], *, agreed: Removal | None = None)
 
 
 def _locked(store: Store, entry: RunEntry) -> AbstractContextManager[None]:
-    """Locks a run against a process that trains it. What was set aside is in no one's use and needs no lock."""
+    """Locks a run against a process that trains it. One that was set aside needs no lock."""
     key = None if SET_ASIDE in entry.name else entry.key or digits_in_name(entry.name)
     return store.lock([key] if key else [])
 
