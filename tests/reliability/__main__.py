@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).parents[1]))  # made_runs and the other modules that tests share
 
 from figures import add_figures, ended_well
+from page import write_page
 
 CHECKS = {
     "kills": (120, "signals at random moments of a study"),
@@ -33,7 +34,11 @@ def main() -> int:
     names = parser.add_subparsers(dest="name", required=True)
     for name, (count, what) in CHECKS.items():
         names.add_parser(name, help=what).add_argument("--count", type=int, default=count, help=f"{what} ({count})")
+    names.add_parser("page", help="writes the tables of docs/reliability.md from the figures")
     given = parser.parse_args()
+    if given.name == "page":
+        write_page()
+        return 0
     check = importlib.import_module(given.name).check
     figures = check(given.count)
     add_figures(given.name, figures)

@@ -16,6 +16,9 @@ from figures import Progress
 SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 """Signal → the exit code of a process that it ends."""
 
+BUSY = 0.7
+"""A signal comes in this part of the seconds that an undisturbed study takes, most of which train."""
+
 PROGRAMS = 0.1
 """The share of processes that are programs of their own instead of forks, so that some are killed while they import."""
 
@@ -38,7 +41,7 @@ def check(count: int) -> dict[str, Any]:
             for _ in range(draw.randint(1, 4)):
                 number = draw.choice(sorted(SIGNALS))
                 is_program = draw.random() < PROGRAMS
-                moment = draw.uniform(0, seconds[way] + (5 if is_program else 0))
+                moment = draw.uniform(0, BUSY * seconds[way] + (5 if is_program else 0))
                 code = _killed(way, store, output, number, moment, is_program=is_program)
                 if code == SIGNALS[number] or (is_program and code == -number):
                     kills[f"{signal.Signals(number).name} {way}"] += 1
