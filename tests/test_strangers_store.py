@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -219,6 +220,20 @@ def test_nothing_is_written_through_a_link_out_of_the_store(store, tmp_path):
     assert outward_link(run, store / "runs") == run / "recipe.json"
     assert (victim / "report.html").read_text() == "mine"
     assert len(list(victim.iterdir())) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_nothing_is_written_into_a_folder_that_holds_a_pipe(tmp_path):
+    store, recipe = Store(tmp_path), Recipe(epochs=1)
+    path = store.folder(recipe, recipe.key())
+    path.mkdir(parents=True)
+    os.mkfifo(path / "history.jsonl")
+    with pytest.raises(
+        StoreError, match=r"history\.jsonl is a pipe or a device, which a store does not hold; delete it"
+    ):
+        store.begin(recipe, recipe.key())
+    (path / "history.jsonl").unlink()
+    assert store.begin(recipe, recipe.key()) == path
 
 
 def test_a_store_may_be_a_link_and_have_links_within(store, tmp_path):
