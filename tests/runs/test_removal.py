@@ -212,6 +212,18 @@ def test_the_command_shows_what_goes_asks_and_removes(store, runs, capsys, monke
     assert "removed 1 study and 3 runs, " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("answer", [EOFError, KeyboardInterrupt])
+def test_no_answer_removes_nothing(store, runs, capsys, monkeypatch, answer):
+    def ask(prompt=""):
+        raise answer
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("click.termui.visible_prompt_func", ask)
+    assert main(["remove", "first", "--store", str(store.root)]) == 0
+    assert "nothing was removed" in capsys.readouterr().err
+    assert len(Store(store.root).runs()) == len(runs)
+
+
 def test_the_command_removes_without_asking_and_prints_json(store, runs, capsys):
     assert main(["remove", "first", "--yes", "--json", "--store", str(store.root)]) == 0
     gone = json.loads(capsys.readouterr().out)

@@ -105,6 +105,33 @@ def test_a_study_from_before_a_field_was_added_can_be_extended(tmp_path):
     assert len(names) == 1
 
 
+def test_a_network_that_was_edited_makes_another_study_and_spoils_none_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = (
+        "from torch import nn\n"
+        "def tried(spec, activation):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(spec.height * spec.width, spec.classes))\n"
+    )
+    (tmp_path / "tried_out.py").write_text(source)
+    base, store = dataclasses.replace(BASE, model="tried_out:tried"), Store(tmp_path)
+    unnamed = study_of_networks([base], seeds=1, command=None).name
+    trained(study_of_networks([base], seeds=1, command=None, name="mine"), store)
+    before = store.study("mine")
+    del sys.modules["tried_out"]  # as in another process
+    (tmp_path / "tried_out.py").write_text(source.replace("nn.Flatten()", "nn.Flatten(), nn.ReLU()"))
+    edited = study_of_networks([base], seeds=1, command=None, name="mine")
+    with pytest.raises(
+        StoreError,
+        match=r"study 'mine' has tried_out:tried with seed 0 already, but the source of tried_out:tried, the images of "
+        r"digits or Convarium changed since; choose another --name, or remove the study: convarium remove mine",
+    ):
+        run_study(edited, Resources(store, device="cpu"))
+    assert store.study("mine") == before
+    assert len(store.runs()) == 1
+    assert study_of_networks([base], seeds=1, command=None).name != unnamed
+    del sys.modules["tried_out"]
+
+
 def test_another_base_recipe_under_the_same_name_is_refused_and_nothing_is_lost(done):
     store, _, _ = done
     before = store.study("pools")

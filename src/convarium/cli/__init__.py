@@ -134,7 +134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         note(f"convarium: {error}")
         return error.exit_code
     except KeyboardInterrupt as interruption:
-        note("convarium: stopped; finished runs are in the store, and the same command continues from there")
+        goes_on = bool(_TRAINING & set(words[:1]))
+        end = "; finished runs are in the store, and the same command continues from there" if goes_on else ""
+        note(f"convarium: stopped{end}")
         return interruption.exit_code if isinstance(interruption, TerminatedError) else 130
     except BrokenPipeError:  # `convarium list | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -143,6 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     return 0
 
+
+_TRAINING = {"train", "compare", "run", "reproduce"}
+"""Commands that go on where they were stopped."""
 
 _WAYS_OUT = {
     errno.ENOSPC: "free some of it, or choose another place to write to",

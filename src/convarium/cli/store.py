@@ -39,7 +39,12 @@ def remove(names: tuple[str, ...], *, yes: bool, store: Path, as_json: bool) -> 
         _show(going)
         if sys.stdin is None or not sys.stdin.isatty():
             raise ConvariumError("remove asks first, and nobody can answer here", hint="add --yes to remove it all")
-        if not click.confirm(f"Remove {_what(going)}?", err=True):
+        try:
+            sure = click.confirm(f"Remove {_what(going)}?", err=True)
+        except click.Abort:  # Ctrl-C or Ctrl-D in place of an answer
+            sure = False
+            note("")
+        if not sure:
             note("nothing was removed")
             return
     gone = workspace.remove(*names, agreed=going)

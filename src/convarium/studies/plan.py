@@ -97,7 +97,8 @@ def prepare_study(
         on_event: called while data are downloaded or images are decoded.
 
     Raises:
-        ConvariumError: a recipe that does not fit its data, or a study of this name with another base recipe.
+        ConvariumError: a recipe that does not fit its data, or a study of this name with another base recipe, other
+            images or another source of a network.
     """
     pick_device(resources.device)
     n = len(study.recipes)
@@ -112,7 +113,10 @@ def prepare_study(
             checked.add(alike)
     keys = [recipe.key(splits.digest) for recipe, splits in zip(study.recipes, splits_of_runs, strict=True)]
     resources.store.check_study_name(study.name)
-    record = extended_record(study, keys, resources.store.find_study(study.name))
+    before = resources.store.find_study(study.name)
+    record = extended_record(study, keys, before)
+    if before is not None:
+        _check_unchanged(study, keys, before, resources.store)
     runs = tuple(
         planned_run(recipe, splits, resources.store)
         for recipe, splits in zip(study.recipes, splits_of_runs, strict=True)
@@ -191,6 +195,27 @@ def extended_record(study: Study, keys: Sequence[str], before: StudyRecord | Non
         command=study.command,
         metric=study.metric,
     )
+
+
+def _check_unchanged(study: Study, keys: Sequence[str], before: StudyRecord, store: Store) -> None:
+    """Refuses, before anything is trained, what would give a study two runs of one recipe: its images or the source of
+    its network have changed since, and no table could tell the two apart.
+
+    Raises:
+        StoreError: the study has a run of a recipe that now has another key.
+    """
+    now = set(keys)
+    others = dataclasses.replace(before, keys=tuple(key for key in before.keys if key not in now))
+    recipes = set(study.recipes)
+    for run in store.runs_of(others, damaged=[]):
+        model, dataset, seed = run.recipe.model, run.recipe.dataset, run.recipe.seed
+        if run.recipe in recipes:
+            source = "" if run.source is None else f"the source of {model}, "
+            raise StoreError(
+                f"study {study.name!r} has {model} with seed {seed} already, "
+                f"but {source}the images of {dataset} or Convarium changed since",
+                hint=f"choose another --name, or remove the study: convarium remove {study.name}",
+            )
 
 
 def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:

@@ -17,6 +17,7 @@ from convarium.analysis.comparison.formatting import count, listed
 from convarium.analysis.comparison.rows import label
 from convarium.data.folder_options import own_name
 from convarium.errors import RecipeError, SpecError, StoreError
+from convarium.models.factories import factory_digest
 from convarium.recipes.recipe import Recipe
 from convarium.runs.names import LONGEST_NAME, file_name, is_file_name
 from convarium.runs.seal import FILES, PREDICTED, PREDICTIONS, WEIGHTS
@@ -169,9 +170,13 @@ def study_of_networks(
 
 
 def _name_of(bases: Sequence[Recipe]) -> str:
-    """A name for people, with a digest of the settings, so that other settings make another study."""
+    """A name for people, with a digest of the settings and of the sources of a user's own networks, so that other
+    settings, or a network that was changed, make another study.
+    """
     settings = [{k: v for k, v in base.to_json().items() if k not in ("model", "seed")} for base in bases]
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
+    sources = [source for base in bases if (source := factory_digest(base.model)) is not None]
+    text = json.dumps([*settings, *sources], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
     words = re.sub(r"[^\w]+", "-", " ".join(base.model for base in bases))
     dataset = Path(own_name(bases[0].dataset)).name
     return f"{file_name(dataset, longest=40)}-{file_name(words)}-{digest}"
