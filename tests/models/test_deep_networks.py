@@ -101,7 +101,7 @@ def test_networks_take_any_images(model, image):
 
 
 def test_a_depth_that_would_fill_the_memory_is_refused_at_once():
-    with pytest.raises(SpecError, match="depth 200000000 of resnet is out of range: expected at most 10000"):
+    with pytest.raises(SpecError, match="option 'depth' of resnet is 200000000: expected at most 2,000 layers"):
         build_model("resnet(depth=200000000)", ImageSpec(3, 32, 32, 10))
 
 
@@ -128,7 +128,7 @@ def test_a_depth_that_does_not_exist_names_the_nearest(model, nearest):
         ("compression=0.0", "compression of densenet: expected 0 < θ ≤ 1"),
         ("compression=1.5", "compression of densenet"),
         ("layers=()", "layers of densenet: expected 1 or more for each block"),
-        ("layers=(6, 0)", "layers of densenet"),
+        ("layers=(6, 0)", r"option 'layers' of densenet is \(6, 0\): expected a whole number of 1 or more"),
         (
             "layers=(6, 6), depth=40",
             "densenet has both depth and layers; give one, over a preset's also layers=None",

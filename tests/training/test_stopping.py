@@ -26,6 +26,14 @@ RECIPE = Recipe(model="memory_mlp(hidden=8)", epochs=2, batch_size=256)
 SIGNALS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: TerminatedError, signal.SIGHUP: TerminatedError}
 
 
+@pytest.fixture(autouse=True)
+def _none_is_ignored():
+    """Signals are handled as a terminal leaves them, also where the tests run under nohup, which ignores SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def handlers():
     return [signal.getsignal(number) for number in SIGNALS]
 

@@ -172,7 +172,7 @@ def test_what_only_the_data_can_refuse(splits):
         evaluate(build_model("lenet", splits.train.spec), SMALL, bare, split="validation")
     with pytest.raises(RecipeError, match=r"resize=recipe\.resize"):
         fit(dataclasses.replace(SMALL, resize=32), splits)
-    with pytest.raises(RecipeError, match="use cpu, cuda or cuda:0"):
+    with pytest.raises(RecipeError, match="use cpu, cuda, cuda:0 or mps"):
         fit(SMALL, splits, device="gpu")
     with pytest.raises(ImageSizeError, match=r"alexnet cannot take 1×28×28 images: layer .* --resize 65"):
         fit(dataclasses.replace(SMALL, model="alexnet@d2l"), splits)

@@ -166,19 +166,13 @@ class PaddedIdentity(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
 
 
-DEEPEST = 10_000
-
-
 def repeats(name: str, depth: int, *, step: int, offset: int) -> int:
     """The number n ≥ 1 of repeated blocks in a network of depth step·n + offset.
 
     Raises:
-        SpecError: no n gives that depth (the message names the nearest that work), or the depth is far beyond
-            ResNet-1202 and its layers would fill the memory.
+        SpecError: no n gives that depth; the message names the nearest that work.
     """
     n, rest = divmod(depth - offset, step)
-    if depth > DEEPEST:
-        raise SpecError(f"depth {depth} of {name} is out of range", expected=f"at most {DEEPEST}")
     if rest or n < 1:
         near = sorted({step * max(k, 1) + offset for k in (n, n + 1)})
         raise SpecError(
