@@ -110,7 +110,8 @@ def _check_activation(name: str, value: Any, activations: Collection[str]) -> st
     if not isinstance(value, str):
         raise SpecError(
             f"activation of {name} is {quoted(value)}",
-            expected="a name, or as a default one of convarium.models.zoo.layers",
+            expected="a name such as 'relu'",
+            hint="as the default of an argument of your own network, RELU of convarium.models.zoo.layers works, too",
         )
     if value not in activations:
         raise unknown("activation", value, activations)

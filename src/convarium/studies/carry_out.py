@@ -145,7 +145,7 @@ def _refuse_if_mixed(run: StoredRun | None) -> None:
         raise RunError(
             f"{run.recipe.model} seed {run.recipe.seed} is mixed: it was trained in several environments "
             f"({run.mixed_reason})",
-            expected="with --exact, one environment for the whole run",
+            expected="one environment for the whole run, as --exact asks",
             hint=f"leave out --exact, or remove {run.path.name} and train it again",
         )
 

@@ -188,7 +188,7 @@ def load_checkpoint(path: Path, trainer: Trainer, *, exact: bool = False) -> Res
     where = f"{trainer.name} was begun in another environment ({'; '.join(all_changes)})"
     if exact and all_changes:
         hint = f"go on where it began, or without --exact, or delete {path} to begin anew"
-        raise RunError(where, expected="with --exact, one environment for the whole run", hint=hint)
+        raise RunError(where, expected="one environment for the whole run, as --exact asks", hint=hint)
     trainer.earlier = environments if changes else environments[:-1]
     for load in loads:
         load()
