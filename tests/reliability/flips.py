@@ -43,7 +43,7 @@ def _commands(run: Path) -> object:
         output, errors = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             code = main([*words, "--store", str(run.parent.parent)])
-        if code != 0 or "damaged" in errors.getvalue():
-            raise StoreError(errors.getvalue())
+        if code != 0 or "damaged" in output.getvalue() + errors.getvalue():  # a note names it, or an error
+            raise StoreError(output.getvalue() + errors.getvalue())
         said.append(json.loads(output.getvalue()))
     return said
