@@ -242,7 +242,7 @@ def _check_type(name: str, value: Any, annotation: Any) -> None:
         if not isinstance(value, str) or value not in kinds:
             raise unknown(name, str(value), kinds)
         return
-    fits = any(
+    fits = type(value) in kinds or any(  # the first alone is enough for nearly every field of a stored run
         isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
         for kind in kinds
     )
