@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import gc
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome
 from convarium.runs.files import write_history
+from convarium.runs.reading import garbage_collection_paused
 from convarium.runs.store import Store, StudyRecord
 from convarium.runs.stored_run import read_run
 from convarium.runs.tensorboard import event_log
@@ -441,3 +443,15 @@ def test_the_event_files_of_a_run_that_begins_anew_are_replaced(tmp_path):
                 log.epoch(dataclasses.replace(ROW, epoch=epoch, steps=epoch), [1.0], [0.5])
         assert before.issubset(tmp_path.glob("events.*")) == (first == 3 or not before)
     assert len(list(tmp_path.glob("events.*"))) == 1
+
+
+@pytest.mark.parametrize("was_enabled", [True, False])
+def test_reading_many_runs_leaves_garbage_collection_as_it_was(was_enabled):
+    before = gc.isenabled()
+    try:
+        (gc.enable if was_enabled else gc.disable)()
+        with garbage_collection_paused():
+            assert not gc.isenabled()
+        assert gc.isenabled() == was_enabled
+    finally:
+        (gc.enable if before else gc.disable)()

@@ -37,7 +37,7 @@ from convarium.runs.folders import RunFolders, is_same_recipe
 from convarium.runs.links import check_links
 from convarium.runs.locks import lock_file
 from convarium.runs.names import check_path, same_file
-from convarium.runs.reading import RunReader, check_place
+from convarium.runs.reading import RunReader, check_place, garbage_collection_paused
 from convarium.runs.seal import RECIPE, SEAL
 from convarium.runs.stored_run import StoredRun, read_run
 from convarium.runs.study_record import StudyRecord, read_study, write_study
@@ -190,7 +190,8 @@ class Store:
 
     def runs(self) -> list[StoredRun]:
         """All finished, undamaged runs, by folder name."""
-        runs = [*filter(None, map(self.reader.read, self._folders.all())), *self.records.values()]
+        with garbage_collection_paused():
+            runs = [*filter(None, map(self.reader.read, self._folders.all())), *self.records.values()]
         return sorted(runs, key=lambda run: run.path.name)
 
     def run(self, name: str) -> StoredRun:
@@ -316,7 +317,7 @@ class Store:
             StoreError: a run is damaged or may not be read.
         """
         runs: list[StoredRun] = []
-        with self._folders.read_once():
+        with self._folders.read_once(), garbage_collection_paused():
             for key in study.keys:
                 try:
                     run = self._find(key)
