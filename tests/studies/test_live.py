@@ -22,8 +22,8 @@ from convarium.records import Epoch
 from convarium.runs.store import Store
 from convarium.studies import live
 from convarium.studies.events import StudyEvent
+from convarium.studies.extension import extended_record
 from convarium.studies.live import live_report
-from convarium.studies.plan import extended_record
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study
 from convarium.studies.study import Study, compare_finished, grid

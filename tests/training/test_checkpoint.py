@@ -257,17 +257,23 @@ def test_a_checkpoint_that_is_only_partly_right_changes_nothing_even_with_its_di
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt.damaged"]
 
 
-def test_a_damaged_checkpoint_costs_its_epochs_and_is_named(splits, tmp_path):
-    (tmp_path / "last.ckpt").write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
+def notices_of_a_whole_run(splits, folder):
+    """Trains SMALL in a folder to the outcome that it has without one, and returns the notices of its events."""
     notices = []
     outcome = fit(
         SMALL,
         splits,
         device="cpu",
-        folder=tmp_path,
+        folder=folder,
         on_event=lambda event: notices.extend([event.notice] if event.notice else []),
     )
     same(outcome, fit(SMALL, splits, device="cpu"))
+    return notices
+
+
+def test_a_damaged_checkpoint_costs_its_epochs_and_is_named(splits, tmp_path):
+    (tmp_path / "last.ckpt").write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
+    notices = notices_of_a_whole_run(splits, tmp_path)
     assert notices == [
         "the checkpoint of lenet seed 0 is damaged; it begins anew, and the file is kept as last.ckpt.damaged"
     ]
@@ -389,15 +395,7 @@ def test_a_full_disk_during_a_checkpoint_does_not_end_the_run(splits, tmp_path, 
         real(path, trainer)
 
     monkeypatch.setattr(checkpoint, "save_checkpoint", full_at_first)
-    notices = []
-    outcome = fit(
-        SMALL,
-        splits,
-        device="cpu",
-        folder=tmp_path,
-        on_event=lambda event: notices.extend([event.notice] if event.notice else []),
-    )
-    same(outcome, fit(SMALL, splits, device="cpu"))
+    notices = notices_of_a_whole_run(splits, tmp_path)
     (notice,) = notices
     assert notice.startswith("the checkpoint of lenet seed 0 cannot be written (No space left on device: ")
     assert written.count(True) == 4

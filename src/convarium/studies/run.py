@@ -9,10 +9,10 @@ from convarium.recipes.recipe import Recipe
 from convarium.runs.store import StoredRun, StudyRecord
 from convarium.studies.carry_out import carry_out
 from convarium.studies.events import StudyEvent
+from convarium.studies.extension import extended_record
 from convarium.studies.plan import (
     PreparedStudy,
     check_recipe,
-    extended_record,
     planned_run,
     prepare_study,
     reading_events,
