@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from convarium.data import DATASETS, check, load_data
+from convarium.data.published_files import read
 from convarium.data.readers import read_archive, read_cifar_binary, read_cifar_pickles, read_idx
-from convarium.data.sources import Layout, cache_folder, data_folders, download_folder, find, read
+from convarium.data.sources import Layout, cache_folder, data_folders, download_folder, find
 from convarium.data.splits import content_digest
 from convarium.errors import DataError
 from convarium.records import ImageSpec

@@ -5,8 +5,9 @@ from pathlib import Path
 from convarium.data.folder_options import FolderOptions, is_own
 from convarium.data.own_images import read_own_images
 from convarium.data.published import lookup
+from convarium.data.published_files import read_test
 from convarium.data.readers import Part
-from convarium.data.sources import first_readable, read_test
+from convarium.data.sources import first_readable
 
 
 def load_test_images(

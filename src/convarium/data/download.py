@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from convarium.data.published import lookup
+from convarium.data.published_files import read_file
 from convarium.data.sources import (
     Layout,
     RemoteFile,
@@ -21,7 +22,6 @@ from convarium.data.sources import (
     find,
     first_readable,
     missing_files,
-    read_file,
 )
 from convarium.errors import DataError
 

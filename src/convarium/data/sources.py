@@ -1,19 +1,16 @@
-"""Published data sets: how they are described, where their files are searched for, and how they are verified."""
+"""Published data sets: how they are described, and where their files are searched for."""
 
 import hashlib
-import io
 import os
-import tarfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import TypeVar
 
 import platformdirs
 
-from convarium.data.readers import DAMAGED, Part, Parts, as_part
+from convarium.data.readers import Part, Parts
 from convarium.disk import usable_path
 from convarium.errors import DataError
 from convarium.records import ImageSpec
@@ -96,9 +93,6 @@ class Dataset:
 
 Result = TypeVar("Result")
 
-LARGEST = 2**30
-"""Bytes of the largest published file once it is unpacked."""
-
 DIVISION_SEED = 42
 """Of every division into train, validation and test; UvA tutorial 5 divides CIFAR-10 by this seed."""
 
@@ -148,20 +142,23 @@ def find(dataset: Dataset, data_dir: Path | str | None = None) -> tuple[Layout, 
 def locations(dataset: Dataset, data_dir: Path | str | None = None) -> Iterator[tuple[Layout, Path]]:
     """Every complete set of files and the folder that holds them: first those that are named as published.
 
-    After them come files of other names (see `_present`), and data folders that hold the files themselves.
+    After them come files of other names (see `present_files`), and data folders that hold the files themselves.
     """
     roots = data_folders(data_dir)
     found = set()
-    for as_published in (True, False):
-        for root in roots:
-            for layout in dataset.layouts:
-                for folder in (*layout.folders, *(() if as_published else (".",))):
-                    place = root / folder
-                    if (id(layout), place) not in found and all(
-                        (place / name).is_file() if as_published else _present(place, name) for name in layout.files
-                    ):
-                        found.add((id(layout), place))
-                        yield layout, place
+    for as_published, root, layout in product((True, False), roots, dataset.layouts):
+        for folder in (*layout.folders, *(() if as_published else (".",))):
+            place = root / folder
+            if (id(layout), place) not in found and _has_all(place, layout, as_published=as_published):
+                found.add((id(layout), place))
+                yield layout, place
+
+
+def _has_all(folder: Path, layout: Layout, *, as_published: bool) -> bool:
+    """Whether a folder has every file of a layout: under its published name, or also under another one."""
+    if as_published:
+        return all((folder / name).is_file() for name in layout.files)
+    return all(present_files(folder, name) for name in layout.files)
 
 
 def first_readable(
@@ -183,7 +180,7 @@ def first_readable(
     return None
 
 
-def _present(folder: Path, name: str) -> list[Path]:
+def present_files(folder: Path, name: str) -> list[Path]:
     """The files of a folder that may be a published file: of its name, with a dot in it, unpacked or packed again.
 
     `train-images-idx3-ubyte` is also called `train-images.idx3-ubyte`.
@@ -208,102 +205,3 @@ def missing_files(dataset: Dataset, data_dir: Path | str | None = None) -> tuple
                 if len(layout.files) - len(missing) > most:
                     best, most = (root / folder, missing), len(layout.files) - len(missing)
     return best
-
-
-def read(layout: Layout, folder: Path) -> Parts:
-    """Reads and verifies the files of a data set.
-
-    Raises:
-        DataError: a file cannot be read, is not the published one, or holds no images and labels.
-    """
-    with _naming(layout, folder):
-        train, test = layout.read([read_file(layout, folder, name) for name in layout.files])
-        return as_part(train, "training images"), as_part(test, "test images")
-
-
-def read_test(layout: Layout, folder: Path) -> Part:
-    """Reads and verifies the test split of a data set, and its training files only where one file holds both.
-
-    Raises:
-        DataError: a file cannot be read, is not the published one, or holds no images and labels.
-    """
-    if layout.read_test is None:
-        return read(layout, folder)[1]
-    files = list(layout.files)[-layout.test_files :]
-    with _naming(layout, folder):
-        return as_part(layout.read_test([read_file(layout, folder, name) for name in files]), "test images")
-
-
-@contextmanager
-def _naming(layout: Layout, folder: Path) -> Iterator[None]:
-    """Names the files where a reader fails on their content."""
-    try:
-        yield
-    except DAMAGED as error:
-        names = ", ".join(str(folder / name) for name in layout.files)
-        raise DataError(
-            f"cannot read {names}: {type(error).__name__}: {error}", hint="it is damaged, or its reader is wrong"
-        ) from error
-
-
-def read_file(layout: Layout, folder: Path, name: str) -> bytes:
-    """The content of a published file, from the first file in the folder that has it, see `_present`.
-
-    A file that was unpacked or packed again by a browser has the published content although its MD5 is another.
-
-    Raises:
-        DataError: no file has it, or one cannot be read.
-    """
-    refused: DataError | None = None
-    md5 = layout.files[name]
-    for path in _present(folder, name) or [folder / name]:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            refused = refused or DataError(f"cannot read {path}: {error.strerror}", hint="check its permissions")
-            continue
-        if _md5(content) == md5:
-            return content
-        plain = _unpacked(content)
-        if _md5(plain) in (md5, layout.unpacked.get(name)) or (
-            layout.members and _has_members(content, layout.members)
-        ):
-            return plain
-        refused = refused or DataError(
-            f"{path} is not the published file",
-            expected=f"MD5 {md5}",
-            received=_md5(content),
-            hint="delete it and get it again: convarium data fetch",
-        )
-    assert refused is not None
-    raise refused
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _unpacked(content: bytes) -> bytes:
-    """What a gzip file holds; anything else, and what would unpack to more than LARGEST bytes, as it is."""
-    if content[:2] != b"\x1f\x8b":
-        return content
-    unpacking = zlib.decompressobj(wbits=31)
-    try:
-        plain = unpacking.decompress(content, LARGEST)
-    except zlib.error:
-        return content
-    return plain if unpacking.eof else content
-
-
-def _has_members(content: bytes, members: Mapping[str, str]) -> bool:
-    """Whether an archive holds files with these MD5s, however it is packed."""
-    try:
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            found = {
-                Path(member.name).name: _md5(stream.read())
-                for member in archive
-                if member.size <= LARGEST and (stream := archive.extractfile(member))
-            }
-    except DAMAGED:
-        return False
-    return members.items() <= found.items()

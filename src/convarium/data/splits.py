@@ -12,8 +12,9 @@ from convarium.data.download import DownloadListener, fetch, missing_error
 from convarium.data.folder_options import Fit, FolderOptions, is_own
 from convarium.data.own_images import read_own_images
 from convarium.data.published import lookup
+from convarium.data.published_files import read
 from convarium.data.readers import Part
-from convarium.data.sources import DIVISION_SEED, first_readable, read
+from convarium.data.sources import DIVISION_SEED, first_readable
 from convarium.errors import DataError
 from convarium.records import ImageSpec
 
