@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,9 @@ def test_accuracies_first_losses_and_cold_starts_are_recorded_beside_the_timings
     assert accuracy["means"] == [pytest.approx(0.91), pytest.approx(0.9083333)]
     assert (losses["steps"], losses["apart"], losses["commit"]) == (20, 1e-5, "a" * 40)
     page = render(f"above\n{MARKER}", [content])
-    assert "| `lenet@d2l` | fashion_mnist, 60,000 images, 1 epoch | 3 | float32; the reference | 91.00, 90.83 |" in page
+    assert "### float32 minus the reference" in page
+    assert "| `lenet@d2l` | fashion_mnist, 60,000 images, 1 epoch | 3 | " in page
+    assert " | 1 | undecided | " in page
     assert "| alexnet@d2l | bfloat16 | 20 | 1.0e-05 | 0.0078 | Some(R) CPU @ 2.10GHz, AVX2, aaaaaaaaaaaa |" in page
 
 
@@ -137,3 +140,18 @@ def test_a_machine_is_named_by_its_processor_and_instruction_set(tmp_path, flags
 def test_a_gpu_is_a_machine_of_its_own(device, name, instructions):
     made = row(environment=dataclasses.replace(WHERE, device=device))
     assert machine_of(made) == {"processor": name, "instructions": instructions}
+
+
+def test_the_page_has_a_table_for_each_pair_of_trainings_with_its_notes_below(tmp_path):
+    ours, theirs = (0.90, 0.91, 0.92), (0.90, 0.91, 0.915)
+    same = equivalence(ours, theirs, 0.01, paired=False)
+    records = []
+    for number, note in enumerate(("a sentence", "another one")):
+        made = Accuracies("lenet@d2l", "float32", 1, 60_000, theirs, ours, same, "a verdict")
+        path = record([row()], tmp_path / str(number), accuracies=[made])
+        records.append(json.loads(path.read_text(encoding="utf-8")))
+        records[-1]["accuracies"][0]["note"] = note
+    (table,) = re.findall(r"^### .* minus .*?(?=^#|\Z)", render(MARKER, records), re.MULTILINE | re.DOTALL)
+    notes = re.findall(r"^(\S+) (A sentence|Another one)\.$", table, re.MULTILINE)
+    assert [note for _, note in notes] == ["A sentence", "Another one"]
+    assert all(f" undecided {mark} | " in table for mark, _ in notes)

@@ -84,36 +84,50 @@ def _origin(timing: Record) -> tuple[str, ...]:
     )
 
 
+_NOTE_MARKS = (r"\*", "†", "‡", "§", "¶", "‖")
+"""Marks of the notes below a table, in their order."""
+
+
 def _accuracies(records: Sequence[Record]) -> list[str]:
-    rows = [_accuracy_cells(record, entry) for record in records for entry in record.get("accuracies", [])]
-    left = ("network", "trained on", "first, second", "verdict", "machine")
-    return ["## Equal accuracy", _ACCURACY, "\n".join(table(rows, left))] if rows else []
+    entries = [(record, entry) for record in records for entry in record.get("accuracies", [])]
+    if not entries:
+        return []
+    parts = ["## Equal accuracy", _ACCURACY]
+    for pair in dict.fromkeys((entry["first"], entry["second"]) for _, entry in entries):
+        alike = [(record, entry) for record, entry in entries if (entry["first"], entry["second"]) == pair]
+        notes = dict.fromkeys(entry["note"] for _, entry in alike if entry.get("note"))
+        marks = dict(zip(notes, _NOTE_MARKS[: len(notes)], strict=True))
+        rows = [_accuracy_cells(record, entry, marks.get(entry.get("note"), "")) for record, entry in alike]
+        parts += [
+            f"### {pair[0]} minus {pair[1]}",
+            "\n".join(table(rows, ("network", "trained on", "verdict", "machine"))),
+        ]
+        parts += [f"{mark} {note[:1].upper()}{note[1:]}." for note, mark in marks.items()]
+    return parts
 
 
 _ACCURACY = """\
-Each row compares the test accuracies of two ways to train the same network. A difference is the first minus the second,
-in points; the verdict is *equivalent* if its interval lies within the margin. Every row is judged by itself, without a
-correction for their number, and short trainings without augmentation say nothing about the sources' full ones."""
+Each row compares the test accuracies of two ways to train the same network. Differences are in points, with their
+interval; the verdict is *equivalent* if it lies within the margin. Every row is judged by itself, without a correction
+for their number, and short trainings without augmentation say nothing about the sources' full ones. The accuracies
+themselves, and the commit of each row, are in results/speed."""
 
 
-def _accuracy_cells(record: Record, entry: Record) -> dict[str, str]:
-    images = "all" if entry["images"] is None else f"{entry['images']:,}"
+def _accuracy_cells(record: Record, entry: Record, mark: str) -> dict[str, str]:
+    images = "" if entry["images"] is None else f", {entry['images']:,} images"
     epochs = f"{entry['epochs']} epoch{'' if entry['epochs'] == 1 else 's'}"
     interval = "–"
     if entry["low"] is not None and entry["high"] is not None:
         low, high = (minus(f"{100 * end:.2f}") for end in (entry["low"], entry["high"]))
         interval = f"{low} to {high} ({entry['level']:.0%})"
-    notes = [entry["note"]] if entry.get("note") else []
     return {
         "network": f"`{entry['network']}`",
-        "trained on": f"{entry['dataset']}, {images} images, {epochs}",
+        "trained on": f"{entry['dataset']}{images}, {epochs}",
         "seeds": f"{entry['seeds']}{', paired' if entry['paired'] else ''}",
-        "first, second": f"{entry['first']}; {entry['second']}",
-        "accuracies, %": ", ".join(f"{100 * mean:.2f}" for mean in entry["means"]) if entry["means"] else "–",
         "difference": interval,
         "margin": f"{100 * entry['margin']:g}" if entry["margin"] is not None else "–",
-        "verdict": "; ".join([entry["verdict"], *notes]),
-        "machine": f"{_name(record)}{', ' + short(entry['commit']) if entry['commit'] else ''}",
+        "verdict": f"{entry['verdict']} {mark}".strip(),
+        "machine": _name(record),
     }
 
 
