@@ -22,7 +22,7 @@ from convarium.runs.listing import list_runs
 from convarium.runs.seal import SEAL, sealed_text
 from convarium.runs.store import Store, StudyRecord
 from convarium.runs.stored_run import StoredRun, read_run
-from convarium.studies.study import compare_study
+from convarium.studies.compare import compare_study
 from flipped_bits import answers_of, flip_bits
 from seals import age_seal, mend_seal
 

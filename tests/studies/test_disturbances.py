@@ -17,9 +17,10 @@ from convarium.errors import DamageError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
 from convarium.studies import carry_out, unit
+from convarium.studies.compare import compare_study
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
-from convarium.studies.study import Study, compare_study, grid
+from convarium.studies.study import Study, grid
 from convarium.training import loop
 
 BASE = Recipe(model="lenet", epochs=1, batch_size=256)

@@ -23,10 +23,11 @@ from convarium.records import ImageSpec, Scores
 from convarium.runs.files import read_predicted, write_predicted
 from convarium.runs.store import Store
 from convarium.studies.builtin import EXPERIMENTS, find_study
+from convarium.studies.compare import compare_study
 from convarium.studies.plan import Plan, check_recipe, describe_plan, plan_study, prepare_study
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study
-from convarium.studies.study import Study, compare_study, grid, judge_study, with_seeds
+from convarium.studies.study import Study, grid, judge_study, with_seeds
 from convarium.studies.tables import study_tables
 from convarium.studies.variants import reduced, reseeded
 from made_runs import epoch, run

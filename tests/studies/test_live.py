@@ -21,12 +21,13 @@ from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch
 from convarium.runs.store import Store
 from convarium.studies import live
+from convarium.studies.compare import compare_finished
 from convarium.studies.events import StudyEvent
 from convarium.studies.extension import extended_record
 from convarium.studies.live import live_report
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study
-from convarium.studies.study import Study, compare_finished, grid
+from convarium.studies.study import Study, grid
 from convarium.training import TrainingEvent
 from html_page import Reader, data_of
 from made_studies import made_run, made_study

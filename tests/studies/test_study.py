@@ -20,9 +20,10 @@ from convarium.runs.files import read_history
 from convarium.runs.listing import list_runs
 from convarium.runs.store import Store
 from convarium.studies import unit
+from convarium.studies.compare import compare_study
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
-from convarium.studies.study import Study, compare_study, grid, study_of_networks
+from convarium.studies.study import Study, grid, study_of_networks
 from convarium.training import loop
 from convarium.training.checkpoint import content_digest
 

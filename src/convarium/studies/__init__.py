@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convarium.studies.builtin import EXPERIMENTS, find_study
     from convarium.studies.catalogue import findings
+    from convarium.studies.compare import compare_study
     from convarium.studies.events import StudyEvent
     from convarium.studies.plan import plan_study, prepare_study
     from convarium.studies.resources import Resources
     from convarium.studies.run import run_study, train_one
-    from convarium.studies.study import Study, compare_study, grid, judge_study, with_seeds
+    from convarium.studies.study import Study, grid, judge_study, with_seeds
     from convarium.studies.tuning import tune
 
 __all__ = [
@@ -42,7 +43,8 @@ _MODULES = {
     "resources": ("Resources",),
     "events": ("StudyEvent",),
     "run": ("run_study", "train_one"),
-    "study": ("Study", "compare_study", "grid", "judge_study", "with_seeds"),
+    "compare": ("compare_study",),
+    "study": ("Study", "grid", "judge_study", "with_seeds"),
     "tuning": ("tune",),
 }
 

@@ -13,7 +13,8 @@ from convarium.errors import ConvariumError, SpecError, StoreError
 from convarium.runs.store import Store, StoredRun
 from convarium.spec import unknown
 from convarium.studies.builtin import EXPERIMENTS
-from convarium.studies.study import Study, compare_study, judge_study, left_out_notes
+from convarium.studies.compare import compare_study, left_out_notes
+from convarium.studies.study import Study, judge_study
 
 if TYPE_CHECKING:
     from convarium.studies.events import StudyEvent

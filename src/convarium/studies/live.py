@@ -16,8 +16,8 @@ from convarium.pages import write_report
 from convarium.pages.study_status import RunInProgress, StudyStatus, stopped_status
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
+from convarium.studies.compare import DRAWN, compare_finished
 from convarium.studies.events import StudyEvent
-from convarium.studies.study import DRAWN, compare_finished
 
 SHARE = 0.03
 """The share of the time since training began that writing the page may take."""

@@ -8,6 +8,7 @@ from convarium.analysis.comparison import Comparison
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import StoredRun, StudyRecord
 from convarium.studies.carry_out import carry_out
+from convarium.studies.compare import compare_study
 from convarium.studies.events import StudyEvent
 from convarium.studies.extension import extended_record
 from convarium.studies.plan import (
@@ -19,7 +20,7 @@ from convarium.studies.plan import (
 )
 from convarium.studies.resources import Resources
 from convarium.studies.stacks import stacking_hints, stacks_of, units_of
-from convarium.studies.study import Study, compare_study
+from convarium.studies.study import Study
 from convarium.training.scoring import pick_device
 
 

@@ -210,7 +210,7 @@ class Workspace:
         Raises:
             StoreError: no such study, or none of its runs is finished.
         """
-        from convarium.studies.study import compare_study
+        from convarium.studies.compare import compare_study
 
         return compare_study(self.store.study(study), self.store)
 
@@ -236,8 +236,8 @@ class Workspace:
             StoreError: no such study, or none of its runs is finished.
         """
         from convarium.pages import save_figures
+        from convarium.studies.compare import compare_study
         from convarium.studies.report import diagnose_rows, write_study_report
-        from convarium.studies.study import compare_study
 
         page_path = None if out is None else usable_path(out, "out")
         folder = None if figures is None else usable_path(figures, "figures")
