@@ -284,6 +284,7 @@ def test_a_file_of_one_run_that_only_reports_read_hides_none_of_its_study(tmp_pa
         assert main(["report", "pools", "--store", str(tmp_path)]) == 0
         page = (tmp_path / "studies" / "pools" / "report.html").read_text("utf-8")
         assert f"A run is left out: {path} is damaged" in page
+        assert f"A run is left out: {path} is damaged" in " ".join(capsys.readouterr().err.split())
         path.write_bytes(content)
 
 

@@ -230,18 +230,22 @@ class Workspace:
             out: the file to write; None: report.html in the study's folder.
             figures: a folder for every chart as SVG, PDF and PNG, with the data behind them as CSV.
             diagnostics: also look inside the networks, from their stored weights; takes minutes.
-            on_event: called with a sentence about each network that is diagnosed.
+            on_event: called with a sentence about each run that is left out because it is damaged, and about each
+                network that is diagnosed.
 
         Raises:
             StoreError: no such study, or none of its runs is finished.
         """
         from convarium.pages import save_figures
-        from convarium.studies.compare import compare_study
+        from convarium.studies.compare import compare_study, left_out_notes
         from convarium.studies.report import diagnose_rows, write_study_report
 
         page_path = None if out is None else usable_path(out, "out")
         folder = None if figures is None else usable_path(figures, "figures")
         comparison = compare_study(self.store.study(study), self.store, drawn=True)
+        for left_out in left_out_notes(comparison):
+            if on_event:
+                on_event(left_out)
         diagnoses = diagnose_rows(comparison, self._resources, on_event=on_event) if diagnostics else ()
         page = write_study_report(comparison, study, self._resources, out=page_path, diagnoses=diagnoses)
         drawn = save_figures(comparison, folder, diagnoses=diagnoses) if folder is not None else ()
