@@ -114,6 +114,11 @@ def read_bytes(path: Path, limit_bytes: int) -> bytes:
         FileContentError: it is larger, or no file but a folder, a device or a pipe.
         OSError: it cannot be read, as when it is missing or another user's.
     """
+    return read_bytes_and_state(path, limit_bytes)[0]
+
+
+def read_bytes_and_state(path: Path, limit_bytes: int) -> tuple[bytes, tuple[int, int]]:
+    """The content of a file, and its size and time of last change as it was opened; see `read_bytes`."""
     descriptor = os.open(path, _READING)
     state = os.fstat(descriptor)
     if not stat.S_ISREG(state.st_mode):
@@ -123,7 +128,7 @@ def read_bytes(path: Path, limit_bytes: int) -> bytes:
         content = file.read(min(state.st_size, limit_bytes) + 1)
     if len(content) > limit_bytes:
         raise FileContentError(f"{path} is too large", expected=f"at most {limit_bytes:,} bytes")
-    return content
+    return content, (state.st_size, state.st_mtime_ns)
 
 
 def read_text(path: Path, limit_bytes: int) -> str:

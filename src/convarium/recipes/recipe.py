@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, get_args, get_origin
 
 from convarium.data.folder_options import Fit, is_own, parse_ground, parse_groups
@@ -104,20 +104,13 @@ class Recipe:
             if field.type is float:  # 1 and 1.0, and 0.0 and -0.0, are one recipe, and so they need one key
                 _within(field.name, value, -math.inf)
                 object.__setattr__(self, field.name, float(value) + 0.0)
-        resolve(self.model)
-        # One spelling: quotes and blanks as `repr` writes them.
-        object.__setattr__(self, "model", str(parse(self.model)))
+        texts = self.model, self.ground, self.groups, self.augment, self.normalize, self.schedule
+        object.__setattr__(self, "model", _check_specs(*texts))
         if not is_own(self.dataset):
             lookup(self.dataset)
             for name in ("fit", "ground", "groups", "skip_broken"):
                 if getattr(self, name) != getattr(Recipe, name):
                     raise RecipeError(f"{name} is for images of your own, not for {self.dataset}", hint="leave it out")
-        parse_ground(self.ground)
-        if self.groups is not None:
-            parse_groups(self.groups)
-        parse_augment(self.augment)
-        parse_normalize(self.normalize)
-        parse_schedule(self.schedule)
         _within("seed", self.seed, 0)
         _within("epochs", self.epochs, 1)
         _within("batch_size", self.batch_size, 1)
@@ -201,6 +194,19 @@ def published_digest(dataset: str) -> str:
     if dataset not in DATASETS:
         raise RecipeError(f"the digest of {dataset!r} is not known", hint="load the data first and pass its digest")
     return DATASETS[dataset].digest
+
+
+@lru_cache(maxsize=512)  # thousands of stored runs have the same few specs
+def _check_specs(model: str, ground: str, groups: str | None, augment: str, normalize: str, schedule: str) -> str:
+    """Reads the fields that have a form of their own; returns the model's spec in one spelling, as `repr` has it."""
+    resolve(model)
+    parse_ground(ground)
+    if groups is not None:
+        parse_groups(groups)
+    parse_augment(augment)
+    parse_normalize(normalize)
+    parse_schedule(schedule)
+    return str(parse(model))
 
 
 def _within(

@@ -77,11 +77,6 @@ def is_text(value: object) -> bool:
     return type(value) is str
 
 
-def is_share(value: object) -> bool:
-    """Whether a value is a number from 0 to 1."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
-
-
 @cache
 def _rules(record: Any) -> tuple[dict[str, _Rule], frozenset[str]]:
     """What each field of a record must satisfy, and the names of the fields without a default."""

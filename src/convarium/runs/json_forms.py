@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 from typing import Any, get_args
 
 from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Scores, Status
-from convarium.runs.checked_values import UnknownFieldError, is_count, is_share, is_text, record_from_json
+from convarium.runs.checked_values import UnknownFieldError, is_count, is_text, record_from_json
 
 DENSE_CLASSES = 100
 """Up to so many classes a confusion matrix is stored with its zeros; above, they would be nearly all of a record."""
@@ -149,7 +149,7 @@ def _scores(values: Any) -> Scores | None:
     if values is None:
         return None
     names = values.get("per_class") if type(values) is dict else None
-    if type(names) is not dict or not all(value is None or is_share(value) for value in names.values()):
+    if type(names) is not dict or not _are_shares(names.values()):
         raise ValueError("per_class is not a table of shares")
     confusion = _confusion_from_json(values.get("confusion"), len(names))
     read = record_from_json(Scores, values, {"per_class": names, "confusion": confusion})
@@ -159,10 +159,20 @@ def _scores(values: Any) -> Scores | None:
         raise ValueError("n is not the number of images in its confusion matrix")
     if not math.isclose(read.accuracy, sum(right) / read.n, rel_tol=1e-9):
         raise ValueError("accuracy is not that of its confusion matrix")
-    for recall, number, of in zip(names.values(), right, images, strict=True):
-        if (recall is None) != (not of) or (recall is not None and not math.isclose(recall, number / of, rel_tol=1e-9)):
-            raise ValueError("per_class is not that of its confusion matrix")
+    recalls = [number / of if of else None for number, of in zip(right, images, strict=True)]
+    if [*names.values()] != recalls and not all(map(_are_close, names.values(), recalls)):
+        raise ValueError("per_class is not that of its confusion matrix")
     return read
+
+
+def _are_shares(values: Collection[Any]) -> bool:
+    """Whether all are numbers from 0 to 1, or None."""
+    numbers = [value for value in values if value is not None]
+    return set(map(type, numbers)) <= {int, float} and (not numbers or (min(numbers) >= 0 and max(numbers) <= 1))
+
+
+def _are_close(recall: float | None, other: float | None) -> bool:
+    return recall is other if recall is None or other is None else math.isclose(recall, other, rel_tol=1e-9)
 
 
 def _confusion_to_json(confusion: Sequence[Sequence[int]]) -> Any:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from convarium.disk import file_digest, read_bytes
+from convarium.disk import file_digest, read_bytes_and_state
 from convarium.errors import ConvariumError, DamageError, FileContentError, StoreError
 from convarium.runs.checked_values import UnknownFieldError
 from convarium.runs.seal import SEAL
@@ -82,8 +82,7 @@ def sealed_content(
     path: Path, files: Mapping[str, str], compared: dict[str, tuple[int, int]], *, limit_bytes: int
 ) -> bytes:
     """The content of a file after `compare_with_digest`, from one reading; FileContentError if it is too large."""
-    state = _state(path)
-    content = read_bytes(path, limit_bytes)
+    content, state = read_bytes_and_state(path, limit_bytes)
     if compared.get(path.name) != state:
         if not matches_digest(path, files[path.name], content):
             raise _changed(path)
