@@ -12,6 +12,7 @@ import importlib
 import json
 import math
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ def measure(name: str) -> None:
     module, _, function = MEASUREMENTS[name].partition(":")
     rows = getattr(importlib.import_module(module), function)()
     where = environment("cpu")
-    with FileLock(f"{FILE}.lock"):  # another measurement may end at the same time
+    with FileLock(
+        Path(tempfile.gettempdir()) / "convarium-own-images.lock"
+    ):  # another measurement may end at the same time
         write_json(FILE, dict(sorted((read_figures() | {name: {"rows": rows, "where": describe(where)}}).items())))
 
 
