@@ -23,6 +23,7 @@ def answers_of(run_folder: Path) -> tuple[object, ...]:
         [array.tobytes() for array in arrays],
         run.predicted(),
         run.network(),
+        run.model_facts(),
         {name: tensor.numpy().tobytes() for name, tensor in weights.items()},
     )
 

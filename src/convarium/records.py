@@ -131,6 +131,43 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Preprocessing:
+    """How an image file becomes the input of a network, and what the network's outputs stand for.
+
+    A file is read as an image of 8 bits, (channels, height, width), which is what a data set holds. Batches of these
+    are resized if `resize` says so, divided by 255 and normalized: (pixels / 255 - mean) / std.
+
+    Attributes:
+        class_names: in the order of the logits.
+        channels: 1 for gray, 3 for RGB.
+        height, width: in pixels, of the images as they are read, always bilinearly by Pillow.
+        fit: how an image comes to that size: "stretch", "pad" or "crop".
+        ground: what transparent pixels lie on, and padded ones: red, green and blue, 0 to 255.
+        white: the value of white in images of more than 8 bits; None where the data set had none.
+        resize: side in pixels that batches are brought to, bilinearly with antialiasing, as `data.batches.Batches` does
+            it; None: the network takes the images in the size in which they are read.
+        mean, std: by channel, or one for all, in units of 1 = white.
+    """
+
+    class_names: tuple[str, ...]
+    channels: int
+    height: int
+    width: int
+    fit: str
+    ground: tuple[int, int, int]
+    white: int | None
+    resize: int | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def image(self) -> ImageSpec:
+        """The images that the network takes, resizing included."""
+        height, width = (self.resize, self.resize) if self.resize else (self.height, self.width)
+        return ImageSpec(self.channels, height, width, len(self.class_names))
+
+
+@dataclass(frozen=True)
 class Cost:
     """The cost of a run.
 
@@ -189,6 +226,8 @@ class Outcome:
         earlier: the environments of its earlier parts, if it was interrupted and went on in another one.
         image: the images that the network took, resizing included; None in records that are older than this field.
         network: its layers; None where the run failed, and in older records.
+        preprocessing: how images become its input; None where the run failed, and in a stored run, where
+            `StoredRun.preprocessing` reads it.
         skipped_steps: training steps that changed no weight, because in float16 a gradient was not finite; None in
             other precisions.
         step_loss, step_accuracy: one value a training step, float32.
@@ -213,6 +252,7 @@ class Outcome:
     earlier: tuple[Environment, ...] = ()
     skipped_steps: int | None = None
     network: Description | None = field(default=None, repr=False, compare=False)
+    preprocessing: Preprocessing | None = field(default=None, repr=False, compare=False)
     step_loss: "np.ndarray | None" = field(default=None, repr=False, compare=False)
     step_accuracy: "np.ndarray | None" = field(default=None, repr=False, compare=False)
     logits: "np.ndarray | None" = field(default=None, repr=False, compare=False)

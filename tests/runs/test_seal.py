@@ -15,7 +15,7 @@ from convarium.errors import DamageError, StoreError
 from convarium.metrics import scores
 from convarium.models.describe import describe
 from convarium.recipes.recipe import Recipe
-from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome
+from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Preprocessing
 from convarium.runs.files import write_predicted
 from convarium.runs.json_forms import outcome_from_json, outcome_to_json
 from convarium.runs.listing import list_runs
@@ -42,6 +42,18 @@ OUTCOME = Outcome(
     test=SCORES,
     image=ImageSpec(1, 28, 28, 3),
     network=describe("lenet@d2l", ImageSpec(1, 28, 28, 10)),
+    preprocessing=Preprocessing(
+        ("cat", "dog", "bird"),
+        1,
+        28,
+        28,
+        fit="stretch",
+        ground=(255, 255, 255),
+        white=None,
+        resize=None,
+        mean=(0.5,),
+        std=(0.25,),
+    ),
     step_loss=np.arange(6, dtype=np.float32),
     step_accuracy=np.linspace(0, 1, 6, dtype=np.float32),
     logits=LOGITS,
@@ -74,7 +86,7 @@ def test_every_field_of_an_outcome_comes_back(run: StoredRun) -> None:
 
 def test_every_flipped_bit_is_named_or_changes_no_answer(run: StoredRun) -> None:
     counts = flip_bits(run.path, 25)
-    assert counts["named"] >= 8 * 25 - 5  # bits of a file's line ends, for example, may be without meaning
+    assert counts["named"] >= 9 * 25 - 5  # bits of a file's line ends, for example, may be without meaning
     assert answers_of(run.path) == answers_of(run.path)
 
 
@@ -222,6 +234,17 @@ def test_a_list_of_files_that_lacks_one_hides_nothing(run: StoredRun, name: str)
     mend_seal(run.path, lambda seal: seal.update(kind="record"))
     with pytest.raises(DamageError, match=f"{name} is not a file of this run"):
         read_run(run.path)
+
+
+def test_a_whole_run_of_before_has_no_description_of_its_model(run: StoredRun) -> None:
+    mend_seal(run.path, lambda seal: seal["files"].pop("model.json"))
+    with pytest.raises(DamageError, match=r"model\.json is not a file of this run"):
+        read_run(run.path)
+    (run.path / "model.json").unlink()
+    before = read_run(run.path)
+    before.verify()
+    assert (before.model_facts(), before.preprocessing()) == (None, None)
+    assert before.weights()
 
 
 def test_a_surplus_file_is_damage(run: StoredRun) -> None:

@@ -21,7 +21,7 @@ from convarium.metrics import scores
 from convarium.models.describe import describe
 from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
-from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome
+from convarium.records import Cost, Environment, Epoch, ImageSpec, Outcome, Preprocessing
 from convarium.runs.files import write_history
 from convarium.runs.reading import garbage_collection_paused
 from convarium.runs.store import Store, StudyRecord
@@ -48,6 +48,7 @@ OUTCOME = Outcome(
     test=SCORES,
     image=ImageSpec(1, 8, 8, 2),
     network=NETWORK,
+    preprocessing=Preprocessing(("a", "<script>"), 1, 8, 8, "stretch", (255, 255, 255), None, None, (0.5,), (0.25,)),
     step_loss=np.array([1, 2, 3], np.float32),
     step_accuracy=np.array([0, 0.5, 1], np.float32),
     logits=LOGITS,
@@ -79,6 +80,7 @@ def test_what_is_read_is_what_was_written(store, run):
     assert np.array_equal(found.steps()[1], OUTCOME.step_accuracy)
     assert torch.equal(found.weights()["w"], OUTCOME.weights["w"])
     assert found.network() == NETWORK
+    assert found.preprocessing() == OUTCOME.preprocessing
 
 
 def test_a_run_from_before_its_images_were_recorded_reads_as_ever(run):
@@ -102,7 +104,7 @@ def test_training_records_the_network_that_it_trained():
 
 def test_a_finished_folder_has_the_documented_files_and_nothing_else(run):
     assert sorted(p.name for p in run.path.iterdir()) == [
-        "history.jsonl", "network.json", "outcome.json", "predictions.npz", "recipe.json", "steps.npz",
+        "history.jsonl", "model.json", "network.json", "outcome.json", "predictions.npz", "recipe.json", "steps.npz",
         "weights.safetensors",
     ]  # fmt: skip
     assert run.path.name == f"digits-lenet-d2l-s0-{KEY[:8]}"
@@ -132,7 +134,16 @@ def test_an_unfinished_run_is_not_found(store):
 
 
 @pytest.mark.parametrize(
-    "name", ["predictions.npz", "steps.npz", "weights.safetensors", "history.jsonl", "network.json", "recipe.json"]
+    "name",
+    [
+        "predictions.npz",
+        "steps.npz",
+        "weights.safetensors",
+        "history.jsonl",
+        "network.json",
+        "model.json",
+        "recipe.json",
+    ],
 )
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_every_damaged_file_is_named(store, run, name, damage):

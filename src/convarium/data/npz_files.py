@@ -23,14 +23,14 @@ LARGEST = 2**33
 """Bytes of arrays that are read: a small file may unpack to more than memory holds."""
 
 
-def read_npz(file: Path) -> tuple[dict[str, Part], tuple[str, ...], list[str]]:
+def read_npz(file: Path) -> tuple[dict[str, Part], tuple[str, ...], int | None]:
     """Reads the splits of a .npz file; nothing in it is run.
 
     Images (n, h, w), (n, h, w, c) or (n, c, h, w) become (n, c, h, w); values of more than 8 bits are read with the
     least usual white that none exceeds, as in image files. Labels may be numbers or texts.
 
     Returns:
-        The parts by their split, the names of the classes, and sentences about what a user may not expect.
+        The parts by their split, the names of the classes, and the value of white; None for pixels of 8 bits.
 
     Raises:
         DataError: it is no .npz file, is too large, or has no arrays of images and labels.
@@ -68,8 +68,8 @@ def read_npz(file: Path) -> tuple[dict[str, Part], tuple[str, ...], list[str]]:
     else:
         names = [str(name) for name in known]
         numbers = {split: np.searchsorted(known, y).astype(np.int64) for split, y in labels.items()}
-    images, notes = _eight_bits({split: x for split, (x, _) in raw.items()}, shown(file))
-    return {split: (images[split], numbers[split]) for split in raw}, tuple(names), notes
+    images, white = _eight_bits({split: x for split, (x, _) in raw.items()}, shown(file))
+    return {split: (images[split], numbers[split]) for split in raw}, tuple(names), white
 
 
 def _labels(values: npt.NDArray[Any], n: int, what: str) -> npt.NDArray[Any]:
@@ -83,7 +83,7 @@ def _labels(values: npt.NDArray[Any], n: int, what: str) -> npt.NDArray[Any]:
     return flat
 
 
-def _eight_bits(splits: dict[str, npt.NDArray[Any]], file: str) -> tuple[dict[str, npt.NDArray[np.uint8]], list[str]]:
+def _eight_bits(splits: dict[str, npt.NDArray[Any]], file: str) -> tuple[dict[str, npt.NDArray[np.uint8]], int | None]:
     from convarium.data.image_files import levels_of, white_of
 
     for split, images in splits.items():
@@ -98,16 +98,13 @@ def _eight_bits(splits: dict[str, npt.NDArray[Any]], file: str) -> tuple[dict[st
                 expected="numbers of shape (n, h, w), (n, h, w, 1 or 3) or (n, 1 or 3, h, w)",
                 received=f"{images.dtype} {images.shape}",
             )
-    notes = []
     if all(images.dtype == np.uint8 for images in splits.values()):
-        white = 255
-    else:
-        for images in splits.values():
-            if not np.isfinite(images).all():
-                raise DataError(f"{file} has pixels that are not finite", hint="replace them")
-        white = white_of([(float(x.min()), float(x.max()), x.dtype.kind == "f") for x in splits.values()])
-        notes.append(f"pixels are read with {white:,} as white")
-    return {split: _channels_first(levels_of(images, white)) for split, images in splits.items()}, notes
+        return {split: _channels_first(images) for split, images in splits.items()}, None
+    for images in splits.values():
+        if not np.isfinite(images).all():
+            raise DataError(f"{file} has pixels that are not finite", hint="replace them")
+    white = white_of([(float(x.min()), float(x.max()), x.dtype.kind == "f") for x in splits.values()])
+    return {split: _channels_first(levels_of(images, white)) for split, images in splits.items()}, white
 
 
 def _channels_first(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from convarium.data.folder_options import FolderOptions, own_name
 from convarium.data.folder_scan import ImageFile, shown
 from convarium.data.folder_splits import list_folder
 from convarium.data.image_cache import Pixels, Progress, image_digests, read_pixels
-from convarium.data.image_files import named
+from convarium.data.image_files import ImageForm, named
 from convarium.data.listings import Listing, below, validation_count
 from convarium.data.npz_files import read_npz
 from convarium.data.readers import Part
@@ -30,6 +30,7 @@ class OwnImages:
         train, validation, test: images (n, c, h, w) uint8 and labels (n,) int64.
         digest: SHA-256 of the pixels, labels, class names and the rule of the division, in hexadecimal.
         notes: sentences about what a user may not expect.
+        form: in which the images were read; other images are read in the same.
     """
 
     class_names: tuple[str, ...]
@@ -38,6 +39,7 @@ class OwnImages:
     test: Part
     digest: str
     notes: tuple[str, ...]
+    form: ImageForm
 
 
 def read_own_images(dataset: str, options: FolderOptions, *, on_event: Progress | None = None) -> OwnImages:
@@ -104,7 +106,7 @@ def _read_listing(listing: Listing, root: Path, options: FolderOptions, on_event
     notes = [*listing.notes, *_form_notes(pixels, files, options)]
     paths = [files[number].path for number in np.flatnonzero(good)]
     notes += _equal_notes(pixels.digests, split[read], lambda number: shown(below(paths[number], root)))
-    return OwnImages(listing.class_names, train, validation, test, digest, tuple(notes))
+    return OwnImages(listing.class_names, train, validation, test, digest, tuple(notes), pixels.form)
 
 
 def _read_pixel_csv(path: Path, options: FolderOptions) -> OwnImages:
@@ -116,16 +118,23 @@ def _read_pixel_csv(path: Path, options: FolderOptions) -> OwnImages:
     largest = max(int(labels.max()) for _, labels in parts.values())
     if largest > 9999:
         raise DataError(f"{shown(path)} has labels up to {largest}", expected="at most 9999")
-    return _divide_arrays(parts, tuple(str(number) for number in range(largest + 1)), path, options, notes)
+    return _divide_arrays(parts, tuple(str(number) for number in range(largest + 1)), path, options, notes=notes)
 
 
 def _read_npz(path: Path, options: FolderOptions) -> OwnImages:
-    parts, names, notes = read_npz(path)
-    return _divide_arrays(parts, names, path, options, notes)
+    parts, names, white = read_npz(path)
+    notes = [] if white is None else [f"pixels are read with {white:,} as white"]
+    return _divide_arrays(parts, names, path, options, notes=notes, white=white)
 
 
 def _divide_arrays(
-    parts: dict[str, Part], names: tuple[str, ...], path: Path, options: FolderOptions, notes: list[str]
+    parts: dict[str, Part],
+    names: tuple[str, ...],
+    path: Path,
+    options: FolderOptions,
+    *,
+    notes: list[str],
+    white: int | None = None,
 ) -> OwnImages:
     shapes = {images.shape[1:] for images, _ in parts.values()}
     if len(shapes) > 1:
@@ -154,7 +163,9 @@ def _divide_arrays(
     notes = notes + _equal_notes(
         [digests[number] for number in seen], split[seen], lambda number: f"image {seen[number]}"
     )
-    return OwnImages(names, train, validation, test, digest, tuple(notes))
+    _, channels, height, width = images.shape
+    form = ImageForm(channels, height, width, white=white)
+    return OwnImages(names, train, validation, test, digest, tuple(notes), form)
 
 
 def _digest(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convarium.data.download import DownloadListener, fetch, missing_error
 from convarium.data.folder_options import Fit, FolderOptions, is_own
+from convarium.data.image_files import ImageForm
 from convarium.data.own_images import read_own_images
 from convarium.data.published import lookup
 from convarium.data.published_files import read
@@ -57,8 +58,7 @@ class UndividedData:
     Attributes:
         validation: the validation split, if the data set was divided as it was read; None: it is held out of `train`.
         held_out: how many images of `train` are held out unless a recipe says otherwise.
-        digest: as in `Splits`.
-        notes: as in `Splits`.
+        digest, notes, form: as in `Splits`.
     """
 
     dataset: str
@@ -68,6 +68,7 @@ class UndividedData:
     held_out: int
     digest: str
     notes: tuple[str, ...] = ()
+    form: ImageForm | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,7 @@ class Splits:
         digest: identifies the content of all images and labels, 64 hexadecimal digits; see `Dataset.digest`.
         mean, std: of the pixels of `train` by channel, on a scale where white is 1.
         notes: sentences about what a user may not expect of these images, to be shown before training.
+        form: in which image files were read; None for published images.
     """
 
     dataset: str
@@ -88,6 +90,7 @@ class Splits:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     notes: tuple[str, ...] = ()
+    form: ImageForm | None = None
 
 
 def load_data(
@@ -182,7 +185,7 @@ def divide(data: UndividedData, *, validation: int | None = None, resize: int | 
     mean, std = statistics(train.images)
     notes = data.notes + contrast_notes(train.images, std)
     train, held_out, test = (replace(part, resize=resize) for part in (train, held_out, data.test))
-    return Splits(data.dataset, train, held_out, test, data.digest, mean, std, notes)
+    return Splits(data.dataset, train, held_out, test, data.digest, mean, std, notes, data.form)
 
 
 def check_resize(resize: int | None) -> None:
@@ -288,7 +291,7 @@ def contrast_notes(images: Tensor, std: tuple[float, ...]) -> tuple[str, ...]:
 def _read_own(dataset: str, options: FolderOptions, on_event: DownloadListener | None) -> UndividedData:
     own = read_own_images(dataset, options, on_event=on_event)
     train, validation, test = (_image_data(part, own.class_names) for part in (own.train, own.validation, own.test))
-    return UndividedData(dataset, train, validation, test, 0, own.digest, own.notes)
+    return UndividedData(dataset, train, validation, test, 0, own.digest, own.notes, own.form)
 
 
 def _image_data(part: Part, class_names: tuple[str, ...]) -> ImageData:

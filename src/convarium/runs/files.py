@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convarium.disk import file_digest, parse_json_lines, read_text, write_file, write_text
+from convarium.disk import file_digest, parse_json_lines, read_text, write_file, write_json, write_text
 from convarium.errors import FileContentError, WeightsError
 from convarium.models.layer_tables import description_to_json
 from convarium.records import Epoch, Outcome
@@ -20,10 +20,12 @@ from convarium.runs.json_forms import (
     outcome_to_json,
     predicted_from_json,
 )
+from convarium.runs.model_facts import METADATA, model_facts
 from convarium.runs.npz import write_arrays
 from convarium.runs.seal import (
     FILES,
     HISTORY,
+    MODEL,
     NETWORK,
     PREDICTED,
     PREDICTIONS,
@@ -67,11 +69,15 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
         files.append(NETWORK)
     if outcome.weights is not None:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.weights.items()}
-        write_tensors(path / WEIGHTS, weights, {})
+        facts = None if outcome.preprocessing is None else model_facts(path, outcome, outcome.preprocessing)
+        write_tensors(path / WEIGHTS, weights, {} if facts is None else {METADATA: json.dumps(facts)})
         files.append(WEIGHTS)
+        if facts is not None:
+            write_json(path / MODEL, facts)
+            files.append(MODEL)
     for name in set(FILES) - set(files):
         (path / name).unlink(missing_ok=True)
-    kind = WHOLE if set(files) == files_of(outcome) else RECORD
+    kind = WHOLE if {*files, MODEL} == files_of(outcome) | {MODEL} else RECORD
     digests = {name: file_digest(path / name) for name in files}
     write_text(path / SEAL, sealed_text(outcome_to_json(outcome) | {"kind": kind, "files": digests}))
 

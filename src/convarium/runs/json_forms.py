@@ -13,7 +13,7 @@ DENSE_CLASSES = 100
 """Up to so many classes a confusion matrix is stored with its zeros; above, they would be nearly all of a record."""
 
 _MOST_ENTRIES = 10**8  # of a confusion matrix in memory
-_ARRAYS = {"network", "step_loss", "step_accuracy", "logits", "labels", "weights"}
+_ARRAYS = {"network", "preprocessing", "step_loss", "step_accuracy", "logits", "labels", "weights"}
 _OUTCOME_FIELDS = frozenset(f.name for f in dataclasses.fields(Outcome)) - _ARRAYS - {"history"}
 _OLD_FIELDS = frozenset({"status", "environment", "cost", "message", "selected_epoch", "validation", "test"})
 

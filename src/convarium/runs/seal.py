@@ -18,7 +18,8 @@ from convarium.records import Outcome
 SEAL = "outcome.json"
 RECIPE, HISTORY, PREDICTED = "recipe.json", "history.jsonl", "predicted.jsonl"
 STEPS, PREDICTIONS, NETWORK, WEIGHTS = "steps.npz", "predictions.npz", "network.json", "weights.safetensors"
-FILES = (RECIPE, HISTORY, PREDICTED, STEPS, PREDICTIONS, NETWORK, WEIGHTS)
+MODEL = "model.json"
+FILES = (RECIPE, HISTORY, PREDICTED, STEPS, PREDICTIONS, NETWORK, WEIGHTS, MODEL)
 """All files that a seal may name."""
 
 WHOLE, RECORD = "run", "record"
@@ -44,12 +45,12 @@ class Seal(NamedTuple):
 
 
 def files_of(outcome: Outcome) -> frozenset[str]:
-    """The names of the files that a whole run has."""
+    """The names of the files that a whole run has, and of MODEL, which whole runs of Convarium 0.1 have not."""
     files = {RECIPE, HISTORY}
     if any(row.test_accuracy is not None for row in outcome.history):
         files.add(PREDICTED)
     if outcome.status != "failed":
-        files |= {STEPS, NETWORK, WEIGHTS}
+        files |= {STEPS, NETWORK, WEIGHTS, MODEL}
     if outcome.status == "finished" and outcome.test is not None:
         files.add(PREDICTIONS)
     return frozenset(files)
@@ -116,7 +117,7 @@ def check_files(seal: Seal, outcome: Outcome, folder: Path) -> str | None:
         folder: of the run, in which no other of the FILES may lie.
     """
     whole, listed = files_of(outcome), seal.files.keys()
-    required = whole if seal.kind == WHOLE else {RECIPE, HISTORY}
+    required = whole - {MODEL} if seal.kind == WHOLE else {RECIPE, HISTORY}
     if required - listed:
         return f"{min(required - listed)} is not among its files"
     surplus = listed - whole if seal.kind == WHOLE else listed - set(FILES)

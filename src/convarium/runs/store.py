@@ -8,6 +8,7 @@ runs/<dataset>-<model>-s<seed>-<key8>/
     predictions.npz       test logits and labels
     network.json          the network layer by layer
     weights.safetensors   the selected weights
+    model.json            what using them takes: classes, size, mean, deviation, …; in the weights' metadata too
     surface.safetensors   the loss around those weights, once a report with diagnostics has computed it
     outcome.json          how the run ended, with the digests of the files above; written last, as the seal
     last.ckpt             the checkpoint of an unfinished or failed run

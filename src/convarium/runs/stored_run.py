@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,13 +17,15 @@ from convarium.errors import DamageError
 from convarium.metrics import scores
 from convarium.models.layer_tables import description_from_json
 from convarium.recipes.recipe import Recipe, recipe_from_json
-from convarium.records import Description, Layer, Outcome, Scores
+from convarium.records import Description, Layer, Outcome, Preprocessing, Scores
 from convarium.runs.checked_values import UnknownFieldError, is_count, is_text
 from convarium.runs.environment import environment_changes
 from convarium.runs.json_forms import history_from_json, outcome_from_json, predicted_from_json
+from convarium.runs.model_facts import parse_model_facts, preprocessing_from_json
 from convarium.runs.npz import read_arrays
 from convarium.runs.seal import (
     HISTORY,
+    MODEL,
     NETWORK,
     PREDICTED,
     PREDICTIONS,
@@ -144,6 +146,28 @@ class StoredRun:
             if not all(map(is_text, (description.model, *texts))) or not _is_layer(description.root):
                 raise ValueError("it does not describe a network")
             return description
+
+    def preprocessing(self) -> Preprocessing | None:
+        """How images become the network's input; None where the run has no weights, or is older than this file.
+
+        Raises:
+            DamageError: the file is missing or damaged.
+            StoreError: it may not be read, or comes from a newer Convarium.
+        """
+        facts = self.model_facts()
+        return None if facts is None else preprocessing_from_json(facts["preprocessing"])
+
+    def model_facts(self) -> dict[str, Any] | None:
+        """What stands in `model.json`, see `runs.model_facts`; None where the run has none.
+
+        Raises:
+            DamageError: the file is missing or damaged.
+            StoreError: it may not be read, or comes from a newer Convarium.
+        """
+        if MODEL not in self.files:
+            return None
+        with naming_damage(self.path, MODEL):
+            return parse_model_facts(self._content(MODEL, LIMIT).decode(), "its text")
 
     def weights(self) -> "dict[str, Tensor] | None":
         """The selected weights by name; None where the run has none.

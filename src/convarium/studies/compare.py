@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from convarium.analysis.comparison import Comparison, compare_runs
 from convarium.analysis.comparison.formatting import count
 from convarium.errors import StoreError
-from convarium.runs.seal import FILES, PREDICTED, PREDICTIONS, WEIGHTS
+from convarium.runs.seal import FILES, MODEL, PREDICTED, PREDICTIONS, WEIGHTS
 from convarium.runs.store import Store, StoredRun, StudyRecord
 
-DRAWN = frozenset(FILES) - {WEIGHTS}
+DRAWN = frozenset(FILES) - {WEIGHTS, MODEL}
 """The files of a run that its study's report is drawn from."""
 
 

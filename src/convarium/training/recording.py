@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from convarium.data.preprocessing import preprocessing_of
 from convarium.data.splits import ImageData
 from convarium.metrics import scores
 from convarium.models.cost import measure_cost
@@ -175,6 +176,7 @@ def make_outcome(trainer: Trainer, index: int, *, total_seconds: float) -> Outco
         test=found.get("test"),
         skipped_steps=int(trainer.scalers[index].skipped) if trainer.scalers else None,
         network=description,
+        preprocessing=preprocessing_of(splits, recipe.normalize),
         step_loss=state.step_loss.numpy(),
         step_accuracy=state.step_accuracy.numpy(),
         logits=results["test"][1].numpy() if "test" in results else None,

@@ -4,13 +4,11 @@ Every result is a frozen dataclass. If the numbers cannot support an answer (one
 the field for it is None.
 """
 
-from convarium.analysis.statistics.images import MARGINS, McNemar, at_chance, image_interval, margin_of, mcnemar
+from convarium.analysis.statistics.images import MARGINS, McNemar, at_chance, margin_of, mcnemar
 from convarium.analysis.statistics.means import (
-    LEVEL,
     Difference,
     Equivalence,
     Estimate,
-    Interval,
     difference,
     equivalence,
     estimate,
@@ -19,6 +17,7 @@ from convarium.analysis.statistics.means import (
 )
 from convarium.analysis.statistics.pairs import PairedRatio, paired_ratio
 from convarium.analysis.statistics.power import MOST_SEEDS, POWER, SeedsNeeded, seeds_needed, smallest_difference
+from convarium.intervals import LEVEL, Interval, image_interval
 
 __all__ = [
     "LEVEL",

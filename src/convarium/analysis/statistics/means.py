@@ -13,24 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convarium.errors import ConvariumError
+from convarium.intervals import LEVEL, Interval, finite
 
 if TYPE_CHECKING:
     from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-LEVEL = 0.95
 _NO_SPREAD = 1e-9
 """A spread below this fraction of the values is rounding, not noise."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """The numbers from `low` to `high`, both included."""
-
-    low: float
-    high: float
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
@@ -231,24 +220,6 @@ def rank_test(first: ArrayLike, second: ArrayLike) -> float:
 def _mean_apart(x: NDArray[np.float64], y: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     """The difference of mean ranks, which orders groups as Mann–Whitney's U does."""
     return np.asarray(x.mean(axis) - y.mean(axis))
-
-
-def finite(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Returns the values as an array (n,), n ≥ 1.
-
-    Raises:
-        ConvariumError: there are no values, or one is not finite; the message calls the values `name`.
-    """
-    x = np.asarray(values, dtype=float)
-    if x.ndim != 1 or not len(x):
-        raise ConvariumError(f"{name} is not a list of numbers", expected="at least one number", received=x.shape)
-    if not np.isfinite(x).all():
-        raise ConvariumError(
-            f"{name} has a number that is not finite",
-            received=x[~np.isfinite(x)].tolist(),
-            hint="leave out the runs that diverged and count them as failed",
-        )
-    return x
 
 
 def _groups(

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from convarium.analysis.statistics.means import LEVEL, Difference
+from convarium.analysis.statistics.means import Difference
+from convarium.intervals import LEVEL
 
 POWER = 0.8
 MOST_SEEDS = 10_000
