@@ -79,6 +79,9 @@ class _LazyGroup(click.Group):
         command.context_class = _Context
         return command
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_commands(ctx, formatter)  # the two options stand in the text: all is to fit one screen
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
@@ -103,8 +106,11 @@ def convarium() -> None:
     """Trains the classic convolutional networks side by side, fairly and fast,
     and says which differences are real.
 
-    Begin with: convarium compare lenet residual_cnn
-    """
+    \b
+    Begin with:          convarium compare lenet residual_cnn
+    More on a command:   convarium compare --help
+    Version and help:    convarium --version, convarium --help (or -h)
+    """  # noqa: D301 - click keeps the lines of a paragraph that begins with this character
 
 
 def main(argv: Sequence[str] | None = None) -> int:
