@@ -24,6 +24,8 @@ WRONG = [
     ({"fit": "pad"}, "fit is for images of your own, not for digits; leave it out"),
     ({"skip_broken": True}, "skip_broken is for images of your own"),
     ({"fit": "fill", "dataset": "folder:photos"}, "unknown fit 'fill'"),
+    ({"start_from": " "}, "start_from names no weights"),
+    ({"freeze": "stem."}, "freeze is not a list of the beginnings of parameter names"),
     ({"epochs": 0}, "epochs is out of range: expected at least 1"),
     ({"batch_size": 0}, "batch_size is out of range"),
     ({"learning_rate": 0.0}, "expected above 0"),
@@ -112,6 +114,7 @@ OTHER = {
     "model": "lenet(pool='avg')", "dataset": "mnist", "optimizer": "adam", "schedule": "cosine", "augment": "flip",
     "normalize": "none", "select": "best_validation", "precision": "bfloat16", "resize": 32, "validation": 7,
     "fit": "pad", "ground": "black", "groups": "video", "skip_broken": True,
+    "start_from": f"lenet.pt sha256:{64 * '0'}", "freeze": "0",
 }  # fmt: skip
 
 

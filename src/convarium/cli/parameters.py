@@ -44,19 +44,19 @@ def one_of(name: str, choices: Iterable[str]) -> dict[str, Any]:
     return {"type": choice, "metavar": "|".join(known), "shell_complete": completion.among(known)}
 
 
-def optional(kind: type[int] | type[float]) -> Callable[[str], int | float | None]:
-    """The type of an option that takes a number, or `none`."""
+def optional(kind: type[int] | type[float] | type[str]) -> Callable[[str], int | float | str | None]:
+    """The type of an option that takes a number or a text, or `none`."""
 
-    def number(text: str) -> int | float | None:
+    def value(text: str) -> int | float | str | None:
         try:
             return None if text.lower() == "none" else kind(text)
         except ValueError:
-            raise click.BadParameter(f"{text!r} is not a valid {_NUMBERS[kind][1]}, nor none.") from None
+            raise click.BadParameter(f"{text!r} is not a valid {_KINDS[kind].lower()}, nor none.") from None
 
-    return number
+    return value
 
 
-_NUMBERS = {int: ("INTEGER", "integer"), float: ("FLOAT", "float")}
+_KINDS = {int: "INTEGER", float: "FLOAT", str: "TEXT"}
 
 _PATH = click.Path(path_type=Path)
 
@@ -110,7 +110,7 @@ def _recipe_flag(name: str, kind: Any, default: Any, *, help: str) -> Decorator[
         settings |= one_of(name, get_args(kind))
     elif get_origin(kind) in (types.UnionType,):
         own = get_args(kind)[0]
-        settings |= {"type": optional(own), "metavar": _NUMBERS[own][0]} if own in _NUMBERS else {"type": own}
+        settings |= {"type": optional(own), "metavar": _KINDS[own]}
     else:
         settings |= {"type": kind}
     if name == "dataset":

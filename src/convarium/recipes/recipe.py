@@ -15,12 +15,13 @@ from convarium.errors import RecipeError
 from convarium.models.factories import factory_digest, resolve_custom
 from convarium.models.index import resolve
 from convarium.recipes.schedules import parse_schedule
+from convarium.recipes.starting import parse_freeze, start_digest
 from convarium.spec import LONGEST, parse, unknown
 
 VERSION = 1
 """Part of every key: rises when the same recipe would give other numbers than before, for every network at once."""
 
-ADDED_FIELDS: tuple[str, ...] = ("fit", "ground", "groups", "skip_broken")
+ADDED_FIELDS: tuple[str, ...] = ("fit", "ground", "groups", "skip_broken", "start_from", "freeze")
 """Fields that the recipe has gained since version 0.1.
 
 A key leaves them out at their default, so that the keys of stored runs never change.
@@ -67,6 +68,10 @@ class Recipe:
         groups: Regular expression; your own images in whose paths it finds the same text stay in one split, such as
             those of one person or video.
         skip_broken: Leave out images of your own that cannot be read.
+        start_from: Run or weights file whose weights the training starts from; the last layer is new where the classes
+            differ. By default all weights are random.
+        freeze: Parameters that are not trained, as the beginnings of their names: stem or "stem, blocks.0". Layers
+            that are frozen whole compute as in evaluation, batch norm with its stored statistics and dropout off.
     """
 
     model: str = "lenet"
@@ -95,6 +100,8 @@ class Recipe:
     ground: str = "white"
     groups: str | None = None
     skip_broken: bool = False
+    start_from: str | None = None
+    freeze: str | None = None
 
     def __post_init__(self) -> None:
         """Checks every field before anything is built or read; raises RecipeError or SpecError."""
@@ -111,6 +118,11 @@ class Recipe:
             for name in ("fit", "ground", "groups", "skip_broken"):
                 if getattr(self, name) != getattr(Recipe, name):
                     raise RecipeError(f"{name} is for images of your own, not for {self.dataset}", hint="leave it out")
+        if self.start_from is not None and not self.start_from.strip():
+            hint = "name a run or a file, or leave it out"
+            raise RecipeError("start_from names no weights", received=self.start_from, hint=hint)
+        if self.freeze is not None:  # one spelling of one set of parameters
+            object.__setattr__(self, "freeze", ", ".join(parse_freeze(self.freeze)))
         _within("seed", self.seed, 0)
         _within("epochs", self.epochs, 1)
         _within("batch_size", self.batch_size, 1)
@@ -150,6 +162,10 @@ class Recipe:
 
         Args:
             data_digest: digest of the data set's content (`Splits.digest`); that of a published data set is known.
+
+        Raises:
+            RecipeError: the weights that it starts from, or its images, have not been read, so that their digest is
+                not known.
         """
         network = resolve(self.model)
         if network.is_custom:
@@ -161,6 +177,8 @@ class Recipe:
             "version": VERSION,
         }
         del facts["dataset"]
+        if self.start_from is not None:
+            facts["start_from"] = start_digest(self.start_from)
         for name in ADDED_FIELDS:
             if facts[name] == getattr(Recipe, name):
                 del facts[name]

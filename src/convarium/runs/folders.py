@@ -12,6 +12,7 @@ from convarium.disk import read_json
 from convarium.errors import FileContentError, StoreError
 from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
+from convarium.recipes.starting import split_start
 from convarium.runs.names import file_name
 from convarium.runs.seal import RECIPE
 
@@ -50,7 +51,11 @@ def digits_in_name(name: str) -> str | None:
 def is_same_recipe(one: Recipe, other: Recipe) -> bool:
     """Whether two recipes of one key agree, as far as it shows without their data and a user's own networks."""
     free = dict.fromkeys(("model", "dataset", "validation"))
-    if one.to_json() | free != other.to_json() | free:
+    first, second = (
+        recipe.to_json() | free | {"start_from": recipe.start_from and split_start(recipe.start_from)[1]}
+        for recipe in (one, other)
+    )
+    if first != second:
         return False
     networks = resolve(one.model), resolve(other.model)
     if any(network.is_custom for network in networks):

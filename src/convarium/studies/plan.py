@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from convarium import kernels
 from convarium.analysis.comparison.formatting import count, duration
 from convarium.analysis.statistics import smallest_difference
@@ -23,7 +25,7 @@ from convarium.studies.extension import check_unchanged, extended_record
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study
 from convarium.training.scoring import pick_device
-from convarium.training.trainer import check_batches
+from convarium.training.trainer import check_batches, initial_network
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ def check_recipe(recipe: Recipe, splits: Splits) -> None:
     check_source_unchanged(recipe.model)
     check_batches(recipe, splits)
     check_image(recipe.model, splits.train.spec)
+    if recipe.freeze is not None:
+        initial_network(recipe, splits, torch.device("cpu"))
 
 
 def planned_run(recipe: Recipe, splits: Splits, store: Store) -> PlannedRun:

@@ -31,10 +31,15 @@ def memory_blocks(network: nn.Module) -> list[MemoryBlock]:
     return [m for m in network.modules() if isinstance(m, MemoryBlock) and m.memory is not None]
 
 
+def is_trained_whole(module: nn.Module) -> bool:
+    """Whether no parameter of a module is frozen."""
+    return all(parameter.requires_grad for parameter in module.parameters())
+
+
 @contextmanager
 def merged_memory(network: nn.Module, recipe: Recipe) -> Iterator[None]:
-    """Inside, every memory block is one matrix, unless weight decay would then train it differently."""
-    blocks = [] if recipe.weight_decay else memory_blocks(network)
+    """Inside, every memory block is one matrix, unless weight decay or freezing would then train it differently."""
+    blocks = [] if recipe.weight_decay else [block for block in memory_blocks(network) if is_trained_whole(block)]
     for block in blocks:
         block.merge()
     try:

@@ -191,7 +191,7 @@ def _draws_globally(network: nn.Module, image: ImageSpec) -> bool:
     images = torch.zeros(2, image.channels, image.height, image.width, dtype=parameter.dtype)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         before = torch.get_rng_state()
-        copy.deepcopy(network).train()(images)
+        copy.deepcopy(network)(images)
         return not torch.equal(torch.get_rng_state(), before)
 
 

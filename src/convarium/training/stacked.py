@@ -5,7 +5,7 @@ concern one member alone, use the member's own network, which sees the training 
 """
 
 import dataclasses
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,11 +16,9 @@ from torch.nn import functional as F
 
 from convarium.data.batches import Batches
 from convarium.data.splits import ImageData, Splits
-from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
 from convarium.runs.environment import environment
-from convarium.seeding import derive_seed
 from convarium.training.cuda_graph import capture_step
 from convarium.training.loop import train
 from convarium.training.loss_scaling import LossScaler, loss_scalers
@@ -30,7 +28,7 @@ from convarium.training.recording import make_outcome
 from convarium.training.stacked_dropout import vmapped_structure
 from convarium.training.state import Step, TrainingEvent, TrainingRun
 from convarium.training.timing import Stopwatch
-from convarium.training.trainer import Trainer, training_batches
+from convarium.training.trainer import Trainer, initial_network, training_batches
 
 
 def fit_stacked_model(
@@ -45,8 +43,7 @@ def fit_stacked_model(
 ) -> list[Outcome]:
     """`fit_stack` on CUDA: a step of all members is one step of a model with one dimension more."""
     stopwatch, first = Stopwatch(len(recipes)), recipes[0]
-    image = splits.train.spec
-    networks = [build_model(r.model, image, seed=derive_seed(r.seed, "init")).to(device).train() for r in recipes]
+    networks = [initial_network(recipe, splits, device) for recipe in recipes]
     runs = [TrainingRun(recipe, splits, network, device) for recipe, network in zip(recipes, networks, strict=True)]
     model = stack_networks(networks)
     optimizers = make_optimizers(model, recipes)
@@ -79,7 +76,8 @@ class StackedModel:
 
     Attributes:
         network: the first of them, for its structure.
-        parameters, buffers: by name, (members, …); every network's own are parts of them.
+        parameters: by name, (members, …), those that are trained; every network's own are parts of them.
+        buffers: the same of buffers and of frozen parameters.
     """
 
     network: nn.Module
@@ -132,8 +130,11 @@ def stack_networks(networks: Sequence[nn.Module]) -> StackedModel:
         RuntimeError: the shapes of a parameter or buffer differ.
     """
     linear = {f"{name}.weight" for name, module in networks[0].named_modules() if isinstance(module, nn.Linear)}
-    parameters = _stacked([dict(network.named_parameters()) for network in networks], transposed=linear)
-    buffers = _stacked([dict(network.named_buffers()) for network in networks])
+    trained = {name for name, parameter in networks[0].named_parameters() if parameter.requires_grad}
+    named = [dict(network.named_parameters()) for network in networks]
+    parameters = _stacked([_only(tensors, trained) for tensors in named], transposed=linear)
+    frozen = [_only(tensors, tensors.keys() - trained) for tensors in named]
+    buffers = _stacked([own | dict(network.named_buffers()) for own, network in zip(frozen, networks, strict=True)])
     return StackedModel(networks[0], {name: p.requires_grad_() for name, p in parameters.items()}, buffers)
 
 
@@ -224,6 +225,10 @@ def make_stacked_step(
         return step
     tensors = [*parameters.values(), *model.buffers.values()]
     return capture_step(step, tensors, [group.optimizer for group in optimizers], generators)
+
+
+def _only(tensors: Mapping[str, Tensor], names: Container[str]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if name in names}
 
 
 def _in_memory_order(tensor: Tensor, like: Tensor | None = None) -> Tensor:

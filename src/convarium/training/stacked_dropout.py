@@ -14,13 +14,13 @@ def vmapped_structure(
     """The network without its tensors, for `torch.vmap`; its dropout draws each member's masks from its own generator.
 
     Args:
-        network: any member's.
+        network: any member's, in training mode but for what is frozen.
         generators: one per member.
         layout: the memory format of images in which a member alone draws its masks.
     """
-    structure = copy.deepcopy(network).to("meta").train()
+    structure = copy.deepcopy(network).to("meta")
     for name, module in list(structure.named_modules()):
-        if type(module) is nn.Dropout and 0 < module.p < 1:
+        if type(module) is nn.Dropout and 0 < module.p < 1 and module.training:
             structure.set_submodule(name, _MembersDropout(module.p, generators, layout))
     return structure
 

@@ -19,6 +19,7 @@ from convarium.records import Environment
 from convarium.runs.environment import environment
 from convarium.seeding import derive_seed
 from convarium.training.accelerate import accelerate
+from convarium.training.freezing import freeze
 from convarium.training.loss_scaling import LossScaler, loss_scalers
 from convarium.training.numerics import is_channels_last, seed_generators, set_memory_format
 from convarium.training.optimizers import make_optimizer, merged_memory, set_learning_rate
@@ -134,7 +135,7 @@ def prepare_run(
         RecipeError, ImageSizeError: the recipe does not fit the data.
     """
     check_batches(recipe, splits)
-    network = build_model(recipe.model, splits.train.spec, seed=derive_seed(recipe.seed, "init")).to(device).train()
+    network = initial_network(recipe, splits, device)
     set_memory_format(network, recipe, device)
     # On CUDA dropout is one kernel, and a captured step draws from the device's own generator.
     generators = [torch.Generator()] if device.type == "cpu" else []
@@ -154,6 +155,19 @@ def prepare_run(
         concurrent=concurrent,
         epoch_context=partial(merged_memory, accelerated, recipe),
     )
+
+
+def initial_network(recipe: Recipe, splits: Splits, device: torch.device) -> nn.Module:
+    """The network of a recipe as it is before its first step, in training mode but for what is frozen.
+
+    Raises:
+        RecipeError: what is to be frozen does not exist, or is all that there is.
+    """
+    if recipe.start_from is not None:
+        raise RecipeError("start_from is not carried out yet", hint="leave it out")
+    network = build_model(recipe.model, splits.train.spec, seed=derive_seed(recipe.seed, "init")).to(device).train()
+    freeze(network, recipe)
+    return network
 
 
 def check_batches(recipe: Recipe, splits: Splits) -> None:
