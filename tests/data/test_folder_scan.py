@@ -4,13 +4,15 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
 from convarium.data import folder_scan, load_data
 from convarium.data.folder_scan import MAX_DEPTH, endings, passed_over_sentence, scan_folder
+from convarium.data.image_files import Header, ImageForm, decode, read_header
 from convarium.data.own_images import own_path
 from convarium.data.sources import data_folders
 from convarium.errors import ConvariumError, DataError
@@ -135,7 +137,19 @@ def test_what_systems_leave_behind_is_passed_over_without_a_word(photos):
     assert splits.notes == ()
 
 
-def test_other_files_are_counted_by_reason_in_one_sentence(photos):
+@pytest.fixture
+def without_heif(monkeypatch):
+    """As if pillow-heif were not installed."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setattr(Image, "OPEN", {name: opener for name, opener in Image.OPEN.items() if name != "HEIF"})
+    for cached in (folder_scan.readable_formats, folder_scan.endings):
+        cached.cache_clear()
+    yield
+    for cached in (folder_scan.readable_formats, folder_scan.endings):
+        cached.cache_clear()
+
+
+def test_other_files_are_counted_by_reason_in_one_sentence(photos, without_heif):
     for name in ("cat/a", "cat/b", "cat/c", "cat/x.pdf", "dog/y.pdf", "dog/z.HEIC", "readme.txt"):
         (photos / name).write_bytes(b"no image")
     Image.new("L", (4, 3)).save(photos / "loose.png")
@@ -160,7 +174,7 @@ def test_postscript_under_another_name_runs_no_program(photos, monkeypatch):
         load(photos)
 
 
-def test_a_class_of_other_files_says_what_they_are(photos):
+def test_a_class_of_other_files_says_what_they_are(photos, without_heif):
     (photos / "emu").mkdir()
     (photos / "emu" / "1.heic").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"class 'emu' is empty.*passed over: 1 HEIC \(pip install pillow-heif"):
@@ -171,29 +185,36 @@ def test_without_files_passed_over_there_is_no_sentence():
     assert passed_over_sentence([("cat", Counter())]) is None
 
 
-def test_heic_is_read_where_pillow_heif_is_installed(photos, monkeypatch):
-    """In place of the package stands one that reads PNG under HEIC's name."""
-    from PIL.PngImagePlugin import PngImageFile
+def test_heic_is_read_where_pillow_heif_is_installed(photos):
+    """As a telephone writes it: turned by its camera, and of several pictures the main one."""
+    pillow_heif.register_heif_opener()
+    turned = Image.new("L", (4, 3)).getexif()
+    turned[0x0112] = 6
+    Image.fromarray(np.repeat([[[255, 0, 0]], [[0, 0, 255]]], 64, axis=1).repeat(32, axis=0).astype("uint8")).save(
+        photos / "cat" / "turned.HEIC", quality=-1, exif=turned.tobytes()
+    )
+    burst = pillow_heif.from_pillow(Image.new("RGB", (64, 64), "red"))
+    burst.add_from_pillow(Image.new("RGB", (64, 64), "lime"))
+    burst.save(photos / "dog" / "burst.heif", primary_index=1, quality=-1)
+    found = {file.path.name: file.path for file in scan_folder(photos).all_images()}
+    form = ImageForm(3, 2, 2)
+    left, right = decode(found["turned.HEIC"], form).pixels.transpose(2, 1, 0)
+    assert (left[0] == left[1]).all()
+    assert left[0].argmax() == 2
+    assert (right[0] == right[1]).all()
+    assert right[0].argmax() == 0
+    main = decode(found["burst.heif"], form)
+    assert main.pixels.argmax(axis=0).tolist() == [[1, 1], [1, 1]]
+    assert main.remarks == ("several frames",)
+    assert read_header(found["turned.HEIC"]) == Header("RGB", 64, 64)
 
-    def register():
-        Image.register_open(
-            "HEIF", type("HeifFile", (PngImageFile,), {"format": "HEIF"}), lambda head: head[:1] == b"\x89"
-        )
-        Image.register_extension("HEIF", ".heic")
 
-    for registered in (Image.OPEN, Image.EXTENSION):
-        monkeypatch.setattr(Image, "OPEN" if registered is Image.OPEN else "EXTENSION", dict(registered))
-    monkeypatch.setattr(Image, "ID", list(Image.ID))
-    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(register_heif_opener=register))
-    (photos / "cat" / "0.png").rename(photos / "cat" / "0.heic")
-    before = load(photos)
-    assert before.notes[0].startswith("files passed over: 1 HEIC (pip install pillow-heif reads them) in cat")
-    for cached in (folder_scan.readable_formats, folder_scan.endings):
-        cached.cache_clear()
-    try:
-        splits = load(photos)
-    finally:
-        for cached in (folder_scan.readable_formats, folder_scan.endings):
-            cached.cache_clear()
-    assert splits.notes == ()
-    assert len(splits.train) + len(splits.test) == 10
+def test_a_heic_file_that_is_cut_is_unreadable(photos):
+    pillow_heif.register_heif_opener()
+    file = photos / "cat" / "cut.heic"
+    Image.effect_noise((64, 64), 90).convert("RGB").save(file)
+    whole = file.read_bytes()
+    for length in (0, 30, 300, len(whole) // 2, len(whole) - 20):
+        file.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"cannot read the image .*cut\.heic"):
+            load(photos)

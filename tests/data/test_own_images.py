@@ -138,7 +138,7 @@ def test_of_several_frames_the_first_is_read_and_that_is_said(tmp_path):
         photos(tmp_path, *[lambda f: frames[0].save(f, "GIF", save_all=True, append_images=frames[1:])] * 2)
     )
     assert (images == 10).all()
-    assert "4 images with several frames, of which the first is read" in splits.notes
+    assert "4 images with several frames, of which the first is read, in HEIC the main one" in splits.notes
 
 
 def test_how_images_of_another_shape_fit(tmp_path):

@@ -25,6 +25,9 @@ _ORIENTATION = 0x0112
 _LARGE = 2**24
 """Pixels from which on images are decoded one at a time, since each may take several hundred megabytes."""
 
+_OF_FRAMES = ("AVIF", "GIF", "HEIF", "PNG", "TIFF", "WEBP")
+"""Formats whose files may hold several pictures that a user may take for one image each."""
+
 _one_large = Lock()
 
 _UNREADABLE = (*DAMAGED, Image.DecompressionBombError)
@@ -102,10 +105,13 @@ def read_header(file: Path) -> Header:
 
 
 def decode(file: Path, form: ImageForm) -> Decoded:
-    """Reads an image; one that its camera marked as turned is turned back, and of several frames the first is read."""
+    """Reads an image; one that its camera marked as turned is turned back, and of several frames the first
+    is read, of HEIC the main one.
+    """
     with Image.open(file, formats=readable_formats()) as opened, _at_its_turn(opened.width * opened.height):
-        frames = opened.format in ("GIF", "PNG", "TIFF", "WEBP") and getattr(opened, "is_animated", False)
-        opened.seek(0)
+        main = opened.tell()  # the first frame, and of HEIC the one that is marked as the main one
+        frames = opened.format in _OF_FRAMES and getattr(opened, "is_animated", False)
+        opened.seek(main)
         ImageOps.exif_transpose(opened, in_place=True)
         image: Image.Image = opened
         if image.mode.startswith(("I", "F")):

@@ -203,7 +203,7 @@ def _form_notes(pixels: Pixels, files: Sequence[ImageFile], options: FolderOptio
     if transparent := pixels.remarks.get("transparent"):
         notes.append(f"{_images(transparent)} with transparent pixels, which lie on {options.ground} (--ground)")
     if frames := pixels.remarks.get("several frames"):
-        notes.append(f"{_images(frames)} with several frames, of which the first is read")
+        notes.append(f"{_images(frames)} with several frames, of which the first is read, in HEIC the main one")
     return notes
 
 
