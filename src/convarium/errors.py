@@ -80,5 +80,11 @@ class RunError(ConvariumError):
     exit_code = 1
 
 
+class TimeLimitError(ConvariumError):
+    """The time that was given for training is over; what is done is kept, and the same call goes on from there."""
+
+    exit_code = 75  # EX_TEMPFAIL, by which schedulers know that a job is to be started again
+
+
 class WeightsError(ConvariumError):
     """A weights file that is unsafe, damaged or does not fit the network."""

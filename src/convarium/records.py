@@ -196,6 +196,8 @@ class Environment:
     Attributes:
         kernels: the kernels that computed the layers of its training steps: "torch", or Convarium's own on a CPU,
             with a digest of their source. None in records that are older than this field.
+        workers: processes among which the runs of a study were divided, each of which trained with `threads` threads;
+            1: one process trained all.
         code: a digest of the source files that decide a run's numbers, see `runs.environment.code_digest`; None in
             records that are older than this field.
     """
@@ -212,6 +214,7 @@ class Environment:
     started: str = ""
     kernels: str | None = None
     code: str | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -228,6 +231,7 @@ class Outcome:
         network: its layers; None where the run failed, and in older records.
         preprocessing: how images become its input; None where the run failed, and in a stored run, where
             `StoredRun.preprocessing` reads it.
+        retried: why the run was tried again, as when the process that trained it was killed; None where it was not.
         skipped_steps: training steps that changed no weight, because in float16 a gradient was not finite; None in
             other precisions.
         step_loss, step_accuracy: one value a training step, float32.
@@ -251,6 +255,7 @@ class Outcome:
     image: ImageSpec | None = None
     earlier: tuple[Environment, ...] = ()
     skipped_steps: int | None = None
+    retried: str | None = None
     network: Description | None = field(default=None, repr=False, compare=False)
     preprocessing: Preprocessing | None = field(default=None, repr=False, compare=False)
     step_loss: "np.ndarray | None" = field(default=None, repr=False, compare=False)

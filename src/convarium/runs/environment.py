@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import torch
 
 
+WORKERS_VARIABLE = "CONVARIUM_WORKERS"
+"""The environment variable by which a worker process knows how many there are."""
+
+
 def environment(device: "torch.device | str", *, stack: tuple[str, ...] = ()) -> Environment:
     """The environment of a run that starts now.
 
@@ -48,6 +52,7 @@ def environment(device: "torch.device | str", *, stack: tuple[str, ...] = ()) ->
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         kernels=kernels.version() if device.type == "cpu" else kernels.TORCH,
         code=code_digest(),
+        workers=int(os.environ.get(WORKERS_VARIABLE, "1")),
     )
 
 

@@ -43,7 +43,8 @@ def history_from_json(rows: Iterable[Any]) -> tuple[Epoch, ...]:
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
     """An outcome as plain values, without its history, its network and its arrays.
 
-    `earlier` is left out of a run that was trained in one environment, and `skipped_steps` where no loss was scaled.
+    `earlier` is left out of a run that was trained in one environment, `skipped_steps` where no loss was scaled, and
+    `retried` of a run that was trained at the first attempt.
     """
     values: dict[str, Any] = {}
     for name in (f.name for f in dataclasses.fields(Outcome) if f.name in _OUTCOME_FIELDS):
@@ -52,7 +53,7 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
             values[name] = vars(value) | {"confusion": _confusion_to_json(value.confusion)}
         elif name == "earlier":
             values |= {name: [dataclasses.asdict(environment) for environment in value]} if value else {}
-        elif name != "skipped_steps" or value is not None:
+        elif name not in ("skipped_steps", "retried") or value is not None:
             is_record = dataclasses.is_dataclass(value) and not isinstance(value, type)
             values[name] = dataclasses.asdict(value) if is_record else value
     return values
@@ -84,6 +85,9 @@ def outcome_from_json(values: Any, history: tuple[Epoch, ...]) -> Outcome:
     steps, skipped = history[-1].steps if history else 0, values.get("skipped_steps")
     if skipped is not None and not (is_count(skipped) and skipped <= steps):
         raise ValueError(f"skipped_steps is not a number from 0 to {steps}")
+    retried = values.get("retried")
+    if not (retried is None or is_text(retried)):
+        raise ValueError("retried is not a text")
     earlier = values.get("earlier", [])
     if type(earlier) is not list:
         raise ValueError("earlier is not a list")
@@ -102,6 +106,7 @@ def outcome_from_json(values: Any, history: tuple[Epoch, ...]) -> Outcome:
         image=None if image is None else record_from_json(ImageSpec, image),
         earlier=tuple(map(environment_from_json, earlier)),
         skipped_steps=skipped,
+        retried=retried,
     )
 
 

@@ -1,5 +1,6 @@
-"""What carrying out a study takes beside the study: the store, the data sets and the device."""
+"""What carrying out a study takes beside the study: the store, the data sets, the device, who trains and until when."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from convarium.runs.store import Store, StoredRun
 
 if TYPE_CHECKING:
     from convarium.data.splits import Splits, UndividedData
+    from convarium.studies.executors.work import Executor
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,22 @@ class Resources:
         data_dir: a data folder that is searched before all others.
         device: on which networks train; None: CUDA if there is a device, else the CPU.
         exact: refuse to go on with a run that was begun in another environment, which would be recorded as mixed.
+        executor: who trains; None: this process, one run after another.
+        deadline: the reading of `time.monotonic` at which training ends, with checkpoints; None: when all is trained.
     """
 
     store: Store
     data_dir: Path | None = None
     device: str | None = None
     exact: bool = False
+    executor: "Executor | None" = None
+    deadline: float | None = None
     _read: dict[tuple[str, FolderOptions], "UndividedData"] = field(default_factory=dict, repr=False, compare=False)
     _divided: dict[tuple[str, FolderOptions], "Splits"] = field(default_factory=dict, repr=False, compare=False)
+
+    def is_time_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def splits(self, recipe: Recipe, *, download: bool = True, on_event: Progress | None = None) -> "Splits":
         """The data set of a recipe, divided as the recipe says.

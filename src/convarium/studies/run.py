@@ -32,14 +32,14 @@ def run_study(
     stack: bool = False,
     on_event: Callable[[StudyEvent], None] | None = None,
 ) -> Comparison:
-    """Trains what is missing of a study, one run after another in this process, and compares.
+    """Trains what is missing of a study, and compares.
 
     Nothing is trained or written before every recipe is known to fit its data.
 
     Args:
         study: what to run. A study of this name that the store already has is extended by new seeds and networks.
         resources: the store, where finished runs are reused whichever study they were trained for; the data sets; the
-            device.
+            device; who trains, and until when.
         only: the compared values that are trained now; None: all. The others stay planned.
         stack: train runs of one network that differ in seed, learning rate, weight decay or momentum alone at the
             same time, see `fit_stack`. Which ones is written down in the study first, and they stay together: a stack
@@ -49,6 +49,7 @@ def run_study(
 
     Raises:
         ConvariumError: a recipe that does not fit its data, or a study of this name with another base recipe.
+        TimeLimitError: the time was over before all runs were finished.
     """
     return run_prepared(
         prepare_study(study, resources, only=only, on_event=on_event), resources, stack=stack, on_event=on_event
@@ -72,14 +73,12 @@ def run_prepared(
         return dataclasses.replace(record, stacks=stacks_of(wanted, missing, record)) if stack else record
 
     record = store.update_study(prepared.study.name, extend)
-    hints = {} if stack else stacking_hints(wanted, device)
+    hints = {} if stack or resources.executor else stacking_hints(wanted, device)
     carry_out(
         units_of(wanted, record if stack else None),
-        store,
-        device=device,
+        resources,
         notify=notify,
         hints=hints,
-        exact=resources.exact,
     )
     # Another process may have extended the study meanwhile, and its page is that of all runs.
     return compare_study(store.find_study(record.name) or record, store, drawn=True)
@@ -93,9 +92,10 @@ def train_one(
     Raises:
         ConvariumError: the recipe does not fit its data.
     """
-    notify, device = on_event or (lambda _: None), pick_device(resources.device)
+    notify = on_event or (lambda _: None)
+    pick_device(resources.device)
     splits = resources.splits(recipe, on_event=reading_events(recipe, 1, on_event))
     check_recipe(recipe, splits)
     planned = planned_run(recipe, splits, resources.store)
-    (run,) = carry_out([[planned]], resources.store, device=device, notify=notify, hints={}, exact=resources.exact)
+    (run,) = carry_out([[planned]], resources, notify=notify, hints={})
     return run

@@ -19,9 +19,10 @@ from convarium.records import Epoch, Outcome
 from convarium.runs.environment import emulates_bfloat16, emulates_float16, environment
 from convarium.runs.files import write_history, write_predicted
 from convarium.runs.folders import source_of
-from convarium.runs.store import Store, StoredRun
+from convarium.runs.store import StoredRun
 from convarium.runs.tensorboard import EventLog, event_log
 from convarium.studies.events import StudyEvent
+from convarium.studies.executors.work import Work
 from convarium.studies.plan import PlannedRun
 from convarium.studies.stacks import stack_notice
 from convarium.training import TrainingEvent, fit, fit_stack
@@ -51,28 +52,43 @@ class Unit:
         return [member for member, stored in enumerate(self.stored) if stored is None]
 
 
-def train_unit(
-    unit: Unit,
-    store: Store,
-    *,
-    device: torch.device,
-    notify: Callable[[StudyEvent], None],
-    with_graph: bool,
-    exact: bool,
-) -> list[StoredRun]:
+@dataclass(frozen=True)
+class Attempt:
+    """Which attempt to train a unit this is.
+
+    Attributes:
+        retried: why the unit is tried again, for the records of its runs; None: it is the first attempt.
+        is_last: whether runs for which the memory does not suffice are recorded as failed. If not, that is an error,
+            so that a new process may try them again.
+    """
+
+    retried: str | None = None
+    is_last: bool = True
+
+
+ONLY_ATTEMPT = Attempt()
+
+
+class OutOfMemoryError(Exception):
+    """The memory does not suffice for a unit."""
+
+
+def train_unit(unit: Unit, work: Work, *, attempt: Attempt) -> list[StoredRun]:
     """Trains one run, or a stack of runs; of a stack, only the runs that are missing are written.
 
-    Only for a process that holds the locks of the runs that are missing. Ctrl-C and signals to terminate end it
-    between two steps, after a checkpoint is written.
+    Only for a process that holds the locks of the runs that are missing. Ctrl-C, signals to terminate and
+    `work.should_stop` end it between two steps, after a checkpoint is written.
 
     Args:
         unit: the runs.
-        store: into which they are trained.
-        device: on which they train.
-        notify: called with what happens.
-        with_graph: whether the network's graph is written for TensorBoard.
-        exact: refuse to go on with a run that was begun in another environment.
+        work: the store, the device, and what is called meanwhile.
+        attempt: whether the unit is tried again, and may be.
+
+    Raises:
+        TrainingStoppedError: `work.should_stop` answered True.
+        OutOfMemoryError: the memory does not suffice, and this is not the last attempt.
     """
+    store, device, notify = work.store, work.device, work.notify
     planned, paths, image = unit.planned, list(unit.paths), unit.planned[0].splits.train.spec
     _set_aside_checkpoints_of_another_source(unit, notify)
     _notify_before_training(unit, device, notify)
@@ -80,18 +96,20 @@ def train_unit(
         recipe = planned[member].recipe
         paths[member] = store.begin(recipe, planned[member].key, source_digest(recipe.model))
     unit = dataclasses.replace(unit, paths=paths)
-    with stop_on_signals() as should_stop:
+    with stop_on_signals() as is_interrupted:
         with ExitStack() as opened:
             logs = {member: opened.enter_context(event_log(paths[member])) for member in unit.missing}
-            if with_graph:
+            if work.wants_graph(planned[0].recipe.model):
                 logs[unit.missing[0]].graph(build_model(planned[0].recipe.model, image), image)
-            outcomes = _fit_unit(unit, logs, device=device, notify=notify, should_stop=should_stop, exact=exact)
+            outcomes = _fit_unit(
+                unit, logs, work, should_stop=lambda: is_interrupted() or work.should_stop(), is_last=attempt.is_last
+            )
             for member, log in logs.items():
                 with suppress(OSError):  # a full disk; the run's own files are still to be written
                     log.finish(planned[member].recipe, outcomes[member])
         # The folder that may hold the stack's checkpoint is finished last: a stack that is killed in between goes on
         # from there.
-        outcomes = [dataclasses.replace(outcome, image=image) for outcome in outcomes]
+        outcomes = [dataclasses.replace(outcome, image=image, retried=attempt.retried) for outcome in outcomes]
         finished = {member: store.finish(paths[member], outcomes[member]) for member in reversed(unit.missing)}
     return [stored or finished[member] for member, stored in enumerate(unit.stored)]
 
@@ -131,26 +149,27 @@ def _slow_precision(precision: str, device: torch.device) -> str | None:
 def _fit_unit(
     unit: Unit,
     logs: Mapping[int, EventLog],
+    work: Work,
     *,
-    device: torch.device,
-    notify: Callable[[StudyEvent], None],
     should_stop: Callable[[], bool],
-    exact: bool,
+    is_last: bool,
 ) -> list[Outcome]:
     """Fits the runs of a unit; if the network or the memory fails, every outcome has the status "failed".
 
     Args:
         unit: the runs.
         logs: the TensorBoard file of each run that is missing, by its position.
-        device: on which they train.
-        notify: called with what `fit` reports; whatever it raises is raised.
-        should_stop, exact: as for `fit`.
+        work: the device, and what is called with what `fit` reports; whatever that raises is raised.
+        should_stop: as for `fit`.
+        is_last: as in `Attempt`.
 
     Raises:
         ConvariumError: a recipe that does not fit its data, or a run that was begun elsewhere, with `exact`.
         TrainingStoppedError: `should_stop` answered True.
+        OutOfMemoryError: the memory does not suffice, and this is not the last attempt.
         Exception: an error of Convarium itself.
     """
+    device, notify = work.device, work.notify
     histories: dict[int, tuple[Epoch, ...]] = {}
     predicted: dict[int, tuple[tuple[int, ...], ...]] = {}
     raised_by_notify: list[BaseException] = []
@@ -180,7 +199,7 @@ def _fit_unit(
     folders = [path if stored is None else None for path, stored in zip(unit.paths, unit.stored, strict=True)]
     if len(recipes) > 1:
         notify(dataclasses.replace(unit.events[0], notice=stack_notice(unit.planned, device)))
-    settings: Any = {"device": device, "should_stop": should_stop, "exact": exact}
+    settings: Any = {"device": device, "should_stop": should_stop, "exact": work.exact}
     try:
         if len(recipes) == 1:
             outcomes = [fit(recipes[0], splits, folder=folders[0], on_event=partial(record_event, 0), **settings)]
@@ -196,6 +215,8 @@ def _fit_unit(
             raise raised_by_notify[0] from None
         if _is_about_a_file_of(unit, error):
             raise
+        if not is_last and _is_about_memory(error):
+            raise OutOfMemoryError(str(error)) from error
         # Memory may be full, and a user's own network may raise anything; any other error is a bug to show.
         custom = any(resolve(recipe.model).is_custom for recipe in recipes)
         if isinstance(error, ConvariumError) or not (custom or isinstance(error, (RuntimeError, MemoryError))):
@@ -233,6 +254,14 @@ def _record_epoch(path: Path, log: EventLog, training: TrainingEvent) -> OSError
 def _unwritten_notice(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     return f"an epoch could not be written: {error.strerror or error}{where}; training goes on"
+
+
+def _is_about_memory(error: Exception) -> bool:
+    """Whether memory could not be allocated, of the machine or of a device."""
+    wordings = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in wordings)
+    )
 
 
 def _is_about_a_file_of(unit: Unit, error: Exception) -> bool:

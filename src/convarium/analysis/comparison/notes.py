@@ -34,6 +34,7 @@ def notes_on(
         *_seeds(rows),
         *_settings(rows, by),
         *_mixed(rows),
+        *_retried(rows),
         *_skipped(rows),
         *_without_digest(rows),
         *_kernels(rows),
@@ -141,6 +142,18 @@ def _without_digest(rows: tuple[Row, ...]) -> Iterator[str]:
             f"The records of {old} of {formatting.count(len(runs), 'run')} were made by an older Convarium and have no "
             "digest of their own: a changed digit in them would not be noticed."
         )
+
+
+def _retried(rows: tuple[Row, ...]) -> Iterator[str]:
+    """Says which runs lost the process that trained them and were tried again."""
+    retried = [
+        f"{row.label} seed {run.recipe.seed} ({run.outcome.retried})"
+        for row in rows
+        for run in row.runs
+        if run.outcome.retried is not None
+    ]
+    if retried:
+        yield f"Tried again from their last checkpoint: {formatting.listed(retried)}."
 
 
 def _environments(rows: tuple[Row, ...]) -> Iterator[str]:

@@ -187,6 +187,7 @@ def hardware_label(environment: Environment) -> str:
     """Describes the part of an environment that decides speed."""
     stack = f", {len(environment.stack)} runs stacked" if environment.stack else ""
     device = f"{environment.device}, {count(environment.threads, 'thread')}"
+    device += f" in each of {environment.workers} workers" if environment.workers > 1 else ""
     return f"{environment.processor}, {device}, torch {environment.torch}{_kernels(environment)}{stack}"
 
 
