@@ -42,6 +42,7 @@ def run(
     accuracy: float | None = 0.98,
     *,
     validation: float | None = None,
+    train: float | None = None,
     status: str = "finished",
     history: Iterable[Epoch] = (),
     environment: Environment = HERE,
@@ -51,7 +52,10 @@ def run(
     selected_epoch: int | None = None,
     per_class: Sequence[float] | None = None,
 ) -> StoredRun:
-    """One run; `accuracy` is that of the test split, and of the validation split where none is given."""
+    """One run; `accuracy` is that of the test split, and of the validation split where none is given.
+
+    The training images, 20,000, are scored if `train` is given.
+    """
     done = status == "finished" and accuracy is not None
     outcome = Outcome(
         status=status,
@@ -60,6 +64,7 @@ def run(
         cost=Cost(parameters, 2 * parameters, seconds, seconds + 1, 1000 / seconds, 10**8),
         message=None if status == "finished" else "it did not end well",
         selected_epoch=selected_epoch,
+        train=scores(train, 2 * IMAGES) if done and train is not None else None,
         validation=scores(accuracy if validation is None else validation, 1000) if done else None,
         test=scores(accuracy, per_class=per_class) if done else None,
     )

@@ -1,6 +1,7 @@
 """From logits to scores, with NumPy alone: pure functions that choose no split and read nothing."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -47,6 +48,28 @@ def scores(logits: "np.ndarray | Tensor", labels: "np.ndarray | Tensor", class_n
         calibration_error=_calibration_error(np.exp(-log_sums), predicted == labels),
         n=len(labels),
     )
+
+
+def balanced_accuracy(confusion: Sequence[Sequence[int]]) -> float:
+    """The mean recall over the classes that have images, a fraction of 1.
+
+    Args:
+        confusion: confusion[true][predicted], counts, with an image or more.
+    """
+    recalls = [row[i] / sum(row) for i, row in enumerate(confusion) if any(row)]
+    return math.fsum(recalls) / len(recalls)
+
+
+def macro_f1(confusion: Sequence[Sequence[int]]) -> float:
+    """The mean F1 score, 2 · right / (images + predictions), over the classes that have images or predictions.
+
+    Args:
+        confusion: as for `balanced_accuracy`.
+    """
+    columns = [sum(column) for column in zip(*confusion, strict=True)]
+    totals = [(row[i], sum(row) + columns[i]) for i, row in enumerate(confusion)]
+    found = [2 * right / total for right, total in totals if total]
+    return math.fsum(found) / len(found)
 
 
 class CalibrationBins(NamedTuple):

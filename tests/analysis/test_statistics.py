@@ -11,7 +11,6 @@ from convarium.analysis.statistics import (
     MOST_SEEDS,
     Difference,
     Estimate,
-    at_chance,
     difference,
     equivalence,
     estimate,
@@ -331,13 +330,6 @@ def test_the_bootstrap_repeats_itself_and_says_nothing_of_a_constant():
     assert image_interval(values, seed=1) == image_interval(values, seed=1)
     assert image_interval(values, seed=1, draws=99) != image_interval(values, seed=2, draws=99)
     assert image_interval(np.ones(10)) is None
-
-
-def test_chance_ends_three_standard_errors_above_the_largest_class():
-    # √(0.1 · 0.9 / 10,000) = 0.003
-    assert at_chance(0.109, 10_000, 0.1)
-    assert not at_chance(0.1091, 10_000, 0.1)
-    assert at_chance(1.0, 50, 1.0)
 
 
 # Planning

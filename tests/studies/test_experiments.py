@@ -349,7 +349,7 @@ def test_the_guides_experiment_runs_reduced_and_every_line_says_so(tmp_path, cap
 def test_class_tables_count_classes_that_were_never_right_and_leave_out_what_cannot_be_compared():
     recipe = Recipe(dataset="mnist")
     other = dataclasses.replace(recipe, learning_rate=0.1)
-    first = [run(dataclasses.replace(recipe, seed=s), 0.6, validation=0.9, per_class=(0.2 * s, 1.0)) for s in (0, 1)]
+    first = [run(dataclasses.replace(recipe, seed=s), 0.6, train=0.9, per_class=(0.2 * s, 1.0)) for s in (0, 1)]
     shifted = run(dataclasses.replace(other, seed=7), 0.9)  # the same network, but no seed in common
     table, *differences = study_tables(study(shows=("classes",)), compare_runs([*first, shifted], by="learning_rate"))
     assert table.rows[0][:2] == ("zero", "10.00")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convarium.analysis.comparison import Comparison, status
-from convarium.analysis.comparison.rows import Row
+from convarium.analysis.comparison.rows import Row, largest_scores
 from convarium.data import DATASETS
 from convarium.errors import ConvariumError
 from convarium.models.layer_tables import known_description
@@ -134,6 +134,6 @@ def _failure(run: StoredRun, ended: str) -> str:
     outcome, epochs = run.outcome, len(run.outcome.history)
     message = f": {outcome.message}" if outcome.message else ""
     if ended == "at chance":
-        scores = outcome.validation if outcome.validation and outcome.validation.n else outcome.test
+        scores = largest_scores(run)
         return f"ended at chance, {scores.accuracy:.1%} right" if scores else "ended at chance"
     return f"{ended} after {epochs} of {run.recipe.epochs} epochs{message}"

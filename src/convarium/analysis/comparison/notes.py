@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
-from convarium.analysis.comparison.rows import Row, settings, share_weights
+from convarium.analysis.comparison.rows import Row, largest_scores, settings, share_weights
 
 
 def notes_on(
@@ -31,6 +31,7 @@ def notes_on(
     return (
         *notes,
         *_failed(rows),
+        *_undetermined(rows),
         *_seeds(rows),
         *_settings(rows, by),
         *_mixed(rows),
@@ -78,6 +79,18 @@ def _failed(rows: tuple[Row, ...]) -> Iterator[str]:
             "Means are over the trained runs; a run counts as failed if it diverges, ends at chance or stops with an "
             "error."
         )
+
+
+def _undetermined(rows: tuple[Row, ...]) -> Iterator[str]:
+    """Says of which runs the images are too few to tell them from runs at chance."""
+    for row in rows:
+        if row.undetermined:
+            largest = max(scores.n for run in row.runs if (scores := largest_scores(run)))
+            runs = formatting.count(len(row.runs), "run")
+            yield (
+                f"Whether {row.undetermined} of {runs} of {row.label} learned anything cannot be told: even the "
+                f"largest set that was scored, {formatting.count(largest, 'image')}, is too small."
+            )
 
 
 def _seeds(rows: tuple[Row, ...]) -> Iterator[str]:

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from convarium.analysis.comparison.formatting import count
 from convarium.analysis.comparison.metrics import METRICS, Metric
-from convarium.analysis.statistics import Difference, Estimate, Interval, at_chance, estimate, image_interval
+from convarium.analysis.statistics import Difference, Estimate, Interval, estimate, image_interval, predicts_at_chance
 from convarium.errors import ConvariumError, SpecError
 from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
-from convarium.records import Environment
+from convarium.records import Environment, Scores
 from convarium.runs.store import StoredRun
 
 Decision = Literal["baseline", "better", "worse", "equivalent", "undecided"]
@@ -61,7 +61,12 @@ class Row:
     @property
     def at_chance(self) -> int:
         """The number of runs that finished at chance."""
-        return sum(map(is_at_chance, self.runs))
+        return sum(is_at_chance(run) is True for run in self.runs)
+
+    @property
+    def undetermined(self) -> int:
+        """The number of runs of which no scored set is large enough to tell whether they are at chance."""
+        return sum(is_at_chance(run) is None for run in self.runs)
 
     @cached_property
     def measured(self) -> Estimate | None:
@@ -198,13 +203,23 @@ def _kernels(environment: Environment) -> str:
     return ", PyTorch's kernels" if environment.kernels == "torch" else f", kernels {environment.kernels}"
 
 
-def is_at_chance(run: StoredRun) -> bool:
-    """Whether a finished run does no better than predicting the largest class, on validation, or else on test."""
-    validation = run.outcome.validation
-    scores = validation if validation is not None and validation.n else run.outcome.test
-    if run.outcome.status != "finished" or scores is None or not scores.n:
+def is_at_chance(run: StoredRun) -> bool | None:
+    """Whether a finished run does no better than always naming one class, on the largest set that was scored.
+
+    Returns:
+        None where even that set has too few images to tell.
+    """
+    scores = largest_scores(run)
+    if run.outcome.status != "finished" or scores is None:
         return False
-    return at_chance(scores.accuracy, scores.n, max(map(sum, scores.confusion)) / scores.n)
+    return predicts_at_chance(scores.confusion)
+
+
+def largest_scores(run: StoredRun) -> Scores | None:
+    """The scores of the largest set that was scored: mostly the training images, in older records the test images."""
+    outcome = run.outcome
+    scored = [scores for scores in (outcome.test, outcome.validation, outcome.train) if scores and scores.n]
+    return max(scored, key=lambda scores: scores.n, default=None)
 
 
 def status(run: StoredRun) -> str:

@@ -4,7 +4,8 @@ Every result is a frozen dataclass. If the numbers cannot support an answer (one
 the field for it is None.
 """
 
-from convarium.analysis.statistics.images import MARGINS, McNemar, at_chance, margin_of, mcnemar
+from convarium.analysis.statistics.chance import IMBALANCE, at_chance, is_imbalanced, predicts_at_chance
+from convarium.analysis.statistics.images import MARGINS, McNemar, margin_of, mcnemar
 from convarium.analysis.statistics.means import (
     Difference,
     Equivalence,
@@ -20,6 +21,7 @@ from convarium.analysis.statistics.power import MOST_SEEDS, POWER, SeedsNeeded, 
 from convarium.intervals import LEVEL, Interval, image_interval
 
 __all__ = [
+    "IMBALANCE",
     "LEVEL",
     "MARGINS",
     "MOST_SEEDS",
@@ -36,10 +38,12 @@ __all__ = [
     "equivalence",
     "estimate",
     "image_interval",
+    "is_imbalanced",
     "margin_of",
     "mcnemar",
     "paired_ratio",
     "prediction_interval",
+    "predicts_at_chance",
     "rank_test",
     "seeds_needed",
     "smallest_difference",

@@ -1,6 +1,5 @@
-"""Statistics over test images: McNemar's test, accuracy at chance, and the margins of the data sets."""
+"""Statistics over test images: McNemar's test, and the margins of the data sets."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -59,14 +58,3 @@ def mcnemar(first: ArrayLike, second: ArrayLike, labels: ArrayLike) -> McNemar:
 
     p = float(exact_mcnemar(table, exact=True).pvalue)
     return McNemar(table[0][1], table[1][0], len(truth), p)
-
-
-def at_chance(accuracy: float, n: int, largest_share: float) -> bool:
-    """Whether an accuracy is at most that of always predicting the largest class, plus three standard errors.
-
-    Args:
-        accuracy: a fraction of 1.
-        n: the number of images that it was measured on.
-        largest_share: the share of the largest class among these images, a fraction of 1.
-    """
-    return accuracy <= largest_share + 3 * math.sqrt(largest_share * (1 - largest_share) / n)
