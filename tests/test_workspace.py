@@ -20,8 +20,8 @@ from convarium.runs import files, sealed_files
 QUICK = {"epochs": 1, "batch_size": 256}
 POOLS = ["lenet", "lenet(pool='avg')"]
 VERBS = (
-    "compare", "describe", "evaluate", "list_runs", "load_run", "plan", "remove", "report", "reproduce", "results",
-    "run", "train",
+    "compare", "describe", "evaluate", "find_run", "list_runs", "load_run", "plan", "remove", "report", "reproduce",
+    "results", "run", "train",
 )  # fmt: skip
 
 IMPORT_EVERYTHING = """
@@ -64,7 +64,7 @@ def test_every_verb_works_after_every_module_has_been_imported(tmp_path):
             importlib.import_module(module.name)
     where = {"store": tmp_path, "device": "cpu"}
     run = convarium.train("lenet", dataset="digits", **QUICK, **where)
-    assert convarium.load_run(run.key, store=tmp_path).outcome.test == run.outcome.test
+    assert convarium.find_run(run.key, store=tmp_path).outcome.test == run.outcome.test
     assert convarium.evaluate(run.key, **where).accuracy == run.outcome.test.accuracy
     study = Study(name="one", question="?", recipes=grid(Recipe(**QUICK), seed=range(1)))
     assert convarium.plan(study, **where).missing == 0
@@ -221,10 +221,10 @@ def files_in(seal):
 def test_a_run_whose_files_have_changed_is_digested_anew(tmp_path):
     workspace = Workspace(tmp_path, device="cpu")
     run = workspace.train("lenet", **QUICK)
-    assert workspace.load_run(run.key) is workspace.load_run(run.key)
+    assert workspace.find_run(run.key) is workspace.find_run(run.key)
     (run.path / "weights.safetensors").write_bytes(b"")
     with pytest.raises(DamageError, match=r"weights\.safetensors is damaged"):
-        workspace.load_run(run.key).weights()
+        workspace.find_run(run.key).weights()
     with pytest.raises(DamageError, match=r"weights\.safetensors is damaged"):
         workspace.evaluate(run.key)
 
@@ -239,6 +239,7 @@ def test_help_of_a_verb_explains_its_arguments():
         "report",
         "evaluate",
         "reproduce",
+        "find_run",
         "load_run",
         "describe",
     ):

@@ -30,7 +30,7 @@ _OF_FRAMES = ("AVIF", "GIF", "HEIF", "PNG", "TIFF", "WEBP")
 
 _one_large = Lock()
 
-_UNREADABLE = (*DAMAGED, Image.DecompressionBombError)
+UNREADABLE = (*DAMAGED, Image.DecompressionBombError)
 """What Pillow raises for a file that it cannot decode."""
 
 _WHITES = {"whole numbers": (1, 255, 1023, 4095, 16383, 65535), "fractions": (1, 255, 65535)}
@@ -113,17 +113,31 @@ def decode(file: Path, form: ImageForm) -> Decoded:
         frames = opened.format in _OF_FRAMES and getattr(opened, "is_animated", False)
         opened.seek(main)
         ImageOps.exif_transpose(opened, in_place=True)
-        image: Image.Image = opened
-        if image.mode.startswith(("I", "F")):
-            image = _of_eight_bits(image, form.white or 255)
-        transparent = image.has_transparency_data
-        if transparent:
-            image = image.convert("RGBA")
-            transparent = bool((np.asarray(image)[..., 3] < 255).any())
-            image = Image.alpha_composite(Image.new("RGBA", image.size, (*form.ground, 255)), image)
-        image = _fitted(image.convert("L" if form.channels == 1 else "RGB"), form)
+        pixels, transparent = _pixels(opened, form)
         remarks = (("transparent",) if transparent else ()) + (("several frames",) if frames else ())
-        return Decoded(np.array(image).reshape(form.height, form.width, -1).transpose(2, 0, 1), remarks)
+        return Decoded(pixels, remarks)
+
+
+def pixels_of(image: Image.Image, form: ImageForm) -> npt.NDArray[np.uint8]:
+    """The pixels (c, h, w) of an image in memory, as those of its file; the image stays as it is.
+
+    Raises:
+        ValueError: it has values that the form's white does not allow.
+    """
+    return _pixels(ImageOps.exif_transpose(image), form)[0]
+
+
+def _pixels(image: Image.Image, form: ImageForm) -> tuple[npt.NDArray[np.uint8], bool]:
+    """An image's pixels (c, h, w) in a form, and whether some of them were transparent."""
+    if image.mode.startswith(("I", "F")):
+        image = _of_eight_bits(image, form.white)
+    transparent = image.has_transparency_data
+    if transparent:
+        image = image.convert("RGBA")
+        transparent = bool((np.asarray(image)[..., 3] < 255).any())
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*form.ground, 255)), image)
+    image = _fitted(image.convert("L" if form.channels == 1 else "RGB"), form)
+    return np.array(image).reshape(form.height, form.width, -1).transpose(2, 0, 1), transparent
 
 
 def value_range(file: Path) -> tuple[float, float, bool]:
@@ -166,7 +180,7 @@ def in_parallel(work: Callable[[Path], Result], files: Sequence[Path]) -> Iterat
     def attempt(file: Path) -> Result | str:
         try:
             return work(file)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return " ".join(str(error).replace(str(file), "the file").split()) or type(error).__name__
 
     with ThreadPoolExecutor() as pool, _without_warnings():
@@ -206,10 +220,28 @@ def levels_of(values: npt.NDArray[Any], white: int) -> npt.NDArray[np.uint8]:
     return levels.clip(0, 255).astype(np.uint8)
 
 
-def _of_eight_bits(image: Image.Image, white: int) -> Image.Image:
+def checked_levels(values: npt.NDArray[Any], white: int | None) -> npt.NDArray[np.uint8]:
+    """Values of more than 8 bits as levels from 0 to 255.
+
+    Args:
+        values: of any shape.
+        white: the value of white; None: other images of the set have 8 bits, so that it is not known.
+
+    Raises:
+        ValueError: it is not known, or values are beyond it.
+    """
+    low, high = float(values.min()), float(values.max())
+    if white is None:
+        raise ValueError(f"values from {low:g} to {high:g} in more than 8 bits, where the other images have 8")
+    if not 0 <= low <= high <= white:
+        raise ValueError(f"values from {low:g} to {high:g}, where white is {white:,}")
+    return levels_of(values, white)
+
+
+def _of_eight_bits(image: Image.Image, white: int | None) -> Image.Image:
     """Gray levels of more than 8 bits, scaled so that `white` becomes 255; the transparent one, if any, stays so."""
     values: npt.NDArray[Any] = np.asarray(image)
-    gray = Image.fromarray(levels_of(values, white))
+    gray = Image.fromarray(checked_levels(values, white))
     clear = image.info.get("transparency")
     if not isinstance(clear, int):
         return gray

@@ -1,7 +1,9 @@
 """How image files become the input of a network that is trained on a data set, as a record for other images."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from convarium.data.folder_options import Fit
+from convarium.data.image_files import ImageForm
 from convarium.data.transforms import normalization
 from convarium.records import Preprocessing
 
@@ -34,4 +36,16 @@ def preprocessing_of(splits: "Splits", normalize: str) -> Preprocessing:
         resize=None if (height, width) == (side, side) else side,
         mean=mean,
         std=std,
+    )
+
+
+def form_of(preprocessing: Preprocessing) -> ImageForm:
+    """The form that image files are read in for a network with this preprocessing."""
+    return ImageForm(
+        preprocessing.channels,
+        preprocessing.height,
+        preprocessing.width,
+        cast("Fit", preprocessing.fit),
+        preprocessing.ground,
+        preprocessing.white,
     )

@@ -116,7 +116,7 @@ def preprocessing_from_json(values: Any) -> Preprocessing:
             type(mean) is list and len(mean) in (1, channels) and all(_is_number(v, -_LARGEST, _LARGEST) for v in mean)
         ),
         "std": not (
-            type(std) is list and len(std) in (1, channels) and all(_is_number(v, 1e-12, _LARGEST) for v in std)
+            type(std) is list and len(std) in (1, channels) and all(_is_number(v, 0, _LARGEST) and v > 0 for v in std)
         ),
     }
     for name, is_wrong in wrong.items():

@@ -24,6 +24,7 @@ from convarium.workspace.workspace import Split, Workspace
 
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
+    from convarium.inference import TrainedNetwork
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
     from convarium.runs.listing import RunEntry
@@ -42,6 +43,7 @@ __all__ = [
     "compare",
     "describe",
     "evaluate",
+    "find_run",
     "image_of",
     "list_runs",
     "load_run",
@@ -206,9 +208,17 @@ def reproduce(
 
 
 @_documented
-def load_run(name: str, *, store: Path | str = ".") -> StoredRun:
+def load_run(
+    name: str, *, model: str | None = None, store: Path | str = ".", device: str | None = None
+) -> TrainedNetwork:
     """See `Workspace.load_run`."""
-    return Workspace(store).load_run(name)
+    return Workspace(store, device=device).load_run(name, model=model)
+
+
+@_documented
+def find_run(name: str, *, store: Path | str = ".") -> StoredRun:
+    """See `Workspace.find_run`."""
+    return Workspace(store).find_run(name)
 
 
 @_documented

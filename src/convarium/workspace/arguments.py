@@ -15,7 +15,6 @@ from convarium.spec import parse, unknown
 
 if TYPE_CHECKING:
     from convarium.recipes.recipe import Recipe
-    from convarium.runs.store import StoredRun
     from convarium.studies.events import StudyEvent
     from convarium.studies.study import Study
 
@@ -59,26 +58,6 @@ def planned_recipe(model: str | Recipe, preset: str | None, fields: Mapping[str,
     else:
         known = recipe_preset(preset, model).to_json() if preset is not None else {"model": model}
     return Recipe(**(known | dict(fields)))
-
-
-def load_network_of(run: StoredRun, *, named: str | None) -> None:
-    """Imports the network of a stored run, if it is the user's own, under the rules of `load_recorded_factory`.
-
-    Args:
-        run: the stored run.
-        named: the network's spec, if the caller gives it: it is then imported from wherever it lies.
-
-    Raises:
-        SpecError: the caller names another network; or names none, and the run's may not be imported.
-    """
-    from convarium.models.factories import load_recorded_factory
-    from convarium.models.index import resolve
-
-    model = run.recipe.model
-    if named is None:
-        load_recorded_factory(model, digest=run.source)
-    elif resolve(named).canonical != resolve(model).canonical:
-        raise SpecError(f"the run's network is {model}, not {named}", hint="leave out --model")
 
 
 def source_recipe(model: str, dataset: str) -> Recipe:

@@ -16,7 +16,6 @@ from convarium.workspace.arguments import (
     chosen_study,
     compare_command,
     image_of,
-    load_network_of,
     message_event,
     planned_recipe,
     source_recipe,
@@ -26,6 +25,7 @@ from convarium.workspace.outputs import ReportFiles, StudyResult
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
     from convarium.data.splits import Splits
+    from convarium.inference import TrainedNetwork
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
     from convarium.runs.listing import RunEntry
@@ -276,6 +276,7 @@ class Workspace:
                 network is a user's own, and its source is not the one that the run was made with; or its images are
                 a user's own, and are not those that it was made with.
         """
+        from convarium.inference.trained import import_network_of
         from convarium.models.build import build_model
         from convarium.models.weights import load_weights, set_weights
         from convarium.training import evaluate as evaluate_network
@@ -283,8 +284,8 @@ class Workspace:
         if (run is None) == (weights is None) or (run is not None and dataset is not None):
             raise ConvariumError("evaluate takes either run, or weights with model and dataset")
         if run is not None:
-            stored = self.load_run(run)
-            load_network_of(stored, named=model)
+            stored = self.find_run(run)
+            import_network_of(stored, named=model)
             tensors = stored.weights()
             if tensors is None:
                 raise ConvariumError(f"{stored.path} holds no weights", hint="it may be a record without weights")
@@ -368,7 +369,25 @@ class Workspace:
 
         return write_reproductions_page()
 
-    def load_run(self, name: str) -> StoredRun:
+    def load_run(self, name: str, *, model: str | None = None) -> TrainedNetwork:
+        """The network of a stored run in evaluation mode, with `.classes` and `.preprocess(image)`.
+
+        Its data set is not needed. It lands on the workspace's device, if that was given, else on the CPU.
+
+        Args:
+            name: the folder's name or path, or the beginning of the run's key.
+            model: the run's own network, if that is a user's and may be imported although its source is not the one
+                that the run was made with.
+
+        Raises:
+            ConvariumError: none or several such runs, or a damaged one; one without weights or preprocessing; or its
+                network is a user's own, and its source is not the one that the run was made with.
+        """
+        from convarium.inference import load_trained
+
+        return load_trained(self.find_run(name), named=model, device=self.device)
+
+    def find_run(self, name: str) -> StoredRun:
         """A stored run by its folder's name or path, or by the beginning of its key.
 
         Raises:
