@@ -14,9 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from convarium.data import DATASETS, check, load_data
+from convarium.data import DATASETS, check, load_data, readers
 from convarium.data.published_files import read
-from convarium.data.readers import read_archive, read_cifar_binary, read_cifar_pickles, read_idx
+from convarium.data.readers import (
+    read_archive,
+    read_cifar_binary,
+    read_cifar_pickle,
+    read_cifar_pickles,
+    read_idx,
+)
 from convarium.data.sources import Layout, cache_folder, data_folders, download_folder, find
 from convarium.data.splits import content_digest
 from convarium.errors import DataError
@@ -215,6 +221,19 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(content, tmp_p
     with pytest.raises(DataError, match=r"a data file asks to run .*delete it"):
         read_cifar_pickles([pickle.dumps({b"data": content}, protocol=2)] * 2)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["numpy.dtype", "numpy.ndarray", "numpy.core.multiarray._reconstruct"])
+def test_a_pickle_never_reaches_numpy_which_can_end_the_process_on_a_state_that_it_did_not_write(name):
+    module, _, attribute = name.rpartition(".")
+    found = readers._ArraysOnly(io.BytesIO()).find_class(module, attribute)
+    assert found.__module__ == readers.__name__
+
+
+@pytest.mark.parametrize("array", [np.zeros((2, 3072)), np.zeros((2, 3072), np.int64), np.zeros((3072, 2), np.uint8).T])
+def test_a_pickle_of_other_numbers_than_bytes_is_refused(array):
+    with pytest.raises(DataError, match="not of bytes, row by row"):
+        read_cifar_pickle([pickle.dumps({b"data": array, b"labels": [0, 1]}, protocol=2)])
 
 
 @pytest.mark.data

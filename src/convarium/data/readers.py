@@ -102,7 +102,34 @@ def read_cifar_pickle(files: Sequence[bytes]) -> Part:
     """One pickle of CIFAR's Python version."""
     batch = _ArraysOnly(io.BytesIO(files[0]), encoding="bytes").load()
     labels = batch[b"fine_labels"] if b"fine_labels" in batch else batch[b"labels"]
-    return batch[b"data"].reshape(-1, 3, 32, 32), np.array(labels, dtype=np.int64)
+    return batch[b"data"].bytes().reshape(-1, 3, 32, 32), np.array(labels, dtype=np.int64)
+
+
+class _PickledType:
+    """Stands for `numpy.dtype` while a pickle is read, since NumPy's own crashes on a state that it did not write."""
+
+    def __init__(self, name: Any, *_: Any) -> None:
+        self.name = name
+
+    def __setstate__(self, _: Any) -> None:
+        """The byte order, which a type of one byte has not."""
+
+
+class _PickledArray:
+    """Stands for `numpy.ndarray` while a pickle is read."""
+
+    def __init__(self, *_: Any) -> None:
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def bytes(self) -> npt.NDArray[np.uint8]:
+        """The array, of uint8."""
+        _, shape, kind, is_by_columns, content = self.state
+        if not isinstance(kind, _PickledType) or kind.name not in ("u1", b"u1") or is_by_columns:
+            raise DataError("a data file holds an array that is not of bytes, row by row", hint="delete it")
+        return np.frombuffer(content, np.uint8).reshape(shape).copy()  # which may be written to
 
 
 class _ArraysOnly(pickle._Unpickler):
@@ -112,8 +139,9 @@ class _ArraysOnly(pickle._Unpickler):
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        known = {("multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0]}
-        known |= {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _encode}
+        known: dict[tuple[str, str], Any] = {("multiarray", "_reconstruct"): _PickledArray}
+        known |= {("numpy", "ndarray"): _PickledArray, ("numpy", "dtype"): _PickledType}
+        known |= {("_codecs", "encode"): _encode}
         try:
             return known[module.removeprefix("numpy._core.").removeprefix("numpy.core."), name]
         except KeyError:
