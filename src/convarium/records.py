@@ -96,7 +96,8 @@ class Epoch:
     """One row of `history.jsonl`. Losses are means in nats, weighted by samples; accuracies are fractions of 1.
 
     `train_*` are running means over the steps of the epoch, while the weights change; the others are evaluations of the
-    weights at the end of the epoch. A column without a value is None.
+    weights at the end of the epoch. `train_loss` is the loss that is minimized, with the recipe's label smoothing and
+    class weights; the other losses have neither. A column without a value is None.
     """
 
     epoch: int

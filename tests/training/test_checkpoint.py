@@ -82,6 +82,7 @@ RESUMED = {
         "batch_size": 6,
         "drop_last": True,
     },
+    "class weights, smoothing": {"class_weights": "balanced", "label_smoothing": 0.1},
     "memory": {"model": "memory_mlp(hidden=8)", **ADAM},
     "memory with weight decay, test watched": {
         "model": "memory_mlp(hidden=8)",

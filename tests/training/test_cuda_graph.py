@@ -118,6 +118,7 @@ SETTINGS = {
     "dropout between convolutions": {"model": "residual_variant(depth=8, shortcut='dropout')"},
     "shared weights": {"model": "memory_mlp(hidden=16)"} | ADAM,
     "bfloat16": {"precision": "bfloat16"},
+    "class weights, smoothing": {"class_weights": "balanced", "label_smoothing": 0.1},
     "the best epoch": {"select": "best_validation", "watch_test": True},
 }
 
@@ -171,6 +172,7 @@ STACKED = {
     "dropout": SETTINGS["dropout"],
     "adam, shared weights": SETTINGS["shared weights"],
     "batch norm": SETTINGS["batch norm"],
+    "class weights, smoothing": SETTINGS["class weights, smoothing"],
 }
 
 

@@ -120,8 +120,17 @@ SETTINGS = {
         }
         for seed in (0, 1)
     ],
-    "the best epoch": [
-        {"seed": seed, "select": "best_validation", "watch_test": True, "epochs": 4, "momentum": 0.9} for seed in (0, 5)
+    "the best epoch, class weights, smoothing": [
+        {
+            "seed": seed,
+            "select": "best_validation",
+            "watch_test": True,
+            "epochs": 4,
+            "momentum": 0.9,
+            "class_weights": "balanced",
+            "label_smoothing": 0.1,
+        }
+        for seed in (0, 5)
     ],
 }
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
 
@@ -64,12 +65,18 @@ def plain_losses(recipe, splits):
     batches = training_batches(TrainingRun(recipe, splits, network, CPU))
     assert not is_channels_last(network)
     assert not batches.channels_last
+    train = splits.train.labels.numpy()
+    present = np.unique(train)
+    weights = None
+    if recipe.class_weights == "balanced":
+        weights = torch.zeros(10)
+        weights[present] = torch.from_numpy(compute_class_weight("balanced", classes=present, y=train))
     losses = []
     for epoch in range(recipe.epochs):
         torch.manual_seed(derive_seed(recipe.seed, "dropout", epoch))
         for images, labels in batches.epoch(epoch):
             optimizer.zero_grad()
-            loss = F.cross_entropy(network(images), labels, label_smoothing=recipe.label_smoothing)
+            loss = F.cross_entropy(network(images), labels, weights, label_smoothing=recipe.label_smoothing)
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
@@ -93,6 +100,13 @@ def test_every_network_loses_in_ten_steps_what_a_plain_loop_loses(model, splits,
 
 
 SETTINGS = {
+    "class weights": {"class_weights": "balanced"},
+    "class weights, smoothing, a smaller last batch": {
+        "class_weights": "balanced",
+        "label_smoothing": 0.2,
+        "batch_size": 6,
+        "epochs": 3,
+    },
     "nesterov, decay": {"nesterov": True, "weight_decay": 0.01},
     "adam, decay": {"optimizer": "adam", "momentum": 0.0, "weight_decay": 0.01},
     "adamw, decay": {"optimizer": "adamw", "momentum": 0.0, "weight_decay": 0.5},

@@ -21,7 +21,7 @@ from convarium.spec import LONGEST, parse, unknown
 VERSION = 1
 """Part of every key: rises when the same recipe would give other numbers than before, for every network at once."""
 
-ADDED_FIELDS: tuple[str, ...] = ("fit", "ground", "groups", "skip_broken", "start_from", "freeze")
+ADDED_FIELDS: tuple[str, ...] = ("fit", "ground", "groups", "skip_broken", "start_from", "freeze", "class_weights")
 """Fields that the recipe has gained since version 0.1.
 
 A key leaves them out at their default, so that the keys of stored runs never change.
@@ -68,6 +68,8 @@ class Recipe:
         groups: Regular expression; your own images in whose paths it finds the same text stay in one split, such as
             those of one person or video.
         skip_broken: Leave out images of your own that cannot be read.
+        class_weights: How much the images of each class count in the training loss: all the same, or balanced, so that
+            every class counts as much as any other.
         start_from: Run or weights file whose weights the training starts from; the last layer is new where the classes
             differ. By default all weights are random.
         freeze: Parameters that are not trained, as the beginnings of their names: stem or "stem, blocks.0". Layers
@@ -100,6 +102,7 @@ class Recipe:
     ground: str = "white"
     groups: str | None = None
     skip_broken: bool = False
+    class_weights: Literal["none", "balanced"] = "none"
     start_from: str | None = None
     freeze: str | None = None
 

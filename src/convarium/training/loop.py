@@ -16,6 +16,7 @@ from convarium.recipes.recipe import Recipe
 from convarium.recipes.schedules import parse_schedule, rate_factor
 from convarium.records import Outcome
 from convarium.training.checkpoint import resume
+from convarium.training.class_weights import class_weights
 from convarium.training.cuda_graph import capture_step
 from convarium.training.loss_scaling import LossScaler
 from convarium.training.numerics import at_least_float32, autocast, exact_arithmetic, preserved_generators
@@ -58,7 +59,14 @@ def fit(
     """
     stopwatch = Stopwatch()
     trainer = prepare_run(recipe, splits, pick_device(device))
-    step = make_step(trainer.network, trainer.optimizers[0], recipe, trainer.generators, scalers=trainer.scalers)
+    step = make_step(
+        trainer.network,
+        trainer.optimizers[0],
+        recipe,
+        trainer.generators,
+        scalers=trainer.scalers,
+        weights=class_weights(trainer.runs[0]),
+    )
     with preserved_generators(trainer.device):
         report = None if on_event is None else (lambda _, event: on_event(event))
         train(trainer, step, folder=folder, on_event=report, should_stop=should_stop, exact=exact)
@@ -72,18 +80,20 @@ def make_step(
     generators: Sequence[torch.Generator] = (),
     *,
     scalers: Sequence[LossScaler] = (),
+    weights: Tensor | None = None,
 ) -> Step:
     """One training step on images (n, c, h, w) and labels (n,) int64. It never waits for the device.
 
     On CUDA it is captured as a graph, unless it scales its loss. `generators` are those that dropout draws from,
-    besides PyTorch's own; `scalers`, the optimizer's loss scaler in float16, and none in other precisions.
+    besides PyTorch's own; `scalers`, the optimizer's loss scaler in float16, and none in other precisions; `weights`,
+    of the classes in the loss, from `class_weights`: the loss is then Σ weight · loss / Σ weight over the batch.
     """
     device, scaler = next(network.parameters()).device.type, scalers[0] if scalers else None
 
     def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with autocast(recipe, device):
             logits = network(images)
-        loss = F.cross_entropy(at_least_float32(logits), labels, label_smoothing=recipe.label_smoothing)
+        loss = F.cross_entropy(at_least_float32(logits), labels, weights, label_smoothing=recipe.label_smoothing)
         (scaler.scale(loss) if scaler else loss).backward()  # type: ignore[no-untyped-call]
         (scaler or optimizer).step()
         optimizer.zero_grad()

@@ -27,6 +27,7 @@ from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec, Outcome
 from convarium.training.checkpoint import save_checkpoint
+from convarium.training.class_weights import class_weights
 from convarium.training.loop import make_step, train
 from convarium.training.numerics import preserved_generators
 from convarium.training.recording import make_outcome
@@ -146,7 +147,10 @@ def fit_side_by_side(
     def train_member(member: int) -> None:
         trainer = trainers[member]
         optimizer, scalers = trainer.optimizers[0], trainer.scalers
-        step = make_step(trainer.network, optimizer, trainer.recipe, trainer.generators, scalers=scalers)
+        weights = class_weights(trainer.runs[0])
+        step = make_step(
+            trainer.network, optimizer, trainer.recipe, trainer.generators, scalers=scalers, weights=weights
+        )
         try:
             folder = folders[member]
             train(trainer, step, folder=folder, on_event=partial(report, member), should_stop=should_stop, exact=exact)

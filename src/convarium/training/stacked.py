@@ -19,6 +19,7 @@ from convarium.data.splits import ImageData, Splits
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
 from convarium.runs.environment import environment
+from convarium.training.class_weights import class_weights
 from convarium.training.cuda_graph import capture_step
 from convarium.training.loop import train
 from convarium.training.loss_scaling import LossScaler, loss_scalers
@@ -62,7 +63,8 @@ def fit_stacked_model(
         concurrent=len(recipes),
         members=keys,
     )
-    step = make_stacked_step(model, optimizers, first, generators, scalers=trainer.scalers)
+    weights = class_weights(runs[0])
+    step = make_stacked_step(model, optimizers, first, generators, scalers=trainer.scalers, weights=weights)
     with preserved_generators(device):
         folder = next((folder for folder in folders if folder), None)
         train(trainer, step, folder=folder, on_event=on_event, should_stop=should_stop, exact=exact)
@@ -171,6 +173,7 @@ def make_stacked_step(
     generators: Sequence[torch.Generator],
     *,
     scalers: Sequence[LossScaler] = (),
+    weights: Tensor | None = None,
 ) -> Step:
     """A training step of all members, each on its own images; on CUDA captured, as a single network's.
 
@@ -184,6 +187,7 @@ def make_stacked_step(
         generators: each member's source of dropout masks, on the parameters' device. On the CPU they give the masks
             that the member would draw alone from a global generator in the same state.
         scalers: each optimizer's loss scaler in float16; none in other precisions.
+        weights: of the classes in the loss, as for `make_step`.
     """
     parameters = model.parameters
     device = next(iter(parameters.values())).device
@@ -204,10 +208,14 @@ def make_stacked_step(
         losses = F.cross_entropy(
             at_least_float32(logits).flatten(0, 1),
             labels.flatten(),
+            weights,
             label_smoothing=recipe.label_smoothing,
             reduction="none",
         )
-        losses = losses.view(labels.shape).mean(1)
+        if weights is None:
+            losses = losses.view(labels.shape).mean(1)
+        else:
+            losses = losses.view(labels.shape).sum(1) / weights[labels].sum(1)
         scaled = torch.stack([s.scale(one) for s, one in zip(scalers, losses, strict=True)]) if scalers else losses
         # The members meet in this sum and nowhere before it, so the gradient of each is that of its own loss.
         gradients: Sequence[Tensor | None] = torch.autograd.grad(
