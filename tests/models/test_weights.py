@@ -1,11 +1,15 @@
 import builtins
 import errno
+import gzip
 import os
 import pickle
 import subprocess
 import zipfile
+from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -16,7 +20,7 @@ from tutorial5 import PRESETS, layout, save_checkpoint, tensors
 
 from convarium.errors import WeightsError
 from convarium.models.build import build_model
-from convarium.models.weights import load_weights, read_weights, set_weights
+from convarium.models.weights import load_weights, not_finite, read_weights, set_weights
 from convarium.records import ImageSpec
 from convarium.runs.files import save_weights
 
@@ -160,7 +164,9 @@ def test_the_tutorials_names_are_known_in_any_file(tmp_path, monkeypatch, prefix
 
 
 def test_two_tensors_that_would_get_one_name_are_refused(tmp_path):
-    torch.save({"state_dict": {"model.odd": torch.zeros(1), "odd": torch.zeros(1)}}, tmp_path / "w.pt")
+    """The tutorial's name of a tensor, and Convarium's own."""
+    twice = {"blocks.0.net.0.weight": torch.zeros(1), "blocks.0.residual.0.weight": torch.zeros(1)}
+    torch.save({"state_dict": {"input_net.0.weight": torch.zeros(1), **twice}}, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match=r"w\.pt does not fit .*two of its tensors are the same one here"):
         load_weights(tmp_path / "w.pt", "resnet(depth=8)", DIGITS)
 
@@ -291,12 +297,16 @@ def test_any_bytes_at_all_are_refused(tmp_path, content, ending):
 def test_what_is_no_file_is_refused(tmp_path):
     (tmp_path / "folder.pt").mkdir()
     (tmp_path / "empty.pt").touch()
-    (tmp_path / "w.h5").write_bytes(b"\x89HDF")
+    (tmp_path / "w.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    (tmp_path / "w.pt.gz").write_bytes(gzip.compress(b"weights"))
+    np.save(tmp_path / "w.npy", np.zeros(3))
     for name, complaint in {
         "folder.pt": "a folder, not a file",
         "empty.pt": "is empty",
         "absent.pt": "is not there",
-        "w.h5": r"no known ending: expected \.safetensors, \.pt, \.pth, \.ckpt",
+        "w.h5": "is an HDF5 file, as Keras writes it; convert it to safetensors",
+        "w.pt.gz": "is compressed by gzip; unpack it: gunzip",
+        "w.npy": "is an array of NumPy; save the weights by name as safetensors",
     }.items():
         with pytest.raises(WeightsError, match=complaint):
             read_weights(tmp_path / name)
@@ -328,14 +338,98 @@ def test_a_torchscript_program_is_called_what_it_is_and_not_run(tmp_path):
         read_weights(tmp_path / "w.pt")
 
 
-def test_weights_under_the_ending_of_the_other_format_are_told_theirs(tmp_path):
-    state = small_network(seed=1).state_dict()
-    torch.save(state, tmp_path / "w.safetensors")
-    with pytest.raises(WeightsError, match=r"PyTorch's own format; give it the ending \.pt"):
-        read_weights(tmp_path / "w.safetensors")
-    safetensors.torch.save_file(state, tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match=r"the format of safetensors; give it the ending \.safetensors"):
-        read_weights(tmp_path / "w.pt")
+@pytest.mark.parametrize("ending", ["", ".pth.tar", ".bin", ".safetensors", ".pt", ".weights.best"])
+def test_the_content_of_a_file_decides_how_it_is_read_and_not_its_ending(tmp_path, ending):
+    network = small_network(seed=1)
+    torch.save(network.state_dict(), tmp_path / f"pickled{ending}")
+    torch.save(network.state_dict(), tmp_path / f"old{ending}", _use_new_zipfile_serialization=False)
+    safetensors.torch.save_file(network.state_dict(), tmp_path / f"plain{ending}")
+    for name in ("pickled", "old", "plain"):
+        assert same(load_weights(tmp_path / f"{name}{ending}", "resnet(depth=8)", DIGITS), network)
+
+
+PREFIXES = ["module.", "_orig_mod.", "model.", "module._orig_mod.", "encoder.net.", "stem."]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("mapping", [None, "net", "model", "state_dict", "model_state_dict", "ema", "the best, so far"])
+def test_a_checkpoint_is_read_whatever_it_calls_its_weights(tmp_path, prefix, mapping):
+    """Under a prefix that all share, at the top or in a mapping, with what a training loop stores beside them."""
+    network = small_network(seed=1)
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.zeros(2, 1, 28, 28)).sum().backward()
+    optimizer.step()
+    state = {prefix + name: tensor for name, tensor in network.state_dict().items()}
+    beside = {
+        "epoch": 3,
+        "best": np.float64(0.93),
+        "scores": np.arange(6.0).reshape(2, 3),
+        "improved": np.bool_(True),
+        "optimizer": optimizer.state_dict(),
+        "args": Namespace(lr=0.1, out=Path("runs"), more=SimpleNamespace(depth=8)),
+    }
+    beside |= {} if mapping is None else {"rng_state": torch.get_rng_state()}
+    torch.save({**beside, **({mapping: state} if mapping else state)}, tmp_path / "w.pth.tar")
+    assert same(load_weights(tmp_path / "w.pth.tar", "resnet(depth=8)", DIGITS), network)
+
+
+def test_of_several_state_dicts_that_fit_one_is_asked_for(tmp_path):
+    networks = {name: small_network(seed=seed) for seed, name in enumerate(("model", "ema"))}
+    other = build_model("lenet", DIGITS).state_dict()
+    path = tmp_path / "w.pt"
+    torch.save({**{name: network.state_dict() for name, network in networks.items()}, "teacher": other}, path)
+    with pytest.raises(WeightsError, match=r"2 state dicts that fit resnet.*: model and ema; say which: .*w\.pt:model"):
+        load_weights(path, "resnet(depth=8)", DIGITS)
+    for name, network in networks.items():
+        assert same(load_weights(f"{path}:{name}", "resnet(depth=8)", DIGITS), network)
+    with pytest.raises(WeightsError, match=r"w\.pt:teacher does not fit residual_cnn: 10 missing .*; 6 unknown"):
+        load_weights(path, "residual_cnn", DIGITS)
+    assert len(load_weights(path, "lenet", DIGITS).state_dict()) == len(other)  # the only one of its kind
+    with pytest.raises(WeightsError, match=r"holds no state dict 'emma': expected model, ema, teacher"):
+        load_weights(f"{path}:emma", "resnet(depth=8)", DIGITS)
+    with pytest.raises(WeightsError, match=r"holds 2 state dicts: model and ema; say which"):
+        read_weights(path)
+
+
+def test_files_from_before_batch_norm_counted_its_batches_are_read(tmp_path):
+    network = small_network(seed=1)
+    torch.save({n: t for n, t in network.state_dict().items() if "num_batches" not in n}, tmp_path / "w.pt")
+    assert same(load_weights(tmp_path / "w.pt", "resnet(depth=8)", DIGITS), network)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_is_passed_over_hides_no_code(tmp_path, zipped):
+    """An array of objects, a parsed argument and a number, each with a command inside."""
+    for number, command in enumerate(commands(tmp_path / "marker")):
+        for hidden in (np.array([command], dtype=object), Namespace(x=command), [np.float64(1), command]):
+            content = {"state_dict": small_network().state_dict(), "beside": hidden}
+            torch.save(content, tmp_path / f"{number}.pt", _use_new_zipfile_serialization=zipped)
+            with pytest.raises(WeightsError, match=r"which is code and not weights; nothing of it was run|damaged"):
+                read_weights(tmp_path / f"{number}.pt")
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_name_that_is_passed_over_never_reaches_what_it_names(tmp_path):
+    """NumPy's type of floats is shared by the whole process, and its state could be set."""
+    order = np.dtype("f8").byteorder
+    changed = Command(np.dtype, "f8")
+    changed.__class__.__reduce__ = lambda self: (np.dtype, ("f8",), (3, ">", None, None, None, -1, -1, 0))
+    try:
+        torch.save({"state_dict": small_network().state_dict(), "x": changed}, tmp_path / "w.pt")
+    finally:
+        Command.__reduce__ = lambda self: (self.function, self.arguments)
+    read_weights(tmp_path / "w.pt")
+    assert np.dtype("f8").byteorder == order
+
+
+def test_weights_that_are_no_finite_numbers_are_counted():
+    state = small_network().state_dict()
+    assert not_finite(state) is None
+    state["stem.0.weight"][0, 0, 0, 0] = float("nan")
+    total = sum(tensor.numel() for tensor in state.values())
+    assert not_finite(state) == f"1 of the {total:,} weights is not finite, the first in stem.0.weight"
+    state["head.2.bias"].fill_(float("inf"))
+    assert not_finite(state) == f"11 of the {total:,} weights are not finite, the first in stem.0.weight"
 
 
 def test_a_small_file_that_unpacks_to_gigabytes_is_refused_unread(tmp_path):

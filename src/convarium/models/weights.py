@@ -1,37 +1,21 @@
-"""Reads weights from safetensors and from PyTorch's own files, without running any code of theirs.
+"""Weights of files in networks: tensors find their places by name, under whatever prefix, or are refused.
 
-A file may be a state dict in `.safetensors`, `.pt`, `.pth` or `.ckpt`, or a Lightning checkpoint, which is how UvA
-tutorial 5 publishes its networks. Of a pickle only tensors, numbers, texts and plain containers are ever constructed;
-anything else that it names is refused. `convarium.runs.files` writes weights.
+A file may hold the weights of `state_dict()` in safetensors or in PyTorch's own format, alone or inside of a
+checkpoint, as UvA tutorial 5 publishes its networks. `convarium.runs.files` writes weights.
 """
 
 import os
 import re
-import stat
-import struct
-import warnings
-import zipfile
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from convarium.errors import WeightsError
 from convarium.models.build import build_model
+from convarium.models.weight_files import WeightFile, read_weight_file
 from convarium.records import ImageSpec
-
-_PICKLES = (".pt", ".pth", ".ckpt")
-
-# Lightning pickles hyper-parameters as a subclass of dict with one of these names; a plain dict is built instead.
-_LIGHTNING_DICTS: list[Any] = [
-    (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
-    (dict, "lightning.pytorch.utilities.parsing.AttributeDict"),
-    (dict, "lightning_fabric.utilities.data.AttributeDict"),
-    (dict, "lightning.fabric.utilities.data.AttributeDict"),
-]
 
 # Names in UvA tutorial 5 → names of the same tensors here.
 _TUTORIAL_NAMES = (
@@ -43,13 +27,15 @@ _TUTORIAL_NAMES = (
     (r"^blocks\.(\d+)\.net\.", r"blocks.\1.residual."),
     (r"^blocks\.(\d+)\.downsample\.", r"blocks.\1.shortcut."),
 )
+_COUNTER = "num_batches_tracked"
+"""Batch norm's buffer that PyTorch wrote into no file before version 0.4.1."""
 
 
 def load_weights(path: str | os.PathLike[str], model: str, image: ImageSpec) -> nn.Module:
     """Builds a network and loads the weights of a file into it.
 
     Args:
-        path: a file that `read_weights` reads.
+        path: a file that `read_weight_file` reads.
         model: the spec of the network, such as "resnet@uva".
         image: the images that the network takes.
 
@@ -59,25 +45,113 @@ def load_weights(path: str | os.PathLike[str], model: str, image: ImageSpec) -> 
         WeightsError: the file is missing, damaged or unsafe, or does not fit the network.
     """
     network = build_model(model, image)
-    tensors = read_weights(path)
-    try:
-        set_weights(network, _by_its_names(network, tensors))
-    except WeightsError as error:
-        raise WeightsError(f"{path} does not fit {model}: {error}") from error
+    network.load_state_dict(fitting_weights(read_weight_file(path), network, model))
     return network
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The tensors of a file by the names that they have there, on the CPU.
+    """The tensors of a file by the names that they have there, on the CPU: its state dict, or the largest of several.
 
     Raises:
-        WeightsError: the file is missing, damaged, unsafe or of another kind.
+        WeightsError: the file is missing, damaged, unsafe or of another kind, or two state dicts are equally large.
     """
-    path = Path(path)
-    if path.suffix not in (".safetensors", *_PICKLES):
-        raise WeightsError(f"{path} has no known ending", expected=f".safetensors, {', '.join(_PICKLES)}")
-    _check_kind(path)
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickled_state(path)
+    file = read_weight_file(path)
+    sizes = {name: len(tensors) for name, tensors in file.state_dicts.items()}
+    largest = [name for name, size in sizes.items() if size == max(sizes.values())]
+    if len(largest) > 1:
+        raise _several(file, largest, "")
+    return file.state_dicts[largest[0]]
+
+
+def fitting_weights(
+    file: WeightFile, network: nn.Module, model: str, *, free: Collection[str] = ()
+) -> dict[str, Tensor]:
+    """The tensors of the one state dict in a file that fits a network, under the network's own names.
+
+    They fit under their names, or under one prefix that all of them share, such as `module.` or `model._orig_mod.`, or
+    under the names of UvA tutorial 5.
+
+    Args:
+        file: from `read_weight_file`.
+        network: is not changed.
+        model: what an error calls it.
+        free: names of tensors that may have another shape.
+
+    Returns:
+        A tensor for every name of the network's state dict.
+
+    Raises:
+        WeightsError: none of the state dicts fits, or several do.
+    """
+    tried = {name: _matched(network, tensors, free) for name, tensors in file.state_dicts.items()}
+    fitting = {name: match.tensors for name, match in tried.items() if match.wrong is None}
+    if "" in fitting:
+        return fitting[""]
+    if len(fitting) > 1:
+        raise _several(file, fitting, f" that fit {model}")
+    if fitting:
+        return next(iter(fitting.values()))
+    name, nearest = max(tried.items(), key=lambda item: item[1].common)
+    where = f"{file.path}:{name}" if len(tried) > 1 and name else str(file.path)
+    raise WeightsError(
+        f"{where} does not fit {model}: {nearest.wrong}", hint="check the model, its options and the number of classes"
+    )
+
+
+def _several(file: WeightFile, names: Collection[str], which: str) -> WeightsError:
+    listed = " and ".join(name or "one at the top" for name in names)
+    hint = f"say which: {file.path}:{next(filter(None, names))}"
+    return WeightsError(f"{file.path} holds {len(names)} state dicts{which}: {listed}", hint=hint)
+
+
+class _Match(NamedTuple):
+    """A state dict under a network's names.
+
+    Attributes:
+        tensors: by name.
+        common: how many of the network's names it has.
+        wrong: why it does not fit, in words; None: it does.
+    """
+
+    tensors: dict[str, Tensor]
+    common: int
+    wrong: str | None
+
+
+def _matched(network: nn.Module, tensors: Mapping[str, Tensor], free: Collection[str]) -> _Match:
+    own = network.state_dict()
+    best: _Match | None = None
+    for renamed in _renamings(tensors):
+        common = len(own.keys() & renamed.keys())
+        if best is None or common > best.common:
+            if len(renamed) < len(tensors):
+                best = _Match(renamed, common, "two of its tensors are the same one here")
+            else:
+                counters = {name: tensor for name, tensor in own.items() if name.endswith(f".{_COUNTER}")}
+                whole = counters | renamed
+                best = _Match(whole, common, misfits(network, whole, free=free))
+    assert best
+    return best
+
+
+def _renamings(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """The tensors under their own names, without each prefix that all share, and each time with the tutorial's names
+    replaced.
+    """
+    first = next(iter(tensors)).split(".")
+    for length in range(len(first)):
+        prefix = "".join(f"{part}." for part in first[:length])
+        if not all(name.startswith(prefix) and name != prefix for name in tensors):
+            return
+        stripped = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+        yield stripped
+        yield {_from_tutorial(name): tensor for name, tensor in stripped.items()}
+
+
+def _from_tutorial(name: str) -> str:
+    for pattern, here in _TUTORIAL_NAMES:
+        name = re.sub(pattern, here, name)
+    return name
 
 
 def set_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -87,6 +161,20 @@ def set_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         WeightsError: tensors are missing, unknown, of another shape or of an integer type; the message names the first
             few of each.
     """
+    wrong = misfits(network, tensors)
+    if wrong:
+        raise WeightsError(wrong, hint="check the model, its options and the number of classes")
+    network.load_state_dict(dict(tensors))
+
+
+def misfits(network: nn.Module, tensors: Mapping[str, Tensor], *, free: Collection[str] = ()) -> str | None:
+    """Why tensors are not those of a network, in words that name the first few of each kind; None if they are.
+
+    Args:
+        network: is not changed.
+        tensors: by name.
+        free: names of tensors that may have another shape.
+    """
     own = network.state_dict()
     problems = {
         "missing": [name for name in own if name not in tensors],
@@ -94,7 +182,7 @@ def set_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         "of another shape": [
             f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
             for name in own
-            if name in tensors and tensors[name].shape != own[name].shape
+            if name in tensors and tensors[name].shape != own[name].shape and name not in free
         ],
         "of whole numbers": [  # quantized weights, which would be read as if they were not
             f"{name} {tensors[name].dtype}"
@@ -102,139 +190,22 @@ def set_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             if name in tensors and own[name].is_floating_point() and not tensors[name].is_floating_point()
         ],
     }
-    mismatches = [
-        f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-        for kind, names in problems.items()
-        if names
-    ]
-    if mismatches:
-        raise WeightsError("; ".join(mismatches), hint="check the model, its options and the number of classes")
-    network.load_state_dict(dict(tensors))
-
-
-_PAGES = re.compile(rb"\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
-_LARGEST_RATIO = 4
-"""Weights are hardly smaller when they are compressed; what unpacks to more than this is made to fill the memory."""
-
-
-def _check_kind(path: Path) -> None:
-    """Refuses what is known not to be weights of this ending from its first bytes or its table of contents.
-
-    Raises:
-        WeightsError: says what the file is instead, and what to do.
-    """
-    try:
-        mode, size = path.stat().st_mode, path.stat().st_size
-        if not stat.S_ISREG(mode):
-            kind = "a folder, not a file" if stat.S_ISDIR(mode) else "a device or a pipe, not a file"
-            raise WeightsError(f"{path} is {kind}")
-        with path.open("rb") as file:
-            start = file.read(512)
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path} is not there") from error
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error
-    if not size:
-        raise WeightsError(f"{path} is empty", hint="download or save it again")
-    if start.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{path} is a pointer of Git LFS, not the weights", hint="get them: git lfs pull")
-    if _PAGES.match(start):
-        raise WeightsError(f"{path} is a web page that was saved under this name", hint="download the file itself")
-    is_pickle = start.startswith((b"PK\x03\x04", b"\x80\x02"))
-    if is_pickle and path.suffix == ".safetensors":
-        raise WeightsError(f"{path} is of PyTorch's own format", hint="give it the ending .pt")
-    if start[8:10] == b'{"' and path.suffix != ".safetensors":
-        raise WeightsError(f"{path} is of the format of safetensors", hint="give it the ending .safetensors")
-    if start.startswith(b"PK"):
-        _check_archive(path, size)
-
-
-def _check_archive(path: Path, size: int) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error):
-        return  # PyTorch says what is wrong with it
-    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-        raise WeightsError(
-            f"{path} is a TorchScript program, which is code and not weights; nothing of it was run",
-            hint="where you trust it, save torch.jit.load(…).state_dict()",
-        )
-    unpacked = sum(entry.file_size for entry in entries)
-    if unpacked > _LARGEST_RATIO * size + 2**20:
-        raise WeightsError(f"{path} has {size:,} bytes and would unpack to {unpacked:,}", hint="download it again")
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{path} cannot be read as safetensors: {error}", hint="download or save it again"
-        ) from error
-
-
-def _read_pickled_state(path: Path) -> dict[str, Tensor]:
-    content = _read_pickle(path)
-    tensors = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if (
-        not isinstance(tensors, Mapping)
-        or not tensors
-        or not all(isinstance(name, str) and _is_plain(tensor) for name, tensor in tensors.items())
-    ):
-        raise WeightsError(
-            f"{path} holds no state dict",
-            expected="dense real tensors by name",
-            hint="save it as network.state_dict()",
-        )
-    return dict(tensors)
-
-
-def _read_pickle(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_LIGHTNING_DICTS):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or hostile pickle may raise anything
-        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if refused is None:
-            raise WeightsError(f"{path} is damaged or no PyTorch file", hint="download or save it again") from error
-        raise WeightsError(
-            f"{path} names {refused[1]}, which is code and not weights; nothing of it was run",
-            hint="where you trust it, save network.state_dict() from the program that made it",
-        ) from error
-
-
-def _is_plain(tensor: object) -> bool:
     return (
-        isinstance(tensor, Tensor)
-        and tensor.layout == torch.strided
-        and tensor.device.type == "cpu"  # "meta" has no values
-        and not (tensor.is_complex() or tensor.is_quantized)
+        "; ".join(
+            f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+            for kind, names in problems.items()
+            if names
+        )
+        or None
     )
 
 
-def _by_its_names(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Renames the tensors of a file with another naming convention to the names that the network has.
-
-    Raises:
-        WeightsError: two tensors would get one name.
-    """
-    own = network.state_dict().keys()
-    for rename in (_out_of_lightning, _from_tutorial):
-        if own.isdisjoint(tensors):
-            renamed = {rename(name): tensor for name, tensor in tensors.items()}
-            if len(renamed) < len(tensors):
-                raise WeightsError("two of its tensors are the same one here", hint="save network.state_dict() alone")
-            tensors = renamed
-    return tensors
-
-
-def _out_of_lightning(name: str) -> str:
-    """Lightning's module holds the network as its attribute `model`."""
-    return name.removeprefix("model.")
-
-
-def _from_tutorial(name: str) -> str:
-    for pattern, here in _TUTORIAL_NAMES:
-        name = re.sub(pattern, here, name)
-    return name
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Which weights are not finite numbers, in a sentence; None if all are."""
+    counts = {name: int((~torch.isfinite(tensor)).sum()) for name, tensor in tensors.items()}
+    wrong = [name for name, count in counts.items() if count]
+    if not wrong:
+        return None
+    total = sum(tensor.numel() for tensor in tensors.values())
+    verb = "is" if sum(counts.values()) == 1 else "are"
+    return f"{sum(counts.values()):,} of the {total:,} weights {verb} not finite, the first in {wrong[0]}"
