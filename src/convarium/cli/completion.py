@@ -6,6 +6,7 @@ They come from tables that are read without torch, so that a Tab is answered at 
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -73,6 +74,15 @@ def studies(context: click.Context, parameter: click.Parameter, typed: str) -> l
 def runs(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
     """The finished runs of the store, by their folders' names."""
     return _beginning(sorted(path.parent.name for path in _store(context).glob("runs/*/outcome.json")), typed)
+
+
+def run_then_images(context: click.Context, parameter: click.Parameter, typed: str) -> list[Any]:
+    """A run as the first word, unless an option stands for it, and then files."""
+    from click.shell_completion import CompletionItem
+
+    if any(context.params.get(name) for name in ("names", "ensemble")):
+        return [CompletionItem(typed, type="file")]
+    return runs(context, parameter, typed)
 
 
 def studies_and_runs(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:

@@ -115,7 +115,13 @@ def _bars(*columns: ProgressColumn) -> Progress:
     console = console_on(sys.stderr)
     every = (_text("{task.description}"), BarColumn(bar_width=10), *columns)
     return Progress(
-        *every, console=console, transient=True, expand=True, refresh_per_second=5, disable=not console.is_terminal
+        *every,
+        console=console,
+        transient=True,
+        expand=True,
+        refresh_per_second=5,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # answers that go to a file or a pipe go there
     )
 
 

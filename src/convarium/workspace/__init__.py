@@ -25,6 +25,7 @@ from convarium.workspace.workspace import Split, Workspace
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
     from convarium.inference import TrainedNetwork
+    from convarium.inference.predict import Predictions
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
     from convarium.runs.listing import RunEntry
@@ -49,6 +50,7 @@ __all__ = [
     "load_run",
     "plan",
     "planned_recipe",
+    "predict",
     "remove",
     "report",
     "reproduce",
@@ -188,6 +190,31 @@ def evaluate(
 ) -> Scores:
     """See `Workspace.evaluate`."""
     return Workspace(store, data_dir, device).evaluate(run, weights=weights, model=model, dataset=dataset, split=split)
+
+
+@_documented
+def predict(
+    run: str | None,
+    images: Path | str | Sequence[Path | str],
+    *,
+    ensemble: str | None = None,
+    model: str | None = None,
+    unknown: bool = False,
+    coverage: float = 0.95,
+    on_event: Callable[[str, int, int], None] | None = None,
+    store: Path | str = ".",
+    device: str | None = None,
+) -> Predictions:
+    """See `Workspace.predict`."""
+    return Workspace(store, device=device).predict(
+        run,
+        images,
+        ensemble=ensemble,
+        model=model,
+        unknown=unknown,
+        coverage=coverage,
+        on_event=on_event,
+    )
 
 
 @_documented

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
     from convarium.data.splits import Splits
     from convarium.inference import TrainedNetwork
+    from convarium.inference.predict import Predictions, Predictor
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
     from convarium.runs.listing import RunEntry
@@ -302,6 +303,64 @@ class Workspace:
         splits = self.splits(recipe)
         network = load_weights(path, recipe.model, splits.train.spec)
         return evaluate_network(network, recipe, splits, split=split, device=self.device)
+
+    def predictor(
+        self,
+        run: str | None = None,
+        *,
+        ensemble: str | None = None,
+        model: str | None = None,
+        unknown: bool = False,
+        coverage: float = 0.95,
+    ) -> Predictor:
+        """A stored run, or an ensemble of several, loaded once to predict images as often as one likes.
+
+        Args:
+            run: a folder's name in runs/, its path, or the beginning of its key.
+            ensemble: in place of a run, a study and a row of its table, "STUDY:NETWORK": the probabilities are the mean
+                over its trained runs, one for each seed.
+            model: the run's network, if it is a user's own: it may then be imported although its source is not the one
+                that the run was made with.
+            unknown: answer 'unknown' below a probability that is set so that `coverage` of the images of the known
+                classes are answered. It does not promise to catch images of other classes.
+            coverage: that share.
+
+        Raises:
+            ConvariumError: not one of run and ensemble; no such run or row, or one whose network cannot be
+                used; or there are no 100 test images that selected nothing, from which `unknown` is calibrated.
+        """
+        from convarium.workspace.predicting import predictor_of
+
+        return predictor_of(
+            self.store, run, ensemble=ensemble, model=model, unknown=unknown, coverage=coverage, device=self.device
+        )
+
+    def predict(
+        self,
+        run: str | None,
+        images: Path | str | Sequence[Path | str],
+        *,
+        ensemble: str | None = None,
+        model: str | None = None,
+        unknown: bool = False,
+        coverage: float = 0.95,
+        on_event: Callable[[str, int, int], None] | None = None,
+    ) -> Predictions:
+        """Predicts images: classes and probabilities.
+
+        Args:
+            run, ensemble, model, unknown, coverage: as for `predictor`.
+            images: image files, and folders, whose images are found as in data sets.
+            on_event: called with "images", their number so far and in all.
+
+        Returns:
+            The answers for the images that can be read, in their order, and why others cannot.
+
+        Raises:
+            ConvariumError: as for `predictor`; or no image is named, or a folder cannot be listed or has no images.
+        """
+        predictor = self.predictor(run, ensemble=ensemble, model=model, unknown=unknown, coverage=coverage)
+        return predictor.predict(images, on_event=on_event)
 
     def reproduce(
         self,

@@ -1,0 +1,122 @@
+"""What predicts images: a stored run, or the seeds of one row of a study, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convarium.errors import ConvariumError, StoreError
+from convarium.runs.seal import WEIGHTS
+from convarium.runs.store import Store, StoredRun
+
+if TYPE_CHECKING:
+    from convarium.inference.predict import Predictor
+    from convarium.inference.unknown import Floats, UnknownRule
+
+
+def predictor_of(
+    store: Store,
+    run: str | None,
+    *,
+    ensemble: str | None = None,
+    model: str | None = None,
+    unknown: bool = False,
+    coverage: float = 0.95,
+    device: str | None = None,
+) -> Predictor:
+    """What `Workspace.predictor` returns; see there for the arguments and errors."""
+    from convarium.inference.predict import Predictor
+    from convarium.inference.trained import load_trained
+    from convarium.inference.unknown import check_coverage
+    from convarium.training.scoring import pick_device
+
+    if (run is None) == (ensemble is None):
+        raise ConvariumError("predict takes either a run or an ensemble")
+    check_coverage(coverage)
+    runs, notes = ([store.run(run)], ()) if run is not None else members(store, str(ensemble))
+    rule = calibrated(runs, coverage) if unknown else None
+    chosen = str(pick_device(device))
+    networks = tuple(load_trained(stored, named=model, device=chosen) for stored in runs)
+    for stored, network in zip(runs, networks, strict=True):
+        if network.preprocessing != networks[0].preprocessing:
+            raise StoreError(
+                f"{stored.path.name} has other classes or other preprocessing than {runs[0].path.name}",
+                hint="they were made with different data: predict with one run",
+            )
+    names = tuple(stored.path.name for stored in runs)
+    if run is not None:
+        return Predictor(networks, f"the run {names[0]}", names, rule)
+    seeds = ", ".join(str(stored.recipe.seed) for stored in runs)
+    mean = f"the mean of {len(runs)} runs" if len(runs) > 1 else "the only run"
+    return Predictor(networks, f"{mean} of {ensemble} (seed{'s' * (len(runs) > 1)} {seeds})", names, rule, notes)
+
+
+def members(store: Store, ensemble: str) -> tuple[list[StoredRun], tuple[str, ...]]:
+    """The trained runs of one row of a study, and a sentence for each that is left out.
+
+    Args:
+        store: that holds the study.
+        ensemble: the study's name, a colon, and what the row is called in its table, such as a network's spec. A study
+            of one row needs its name only.
+
+    Raises:
+        StoreError: no such study, or none of the row's runs is trained.
+        SpecError: no such row.
+    """
+    from convarium.analysis.comparison.compare import find_row
+    from convarium.analysis.comparison.metrics import metric_of
+    from convarium.analysis.comparison.rows import gather, status
+
+    name, _, row_name = ensemble.partition(":")
+    study = store.study(name)
+    damaged: list[StoreError] = []
+    rows = gather(store.runs_of(study, files=[WEIGHTS], damaged=damaged), study.compare, metric_of(study.metric))
+    if not rows:
+        raise damaged[0] if damaged else StoreError(f"study {name!r} has no finished run yet", hint="train it first")
+    if not row_name and len(rows) > 1:
+        labels = ", ".join(f"{name}:{row.label}" for row in rows[:5])
+        raise ConvariumError(f"the study {name!r} has {len(rows)} rows", hint=f"say which: {labels}")
+    row = find_row(rows, study.compare, row_name) if row_name else rows[0]
+    notes = [f"left out: {error}" for error in damaged]
+    notes += [f"left out: {run.path.name}, which {_ENDED[status(run)]}" for run in row.runs if run not in row.trained]
+    if not row.trained:
+        raise StoreError(f"none of the {len(row.runs)} runs of {ensemble} is trained: {'; '.join(notes)}")
+    return list(row.trained), tuple(notes)
+
+
+_ENDED = {"at chance": "ended at chance", "diverged": "diverged", "failed": "failed"}
+
+
+def calibrated(runs: Sequence[StoredRun], coverage: float) -> UnknownRule:
+    """When one run or the mean of several answers 'unknown', from their stored predictions of the test images.
+
+    Test images have selected nothing, unless the recipe watched them. Validation images are not used: they may have
+    chosen the learning rate or the network, which no record tells.
+
+    Raises:
+        ConvariumError: the test images were watched, are not stored, or are too few.
+    """
+    from convarium.inference.predict import mean_probabilities
+    from convarium.inference.unknown import calibrate
+
+    pairs = []
+    for run in runs:
+        if run.recipe.watch_test:
+            raise ConvariumError(
+                f"--unknown cannot be calibrated: {run.path.name} watched its test images while it trained",
+                hint="train without --watch-test",
+            )
+        pair = run.predictions()
+        if pair is None:
+            raise ConvariumError(
+                f"--unknown cannot be calibrated: {run.path.name} has no stored predictions of test images",
+                hint="a test split of at least 100 images is needed",
+            )
+        pairs.append(pair)
+    labels = pairs[0][1]
+    if not all(np.array_equal(labels, other) for _, other in pairs):
+        raise ConvariumError("--unknown cannot be calibrated: the runs have other test images", hint="use one run")
+    probabilities: Floats = mean_probabilities(logits for logits, _ in pairs)
+    return calibrate(probabilities, coverage, source="test images")
