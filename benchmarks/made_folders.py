@@ -1,6 +1,5 @@
 """Folders of made images, for measurements that need many."""
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,14 +7,15 @@ import numpy as np
 from PIL import Image
 
 
-def make_folder(path: Path, n: int, *, side: int = 32, classes: int = 10) -> Path:
-    """Writes n RGB images as PNG files, one folder a class. Each class has a color of its own, under noise.
+def make_folder(path: Path, n: int, *, side: int = 32, classes: int = 10, ending: str = "png") -> Path:
+    """Writes n RGB images, one folder a class. Each class has a color of its own, under noise.
 
     Args:
         path: of the folder, which is made.
         n: images.
         side: of an image in pixels.
         classes: folders, with an equal number of images each.
+        ending: of the files, png or jpg.
     """
     colors = np.random.default_rng(0).integers(60, 196, (classes, 3))
     for label in range(classes):
@@ -25,13 +25,9 @@ def make_folder(path: Path, n: int, *, side: int = 32, classes: int = 10) -> Pat
         label = number % classes
         noise = np.random.default_rng(number).integers(-60, 60, (side, side, 3))
         pixels = (colors[label] + noise).clip(0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(path / f"class{label}" / f"{number:06}.png")
+        Image.fromarray(pixels).save(path / f"class{label}" / f"{number:06}.{ending}")
 
     with ThreadPoolExecutor() as pool:
         for _ in pool.map(write, range(n)):
             pass
     return path
-
-
-if __name__ == "__main__":  # python benchmarks/made_folders.py PATH N [SIDE]
-    make_folder(Path(sys.argv[1]), int(sys.argv[2]), side=int(sys.argv[3]) if len(sys.argv) > 3 else 32)

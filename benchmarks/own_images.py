@@ -30,6 +30,7 @@ PAGE = ROOT / "docs" / "own-images.md"
 MEASUREMENTS = {
     "second_reading": "reading:second_reading",
     "first_reading": "reading:first_reading",
+    "larger_than_memory": "memory:larger_than_memory",
 }
 """The module beside this one and the function that make each measurement."""
 

@@ -1,7 +1,10 @@
 """Decoded images are kept, and used again only while nothing has changed."""
 
 import os
+import re
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import torch
 from PIL import Image
 
 from convarium.data import image_cache, load_data
+from convarium.data.image_files import ImageForm
 
 N = 12
 
@@ -194,6 +198,23 @@ def test_changes_to_the_arrays_do_not_reach_the_files(kept):
     expected = pixels(load(folder))
     load(folder).train.images.zero_()
     assert torch.equal(pixels(load(folder)), expected)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system says elsewhere in other ways how much memory it has")
+def test_more_than_memory_holds_can_be_mapped(tmp_path):
+    """Linux refuses a mapping that may be written to if all of it would be more than memory and swap together."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    swap = int(re.search(r"SwapTotal: +(\d+) kB", Path("/proc/meminfo").read_text("utf-8"))[1]) * 1024
+    form = ImageForm(3, 1024, 1024)
+    n = (pages + swap) * 5 // 4 // (3 * 1024**2)
+    with (tmp_path / "large.pixels").open("wb") as file:
+        file.truncate(n * 3 * 1024**2)  # of zeros, which take no place on the disk
+    images = image_cache._mapped(tmp_path / "large.pixels", form)
+    assert images.shape == (n, 3, 1024, 1024)
+    images[-1] = 7
+    assert images[0].max() == 0
+    assert images[-1].min() == 7
+    assert image_cache._mapped(tmp_path / "large.pixels", form)[-1].max() == 0
 
 
 def test_the_progress_is_told(kept):

@@ -19,6 +19,9 @@ from convarium.data.sources import DIVISION_SEED, first_readable
 from convarium.errors import DataError
 from convarium.records import ImageSpec
 
+_AT_ONCE = 2**22
+"""Pixels that are counted at once; each takes eight bytes meanwhile."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
@@ -262,7 +265,7 @@ def content_digest(*parts: ImageData) -> str:
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Exact mean and standard deviation of the pixels by channel, on a scale where white is 1."""
     counts = np.zeros((images.shape[1], 256), dtype=np.int64)
-    for chunk in torch.split(images, 256):
+    for chunk in torch.split(images, max(1, _AT_ONCE // images[:1].numel())):
         for channel, pixels in enumerate(chunk.unbind(1)):
             counts[channel] += np.bincount(pixels.numpy().ravel(), minlength=256)
     levels = np.arange(256) / 255
@@ -279,7 +282,9 @@ def contrast_notes(images: Tensor, std: tuple[float, ...]) -> tuple[str, ...]:
         images: (n, c, h, w) uint8.
         std: of the pixels by channel.
     """
-    if len(images) > 1 and not any(bool((chunk != images[:1]).any()) for chunk in torch.split(images, 256)):
+    if len(images) > 1 and not any(
+        bool((chunk != images[:1]).any()) for chunk in torch.split(images, max(1, _AT_ONCE // images[:1].numel()))
+    ):
         return (f"all {len(images):,} training images are equal: there is nothing to learn from them",)
     constant = [str(channel) for channel, deviation in enumerate(std) if deviation == 0]
     if not constant:
