@@ -85,6 +85,50 @@ IMAGES, LABELS = arrays()
 
 
 @pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (LABELS.astype(np.float32), ("0", "1")),
+        (LABELS.astype(bool), ("0", "1")),
+        (LABELS[:, None], ("0", "1")),
+        (LABELS.astype(">i2"), ("0", "1")),
+        (np.eye(2)[LABELS], ("0", "1")),
+        (np.eye(2, dtype=bool)[LABELS], ("0", "1")),
+        (np.array(["a", "b"])[LABELS], ("a", "b")),
+        (np.array([b"a", b"b"])[LABELS], ("a", "b")),
+        (LABELS + 1, ("1", "2")),
+        (LABELS * 5, ("0", "5")),
+        (LABELS * 9 + 1, ("1", "10")),
+    ],
+    ids=lambda value: f"{value.dtype}-{value.shape}-{value[-1]}" if isinstance(value, np.ndarray) else "",
+)
+def test_labels_in_every_form_that_people_save(tmp_path, labels, names):
+    splits = load_data(save(tmp_path, x=IMAGES, y=labels), validation=0)
+    assert splits.train.class_names == names
+    of_pixels = {image.tobytes(): label for image, label in zip(IMAGES, LABELS.tolist(), strict=True)}
+    for part in (splits.train, splits.test):
+        assert [of_pixels[image.numpy().tobytes()] for image in part.images] == part.labels.tolist()
+
+
+def test_more_labels_than_there_are_classes_anywhere_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("convarium.data.labels.MOST", 5)
+    with pytest.raises(DataError, match=r"a.npz has 20 different labels: expected at most 5"):
+        load_data(save(tmp_path, x=IMAGES, y=np.arange(20)))
+
+
+def test_images_of_one_bit_are_black_and_white(tmp_path):
+    images = RNG.random((20, 4, 4)) < 0.5
+    splits = load_data(save(tmp_path, x=images, y=LABELS), validation=0)
+    assert sorted(splits.train.images.unique().tolist()) == [0, 255]
+    assert splits.notes == ("pixels are read with 1 as white",)
+
+
+def test_arrays_that_are_not_used_are_named(tmp_path):
+    splits = load_data(save(tmp_path, X_Train=IMAGES, Y_train=LABELS, x_test=IMAGES, weights=LABELS))
+    assert "arrays of a.npz that are not used: x_test, weights" in splits.notes
+    assert sizes(splits) == [15, 1, 4]
+
+
+@pytest.mark.parametrize(
     ("named", "message"),
     [
         ({}, "holds nothing: expected x_train and y_train"),
@@ -94,7 +138,10 @@ IMAGES, LABELS = arrays()
         ({"x": IMAGES[0], "y": LABELS[:5]}, r"the train images of .* have the wrong form: expected numbers of shape"),
         ({"x": IMAGES.reshape(20, 5, 3, 2), "y": LABELS}, "the train images of .* have the wrong form"),
         ({"x": np.array([[["a"]]] * 20), "y": LABELS}, "the train images of .* have the wrong form"),
-        ({"x": IMAGES, "y": LABELS + 20_000}, "has labels from 20000 to 20001"),
+        ({"x": IMAGES, "y": np.eye(3)[LABELS] + 1}, "the train labels of .* have the wrong form"),
+        ({"x": IMAGES, "y": np.ones((20, 2))}, "the train labels of .* have the wrong form"),
+        ({"x": IMAGES, "y": LABELS * np.nan}, "the train labels of .* have the wrong form"),
+        ({"x": IMAGES, "y": LABELS.astype(complex)}, "the train labels of .* have the wrong form"),
         ({"x": IMAGES, "y": LABELS, "class_names": np.array(["cat"])}, "has labels from 0 to 1: expected 0 to 0"),
         ({"x": IMAGES, "y": LABELS * 0}, "has 1 class: expected two or more"),
         (
@@ -114,7 +161,7 @@ def test_an_npz_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(DataError, match=r"a.npz"):
         load_data(f"npz:{tmp_path}/a.npz")
-    with pytest.raises(DataError, match=r"cannot read .*b.npz.*; save it again"):
+    with pytest.raises(DataError, match=r"there is no file .*b.npz; write npz:FILE"):
         load_data(f"npz:{tmp_path}/b.npz")
 
 

@@ -8,6 +8,7 @@ label,pixel0,…,pixel783   square gray images with values from 0 to 255
 import csv
 import math
 import os
+import posixpath
 import re
 import stat
 import unicodedata
@@ -29,13 +30,14 @@ _COLUMNS = {
     "label": ("label", "labels", "class", "class_name", "category", "target"),
     "split": ("split", "set", "subset", "partition"),
 }  # fmt: skip
-"""The names that people give to the columns, in lower case; the first that a file has is taken."""
+"""The names that people give to the columns, as `_plain` writes them; the first that a file has is taken."""
 
 
 def holds_pixels(file: Path) -> bool:
     """Whether a CSV file holds the pixels themselves: a column label, and columns pixel0, pixel1, …"""
-    header = next(_rows(file), [])
-    return len(header) > 2 and header[0].lower() == "label" and all(_is_pixel(name) for name in header[1:])
+    header = [_plain(name) for name in next(_rows(file), [])]
+    others = [name for name in header if not _is_pixel(name)]
+    return len(header) > 2 and len(others) == 1 and others[0] in _COLUMNS["label"]
 
 
 def list_csv(file: Path, options: FolderOptions) -> Listing:
@@ -49,10 +51,11 @@ def list_csv(file: Path, options: FolderOptions) -> Listing:
         DataError: the file cannot be read or has no such columns, names a file twice, or the division is impossible.
     """
     rows = _rows(file)
-    header = [name.strip().lower() for name in next(rows, [])]
+    header = [_plain(name) for name in next(rows, [])]
     first: list[list[str]] = []
-    if header and Path(header[0]).suffix in endings():
-        header, first = ["path", "label", "split"][: len(header)], [next(_rows(file))]
+    if any(Path(name).suffix in endings() for name in header[:2]):
+        usual = ("path", "label", "split") if Path(header[0]).suffix in endings() else ("label", "path", "split")
+        header, first = list(usual[: len(header)]), [next(_rows(file))]
     columns = {kind: next((header.index(n) for n in names if n in header), None) for kind, names in _COLUMNS.items()}
     path_column, label_column, split_column = columns["path"], columns["label"], columns["split"]
     if path_column is None or label_column is None:
@@ -64,11 +67,15 @@ def list_csv(file: Path, options: FolderOptions) -> Listing:
     found: dict[str, list[tuple[ImageFile, str]]] = {"train": [], "validation": [], "test": []}
     seen: set[str] = set()
     for number, row in enumerate([*first, *rows], start=1 if first else 2):
-        if len(row) < len(header):
-            raise DataError(f"row {number} of {shown(file)} has {len(row)} columns", expected=f"{len(header)}")
+        if len(row) < len(header) or any(row[len(header) :]):
+            raise DataError(
+                f"row {number} of {shown(file)} has {len(row)} columns",
+                expected=f"{len(header)}",
+                hint="put texts that hold the delimiter between quotation marks",
+            )
         name, label = row[path_column].strip(), unicodedata.normalize("NFC", row[label_column].strip())
         split = "train" if split_column is None else split_of(row[split_column])
-        if split is None or not label or not name or name in seen:
+        if split is None or not label or not name or posixpath.normpath(name) in seen:
             what = (
                 f"the split {row[split_column or 0]!r}" if split is None
                 else f"no {'label' if name else 'path'}" if not (name and label)
@@ -78,8 +85,8 @@ def list_csv(file: Path, options: FolderOptions) -> Listing:
                 f"row {number} of {shown(file)} has {what}",
                 expected="a path that no other row has, a label, and train, val or test as the split",
             )
-        seen.add(name)
-        found[split].append((_image_file(file.parent / name), label))
+        seen.add(posixpath.normpath(name))
+        found[split].append((_image_file(file.parent, name), label))
     names = _in_order({label for part in found.values() for _, label in part})
     if len(names) < 2:
         raise DataError(f"{shown(file)} has {len(names)} class{'' if len(names) == 1 else 'es'}", expected="2 or more")
@@ -96,7 +103,7 @@ def list_csv(file: Path, options: FolderOptions) -> Listing:
             )
     if not listed["train"]:
         raise DataError(f"{shown(file)} has no training images", hint="add rows whose split is train")
-    unused = [name for i, name in enumerate(header) if i not in columns.values()]
+    unused = [name or "one without a name" for i, name in enumerate(header) if i not in columns.values()]
     notes = [f"columns of {file.name} that are not used: {', '.join(unused)}"] if unused else []
     if split_column is not None and not listed["test"]:
         notes.append(f"{file.name} names no test images: a fixed fifth of every class of train is the test split")
@@ -115,21 +122,25 @@ def read_pixel_csv(file: Path) -> Part:
     """Labels and pixels as Kaggle's MNIST and Fashion-MNIST have them: label, pixel0, …, pixel783.
 
     Raises:
-        DataError: the images are not square, or a value is no whole number from 0 to 255.
+        DataError: the images are not square, a label is no whole number, or a pixel none from 0 to 255.
     """
     import pandas as pd
 
-    width = len(next(_rows(file))) - 1
-    side = math.isqrt(width)
-    if side * side != width:
-        raise DataError(f"{shown(file)} has {width} pixels a row", expected="square images, such as 784 pixels")
+    header = next(_rows(file))
+    side = math.isqrt(len(header) - 1)
+    if side * side != len(header) - 1:
+        raise DataError(
+            f"{shown(file)} has {len(header) - 1} pixels a row", expected="square images, such as 784 pixels"
+        )
     try:
-        table = pd.read_csv(file, dtype=np.int32, encoding="utf-8-sig").to_numpy()
+        delimiter, encoding = _delimiter_and_encoding(file)
+        table = pd.read_csv(file, dtype=np.int32, encoding=encoding, sep=delimiter).to_numpy()
     except (ValueError, OverflowError, pd.errors.ParserError) as error:
         raise DataError(
             f"{shown(file)} holds values that are not whole numbers: {error}", hint="repair or remove it"
         ) from error
-    labels, pixels = table[:, 0].astype(np.int64), table[:, 1:]
+    label = next(number for number, name in enumerate(header) if not _is_pixel(_plain(name)))
+    labels, pixels = table[:, label].astype(np.int64), np.delete(table, label, axis=1)
     if len(table) == 0 or pixels.min() < 0 or pixels.max() > 255 or labels.min() < 0:
         raise DataError(f"{shown(file)} has pixels or labels out of range", expected="pixels from 0 to 255")
     return pixels.astype(np.uint8).reshape(-1, 1, side, side), labels
@@ -151,22 +162,39 @@ def _rows(file: Path) -> Iterator[list[str]]:
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             raise DataError(f"{shown(file)} is not a file", hint="name a CSV file")
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            head = stream.readline(2**20)
-            stream.seek(0)
-            delimiter = max(",;\t", key=head.count)
-            yield from (row for row in csv.reader(stream, delimiter=delimiter, strict=True) if any(row))
+        delimiter, encoding = _delimiter_and_encoding(file)
+        with file.open(encoding=encoding, newline="") as stream:
+            rows = csv.reader(stream, delimiter=delimiter, skipinitialspace=True, strict=True)
+            yield from (row for row in rows if any(row))
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"cannot read {shown(file)}: {reason}", hint="name a CSV file in UTF-8") from error
 
 
-def _image_file(path: Path) -> ImageFile:
-    """A file that a row names. One that is missing is found to be unreadable later, with all others that are."""
-    try:
-        info = os.stat(path)  # noqa: PTH116  (100,000 files)
-    except (OSError, ValueError):
-        return ImageFile(path, 0, 0)
+def _delimiter_and_encoding(file: Path) -> tuple[str, str]:
+    """The delimiter, by the first line, and UTF-8, or UTF-16 as Excel writes it with a mark at the beginning."""
+    with file.open("rb") as raw:
+        encoding = "utf-16" if raw.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    with file.open(encoding=encoding, newline="") as stream:
+        return max(",;\t|", key=stream.readline(2**20).count), encoding
+
+
+def _image_file(folder: Path, name: str) -> ImageFile:
+    """A file that a row names. One that is missing is found to be unreadable later, with all others that are.
+
+    A path may be written as on another system: with backslashes, or with accents as characters of their own.
+    """
+    slashed = name.replace("\\", "/")
+    forms = [name, slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))]
+    for written in dict.fromkeys(forms):
+        path = folder / written
+        try:
+            info = os.stat(path)  # noqa: PTH116  (100,000 files)
+            break
+        except (OSError, ValueError):
+            continue
+    else:
+        return ImageFile(folder / name, 0, 0)
     if not stat.S_ISREG(info.st_mode):
         raise DataError(f"{shown(path)} is a folder, a device or a pipe", expected="an image file")
     return ImageFile(path, info.st_size, max(info.st_mtime_ns, info.st_ctime_ns))
@@ -180,4 +208,9 @@ def _in_order(names: set[str]) -> list[str]:
 
 
 def _is_pixel(name: str) -> bool:
-    return re.fullmatch(r"pixel\d+|\d+x\d+", name.strip().lower()) is not None
+    return re.fullmatch(r"pixel_?\d+|\d+x\d+", name) is not None
+
+
+def _plain(name: str) -> str:
+    """The name of a column in lower case, with one `_` between its words."""
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())

@@ -1,6 +1,8 @@
 """Images and labels in a NumPy .npz file, under the names that Keras, MedMNIST and people give to the arrays."""
 
+import unicodedata
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,29 +10,45 @@ import numpy as np
 import numpy.typing as npt
 
 from convarium.data.folder_scan import shown
+from convarium.data.labels import label_values, numbered
 from convarium.data.readers import DAMAGED, Part
 from convarium.errors import DataError
 
 _NAMES = {
-    "train": (("x_train", "y_train"), ("X_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"),
-              ("x", "y"), ("X", "y"), ("data", "target"), ("data", "labels")),
-    "validation": (("x_val", "y_val"), ("X_val", "y_val"), ("x_valid", "y_valid"), ("val_images", "val_labels")),
-    "test": (("x_test", "y_test"), ("X_test", "y_test"), ("test_images", "test_labels")),
+    "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"), ("x", "y"),
+              ("data", "target"), ("data", "labels")),
+    "validation": (("x_val", "y_val"), ("x_valid", "y_valid"), ("val_images", "val_labels")),
+    "test": (("x_test", "y_test"), ("test_images", "test_labels")),
 }  # fmt: skip
-"""The names of images and labels of each split; the first that a file has are taken."""
+"""The names of images and labels of each split, in lower case; the first that a file has are taken."""
 
 LARGEST = 2**33
 """Bytes of arrays that are read: a small file may unpack to more than memory holds."""
 
 
-def read_npz(file: Path) -> tuple[dict[str, Part], tuple[str, ...], int | None]:
+@dataclass(frozen=True, eq=False)
+class NpzImages:
+    """The images of a .npz file.
+
+    Attributes:
+        parts: of each split, images (n, c, h, w) uint8 and labels (n,) int64.
+        class_names: in the order of the labels.
+        white: the value of white; None for pixels of 8 bits.
+        unused: names of arrays that are not read.
+    """
+
+    parts: dict[str, Part]
+    class_names: tuple[str, ...]
+    white: int | None
+    unused: tuple[str, ...]
+
+
+def read_npz(file: Path) -> NpzImages:
     """Reads the splits of a .npz file; nothing in it is run.
 
     Images (n, h, w), (n, h, w, c) or (n, c, h, w) become (n, c, h, w); values of more than 8 bits are read with the
-    least usual white that none exceeds, as in image files. Labels may be numbers or texts.
-
-    Returns:
-        The parts by their split, the names of the classes, and the value of white; None for pixels of 8 bits.
+    least usual white that none exceeds, as in image files. Labels may be
+    what `label_values` takes.
 
     Raises:
         DataError: it is no .npz file, is too large, or has no arrays of images and labels.
@@ -41,46 +59,39 @@ def read_npz(file: Path) -> tuple[dict[str, Part], tuple[str, ...], int | None]:
         if size > LARGEST:
             raise DataError(f"{shown(file)} unpacks to {size / 2**30:.1f} GiB", expected=f"at most {LARGEST >> 30} GiB")
         with np.errstate(invalid="ignore"), np.load(file, allow_pickle=False) as arrays:  # of a shape beyond 64 bits
-            pairs = {
-                split: next((pair for pair in names if set(pair) <= set(arrays)), None)
+            stored = {name.lower(): name for name in arrays}
+            found = {
+                split: next((pair for pair in names if set(pair) <= set(stored)), None)
                 for split, names in _NAMES.items()
             }
-            if pairs["train"] is None:
+            pairs = {split: pair for split, pair in found.items() if pair}
+            if "train" not in pairs:
                 raise DataError(
-                    f"{shown(file)} holds {', '.join(list(arrays)[:8]) or 'nothing'}",
+                    f"{shown(file)} holds {', '.join(map(shown, list(arrays)[:8])) or 'nothing'}",
                     expected="x_train and y_train, and perhaps x_val, y_val, x_test and y_test; or images and labels",
                 )
-            raw = {split: (arrays[pair[0]], arrays[pair[1]]) for split, pair in pairs.items() if pair}
-            named = [str(name) for name in arrays["class_names"]] if "class_names" in arrays else None
+            used = {"class_names"}.union(*pairs.values())
+            unused = tuple(shown(name) for key, name in stored.items() if key not in used)
+            raw = {split: (arrays[stored[x]], arrays[stored[y]]) for split, (x, y) in pairs.items()}
+            named = _class_names(arrays[stored["class_names"]]) if "class_names" in stored else None
+    except FileNotFoundError as error:
+        raise DataError(
+            f"there is no file {shown(file)}", hint="write npz:FILE with the path of a .npz file"
+        ) from error
     except (*DAMAGED, NotImplementedError) as error:
         raise DataError(f"cannot read {shown(file)}: {error}", hint="save it again with numpy.savez") from error
+    where = shown(file)
     labels = {
-        split: _labels(y, len(x) if x.ndim else 0, f"{split} labels of {shown(file)}") for split, (x, y) in raw.items()
+        split: label_values(y, len(x) if x.ndim else 0, f"{split} labels of {where}") for split, (x, y) in raw.items()
     }
-    known = np.unique(np.concatenate(list(labels.values()))).tolist()
-    if known and isinstance(known[0], int) and (named or known[0] >= 0):
-        names = named or [str(number) for number in range(known[-1] + 1)]
-        if known[0] < 0 or known[-1] >= len(names) or len(names) > 10_000:
-            raise DataError(
-                f"{shown(file)} has labels from {known[0]} to {known[-1]}", expected=f"0 to {len(names) - 1}"
-            )
-        numbers = {split: y.astype(np.int64) for split, y in labels.items()}
-    else:
-        names = [str(name) for name in known]
-        numbers = {split: np.searchsorted(known, y).astype(np.int64) for split, y in labels.items()}
-    images, white = _eight_bits({split: x for split, (x, _) in raw.items()}, shown(file))
-    return {split: (images[split], numbers[split]) for split in raw}, tuple(names), white
+    class_names, numbers = numbered(labels, where, named)
+    images, white = _eight_bits({split: x for split, (x, _) in raw.items()}, where)
+    return NpzImages({split: (images[split], numbers[split]) for split in raw}, class_names, white, unused)
 
 
-def _labels(values: npt.NDArray[Any], n: int, what: str) -> npt.NDArray[Any]:
-    flat = values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
-    if flat.shape != (n,) or flat.dtype.kind not in "iuU" or n == 0:
-        raise DataError(
-            f"the {what} have the wrong form",
-            expected=f"whole numbers or texts ({n},)",
-            received=f"{values.dtype} {values.shape}",
-        )
-    return flat
+def _class_names(values: npt.NDArray[Any]) -> list[str]:
+    names = label_values(values, values.size, "class names").astype(str).tolist()
+    return [unicodedata.normalize("NFC", name) for name in names]
 
 
 def _eight_bits(splits: dict[str, npt.NDArray[Any]], file: str) -> tuple[dict[str, npt.NDArray[np.uint8]], int | None]:
@@ -90,7 +101,7 @@ def _eight_bits(splits: dict[str, npt.NDArray[Any]], file: str) -> tuple[dict[st
         form = images.shape[1:]
         if (
             images.ndim not in (3, 4)
-            or images.dtype.kind not in "uif"
+            or images.dtype.kind not in "buif"
             or (len(form) == 3 and not {form[0], form[2]} & {1, 3})
         ):
             raise DataError(

@@ -14,6 +14,7 @@ from convarium.data.folder_scan import ImageFile, shown
 from convarium.data.folder_splits import list_folder
 from convarium.data.image_cache import Pixels, Progress, image_digests, read_pixels
 from convarium.data.image_files import ImageForm, named
+from convarium.data.labels import numbered
 from convarium.data.listings import Listing, below, validation_count
 from convarium.data.npz_files import read_npz
 from convarium.data.readers import Part
@@ -115,16 +116,17 @@ def _read_pixel_csv(path: Path, options: FolderOptions) -> OwnImages:
     if beside := test_file_beside(path):
         parts["test"] = read_pixel_csv(beside)
         notes.append(f"the test split is {beside.name}, which lies beside {path.name}")
-    largest = max(int(labels.max()) for _, labels in parts.values())
-    if largest > 9999:
-        raise DataError(f"{shown(path)} has labels up to {largest}", expected="at most 9999")
-    return _divide_arrays(parts, tuple(str(number) for number in range(largest + 1)), path, options, notes=notes)
+    names, labels = numbered({split: labels for split, (_, labels) in parts.items()}, shown(path))
+    parts = {split: (images, labels[split]) for split, (images, _) in parts.items()}
+    return _divide_arrays(parts, names, path, options, notes=notes)
 
 
 def _read_npz(path: Path, options: FolderOptions) -> OwnImages:
-    parts, names, white = read_npz(path)
-    notes = [] if white is None else [f"pixels are read with {white:,} as white"]
-    return _divide_arrays(parts, names, path, options, notes=notes, white=white)
+    found = read_npz(path)
+    notes = [] if found.white is None else [f"pixels are read with {found.white:,} as white"]
+    if found.unused:
+        notes.append(f"arrays of {shown(path.name)} that are not used: {', '.join(found.unused)}")
+    return _divide_arrays(found.parts, found.class_names, path, options, notes=notes, white=found.white)
 
 
 def _divide_arrays(
