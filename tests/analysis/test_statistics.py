@@ -17,6 +17,7 @@ from convarium.analysis.statistics import (
     image_interval,
     margin_of,
     mcnemar,
+    paired_interval,
     paired_ratio,
     prediction_interval,
     rank_test,
@@ -308,6 +309,35 @@ def test_mcnemar_of_a_model_with_itself_is_certain_of_nothing():
 def test_mcnemar_wants_the_same_images():
     with pytest.raises(ConvariumError, match="same images"):
         mcnemar([1, 2], [1, 2, 3], [1, 2, 3])
+
+
+def test_paired_interval_by_hand():
+    # as above; half an image in each cell: d = (1.5 − 5.5) / 12, √(1.5 + 5.5 − 4² / 12) / 12 = 0.1984, times 1.959964
+    labels = np.ones(10, dtype=int)
+    first = np.array([1, 0, 0, 0, 0, 0, 1, 1, 1, 0])
+    second = np.array([0, 1, 1, 1, 1, 1, 1, 1, 1, 0])
+    found = paired_interval(first, second, labels)
+    assert (found.low, found.high) == pytest.approx((-1 / 3 - 0.38888, -1 / 3 + 0.38888), abs=1e-4)
+    turned = paired_interval(second, first, labels)
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_a_paired_interval_has_a_width_where_no_image_differs():
+    labels = np.zeros(1000, dtype=int)
+    found = paired_interval(labels, labels, labels)
+    assert found.low == -found.high < 0
+    assert found.high == pytest.approx(1.96 / 1002, rel=1e-3)
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0.002, 0.002), (0.02, 0.005), (0.1, 0.08)])
+def test_a_paired_interval_holds_the_true_difference(only_first, only_second):
+    rng, n, draws, holds = np.random.default_rng(3), 1000, 500, 0
+    labels = np.zeros(n, dtype=int)
+    for _ in range(draws):
+        u = rng.random(n)
+        first, second = (u < only_first), (u >= only_first) & (u < only_first + only_second)
+        holds += only_second - only_first in paired_interval(first, second, labels)
+    assert holds >= 0.93 * draws
 
 
 def test_ten_thousand_images_bear_half_a_point_at_93_percent():

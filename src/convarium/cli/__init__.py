@@ -42,6 +42,7 @@ COMMANDS = {
     "remove": _Entry("store", "remove", "Removes studies and runs, after it has asked."),
     "evaluate": _Entry("single_run", "evaluate", "Scores a stored run or a weights file on a split."),
     "predict": _Entry("predicting", "predict", "Answers images: classes and probabilities."),
+    "export": _Entry("exporting", "export", "Writes a run as an ONNX file, and checks it."),
     "data": _Entry("inspecting", "data", "Finds, downloads and verifies data sets."),
     "bench": _Entry("benchmarking", "bench", "Times this machine against the sources' own loops."),
 }

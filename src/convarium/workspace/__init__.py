@@ -25,6 +25,8 @@ from convarium.workspace.workspace import Split, Workspace
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
     from convarium.inference import TrainedNetwork
+    from convarium.inference.export import Exported
+    from convarium.inference.export_formats import Format
     from convarium.inference.predict import Predictions
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
@@ -44,6 +46,7 @@ __all__ = [
     "compare",
     "describe",
     "evaluate",
+    "export",
     "find_run",
     "image_of",
     "list_runs",
@@ -215,6 +218,21 @@ def predict(
         coverage=coverage,
         on_event=on_event,
     )
+
+
+@_documented
+def export(
+    run: str,
+    *,
+    format: Format = "onnx",  # noqa: A002
+    out: Path | str | None = None,
+    int8: bool = False,
+    model: str | None = None,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+) -> Exported:
+    """See `Workspace.export`."""
+    return Workspace(store, data_dir).export(run, format=format, out=out, int8=int8, model=model)
 
 
 @_documented

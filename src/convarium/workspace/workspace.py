@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
     from convarium.data.splits import Splits
     from convarium.inference import TrainedNetwork
+    from convarium.inference.export import Exported
+    from convarium.inference.export_formats import Format
     from convarium.inference.predict import Predictions, Predictor
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
@@ -361,6 +363,36 @@ class Workspace:
         """
         predictor = self.predictor(run, ensemble=ensemble, model=model, unknown=unknown, coverage=coverage)
         return predictor.predict(images, on_event=on_event)
+
+    def export(
+        self,
+        run: str,
+        *,
+        format: Format = "onnx",  # noqa: A002
+        out: Path | str | None = None,
+        int8: bool = False,
+        model: str | None = None,
+    ) -> Exported:
+        """Writes a run's network as one file for other programs, and checks it against the original before.
+
+        The file takes images of 8 bits in the size in which the data set holds them, in batches of any size; resizing
+        and normalization are part of it. It gives logits, and says about itself what `model.json` says.
+
+        Args:
+            run: a folder's name in runs/, its path, or the beginning of its key.
+            format: "onnx", or "torch-export" for PyTorch alone.
+            out: the file to write; None: named after the run, in the working folder.
+            int8: in 8-bit integers, calibrated on training images; needs the run's images, and ONNX.
+            model: as for `evaluate`.
+
+        Raises:
+            ConvariumError: no such run, one without weights, a network that cannot be written in this format, or
+                packages for it that are not installed.
+            RunError: the file would not answer as the network does, so it is not written.
+        """
+        from convarium.workspace.exporting import export_run
+
+        return export_run(self.find_run(run), self._resources, model=model, format=format, out=out, int8=int8)
 
     def reproduce(
         self,

@@ -5,7 +5,7 @@ the field for it is None.
 """
 
 from convarium.analysis.statistics.chance import IMBALANCE, at_chance, is_imbalanced, predicts_at_chance
-from convarium.analysis.statistics.images import MARGINS, McNemar, margin_of, mcnemar
+from convarium.analysis.statistics.images import MARGINS, McNemar, margin_of, mcnemar, paired_interval
 from convarium.analysis.statistics.means import (
     Difference,
     Equivalence,
@@ -41,6 +41,7 @@ __all__ = [
     "is_imbalanced",
     "margin_of",
     "mcnemar",
+    "paired_interval",
     "paired_ratio",
     "prediction_interval",
     "predicts_at_chance",

@@ -1,12 +1,15 @@
-"""Statistics over test images: McNemar's test, and the margins of the data sets."""
+"""Statistics over test images: McNemar's test, the interval beside it, and the margins of the data sets."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from convarium.errors import ConvariumError
+from convarium.intervals import LEVEL, Interval
 
 MARGINS: Mapping[str, float] = {"mnist": 0.003, "fashion_mnist": 0.01, "cifar10": 0.005}
 """Differences of accuracy that are too small to matter, as fractions of 1; fixed before any study was run."""
@@ -58,3 +61,25 @@ def mcnemar(first: ArrayLike, second: ArrayLike, labels: ArrayLike) -> McNemar:
 
     p = float(exact_mcnemar(table, exact=True).pvalue)
     return McNemar(table[0][1], table[1][0], len(truth), p)
+
+
+def paired_interval(first: ArrayLike, second: ArrayLike, labels: ArrayLike, *, level: float = LEVEL) -> Interval:
+    """How far the first model's accuracy minus the second's, on these images, holds for other images of their kind.
+
+    The interval of Agresti and Min (2005, Statistics in Medicine 24, 729-740) for matched proportions: Wald's, after
+    half an image is added to each cell of the 2×2 table. Unlike a bootstrap it has a width where the two models are
+    right on the same images.
+
+    Args:
+        first, second, labels: as for `mcnemar`.
+        level: the coverage of the interval.
+
+    Raises:
+        ConvariumError: the arrays differ in length.
+    """
+    found = mcnemar(first, second, labels)
+    n, only_first, only_second = found.n + 2, found.only_first + 0.5, found.only_second + 0.5
+    center = (only_first - only_second) / n
+    error = math.sqrt(only_first + only_second - (only_first - only_second) ** 2 / n) / n
+    reach = NormalDist().inv_cdf((1 + level) / 2) * error
+    return Interval(center - reach, center + reach)

@@ -55,6 +55,12 @@ class MemoryBlock(nn.Module):
         self._turn((self.weight + self.memory) / 2, (self.weight - self.memory) / 2)
         self.merged = False
 
+    def fold(self) -> None:
+        """Holds W + M as its only matrix, for a network that is not trained any more."""
+        if self.memory is not None:
+            self.weight = nn.Parameter(self.matrix.detach())
+            self.memory, self.merged = None, False
+
     @torch.no_grad()
     def _turn(self, weight: Tensor, memory: Tensor) -> None:
         assert self.memory is not None
