@@ -8,7 +8,7 @@ import click
 
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
-from convarium.cli.parameters import given_fields, recipe_flags, switch
+from convarium.cli.parameters import given_fields, optional, recipe_flags, switch
 from convarium.cli.progress import study_progress
 from convarium.cli.single_run import check_failed
 from convarium.cli.terminal import note, say, say_json
@@ -17,7 +17,15 @@ from convarium.errors import ConvariumError, SpecError
 
 @click.command()
 @click.argument("models", nargs=-1, metavar="MODEL...", shell_complete=completion.models)
-@recipe_flags(without=["model", "seed"])
+@recipe_flags(without=["model", "seed", "start_from"])
+@click.option(
+    "--start-from",
+    multiple=True,
+    type=optional(str),
+    metavar="RUN|FILE",
+    help="Run or weights file whose weights the training starts from, or none; the last layer is new where the "
+    "classes differ. Given several times, one network is compared from each.",
+)
 @click.option(
     "--seeds", type=int, default=5, show_default=True, help="Runs of each network, with the seeds 0, 1, 2 and so on."
 )
@@ -38,6 +46,7 @@ def compare(
     models: tuple[str, ...],
     *,
     seeds: int,
+    start_from: tuple[str | None, ...],
     preset: str | None,
     baseline: str | None,
     name: str | None,
@@ -57,10 +66,12 @@ def compare(
     """
     if not models:
         raise SpecError("compare needs at least one network", hint="try: convarium compare lenet residual_cnn")
-    from convarium.workspace import Workspace, planned_recipe
+    from convarium.workspace import Workspace, compared_recipes
 
     given = given_fields(fields, context)
-    recipes = [planned_recipe(model, preset, given) for model in models]
+    if start_from:
+        given["start_from"] = start_from if len(start_from) > 1 else start_from[0]
+    recipes = compared_recipes(models, preset, given)
     note(f"reading {recipes[0].dataset} …")
     with study_progress() as on_event:
         result = Workspace(store, data_dir, device).compare(

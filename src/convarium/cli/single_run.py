@@ -14,6 +14,7 @@ from convarium.cli.parameters import given_fields, one_of, recipe_flags
 from convarium.cli.progress import study_progress
 from convarium.cli.terminal import note, say, say_json, table
 from convarium.errors import RunError
+from convarium.recipes.starting import describe_beginning
 
 if TYPE_CHECKING:
     from convarium.records import Scores
@@ -63,7 +64,7 @@ def train(
         scored = {split: getattr(outcome, split) for split in ("train", "validation", "test")}
         scores = {split: _plain(scores) for split, scores in scored.items() if scores}
         facts = {"run": str(done.path), "key": done.key, "status": outcome.status, "message": outcome.message}
-        facts |= {"mixed": done.mixed_reason}
+        facts |= {"mixed": done.mixed_reason, "start_from": done.recipe.start_from, "freeze": done.recipe.freeze}
         history = history_to_json(outcome.history)
         say_json(
             facts
@@ -88,6 +89,9 @@ def train(
         if outcome.cost:
             say(f"{outcome.cost.train_seconds:.1f} s of training, {outcome.cost.images_per_second:,.0f} images/s")
         say(one_line(f"run: {done.path}"))
+    beginning = describe_beginning(done.recipe.start_from, done.recipe.freeze)
+    if beginning and not as_json:
+        say(one_line(beginning))
     if outcome.skipped_steps and not as_json:
         say(
             f"{outcome.skipped_steps:,} of {outcome.history[-1].steps:,} steps changed no weight: a gradient overflowed"

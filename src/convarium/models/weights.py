@@ -27,6 +27,8 @@ _TUTORIAL_NAMES = (
     (r"^blocks\.(\d+)\.net\.", r"blocks.\1.residual."),
     (r"^blocks\.(\d+)\.downsample\.", r"blocks.\1.shortcut."),
 )
+Shape = tuple[int | None, ...]
+"""The sizes of a tensor; None where any will do."""
 _COUNTER = "num_batches_tracked"
 """Batch norm's buffer that PyTorch wrote into no file before version 0.4.1."""
 
@@ -64,7 +66,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def fitting_weights(
-    file: WeightFile, network: nn.Module, model: str, *, free: Collection[str] = ()
+    file: WeightFile, network: nn.Module, model: str, *, free: Mapping[str, Shape] | None = None
 ) -> dict[str, Tensor]:
     """The tensors of the one state dict in a file that fits a network, under the network's own names.
 
@@ -75,7 +77,7 @@ def fitting_weights(
         file: from `read_weight_file`.
         network: is not changed.
         model: what an error calls it.
-        free: names of tensors that may have another shape.
+        free: shapes of tensors that may have another size where None stands.
 
     Returns:
         A tensor for every name of the network's state dict.
@@ -83,7 +85,7 @@ def fitting_weights(
     Raises:
         WeightsError: none of the state dicts fits, or several do.
     """
-    tried = {name: _matched(network, tensors, free) for name, tensors in file.state_dicts.items()}
+    tried = {name: _matched(network, tensors, free or {}) for name, tensors in file.state_dicts.items()}
     fitting = {name: match.tensors for name, match in tried.items() if match.wrong is None}
     if "" in fitting:
         return fitting[""]
@@ -118,7 +120,7 @@ class _Match(NamedTuple):
     wrong: str | None
 
 
-def _matched(network: nn.Module, tensors: Mapping[str, Tensor], free: Collection[str]) -> _Match:
+def _matched(network: nn.Module, tensors: Mapping[str, Tensor], free: Mapping[str, Shape]) -> _Match:
     own = network.state_dict()
     best: _Match | None = None
     for renamed in _renamings(tensors):
@@ -167,22 +169,24 @@ def set_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     network.load_state_dict(dict(tensors))
 
 
-def misfits(network: nn.Module, tensors: Mapping[str, Tensor], *, free: Collection[str] = ()) -> str | None:
+def misfits(
+    network: nn.Module, tensors: Mapping[str, Tensor], *, free: Mapping[str, Shape] | None = None
+) -> str | None:
     """Why tensors are not those of a network, in words that name the first few of each kind; None if they are.
 
     Args:
         network: is not changed.
         tensors: by name.
-        free: names of tensors that may have another shape.
+        free: shapes of tensors that may have another size where None stands.
     """
-    own = network.state_dict()
+    own, free = network.state_dict(), free or {}
     problems = {
         "missing": [name for name in own if name not in tensors],
         "unknown": [name for name in tensors if name not in own],
         "of another shape": [
             f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
             for name in own
-            if name in tensors and tensors[name].shape != own[name].shape and name not in free
+            if name in tensors and not _has_shape(tensors[name], free.get(name, tuple(own[name].shape)))
         ],
         "of whole numbers": [  # quantized weights, which would be read as if they were not
             f"{name} {tensors[name].dtype}"
@@ -198,6 +202,10 @@ def misfits(network: nn.Module, tensors: Mapping[str, Tensor], *, free: Collecti
         )
         or None
     )
+
+
+def _has_shape(tensor: Tensor, shape: Shape) -> bool:
+    return tensor.ndim == len(shape) and all(b in (None, a) for a, b in zip(tensor.shape, shape, strict=True))
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> str | None:

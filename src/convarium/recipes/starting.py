@@ -45,6 +45,13 @@ def describe_start(start_from: str | None) -> str:
     return name if digest is None else f"{name} (SHA-256 {digest[:_SHOWN]}…)"
 
 
+def describe_beginning(start_from: str | None, freeze: str | None) -> str | None:
+    """What a run began with besides random weights, and what was not trained; None where there is neither."""
+    parts = [] if start_from is None else [f"started from the weights of {describe_start(start_from)}"]
+    parts += [] if freeze is None else [f"the parameters under {freeze} were frozen"]
+    return "; ".join(parts) or None
+
+
 def parse_freeze(freeze: str) -> tuple[str, ...]:
     """The prefixes in the field `freeze`, sorted, without those that another one covers.
 

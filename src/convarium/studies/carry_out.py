@@ -16,6 +16,7 @@ from convarium.studies.executors.work import Work
 from convarium.studies.plan import PlannedRun
 from convarium.studies.resources import Resources
 from convarium.training.scoring import pick_device
+from convarium.training.starting import describe_taken
 from convarium.training.stopping import TrainingStoppedError
 
 WAIT_SECONDS = 1.0
@@ -117,7 +118,8 @@ class _News:
         if planned.key in self.hints:
             self.notify(dataclasses.replace(event, notice=self.hints[planned.key]))
             self.hints.clear()
-        for note in planned.splits.notes:  # what a user may not expect of the images
+        started = () if planned.start is None else (describe_taken(planned.start),)
+        for note in (*planned.splits.notes, *started):  # what a user may not expect of the images and weights
             if note not in self.announced:
                 self.announced.add(note)
                 self.notify(dataclasses.replace(event, notice=note))

@@ -12,19 +12,27 @@ from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
 from convarium.runs.environment import environment, synchronize
 from convarium.runs.store import StoredRun
-from convarium.training import TrainingEvent, fit
+from convarium.training import StartWeights, TrainingEvent, fit
 
 TIMED_SECONDS = 2.0
 """The first epoch of each network is timed for at most this long."""
 
 
-def run_seconds(recipe: Recipe, splits: Splits, device: torch.device, *, like: StoredRun | None = None) -> float | None:
+def run_seconds(
+    recipe: Recipe,
+    splits: Splits,
+    device: torch.device,
+    *,
+    start: StartWeights | None = None,
+    like: StoredRun | None = None,
+) -> float | None:
     """The seconds that a run will take; None if the network fails in training.
 
     Args:
         recipe: of the run.
         splits: of its data set.
         device: on which it trains.
+        start: the weights that it starts from.
         like: another seed of the run. If it was trained on this hardware, its time is the answer; otherwise the start
             of the first epoch is timed.
     """
@@ -36,7 +44,7 @@ def run_seconds(recipe: Recipe, splits: Splits, device: torch.device, *, like: S
     ):
         return max(like.outcome.cost.total_seconds, like.outcome.cost.train_seconds)
     try:
-        step, steps = _first_steps(recipe, splits, device)
+        step, steps = _first_steps(recipe, splits, device, start)
     except Exception as error:  # whatever a user's own network raises, which training will report
         if not isinstance(error, (RuntimeError, MemoryError)) and not resolve(recipe.model).is_custom:
             raise
@@ -50,7 +58,7 @@ class _EnoughError(Exception):
     """The first epoch has been timed for long enough."""
 
 
-def _first_steps(recipe: Recipe, splits: Splits, device: torch.device) -> tuple[float, int]:
+def _first_steps(recipe: Recipe, splits: Splits, device: torch.device, start: StartWeights | None) -> tuple[float, int]:
     """The seconds that a step takes, without the first step if there are others, and the steps of an epoch."""
     ends, steps = [time.perf_counter()], 1
 
@@ -65,6 +73,7 @@ def _first_steps(recipe: Recipe, splits: Splits, device: torch.device) -> tuple[
             raise _EnoughError
 
     with contextlib.suppress(_EnoughError):
-        fit(dataclasses.replace(recipe, watch_test=False, select="last"), splits, device=device, on_event=watch)
+        alike = dataclasses.replace(recipe, watch_test=False, select="last")
+        fit(alike, splits, device=device, start=start, on_event=watch)
     first = 1 if len(ends) > 2 else 0
     return (ends[-1] - ends[first]) / (len(ends) - 1 - first), steps

@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from convarium.errors import StoreError
 from convarium.recipes.recipe import ADDED_FIELDS, Recipe
+from convarium.recipes.starting import split_start
 from convarium.runs.store import Store, StudyRecord
 from convarium.studies.study import Study
 
@@ -27,7 +29,7 @@ def extended_record(study: Study, keys: Sequence[str], before: StudyRecord | Non
         settings = (study.compare, first, base, tuple(keys), n, study.command, study.metric)
         return StudyRecord(study.name, study.question, *settings)
     added = {name: getattr(Recipe, name) for name in ADDED_FIELDS}  # which older studies have at their defaults
-    was, now = ({"compare": r.compare, **added, **r.base} for r in (before, study))
+    was, now = (_described({"compare": r.compare, **added, **r.base}) for r in (before, study))
     differing = [n for n in {**was, **now} if was.get(n) != now.get(n)]
     if differing:
         name = differing[0]
@@ -54,13 +56,27 @@ def check_unchanged(study: Study, keys: Sequence[str], before: StudyRecord, stor
     """
     now = set(keys)
     others = dataclasses.replace(before, keys=tuple(key for key in before.keys if key not in now))
-    recipes = set(study.recipes)
+    recipes = set(map(_without_digest, study.recipes))
     for run in store.runs_of(others, damaged=[]):
         model, dataset, seed = run.recipe.model, run.recipe.dataset, run.recipe.seed
-        if run.recipe in recipes:
+        if _without_digest(run.recipe) in recipes:
             source = "" if run.source is None else f"the source of {model}, "
+            start = run.recipe.start_from
+            weights = "" if start is None else f"the weights of {split_start(start)[0]}, "
             raise StoreError(
                 f"study {study.name!r} has {model} with seed {seed} already, "
-                f"but {source}the images of {dataset} or Convarium changed since",
+                f"but {source}{weights}the images of {dataset} or Convarium changed since",
                 hint=f"choose another --name, or remove the study: convarium remove {study.name}",
             )
+
+
+def _described(base: dict[str, Any]) -> dict[str, Any]:
+    """A base recipe in which weights are known by their content, wherever they lay."""
+    start = base.get("start_from")
+    digest = split_start(start)[1] if isinstance(start, str) else None
+    return base if digest is None else base | {"start_from": f"SHA-256 {digest}"}
+
+
+def _without_digest(recipe: Recipe) -> Recipe:
+    start = recipe.start_from
+    return recipe if start is None else dataclasses.replace(recipe, start_from=split_start(start)[0])

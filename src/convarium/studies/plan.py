@@ -2,30 +2,32 @@
 smallest difference that its seeds resolve.
 """
 
+import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from convarium import kernels
 from convarium.analysis.comparison.formatting import count, duration
 from convarium.analysis.statistics import smallest_difference
 from convarium.data.splits import Splits
 from convarium.errors import DamageError
-from convarium.models.build import check_image
+from convarium.models.build import build_model, check_image
 from convarium.models.factories import check_source_unchanged
 from convarium.recipes.recipe import Recipe
+from convarium.recipes.starting import split_start
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.estimate import run_seconds
 from convarium.studies.events import StudyEvent
 from convarium.studies.extension import check_unchanged, extended_record
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study
+from convarium.training.freezing import freeze
 from convarium.training.scoring import pick_device
-from convarium.training.trainer import check_batches, initial_network
+from convarium.training.starting import StartWeights
+from convarium.training.trainer import check_batches
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,13 @@ class PlannedRun:
         splits: of its data set.
         stored: the run, if the store has it undamaged and it has not failed.
         failed: the run, if the store has it and it has failed, which is why it will be trained again.
+        start: the weights that it starts from; None: there are none, or it is stored already.
     """
 
     recipe: Recipe
     key: str
     splits: Splits
+    start: StartWeights | None = None
     stored: StoredRun | None = None
     failed: StoredRun | None = None
 
@@ -104,10 +108,12 @@ def prepare_study(
             images or another source of a network.
     """
     pick_device(resources.device)
-    n = len(study.recipes)
+    n, given = len(study.recipes), study
     splits_of_runs = [
         resources.splits(recipe, on_event=reading_events(recipe, n, on_event)) for recipe in study.recipes
     ]
+    starts = [find_start(recipe, resources) for recipe in study.recipes]
+    study = _with_starts(study, [recipe for recipe, _ in starts])
     checked: set[Recipe] = set()
     for recipe, splits in zip(study.recipes, splits_of_runs, strict=True):
         alike = dataclasses.replace(recipe, seed=0)
@@ -121,9 +127,9 @@ def prepare_study(
     if before is not None:
         check_unchanged(study, keys, before, resources.store)
     runs = tuple(
-        planned_run(recipe, splits, resources.store)
-        for recipe, splits in zip(study.recipes, splits_of_runs, strict=True)
-        if only is None or getattr(recipe, study.compare) in only
+        planned_run(recipe, splits, resources.store, start=start)
+        for named, (recipe, start), splits in zip(given.recipes, starts, splits_of_runs, strict=True)
+        if only is None or getattr(named, study.compare) in only
     )
     return PreparedStudy(study, record, runs)
 
@@ -137,8 +143,41 @@ def reading_events(
     return lambda what, done, of: on_event(StudyEvent(0, total, recipe, reading=(what, done, of)))
 
 
+def find_start(recipe: Recipe, resources: Resources) -> tuple[Recipe, StartWeights | None]:
+    """A recipe with the digest of the weights that it starts from, and the weights.
+
+    Where the recipe has the digest already and its run is stored, they are not needed, and may be gone.
+
+    Raises:
+        ConvariumError: there are no such weights, or they do not fit the network, or are not those of the digest.
+    """
+    if recipe.start_from is None:
+        return recipe, None
+    if split_start(recipe.start_from)[1] is not None:
+        with contextlib.suppress(DamageError):
+            run = resources.store.find(recipe, recipe.key(resources.splits(recipe).digest))
+            if run is not None and run.outcome.status != "failed":
+                return recipe, None
+    start = resources.start(recipe)
+    return dataclasses.replace(recipe, start_from=start.field), start
+
+
+def _with_starts(study: Study, recipes: Sequence[Recipe]) -> Study:
+    """A study whose recipes have the digests of the weights that they start from."""
+    value_of = {
+        getattr(before, study.compare): getattr(recipe, study.compare)
+        for before, recipe in zip(study.recipes, recipes, strict=True)
+    }
+    baseline = None if study.baseline is None else value_of[study.baseline]
+    return dataclasses.replace(study, recipes=tuple(recipes), baseline=baseline)
+
+
 def check_recipe(recipe: Recipe, splits: Splits) -> None:
     """Refuses, before anything is trained, a recipe that does not fit its data.
+
+    Args:
+        recipe: what is to be trained.
+        splits: of its data set.
 
     Raises:
         RecipeError, ImageSizeError: a batch, a selection or an image size that is impossible.
@@ -148,11 +187,16 @@ def check_recipe(recipe: Recipe, splits: Splits) -> None:
     check_batches(recipe, splits)
     check_image(recipe.model, splits.train.spec)
     if recipe.freeze is not None:
-        initial_network(recipe, splits, torch.device("cpu"))
+        freeze(build_model(recipe.model, splits.train.spec), recipe)
 
 
-def planned_run(recipe: Recipe, splits: Splits, store: Store) -> PlannedRun:
+def planned_run(recipe: Recipe, splits: Splits, store: Store, *, start: StartWeights | None = None) -> PlannedRun:
     """One run of a study, looked up in the store. One that is damaged or failed will be trained again.
+
+    Args:
+        recipe, start: from `find_start`.
+        splits: of its data set.
+        store: where runs lie.
 
     Raises:
         StoreError: the run may not be read.
@@ -163,7 +207,7 @@ def planned_run(recipe: Recipe, splits: Splits, store: Store) -> PlannedRun:
     except DamageError:
         run = None
     failed = run is not None and run.outcome.status == "failed"
-    return PlannedRun(recipe, key, splits, stored=None if failed else run, failed=run if failed else None)
+    return PlannedRun(recipe, key, splits, start, stored=None if failed else run, failed=run if failed else None)
 
 
 def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
@@ -176,14 +220,19 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
     device = pick_device(resources.device)
     missing: Counter[Recipe] = Counter()
     stored: dict[Recipe, StoredRun] = {}
-    splits: dict[Recipe, Splits] = {}
+    planned: dict[Recipe, PlannedRun] = {}
     for run in prepared.runs:
         base = dataclasses.replace(run.recipe, seed=0)
-        splits[base] = run.splits
+        if base not in planned or run.stored is None:
+            planned[base] = run
         if run.stored is not None:
             stored[base] = run.stored
         missing[base] += run.stored is None
-    each = [(n, run_seconds(base, splits[base], device, like=stored.get(base))) for base, n in missing.items() if n]
+    each = [
+        (n, run_seconds(base, planned[base].splits, device, start=planned[base].start, like=stored.get(base)))
+        for base, n in missing.items()
+        if n
+    ]
     known = [n * seconds for n, seconds in each if seconds is not None]
     seeds = min(Counter(getattr(run.recipe, prepared.study.compare) for run in prepared.runs).values())
     family = len(prepared.study.values) - 1

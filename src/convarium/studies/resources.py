@@ -17,6 +17,7 @@ from convarium.runs.store import Store, StoredRun
 if TYPE_CHECKING:
     from convarium.data.splits import Splits, UndividedData
     from convarium.studies.executors.work import Executor
+    from convarium.training.starting import StartWeights
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Resources:
     executor: "Executor | None" = None
     deadline: float | None = None
     _read: dict[tuple[str, FolderOptions], "UndividedData"] = field(default_factory=dict, repr=False, compare=False)
+    _starts: dict[tuple[str, str, str, int | None], "StartWeights"] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     _divided: dict[tuple[str, FolderOptions], "Splits"] = field(default_factory=dict, repr=False, compare=False)
 
     def is_time_over(self) -> bool:
@@ -69,6 +73,16 @@ class Resources:
                 )
             self._divided[wanted] = divide(self._read[reading], validation=validation, resize=resize)
         return self._divided[wanted]
+
+    def start(self, recipe: Recipe) -> "StartWeights":
+        """The weights that a recipe starts from, see `read_start`; read once for each network and its images."""
+        from convarium.training.starting import read_start
+
+        assert recipe.start_from is not None
+        wanted = recipe.start_from, recipe.model, recipe.dataset, recipe.resize
+        if wanted not in self._starts:
+            self._starts[wanted] = read_start(recipe, self.splits(recipe), self.store)
+        return self._starts[wanted]
 
     def test_images(self, run: StoredRun) -> Part | None:
         """The test images and labels that a run was scored on, as arrays; published ones are read without PyTorch.

@@ -14,6 +14,7 @@ from convarium.studies.extension import extended_record
 from convarium.studies.plan import (
     PreparedStudy,
     check_recipe,
+    find_start,
     planned_run,
     prepare_study,
     reading_events,
@@ -95,7 +96,8 @@ def train_one(
     notify = on_event or (lambda _: None)
     pick_device(resources.device)
     splits = resources.splits(recipe, on_event=reading_events(recipe, 1, on_event))
+    recipe, start = find_start(recipe, resources)
     check_recipe(recipe, splits)
-    planned = planned_run(recipe, splits, resources.store)
+    planned = planned_run(recipe, splits, resources.store, start=start)
     (run,) = carry_out([[planned]], resources, notify=notify, hints={})
     return run

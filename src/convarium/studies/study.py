@@ -17,7 +17,8 @@ from convarium.analysis.comparison.rows import label
 from convarium.data.folder_options import own_name
 from convarium.errors import RecipeError, SpecError
 from convarium.models.factories import factory_digest
-from convarium.recipes.recipe import Recipe
+from convarium.recipes.recipe import ADDED_FIELDS, Recipe
+from convarium.recipes.starting import split_start
 from convarium.runs.names import LONGEST_NAME, file_name, is_file_name
 from convarium.spec import parse, unknown
 
@@ -138,12 +139,12 @@ def with_seeds(bases: Iterable[Recipe], seeds: Iterable[int]) -> tuple[Recipe, .
 def study_of_networks(
     bases: Sequence[Recipe], *, seeds: int, baseline: str | None = None, name: str | None = None, command: str | None
 ) -> Study:
-    """The study that compares networks: every base with seeds 0, 1, …
+    """The study that compares networks, or one network from several weights: every base with seeds 0, 1, …
 
     Args:
-        bases: a recipe for each network.
-        seeds: runs of each network.
-        baseline: the network that the others are compared with; None: the first.
+        bases: a recipe for each network, or for each of several weights that one network starts from.
+        seeds: runs of each of them.
+        baseline: the network, or the weights ("none": random ones), that the others are compared with; None: the first.
         name: of the study; None: one made from the networks and a digest of their other settings.
         command: the command line that asks the same.
 
@@ -154,8 +155,10 @@ def study_of_networks(
     if not bases:
         raise SpecError("compare needs at least one network", hint="try: convarium compare lenet residual_cnn")
     each = list(dict.fromkeys(bases))
-    names = [base.model for base in each]
+    names = list(dict.fromkeys(base.model for base in each))
     dataset = each[0].dataset
+    if len(names) == 1 and len(each) > 1:
+        return _study_of_starts(each, seeds=seeds, baseline=baseline, name=name, command=command)
     several = f"How do {listed(names)} compare on {dataset}?"
     return Study(
         name=_name_of(each) if name is None else name,
@@ -166,15 +169,38 @@ def study_of_networks(
     )
 
 
+def _study_of_starts(
+    bases: Sequence[Recipe], *, seeds: int, baseline: str | None, name: str | None, command: str | None
+) -> Study:
+    starts = {split_start(base.start_from)[0] if base.start_from else "none": base.start_from for base in bases}
+    first = starts.get(baseline or next(iter(starts)), baseline)
+    if baseline is not None and baseline not in starts:
+        raise unknown("baseline", baseline, starts)
+    ordered = sorted(bases, key=lambda base: base.start_from != first)  # a baseline of None is the first value
+    weights = listed(["random weights" if start == "none" else f"those of {start}" for start in starts])
+    return Study(
+        name=_name_of(bases) if name is None else name,
+        question=f"How accurate is {bases[0].model} on {bases[0].dataset}, starting from {weights}?",
+        recipes=with_seeds(ordered, range(seeds)),
+        compare="start_from",
+        baseline=first,
+        command=command,
+    )
+
+
 def _name_of(bases: Sequence[Recipe]) -> str:
     """A name for people, with a digest of the settings and of the sources of a user's own networks, so that other
     settings, or a network that was changed, make another study.
     """
-    settings = [{k: v for k, v in base.to_json().items() if k not in ("model", "seed")} for base in bases]
+    added = {name: getattr(Recipe, name) for name in ADDED_FIELDS}  # at their defaults they leave names as they were
+    settings = [
+        {k: v for k, v in base.to_json().items() if k not in ("model", "seed") and (k not in added or v != added[k])}
+        for base in bases
+    ]
     sources = [source for base in bases if (source := factory_digest(base.model)) is not None]
     text = json.dumps([*settings, *sources], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]
-    words = re.sub(r"[^\w]+", "-", " ".join(base.model for base in bases))
+    words = re.sub(r"[^\w]+", "-", " ".join(dict.fromkeys(base.model for base in bases)))
     dataset = Path(own_name(bases[0].dataset)).name
     return f"{file_name(dataset, longest=40)}-{file_name(words)}-{digest}"
 

@@ -123,6 +123,9 @@ def _gradients(comparison: Comparison, resources: Resources, *, named: Collectio
         if resolve(recipe.model).is_custom and recipe.model not in named:
             rows.append((row.label, "not rebuilt", *(5 * [NO_VALUE])))
             continue
+        if recipe.start_from is not None:
+            rows.append((row.label, "not new", *(5 * [NO_VALUE])))
+            continue
         layers = initial_gradients(recipe, resources.splits(recipe))
         picked = [layers[round(share * (len(layers) - 1))] for share in (0, 0.25, 0.5, 0.75, 1)]
         rows.append((row.label, str(len(layers)), *(f"{layer.rms:.1e}" for layer in picked)))

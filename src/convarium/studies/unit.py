@@ -199,7 +199,8 @@ def _fit_unit(
     folders = [path if stored is None else None for path, stored in zip(unit.paths, unit.stored, strict=True)]
     if len(recipes) > 1:
         notify(dataclasses.replace(unit.events[0], notice=stack_notice(unit.planned, device)))
-    settings: Any = {"device": device, "should_stop": should_stop, "exact": work.exact}
+    start = next((planned.start for planned in unit.planned if planned.start), None)  # members of a stack share it
+    settings: Any = {"start": start, "device": device, "should_stop": should_stop, "exact": work.exact}
     try:
         if len(recipes) == 1:
             outcomes = [fit(recipes[0], splits, folder=folders[0], on_event=partial(record_event, 0), **settings)]

@@ -10,15 +10,18 @@ if TYPE_CHECKING:
     from convarium.training.memory import tune_memory
     from convarium.training.parallel import fit_stack
     from convarium.training.scoring import evaluate
+    from convarium.training.starting import StartWeights, read_start
     from convarium.training.state import TrainingEvent
 
-__all__ = ["TrainingEvent", "evaluate", "fit", "fit_stack", "tune_memory"]
+__all__ = ["StartWeights", "TrainingEvent", "evaluate", "fit", "fit_stack", "read_start", "tune_memory"]
 
 _MODULES = {
+    "StartWeights": "starting",
     "TrainingEvent": "state",
     "evaluate": "scoring",
     "fit": "loop",
     "fit_stack": "parallel",
+    "read_start": "starting",
     "tune_memory": "memory",
 }
 

@@ -39,3 +39,10 @@ def freeze(network: nn.Module, recipe: Recipe) -> None:
         parameters = list(module.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             module.eval()
+
+
+def unfreeze(network: nn.Module, recipe: Recipe) -> None:
+    """Undoes `freeze` for the parameters, once a network is trained: all of them are its size."""
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        if recipe.freeze is not None and any(is_under(name, prefix) for prefix in parse_freeze(recipe.freeze)):
+            parameter.requires_grad_(True)

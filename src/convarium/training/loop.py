@@ -22,6 +22,7 @@ from convarium.training.loss_scaling import LossScaler
 from convarium.training.numerics import at_least_float32, autocast, exact_arithmetic, preserved_generators
 from convarium.training.recording import gather_steps, make_outcome, record_epoch
 from convarium.training.scoring import pick_device
+from convarium.training.starting import StartWeights
 from convarium.training.state import EpochProgress, Step, TrainingEvent
 from convarium.training.timing import Stopwatch
 from convarium.training.trainer import Trainer, prepare_run
@@ -34,6 +35,7 @@ def fit(
     splits: Splits,
     *,
     device: torch.device | str | None = None,
+    start: StartWeights | None = None,
     folder: Path | None = None,
     on_event: Callable[[TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -45,6 +47,7 @@ def fit(
         recipe: what to train.
         splits: from `load_data(recipe.dataset, validation=recipe.validation, resize=recipe.resize)`.
         device: where to train; None: on CUDA if it is available, else on the CPU.
+        start: the weights that `recipe.start_from` names, from `read_start`; None where it names none.
         folder: where `last.ckpt` lies while the run is unfinished. A run that was killed continues from it and, in the
             same environment, ends with the same bits as a run that was never killed. None: no checkpoint is written.
         on_event: called after every step and every epoch; any exception that it raises ends the run.
@@ -58,7 +61,7 @@ def fit(
         RecipeError, ImageSizeError: the recipe does not fit the data.
     """
     stopwatch = Stopwatch()
-    trainer = prepare_run(recipe, splits, pick_device(device))
+    trainer = prepare_run(recipe, splits, pick_device(device), start=start)
     step = make_step(
         trainer.network,
         trainer.optimizers[0],

@@ -33,6 +33,7 @@ from convarium.training.numerics import preserved_generators
 from convarium.training.recording import make_outcome
 from convarium.training.scoring import pick_device
 from convarium.training.stacked import fit_stacked_model
+from convarium.training.starting import StartWeights
 from convarium.training.state import TrainingEvent
 from convarium.training.stopping import TrainingStoppedError
 from convarium.training.timing import Stopwatch
@@ -48,6 +49,7 @@ def fit_stack(
     splits: Splits,
     *,
     device: torch.device | str | None = None,
+    start: StartWeights | None = None,
     folders: Sequence[Path | None] | None = None,
     on_event: Callable[[int, TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -61,7 +63,7 @@ def fit_stack(
     Args:
         recipes: what to train; on CUDA, neighbors that differ only in the seed are updated fastest.
         splits: as for `fit`.
-        device: as for `fit`.
+        device, start: as for `fit`.
         folders: one per member, for checkpoints as in `fit`: on the CPU one file per member, on CUDA one file for the
             stack, in the first folder given. None: no checkpoint is written.
         on_event: called after every step and every epoch of each member, with the member's index, by one thread at a
@@ -80,7 +82,9 @@ def fit_stack(
     check_batches(_common_recipe(recipes), splits)
     fit_members = _method_for(device)
     folders = folders or [None] * len(recipes)
-    return fit_members(recipes, splits, device, folders, on_event=on_event, should_stop=should_stop, exact=exact)
+    return fit_members(
+        recipes, splits, device, folders, start=start, on_event=on_event, should_stop=should_stop, exact=exact
+    )
 
 
 def plan_stacks(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
@@ -112,6 +116,7 @@ def fit_side_by_side(
     device: torch.device,
     folders: Sequence[Path | None],
     *,
+    start: StartWeights | None = None,
     on_event: Callable[[int, TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     exact: bool = False,
@@ -124,13 +129,15 @@ def fit_side_by_side(
     stopwatch = Stopwatch(len(recipes))
     keys = tuple(recipe.key(splits.digest)[:8] for recipe in recipes)
     concurrent = min(torch.get_num_threads(), len(recipes))
-    trainers = [prepare_run(recipe, splits, device, concurrent=concurrent, stack=keys) for recipe in recipes]
+    trainers = [
+        prepare_run(recipe, splits, device, start=start, concurrent=concurrent, stack=keys) for recipe in recipes
+    ]
     if concurrent > 1 and _draws_globally(trainers[0].network, splits.train.spec):
         logging.getLogger(__name__).warning(
             "%s draws from PyTorch's global generator, so its runs train one after another", recipes[0].model
         )
         concurrent = 1
-        trainers = [prepare_run(recipe, splits, device) for recipe in recipes]
+        trainers = [prepare_run(recipe, splits, device, start=start) for recipe in recipes]
     stop, turn = Event(), Lock()
 
     def report(member: int, _: int, event: TrainingEvent) -> None:

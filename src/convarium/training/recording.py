@@ -16,6 +16,7 @@ from convarium.models.cost import measure_cost
 from convarium.models.describe import describe_network
 from convarium.records import Epoch, Outcome, Scores
 from convarium.runs.environment import peak_memory_bytes
+from convarium.training.freezing import unfreeze
 from convarium.training.numerics import exact_arithmetic, set_memory_format
 from convarium.training.scoring import split_logits
 from convarium.training.state import TrainingEvent, TrainingRun
@@ -133,6 +134,7 @@ def make_outcome(trainer: Trainer, index: int, *, total_seconds: float) -> Outco
     """
     run = trainer.runs[index]
     network, splits, recipe, state = run.network, run.splits, run.recipe, run.state
+    unfreeze(network, recipe)
     set_memory_format(network, recipe, run.device)  # as `evaluate` lays it out, for the same bits
     epoch = len(state.history)
     divergence = f"the training loss was not finite in epoch {epoch}" if state.diverged else None

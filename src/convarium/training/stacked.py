@@ -27,6 +27,7 @@ from convarium.training.numerics import at_least_float32, autocast, memory_forma
 from convarium.training.optimizers import optimizer_over
 from convarium.training.recording import make_outcome
 from convarium.training.stacked_dropout import vmapped_structure
+from convarium.training.starting import StartWeights
 from convarium.training.state import Step, TrainingEvent, TrainingRun
 from convarium.training.timing import Stopwatch
 from convarium.training.trainer import Trainer, initial_network, training_batches
@@ -38,13 +39,14 @@ def fit_stacked_model(
     device: torch.device,
     folders: Sequence[Path | None],
     *,
+    start: StartWeights | None = None,
     on_event: Callable[[int, TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     exact: bool = False,
 ) -> list[Outcome]:
     """`fit_stack` on CUDA: a step of all members is one step of a model with one dimension more."""
     stopwatch, first = Stopwatch(len(recipes)), recipes[0]
-    networks = [initial_network(recipe, splits, device) for recipe in recipes]
+    networks = [initial_network(recipe, splits, device, start=start) for recipe in recipes]
     runs = [TrainingRun(recipe, splits, network, device) for recipe, network in zip(recipes, networks, strict=True)]
     model = stack_networks(networks)
     optimizers = make_optimizers(model, recipes)

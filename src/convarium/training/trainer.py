@@ -23,6 +23,7 @@ from convarium.training.freezing import freeze
 from convarium.training.loss_scaling import LossScaler, loss_scalers
 from convarium.training.numerics import is_channels_last, seed_generators, set_memory_format
 from convarium.training.optimizers import make_optimizer, merged_memory, set_learning_rate
+from convarium.training.starting import StartWeights, set_start
 from convarium.training.state import EpochProgress, TrainingRun
 from convarium.training.timing import Stopwatch
 
@@ -121,13 +122,20 @@ class Trainer:
 
 
 def prepare_run(
-    recipe: Recipe, splits: Splits, device: torch.device, *, concurrent: int = 1, stack: tuple[str, ...] = ()
+    recipe: Recipe,
+    splits: Splits,
+    device: torch.device,
+    *,
+    start: StartWeights | None = None,
+    concurrent: int = 1,
+    stack: tuple[str, ...] = (),
 ) -> Trainer:
     """Sets up one run: its network with initial weights on the device, its batches and its optimizer.
 
     Args:
         recipe, splits: as for `fit`.
         device: where to train.
+        start: the weights that the recipe starts from.
         concurrent: runs that train at the same time, this one included.
         stack: their keys, which the environment names.
 
@@ -135,7 +143,7 @@ def prepare_run(
         RecipeError, ImageSizeError: the recipe does not fit the data.
     """
     check_batches(recipe, splits)
-    network = initial_network(recipe, splits, device)
+    network = initial_network(recipe, splits, device, start=start)
     set_memory_format(network, recipe, device)
     # On CUDA dropout is one kernel, and a captured step draws from the device's own generator.
     generators = [torch.Generator()] if device.type == "cpu" else []
@@ -157,15 +165,18 @@ def prepare_run(
     )
 
 
-def initial_network(recipe: Recipe, splits: Splits, device: torch.device) -> nn.Module:
+def initial_network(
+    recipe: Recipe, splits: Splits, device: torch.device, *, start: StartWeights | None = None
+) -> nn.Module:
     """The network of a recipe as it is before its first step, in training mode but for what is frozen.
 
     Raises:
-        RecipeError: what is to be frozen does not exist, or is all that there is.
+        RecipeError: the recipe starts from other weights than `start`, or what is to be frozen does not exist or is all
+            that there is.
     """
-    if recipe.start_from is not None:
-        raise RecipeError("start_from is not carried out yet", hint="leave it out")
-    network = build_model(recipe.model, splits.train.spec, seed=derive_seed(recipe.seed, "init")).to(device).train()
+    network = build_model(recipe.model, splits.train.spec, seed=derive_seed(recipe.seed, "init"))
+    set_start(network, recipe, start)
+    network.to(device).train()
     freeze(network, recipe)
     return network
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from convarium.runs.store import StoredRun
-from convarium.workspace.arguments import image_of, planned_recipe
+from convarium.workspace.arguments import compared_recipes, image_of, planned_recipe
 from convarium.workspace.outputs import ReportFiles, StudyResult
 from convarium.workspace.workspace import Split, Workspace
 
@@ -44,6 +44,7 @@ __all__ = [
     "StudyResult",
     "Workspace",
     "compare",
+    "compared_recipes",
     "describe",
     "evaluate",
     "export",

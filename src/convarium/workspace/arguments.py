@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convarium.errors import SpecError
+from convarium.errors import RecipeError, SpecError
 from convarium.models.index import native_image
 from convarium.records import ImageSpec
 from convarium.spec import parse, unknown
@@ -60,6 +60,34 @@ def planned_recipe(model: str | Recipe, preset: str | None, fields: Mapping[str,
     return Recipe(**(known | dict(fields)))
 
 
+def compared_recipes(models: Sequence[str], preset: str | None, fields: Mapping[str, Any]) -> list[Recipe]:
+    """The recipe of each network that is compared; or of one network from each of several weights.
+
+    A start without weights takes no part in freezing: nobody wants random weights frozen.
+
+    Args:
+        models: the networks' specs.
+        preset: as for `planned_recipe`.
+        fields: as for `planned_recipe`, but `start_from` may be a list.
+
+    Raises:
+        ConvariumError: as for `planned_recipe`, or several networks from several weights.
+    """
+    starts = fields.get("start_from")
+    if not isinstance(starts, list | tuple):
+        return [planned_recipe(model, preset, fields) for model in models]
+    if len(starts) > 1 and len(models) > 1:
+        raise RecipeError(
+            f"{len(models)} networks from {len(starts)} weights cannot be compared at once",
+            expected="several networks, or several weights of one",
+            hint="compare one network, or give one --start-from",
+        )
+    recipes = [planned_recipe(models[0], preset, {**fields, "start_from": start}) for start in starts]
+    if not any(starts):
+        return recipes
+    return [recipe if recipe.start_from else dataclasses.replace(recipe, freeze=None) for recipe in recipes]
+
+
 def source_recipe(model: str, dataset: str) -> Recipe:
     """The recipe of the source that a preset network comes from, if it is of this data set; else the defaults."""
     from convarium.recipes.presets import RECIPES, recipe_preset
@@ -97,7 +125,9 @@ def compare_command(
     words = ["convarium", "compare", *models, "--seeds", str(seeds)]
     for flag, value in {"preset": preset, "baseline": baseline, "name": name, **fields}.items():
         flag = flag.replace("_", "-")
-        if isinstance(value, bool):
+        if isinstance(value, list | tuple):
+            words += [word for one in value for word in (f"--{flag}", "none" if one is None else str(one))]
+        elif isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
         elif value is not None:
             words += [f"--{flag}", str(value)]

@@ -15,6 +15,7 @@ from convarium.runs.store import Store, StoredRun
 from convarium.workspace.arguments import (
     chosen_study,
     compare_command,
+    compared_recipes,
     image_of,
     message_event,
     planned_recipe,
@@ -133,7 +134,8 @@ class Workspace:
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
             on_event: called as the study goes on.
-            fields: fields of the recipe by name, such as dataset="mnist" and epochs=5; they win over the preset.
+            fields: fields of the recipe by name, such as dataset="mnist" and epochs=5; they win over the preset. A list
+                of several starts, start_from=[None, "RUN"], compares these for one network.
 
         Raises:
             ConvariumError: a recipe that does not fit its data, or a study of this name with other settings.
@@ -144,7 +146,7 @@ class Workspace:
             hint = "use seeds=N here, or convarium.train for one run with a seed"
             raise RecipeError("compare trains every network with the seeds 0, 1, 2, …, so it takes no seed", hint=hint)
         models = [models] if isinstance(models, str) else list(models)
-        bases = [planned_recipe(model, preset, fields) for model in models]
+        bases = compared_recipes(models, preset, fields)
         if command is None:
             command = compare_command(models, seeds=seeds, preset=preset, baseline=baseline, name=name, fields=fields)
         study = study_of_networks(bases, seeds=seeds, baseline=baseline, name=name, command=command)
@@ -556,6 +558,7 @@ class Workspace:
 
         notify, resources = on_event or (lambda _: None), self._resources_with(exact=exact)
         prepared = prepare_study(study, resources, on_event=on_event)
+        study = prepared.study
         notify(message_event(study, describe_plan(plan_study(prepared, resources))))
         with followed(study.name, self.store, notify, live=live) as notify_all:
             comparison = run_prepared(prepared, resources, stack=stack, on_event=notify_all)

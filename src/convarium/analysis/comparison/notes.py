@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Row, largest_scores, settings, share_weights
+from convarium.recipes.starting import describe_beginning
 
 
 def notes_on(
@@ -33,6 +34,7 @@ def notes_on(
         *_failed(rows),
         *_undetermined(rows),
         *_seeds(rows),
+        *_starts(rows),
         *_settings(rows, by),
         *_mixed(rows),
         *_retried(rows),
@@ -101,10 +103,19 @@ def _seeds(rows: tuple[Row, ...]) -> Iterator[str]:
             yield f"{row.label} has no run with seed{'s' * (len(missing) > 1)} {formatting.listed(missing)}."
 
 
+def _starts(rows: tuple[Row, ...]) -> Iterator[str]:
+    """Names the weights that rows started from, and what of them was not trained."""
+    for row in rows:
+        recipe = row.runs[0].recipe
+        beginning = describe_beginning(recipe.start_from, recipe.freeze)
+        if beginning:
+            yield f"{row.label}: {beginning}."
+
+
 def _settings(rows: tuple[Row, ...], by: str) -> Iterator[str]:
     """Names every setting beside the axis in which the rows differ: tuned rates, other budgets, presets."""
     recipes = {row.label: settings(row.runs[0].recipe, by) for row in rows}
-    for field in next(iter(recipes.values())):
+    for field in [name for name in next(iter(recipes.values())) if name not in ("start_from", "freeze")]:
         values = {label: recipe[field] for label, recipe in recipes.items()}
         if len(set(values.values())) > 1:
             listed = ", ".join(f"{value!r} ({label})" for label, value in values.items())

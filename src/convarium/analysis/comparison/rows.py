@@ -12,6 +12,7 @@ from convarium.analysis.statistics import Difference, Estimate, Interval, estima
 from convarium.errors import ConvariumError, SpecError
 from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
+from convarium.recipes.starting import split_start
 from convarium.records import Environment, Scores
 from convarium.runs.store import StoredRun
 
@@ -121,8 +122,19 @@ class Row:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """Which warnings the results carry: "test watched", "selected on test", "mixed"."""
-        return marks_of(self.runs, self.metric) + ("mixed",) * any(run.is_mixed for run in self.runs)
+        """What a reader of the results must know: "test watched", "selected on test", "mixed", "from weights", "partly
+        frozen".
+        """
+        recipe = self.runs[0].recipe
+        told = self.label.startswith("start_from=")
+        started = ("from weights",) * (recipe.start_from is not None and not told)
+        frozen = ("partly frozen",) * (recipe.freeze is not None)
+        return (
+            *marks_of(self.runs, self.metric),
+            *("mixed",) * any(run.is_mixed for run in self.runs),
+            *started,
+            *frozen,
+        )
 
     def values(self, metric: Metric) -> dict[int, float]:
         """Returns the metric by seed, for the trained runs that recorded it.
@@ -153,17 +165,27 @@ def gather(runs: Sequence[StoredRun], by: str, metric: Metric) -> tuple[Row, ...
     groups: dict[Any, list[StoredRun]] = {}
     for run in {run.key: run for run in runs}.values():
         value = getattr(run.recipe, by)
-        groups.setdefault(canonical_spec(value) if by == "model" else value, []).append(run)
+        same = {"model": canonical_spec(run.recipe.model), "start_from": start_value(run.recipe)}.get(by, value)
+        groups.setdefault(same, []).append(run)
     rows = []
     for group in groups.values():
         name = label(getattr(group[0].recipe, by), by)
         _check_group(name, group, by)
         rows.append(Row(name, tuple(sorted(group, key=lambda run: run.recipe.seed)), metric))
+    labels = [row.label for row in rows]
+    repeated = next((name for name in labels if labels.count(name) > 1), None)
+    if repeated is not None:  # weights of one name
+        hint = "give the file another name, or leave one of them out"
+        raise ConvariumError(f"two weights share the label {repeated!r}: a file has changed in between", hint=hint)
     return tuple(rows)
 
 
 def label(value: Any, by: str) -> str:
-    """Names a row: models, data sets and optimizers by their value alone, other settings as "field=value"."""
+    """Names a row: models, data sets and optimizers by their value alone, other settings as "field=value"; weights
+    without their digest.
+    """
+    if by == "start_from":
+        return f"{by}={split_start(value)[0] if value else 'none'}"
     return str(value) if by in ("model", "dataset", "optimizer") else f"{by}={value}"
 
 
@@ -178,14 +200,23 @@ def canonical_spec(model: str) -> str:
 
 def share_weights(first: Row, second: Row) -> bool:
     """Whether equal seeds start from equal weights: the same network for the same images, under other settings."""
-    a, b = first.runs[0].recipe, second.runs[0].recipe
-    return (canonical_spec(a.model), a.dataset, a.resize) == (canonical_spec(b.model), b.dataset, b.resize)
+    a, b = (
+        (canonical_spec(recipe.model), recipe.dataset, recipe.resize, start_value(recipe))
+        for recipe in (first.runs[0].recipe, second.runs[0].recipe)
+    )
+    return a == b
+
+
+def start_value(recipe: Recipe) -> str | None:
+    """The digest of the weights that a recipe starts from, which decides alone; None for random weights."""
+    return recipe.start_from and split_start(recipe.start_from)[1]
 
 
 def settings(recipe: Recipe, by: str) -> dict[str, Any]:
     """Returns all fields of a recipe except its seed and the axis of the comparison."""
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe) if field.name not in ("seed", by)}
-    return values | ({"model": canonical_spec(recipe.model)} if by != "model" else {})
+    same = {"model": canonical_spec(recipe.model), "start_from": start_value(recipe)}
+    return values | {name: value for name, value in same.items() if name != by}
 
 
 def hardware_label(environment: Environment) -> str:
