@@ -9,7 +9,7 @@ import pytest
 
 from convarium import Recipe, Workspace
 from convarium.diagnostics.diagnose_runs import NOT_REBUILT, diagnose, diagnose_run
-from convarium.errors import ConvariumError, SpecError
+from convarium.errors import SpecError
 from convarium.models.factories import source_digest
 from convarium.runs.archive import add_records, read_records
 from convarium.runs.store import Store, StoredRun
@@ -90,7 +90,7 @@ def test_scoring_refuses_another_source_unless_the_network_is_named(trained):
             refused()
     with pytest.raises(SpecError, match=r"^the run's network is mine:net\(width=5\), not lenet; leave out --model"):
         workspace.evaluate(run.path.name, model="lenet")
-    with pytest.raises(ConvariumError, match=r"^evaluate takes either run, or weights with model and dataset"):
+    with pytest.raises(SpecError, match=r"^the source of mine:net is not the one that the run was made with"):
         workspace.evaluate(run.path.name, dataset="digits")
     assert not (folder / "imported").exists()
     scores = workspace.evaluate(run.path.name, model="mine:net( width=5 )")

@@ -154,15 +154,24 @@ def test_train_prints_its_score_and_a_second_call_trains_nothing(call):
     assert len(facts["history"]) == 1
     code, out, _ = call("evaluate", facts["key"][:8], "--json")
     assert code == 0
-    assert json.loads(out) == facts["scores"]["test"]
+    name = Path(facts["run"]).name
+    own = {"notes": [f"the images are preprocessed as in the training of {name}"]}
+    assert json.loads(out) == facts["scores"]["test"] | own
     code, out, _ = call("evaluate", facts["run"], "--split", "validation", "--json")
     assert json.loads(out)["accuracy"] == facts["scores"]["validation"]["accuracy"]
     code, out, _ = call("evaluate", facts["run"], "--split", "train", "--json")
-    assert json.loads(out) == facts["scores"]["train"]
+    assert json.loads(out) == facts["scores"]["train"] | own
+    code, out, _ = call("evaluate", facts["run"], "--dataset", "digits", "--json")
+    rule = "its size, mean, deviation and order of classes"
+    assert json.loads(out) == facts["scores"]["test"] | {"notes": [f"{own['notes'][0]}: {rule}"]}
     weights = Path(facts["run"]) / "weights.safetensors"
-    code, out, _ = call("evaluate", "--weights", weights, "--model", "lenet", "--dataset", "digits", "--json")
-    assert json.loads(out) == facts["scores"]["test"]
-    assert "class" in call("evaluate", facts["key"][:8])[1]
+    for model in ([], ["--model", "lenet"]):  # which the weights' metadata name
+        code, out, _ = call("evaluate", "--weights", weights, *model, "--dataset", "digits", "--json")
+        expected = facts["scores"]["test"]
+        assert json.loads(out) == expected | {"notes": [f"{own['notes'][0]}/weights.safetensors: {rule}"]}
+    code, out, _ = call("evaluate", facts["key"][:8])
+    assert "class" in out
+    assert f"note: {own['notes'][0]}\n" in out
 
 
 def test_train_prints_the_history_of_a_run_that_only_the_records_have(call, tmp_path):

@@ -182,3 +182,12 @@ def test_an_npz_that_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch
         archive.writestr("x.npy", packed.getvalue())
     with pytest.raises(DataError, match=r"a.npz unpacks to 0.0 GiB: expected at most"):
         load_data(f"npz:{tmp_path}/a.npz")
+
+
+def test_splits_of_8_bits_and_of_fractions_are_read_each_in_its_own_range(tmp_path):
+    levels = np.arange(256, dtype=np.uint8).reshape(4, 1, 64)
+    np.savez(tmp_path / "a.npz", x_train=levels, y_train=np.arange(4) % 2, x_test=levels / 255, y_test=np.arange(4) % 2)
+    found = npz_files.read_npz(tmp_path / "a.npz")
+    assert found.white == 1
+    assert (found.parts["train"][0][:, 0] == levels).all()
+    assert (found.parts["test"][0][:, 0] == levels).all()

@@ -11,7 +11,7 @@ import click
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import given_fields, one_of, recipe_flags
-from convarium.cli.progress import study_progress
+from convarium.cli.progress import image_progress, study_progress
 from convarium.cli.terminal import note, say, say_json, table
 from convarium.errors import RunError
 from convarium.recipes.starting import describe_beginning
@@ -118,7 +118,13 @@ def train(
     help="Network that the weights belong to; a preset brings its source's preprocessing and division. Beside a RUN "
     "whose network is your own: import it although its source is not the one that the run was made with.",
 )
-@click.option("--dataset", metavar="NAME", shell_complete=completion.datasets, help="Data set that is scored.")
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=completion.datasets,
+    help="Images that are scored. Beside a RUN: others than its own, preprocessed as its own were, with classes of the "
+    "same names. If they are not divided into splits, all of them are scored.",
+)
 @click.option(
     "--split",
     default="test",
@@ -126,6 +132,7 @@ def train(
     help="Split that is scored.",
     **one_of("split", ("test", "validation", "train")),
 )
+@parameters.switch("skip-broken", help="Leave out images beside a RUN that cannot be read.")
 @parameters.store
 @parameters.data_dir
 @parameters.as_json
@@ -136,6 +143,7 @@ def evaluate(
     model: str | None,
     dataset: str | None,
     split: Literal["test", "validation", "train"],
+    skip_broken: bool,
     store: Path,
     data_dir: Path | None,
     as_json: bool,
@@ -146,14 +154,27 @@ def evaluate(
     """
     from convarium.workspace import Workspace
 
-    scores = Workspace(store, data_dir).evaluate(run, weights=weights, model=model, dataset=dataset, split=split)
+    notes: list[str] = []
+    with image_progress() as on_event:
+        scores = Workspace(store, data_dir).evaluate(
+            run,
+            weights=weights,
+            model=model,
+            dataset=dataset,
+            split=split,
+            skip_broken=skip_broken,
+            on_note=notes.append,
+            on_event=on_event,
+        )
     if as_json:
-        say_json(_plain(scores))
+        say_json(_plain(scores) | {"notes": notes})
         return
     loss = f"loss {scores.loss:.4f}" if math.isfinite(scores.loss) else f"no loss: {_NOT_FINITE}"
     say(f"{split} accuracy {scores.accuracy:.2%}, {loss}, {scores.n:,} images")
     classes = [[name, "–" if accuracy is None else f"{accuracy:.2%}"] for name, accuracy in scores.per_class.items()]
     say(table(["class", "accuracy"], classes, right=["accuracy"]))
+    for text in notes:
+        say(one_line(f"note: {text}"))
 
 
 def check_failed(runs: "Sequence[StoredRun]") -> None:

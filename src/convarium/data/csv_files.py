@@ -50,6 +50,49 @@ def list_csv(file: Path, options: FolderOptions) -> Listing:
     Raises:
         DataError: the file cannot be read or has no such columns, names a file twice, or the division is impossible.
     """
+    found, has_splits, notes = read_rows(file)
+    names = _in_order({label for part in found.values() for _, label in part})
+    if len(names) < 2:
+        raise DataError(f"{shown(file)} has {len(names)} class{'' if len(names) == 1 else 'es'}", expected="2 or more")
+    number_of = {name: number for number, name in enumerate(names)}
+    listed: dict[str, Listed] = {
+        split: [(image, number_of[label]) for image, label in part] for split, part in found.items()
+    }
+    for split, part in listed.items():
+        missing = sorted(set(range(len(names))) - {label for _, label in part})
+        if part and missing:
+            raise DataError(
+                f"class {names[missing[0]]!r} has no image in the {split} split of {shown(file)}",
+                hint="add one, or leave the class out of the other splits",
+            )
+    if not listed["train"]:
+        raise DataError(f"{shown(file)} has no training images", hint="add rows whose split is train")
+    if has_splits and not listed["test"]:
+        notes.append(f"{file.name} names no test images: a fixed fifth of every class of train is the test split")
+    return divided(
+        names,
+        listed["train"],
+        validation=listed["validation"] or None,
+        test=listed["test"] or None,
+        root=file.parent,
+        options=options,
+        notes=notes,
+    )
+
+
+def read_rows(file: Path) -> tuple[dict[str, list[tuple[ImageFile, str]]], bool, list[str]]:
+    """The image files that a CSV file names, with their labels as texts.
+
+    Args:
+        file: as for `list_csv`.
+
+    Returns:
+        The files and labels of each split (all in "train" if there is no such column), whether there is a column of
+        splits, and sentences about what a user may not expect.
+
+    Raises:
+        DataError: the file cannot be read, has no such columns, or names a file twice.
+    """
     rows = _rows(file)
     header = [_plain(name) for name in next(rows, [])]
     first: list[list[str]] = []
@@ -87,35 +130,9 @@ def list_csv(file: Path, options: FolderOptions) -> Listing:
             )
         seen.add(posixpath.normpath(name))
         found[split].append((_image_file(file.parent, name), label))
-    names = _in_order({label for part in found.values() for _, label in part})
-    if len(names) < 2:
-        raise DataError(f"{shown(file)} has {len(names)} class{'' if len(names) == 1 else 'es'}", expected="2 or more")
-    number_of = {name: number for number, name in enumerate(names)}
-    listed: dict[str, Listed] = {
-        split: [(image, number_of[label]) for image, label in part] for split, part in found.items()
-    }
-    for split, part in listed.items():
-        missing = sorted(set(range(len(names))) - {label for _, label in part})
-        if part and missing:
-            raise DataError(
-                f"class {names[missing[0]]!r} has no image in the {split} split of {shown(file)}",
-                hint="add one, or leave the class out of the other splits",
-            )
-    if not listed["train"]:
-        raise DataError(f"{shown(file)} has no training images", hint="add rows whose split is train")
     unused = [name or "one without a name" for i, name in enumerate(header) if i not in columns.values()]
     notes = [f"columns of {file.name} that are not used: {', '.join(unused)}"] if unused else []
-    if split_column is not None and not listed["test"]:
-        notes.append(f"{file.name} names no test images: a fixed fifth of every class of train is the test split")
-    return divided(
-        names,
-        listed["train"],
-        validation=listed["validation"] or None,
-        test=listed["test"] or None,
-        root=file.parent,
-        options=options,
-        notes=notes,
-    )
+    return found, split_column is not None, notes
 
 
 def read_pixel_csv(file: Path) -> Part:

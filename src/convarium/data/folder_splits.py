@@ -124,7 +124,7 @@ def split_of(name: str) -> str | None:
 
 
 def _list_classes(folder: ScannedFolder) -> tuple[list[str], Listed]:
-    classes = _classes(folder)
+    classes = classes_in(folder)
     if len(classes) < 2:
         [inner] = classes.values() if classes else [None]
         deeper = inner is not None and sum(sub.has_images() for sub in inner.folders) > 1
@@ -137,7 +137,7 @@ def _list_classes(folder: ScannedFolder) -> tuple[list[str], Listed]:
     return sorted(classes), _list_images(folder, sorted(classes))
 
 
-def _classes(folder: ScannedFolder) -> dict[str, ScannedFolder]:
+def classes_in(folder: ScannedFolder) -> dict[str, ScannedFolder]:
     """The folders of the classes by name. A name has one form of its accents, whichever the file system writes."""
     classes: dict[str, ScannedFolder] = {}
     for sub in folder.folders:
@@ -174,7 +174,7 @@ def _check_same_below(folder: ScannedFolder, classes: Mapping[str, ScannedFolder
 
 
 def _list_images(folder: ScannedFolder, names: Sequence[str]) -> Listed:
-    classes = _classes(folder)
+    classes = classes_in(folder)
     if sorted(classes) != list(names):
         odd = sorted(set(classes) ^ set(names))
         raise DataError(

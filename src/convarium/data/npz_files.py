@@ -43,12 +43,17 @@ class NpzImages:
     unused: tuple[str, ...]
 
 
-def read_npz(file: Path) -> NpzImages:
+def read_npz(file: Path, *, white: int | None = None, needs_training: bool = True) -> NpzImages:
     """Reads the splits of a .npz file; nothing in it is run.
 
     Images (n, h, w), (n, h, w, c) or (n, c, h, w) become (n, c, h, w); values of more than 8 bits are read with the
     least usual white that none exceeds, as in image files. Labels may be
     what `label_values` takes.
+
+    Args:
+        file: to be read.
+        white: of the images that a network has learned from, which values of more than 8 bits are then read with.
+        needs_training: whether a file without training images is refused.
 
     Raises:
         DataError: it is no .npz file, is too large, or has no arrays of images and labels.
@@ -65,7 +70,7 @@ def read_npz(file: Path) -> NpzImages:
                 for split, names in _NAMES.items()
             }
             pairs = {split: pair for split, pair in found.items() if pair}
-            if "train" not in pairs:
+            if not pairs or (needs_training and "train" not in pairs):
                 raise DataError(
                     f"{shown(file)} holds {', '.join(map(shown, list(arrays)[:8])) or 'nothing'}",
                     expected="x_train and y_train, and perhaps x_val, y_val, x_test and y_test; or images and labels",
@@ -85,7 +90,7 @@ def read_npz(file: Path) -> NpzImages:
         split: label_values(y, len(x) if x.ndim else 0, f"{split} labels of {where}") for split, (x, y) in raw.items()
     }
     class_names, numbers = numbered(labels, where, named)
-    images, white = _eight_bits({split: x for split, (x, _) in raw.items()}, where)
+    images, white = _eight_bits({split: x for split, (x, _) in raw.items()}, where, white)
     return NpzImages({split: (images[split], numbers[split]) for split in raw}, class_names, white, unused)
 
 
@@ -94,8 +99,10 @@ def _class_names(values: npt.NDArray[Any]) -> list[str]:
     return [unicodedata.normalize("NFC", name) for name in names]
 
 
-def _eight_bits(splits: dict[str, npt.NDArray[Any]], file: str) -> tuple[dict[str, npt.NDArray[np.uint8]], int | None]:
-    from convarium.data.image_files import levels_of, white_of
+def _eight_bits(
+    splits: dict[str, npt.NDArray[Any]], file: str, white: int | None
+) -> tuple[dict[str, npt.NDArray[np.uint8]], int | None]:
+    from convarium.data.image_files import white_of
 
     for split, images in splits.items():
         form = images.shape[1:]
@@ -114,8 +121,19 @@ def _eight_bits(splits: dict[str, npt.NDArray[Any]], file: str) -> tuple[dict[st
     for images in splits.values():
         if not np.isfinite(images).all():
             raise DataError(f"{file} has pixels that are not finite", hint="replace them")
-    white = white_of([(float(x.min()), float(x.max()), x.dtype.kind == "f") for x in splits.values()])
-    return {split: _channels_first(levels_of(images, white)) for split, images in splits.items()}, white
+    deep = [images for images in splits.values() if images.dtype != np.uint8]
+    if white is None:
+        white = white_of([(float(x.min()), float(x.max()), x.dtype.kind == "f") for x in deep])
+    try:
+        return {split: _channels_first(_levels(images, white)) for split, images in splits.items()}, white
+    except ValueError as error:
+        raise DataError(f"{file} has {error}", hint="save it with the range that the network was trained on") from error
+
+
+def _levels(images: npt.NDArray[Any], white: int) -> npt.NDArray[np.uint8]:
+    from convarium.data.image_files import checked_levels
+
+    return images if images.dtype == np.uint8 else checked_levels(images, white)
 
 
 def _channels_first(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

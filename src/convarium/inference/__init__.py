@@ -1,15 +1,15 @@
 """A trained network in use: its answers for images that it was not trained on.
 
-`load_trained` makes a `TrainedNetwork` of a stored run: it reads an image as the data set was read, normalizes it as in
-training, and returns logits.
+`load_trained` makes a `TrainedNetwork` of a stored run, and `load_trained_weights` of a file of weights: it reads an
+image as the data set was read, normalizes it as in training, and returns logits.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convarium.inference.trained import TrainedNetwork, load_trained
+    from convarium.inference.trained import TrainedNetwork, load_trained, load_trained_weights
 
-__all__ = ["TrainedNetwork", "load_trained"]
+__all__ = ["TrainedNetwork", "load_trained", "load_trained_weights"]
 
 
 def __getattr__(name: str) -> Any:

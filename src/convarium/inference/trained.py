@@ -16,13 +16,15 @@ from convarium.data.folder_scan import shown
 from convarium.data.image_files import UNREADABLE, checked_levels, decode, pixels_of
 from convarium.data.preprocessing import form_of
 from convarium.data.splits import ImageData
-from convarium.errors import ConvariumError, DataError, SpecError
+from convarium.errors import ConvariumError, DataError, FileContentError, SpecError, WeightsError
 from convarium.models.build import build_model
 from convarium.models.factories import load_recorded_factory
 from convarium.models.index import resolve
-from convarium.models.weights import set_weights
+from convarium.models.weight_files import read_weight_file
+from convarium.models.weights import fitting_weights, set_weights
 from convarium.recipes.recipe import Recipe
 from convarium.records import Preprocessing
+from convarium.runs.model_facts import METADATA, parse_model_facts, preprocessing_from_json
 from convarium.runs.stored_run import StoredRun
 from convarium.training.numerics import exact_arithmetic, is_channels_last, set_memory_format
 from convarium.training.scoring import EVALUATION_BATCH, pick_device, predict_logits
@@ -186,6 +188,42 @@ def assemble(
     set_weights(network, tensors)
     set_memory_format(network.to(chosen), recipe, chosen)
     return TrainedNetwork(network, preprocessing)
+
+
+def load_trained_weights(
+    path: str | os.PathLike[str], *, named: str | None = None, device: str | None = None
+) -> TrainedNetwork | None:
+    """The network of a file of weights that says in its metadata how images are preprocessed, as those of runs do.
+
+    Args:
+        path: of a file that `read_weight_file` reads.
+        named: the network's spec, if the caller gives it; needed for a user's own network, since a file could name any.
+        device: where to compute; None: the CPU.
+
+    Returns:
+        The network; None where the file has no such metadata.
+
+    Raises:
+        WeightsError: the file or its metadata are damaged, or the weights do not fit the network.
+        SpecError: the caller names another network; or none, and it is a user's own.
+    """
+    file = read_weight_file(path)
+    if METADATA not in file.metadata:
+        return None
+    try:
+        facts = parse_model_facts(file.metadata[METADATA], "its text")
+        preprocessing = preprocessing_from_json(facts["preprocessing"])
+    except (FileContentError, ValueError, RecursionError) as error:
+        raise WeightsError(
+            f"the metadata of {file.path} cannot be read: {error}", hint="save the weights anew"
+        ) from error
+    model = facts["model"]
+    if named is None and resolve(model).is_custom:
+        raise SpecError(f"{file.path} belongs to {model}, code of which none was run", hint=f"add --model {model!r}")
+    if named is not None and resolve(named).canonical != resolve(model).canonical:
+        raise SpecError(f"{file.path} belongs to {model}, not to {named}", hint="leave out --model")
+    network = build_model(model, preprocessing.image)
+    return assemble(Recipe(model=model), fitting_weights(file, network, model), preprocessing, device=device or "cpu")
 
 
 def import_network_of(run: StoredRun, *, named: str | None) -> None:

@@ -1,5 +1,6 @@
 """Whether a user's own images are still those that a stored run was made with."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 from convarium.data.folder_options import is_own
@@ -41,5 +42,6 @@ def check_same_images(run: StoredRun, splits: "Splits") -> None:
     raise DataError(
         f"the images of {run.recipe.dataset} are not those that {run.path.name} was made with: "
         f"it had {parts.format(*then)}, now there are {same if then == now else parts.format(*now)}",
-        hint="restore them, or train again",
+        hint=f"restore them, or have them scored as new data: convarium evaluate {run.key[:8]} --dataset "
+        f"{shlex.quote(run.recipe.dataset)}",
     )

@@ -188,12 +188,24 @@ def evaluate(
     model: str | None = None,
     dataset: str | None = None,
     split: Split = "test",
+    skip_broken: bool = False,
+    on_note: Callable[[str], None] | None = None,
+    on_event: Callable[[str, int, int], None] | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
     device: str | None = None,
 ) -> Scores:
     """See `Workspace.evaluate`."""
-    return Workspace(store, data_dir, device).evaluate(run, weights=weights, model=model, dataset=dataset, split=split)
+    return Workspace(store, data_dir, device).evaluate(
+        run,
+        weights=weights,
+        model=model,
+        dataset=dataset,
+        split=split,
+        skip_broken=skip_broken,
+        on_note=on_note,
+        on_event=on_event,
+    )
 
 
 @_documented

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convarium.disk import usable_path
-from convarium.errors import ConvariumError, RecipeError
-from convarium.runs.same_images import check_same_images
+from convarium.errors import RecipeError
 from convarium.runs.store import Store, StoredRun
 from convarium.workspace.arguments import (
     chosen_study,
@@ -19,7 +18,6 @@ from convarium.workspace.arguments import (
     image_of,
     message_event,
     planned_recipe,
-    source_recipe,
 )
 from convarium.workspace.outputs import ReportFiles, StudyResult
 
@@ -264,6 +262,9 @@ class Workspace:
         model: str | None = None,
         dataset: str | None = None,
         split: Split = "test",
+        skip_broken: bool = False,
+        on_note: Callable[[str], None] | None = None,
+        on_event: Callable[[str, int, int], None] | None = None,
     ) -> Scores:
         """Scores of a stored run, or of a file of weights.
 
@@ -273,40 +274,32 @@ class Workspace:
             model: the network that the weights belong to; a preset brings its source's preprocessing and division.
                 Beside a run it must be the run's own, and says that this network may be imported although its source
                 is not the one that the run was made with.
-            dataset: the images that the weights are scored on.
-            split: which images of it.
+            dataset: the images that the weights are scored on; beside a run, images that are new to it, which are
+                preprocessed as its own were. Their classes are matched by name, and some of the run's may be missing.
+            split: which images of it. Of a folder without `train/` and `test/`, a CSV file without a column of splits
+                and a .npz file without test arrays all images are scored, where they are new to a run.
+            skip_broken: leave out images that cannot be read, where they are new to a run.
+            on_note: called with a sentence about whose preprocessing is used, and others that a user may not expect.
+            on_event: called as new images are read from files.
 
         Raises:
             ConvariumError: neither a run nor weights, weights that do not fit the network, or no such run; or the run's
                 network is a user's own, and its source is not the one that the run was made with; or its images are
-                a user's own, and are not those that it was made with.
+                a user's own, and are not those that it was made with; or new images have a class that the run has not.
         """
-        from convarium.inference.trained import import_network_of
-        from convarium.models.build import build_model
-        from convarium.models.weights import load_weights, set_weights
-        from convarium.training import evaluate as evaluate_network
+        from convarium.workspace.evaluating import evaluate
 
-        if (run is None) == (weights is None) or (run is not None and dataset is not None):
-            raise ConvariumError("evaluate takes either run, or weights with model and dataset")
-        if run is not None:
-            stored = self.find_run(run)
-            import_network_of(stored, named=model)
-            tensors = stored.weights()
-            if tensors is None:
-                raise ConvariumError(f"{stored.path} holds no weights", hint="it may be a record without weights")
-            splits = self.splits(stored.recipe)
-            check_same_images(stored, splits)
-            network = build_model(stored.recipe.model, splits.train.spec)
-            set_weights(network, tensors)
-            return evaluate_network(network, stored.recipe, splits, split=split, device=self.device)
-        if model is None or dataset is None or weights is None:
-            raise ConvariumError(
-                "evaluate needs model and dataset beside weights", hint="name the network the weights belong to"
-            )
-        recipe, path = source_recipe(model, dataset), usable_path(weights, "weights")
-        splits = self.splits(recipe)
-        network = load_weights(path, recipe.model, splits.train.spec)
-        return evaluate_network(network, recipe, splits, split=split, device=self.device)
+        return evaluate(
+            self,
+            run,
+            weights=weights,
+            model=model,
+            dataset=dataset,
+            split=split,
+            skip_broken=skip_broken,
+            on_note=on_note,
+            on_event=on_event,
+        )
 
     def predictor(
         self,

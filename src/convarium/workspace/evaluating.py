@@ -1,0 +1,141 @@
+"""What `Workspace.evaluate` does: finds the network, its images and their preprocessing, and scores it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from convarium.disk import usable_path
+from convarium.errors import ConvariumError
+from convarium.runs.same_images import check_same_images
+from convarium.workspace.arguments import source_recipe
+
+if TYPE_CHECKING:
+    from convarium.inference import TrainedNetwork
+    from convarium.records import Scores
+    from convarium.runs.store import StoredRun
+    from convarium.workspace.workspace import Workspace
+
+Split = Literal["test", "validation", "train"]
+OnNote = Callable[[str], None]
+ScoreNew = Callable[["TrainedNetwork"], "Scores"]
+"""Scores a network on the images that are new to it, with its own preprocessing and order of classes."""
+
+
+def evaluate(
+    workspace: Workspace,
+    run: str | None,
+    *,
+    weights: Path | str | None,
+    model: str | None,
+    dataset: str | None,
+    split: Split,
+    skip_broken: bool,
+    on_note: OnNote | None,
+    on_event: Callable[[str, int, int], None] | None,
+) -> Scores:
+    """See `Workspace.evaluate`."""
+    on_note = on_note or (lambda _: None)
+    if (run is None) == (weights is None):
+        raise ConvariumError("evaluate takes either run, or weights with model and dataset")
+    stored = None if run is None else workspace.find_run(run)
+    if stored is not None and dataset is None:
+        return _of_its_own_images(workspace, stored, model=model, split=split, on_note=on_note)
+
+    def score_new(trained: TrainedNetwork) -> Scores:
+        from convarium.inference.new_data import score_new_images
+
+        return score_new_images(
+            trained,
+            str(dataset),
+            split=split,
+            data_dir=workspace.data_dir,
+            skip_broken=skip_broken,
+            on_note=on_note,
+            on_event=on_event,
+        )
+
+    if stored is not None:
+        return _of_new_images(workspace, stored, str(dataset), model=model, score_new=score_new, on_note=on_note)
+    path = usable_path(str(weights), "weights")
+    return _of_weights(workspace, path, dataset, model=model, split=split, score_new=score_new, on_note=on_note)
+
+
+def _of_its_own_images(
+    workspace: Workspace, run: StoredRun, *, model: str | None, split: Split, on_note: OnNote
+) -> Scores:
+    from convarium.inference.trained import import_network_of
+    from convarium.models.build import build_model
+    from convarium.models.weights import set_weights
+    from convarium.training import evaluate as evaluate_network
+
+    import_network_of(run, named=model)
+    tensors = run.weights()
+    if tensors is None:
+        raise ConvariumError(f"{run.path} holds no weights", hint="it may be a record without weights")
+    splits = workspace.splits(run.recipe)
+    check_same_images(run, splits)
+    network = build_model(run.recipe.model, splits.train.spec)
+    set_weights(network, tensors)
+    on_note(f"the images are preprocessed as in the training of {run.path.name}")
+    return evaluate_network(network, run.recipe, splits, split=split, device=workspace.device)
+
+
+def _of_new_images(
+    workspace: Workspace,
+    run: StoredRun,
+    dataset: str,
+    *,
+    model: str | None,
+    score_new: ScoreNew,
+    on_note: OnNote,
+) -> Scores:
+    from convarium.data.folder_options import is_own
+    from convarium.data.own_images import own_path
+    from convarium.inference.trained import load_trained
+    from convarium.training.scoring import pick_device
+
+    trained = load_trained(run, named=model, device=str(pick_device(workspace.device)))
+    on_note(_as_in_training(run.path.name))
+    facts = run.model_facts()
+    if facts and is_own(dataset) and facts["data_path"] == str(own_path(dataset).absolute()):
+        on_note("these are the run's own files: images that it has learned from may be among those that are scored")
+    return score_new(trained)
+
+
+def _of_weights(
+    workspace: Workspace,
+    path: Path,
+    dataset: str | None,
+    *,
+    model: str | None,
+    split: Split,
+    score_new: ScoreNew,
+    on_note: OnNote,
+) -> Scores:
+    from convarium.inference.trained import load_trained_weights
+    from convarium.models.weights import load_weights
+    from convarium.training import evaluate as evaluate_network
+    from convarium.training.scoring import pick_device
+
+    trained = None
+    if dataset is not None:
+        trained = load_trained_weights(path, named=model, device=str(pick_device(workspace.device)))
+    if trained is not None:
+        on_note(_as_in_training(f"{path.parent.name}/{path.name}"))
+        return score_new(trained)
+    if dataset is None or model is None:
+        raise ConvariumError(
+            "evaluate needs model and dataset beside weights", hint="name the network the weights belong to"
+        )
+    recipe = source_recipe(model, dataset)
+    splits = workspace.splits(recipe)
+    network = load_weights(path, recipe.model, splits.train.spec)
+    how = f"mean and deviation of {dataset}" if recipe.normalize == "dataset" else f"normalize={recipe.normalize!r}"
+    on_note(f"the images are preprocessed with {how}: the weights do not say with which they were trained")
+    return evaluate_network(network, recipe, splits, split=split, device=workspace.device)
+
+
+def _as_in_training(name: str) -> str:
+    return f"the images are preprocessed as in the training of {name}: its size, mean, deviation and order of classes"
