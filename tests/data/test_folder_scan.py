@@ -127,7 +127,10 @@ def test_the_home_of_nobody_is_refused(monkeypatch):
 
 
 def test_what_systems_leave_behind_is_passed_over_without_a_word(photos):
-    for name in (".git/x.png", "__MACOSX/cat/._0.png", "cat/@eaDir/0.png", "cat/.ipynb_checkpoints/0-checkpoint.png"):
+    for name in (
+        *(".git/x.png", "__MACOSX/cat/._0.png", "cat/@eaDir/0.png", "cat/.ipynb_checkpoints/0-checkpoint.png"),
+        *("$RECYCLE.BIN/S-1/0.png", "#recycle/0.png", "lost+found/0.png", "cat/__pycache__/0.png"),
+    ):
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         (photos / name).write_bytes(b"no image")
     for name in ("cat/Thumbs.db", "dog/.DS_Store", "dog/desktop.ini"):

@@ -28,6 +28,10 @@ def sizes(splits):
     ("name", "split"),
     [
         *((name, "train") for name in ("train", "Train", "TRAIN", "training", "train_set", "trainset", "Training Set")),
+        ("train2017", "train"),
+        ("train_1", "train"),
+        ("val2017", "validation"),
+        ("test1", "test"),
         *((name, "validation") for name in ("val", "valid", "Validation", "eval", "dev", "val_set", "valid-images")),
         *((name, "test") for name in ("test", "Testing", "TEST", "test_set", "test_data")),
         *((name, None) for name in ("trains", "cat", "images", "set", "", "value", "tests", "evaluations", "device")),
@@ -97,6 +101,13 @@ def test_splits_without_classes_are_no_classes(tmp_path):
         load_data(make(tmp_path, {"train": 5, "test": 5}))
 
 
+@pytest.mark.parametrize("names", [("train", "test1"), ("train2017", "val2017")])
+def test_splits_that_are_numbered_are_no_classes_either(tmp_path, names):
+    """As Kaggle's cats and dogs and COCO come."""
+    with pytest.raises(DataError, match=f"{names[1]} .*hold images, but no folders of classes"):
+        load_data(make(tmp_path, dict.fromkeys(names, 5)))
+
+
 def test_test_images_without_classes_are_named(tmp_path):
     with pytest.raises(DataError, match=r"has the splits train, valid, and beside them images in test"):
         load_data(make(tmp_path, {"train/a": 5, "train/b": 5, "valid/a": 1, "valid/b": 1, "test": 3}))
@@ -136,6 +147,20 @@ def test_folders_inside_a_class_that_leave_no_doubt_belong_to_it(tmp_path, tree)
     splits = load_data(make(tmp_path, tree), validation=0)
     assert splits.train.class_names == ("cat", "dog")
     assert sum(sizes(splits)) == sum(tree.values())
+
+
+def test_names_that_differ_in_case_or_spaces_alone_are_told_of(tmp_path):
+    splits = load_data(make(tmp_path, {"Cat": 5, "cat": 5, "dog ": 5, "dog": 5, "emu": 5}), validation=0)
+    assert splits.train.class_names == ("Cat", "cat", "dog", "dog ", "emu")
+    assert splits.notes[0] == (
+        "names that differ in case or spaces alone are classes of their own: 'Cat' and 'cat', 'dog' and 'dog '"
+    )
+
+
+def test_an_archive_is_no_folder(tmp_path):
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"there is no folder .*photos.zip; write folder:PATH .* classes, unpacked$"):
+        load_data(f"folder:{tmp_path}/photos.zip")
 
 
 def test_a_folder_in_a_folder_is_found(tmp_path):

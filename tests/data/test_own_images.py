@@ -231,3 +231,35 @@ def test_equal_images_of_other_formats_are_equal(tmp_path):
         "2 images of the validation and test splits that another split has too, pixel by pixel: "
         "train/a/4.png = test/a/other.bmp, train/b/7.png = test/b/copy.png"
     )
+
+
+def test_an_image_of_two_classes_is_told_of_even_within_a_split(tmp_path):
+    noise = [Image.effect_noise((8, 8), 90) for _ in range(20)]
+    noise[5] = noise[2].copy()
+    for number, image in enumerate(noise):
+        file = tmp_path / "photos" / "ab"[number % 2] / f"{number:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image.save(file)
+    splits = load_data(f"folder:{tmp_path / 'photos'}", validation=0)
+    assert "1 image that another class has too, pixel by pixel: a/02.png = b/05.png" in splits.notes
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS: git lfs pull"),
+        (b"\n<!DOCTYPE html>\n<html>", "it is a web page"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "it is a drawing in SVG"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0", "it is a video"),
+        (b"PK\x03\x04" + bytes(40), "it is an archive"),
+        (b"%PDF-1.7", "it is a PDF"),
+        (b"", "it is empty"),
+        (bytes(5000), "it holds zeros alone"),
+        (b"no image", "it is no image that Pillow knows"),
+    ],
+)
+def test_of_a_file_that_is_no_image_is_said_what_it_is(tmp_path, content, reason):
+    dataset = photos(tmp_path, *[Image.fromarray(GRAY)] * 2)
+    (tmp_path / "a" / "000.png").write_bytes(content)
+    with pytest.raises(DataError, match=rf"cannot read the image .*000.png \(.*{reason}"):
+        load(dataset)

@@ -27,7 +27,10 @@ FORMATS = (
 since Pillow would start Ghostscript for it: no file is to run a program.
 """
 
-_LEFT_BEHIND = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
+_LEFT_BEHIND = frozenset(
+    {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "#recycle", "lost+found", "__pycache__",
+     "system volume information"}
+)  # fmt: skip
 """Names, in lower case, of folders and files that systems leave behind."""
 
 

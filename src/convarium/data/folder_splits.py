@@ -51,8 +51,10 @@ def list_folder(path: Path, options: FolderOptions) -> Listing:
     except OSError:  # such as a path that is longer than the system takes
         is_folder = False
     if not is_folder:
+        packed = path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
         raise DataError(
-            f"there is no folder {shown(path)}", hint="write folder:PATH with the path of a folder of classes"
+            f"there is no folder {shown(path)}",
+            hint=f"write folder:PATH with the path of a folder of classes{', unpacked' if packed else ''}",
         )
     scanned = scan_folder(path)
     splits = _splits(scanned)
@@ -118,7 +120,7 @@ def _splits(folder: ScannedFolder) -> dict[str, ScannedFolder]:
 
 def split_of(name: str) -> str | None:
     """The split that a folder's name stands for: "train", "validation" or "test"; None for any other name."""
-    word = re.sub(r"[\W_]", "", name.lower())
+    word = re.sub(r"[\W_]|(?<=\D)\d+$", "", name.lower())
     word = re.sub(r"(?<=.)(set|split|data|images|imgs)$", "", word)
     return next((split for split, words in _SPLITS.items() if word in words), None)
 

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from convarium.data.folder_options import Fit
 from convarium.data.folder_scan import readable_formats, shown
+from convarium.data.image_errors import reason_of
 from convarium.data.readers import DAMAGED
 from convarium.errors import DataError
 
@@ -184,7 +185,7 @@ def in_parallel(work: Callable[[Path], Result], files: Sequence[Path]) -> Iterat
         try:
             return work(file)
         except UNREADABLE as error:
-            return " ".join(str(error).replace(str(file), "the file").split()) or type(error).__name__
+            return reason_of(error, file)
 
     with ThreadPoolExecutor() as pool, _without_warnings():
         begun: deque[tuple[Path, Future[Result | str]]] = deque()

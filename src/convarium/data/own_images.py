@@ -1,12 +1,13 @@
 """A user's own images, from their files to arrays: listed, divided, and read in one form."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from convarium.data.copies import count_of, equal_images, similar_names
 from convarium.data.csv_files import holds_pixels, list_csv, read_pixel_csv, test_file_beside
 from convarium.data.divisions import RULE, fifth_of_each, stratified
 from convarium.data.folder_options import FolderOptions, own_name
@@ -104,9 +105,9 @@ def _read_listing(listing: Listing, root: Path, options: FolderOptions, on_event
         labels[read][listed],
         [pixels.digests[number] for number in listed],
     )
-    notes = [*listing.notes, *_form_notes(pixels, files, options)]
+    notes = [*similar_names(listing.class_names), *listing.notes, *_form_notes(pixels, files, options)]
     paths = [files[number].path for number in np.flatnonzero(good)]
-    notes += _equal_notes(pixels.digests, split[read], lambda number: shown(below(paths[number], root)))
+    notes += equal_images(pixels.digests, split[read], labels[read], lambda number: shown(below(paths[number], root)))
     return OwnImages(listing.class_names, train, validation, test, digest, tuple(notes), pixels.form)
 
 
@@ -162,8 +163,9 @@ def _divide_arrays(
     train, validation, test = ((images[split == number], labels[split == number]) for number in range(3))
     digest = _digest(names, images.shape, source, labels, digests)
     seen = np.flatnonzero(split >= 0)
-    notes = notes + _equal_notes(
-        [digests[number] for number in seen], split[seen], lambda number: f"image {seen[number]}"
+    notes = [*similar_names(names), *notes]
+    notes += equal_images(
+        [digests[number] for number in seen], split[seen], labels[seen], lambda number: f"image {seen[number]}"
     )
     _, channels, height, width = images.shape
     form = ImageForm(channels, height, width, white=white)
@@ -203,29 +205,7 @@ def _form_notes(pixels: Pixels, files: Sequence[ImageFile], options: FolderOptio
     if pixels.form.white is not None:
         notes.append(f"images of more than 8 bits are read with {pixels.form.white:,} as white")
     if transparent := pixels.remarks.get("transparent"):
-        notes.append(f"{_images(transparent)} with transparent pixels, which lie on {options.ground} (--ground)")
+        notes.append(f"{count_of(transparent)} with transparent pixels, which lie on {options.ground} (--ground)")
     if frames := pixels.remarks.get("several frames"):
-        notes.append(f"{_images(frames)} with several frames, of which the first is read, in HEIC the main one")
+        notes.append(f"{count_of(frames)} with several frames, of which the first is read, in HEIC the main one")
     return notes
-
-
-def _equal_notes(digests: Sequence[bytes], split: np.ndarray, name: Callable[[int], str]) -> list[str]:
-    """Which images of the validation and test splits are in another split too, pixel by pixel."""
-    first: dict[bytes, int] = {}
-    pairs = []
-    for number, (digest, here) in enumerate(zip(digests, split.tolist(), strict=True)):
-        other = first.setdefault(digest, number)
-        if split[other] != here:
-            pairs.append((other, number))
-    if not pairs:
-        return []
-    named = [f"{name(a)} = {name(b)}" for a, b in pairs[:3]]
-    more = ", …" if len(pairs) > 3 else ""
-    return [
-        f"{_images(len(pairs))} of the validation and test splits that another split has too, pixel by pixel: "
-        f"{', '.join(named)}{more}"
-    ]
-
-
-def _images(n: int) -> str:
-    return f"{n:,} image{'s' if n != 1 else ''}"
