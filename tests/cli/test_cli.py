@@ -149,7 +149,7 @@ def test_train_prints_its_score_and_a_second_call_trains_nothing(call):
     facts = json.loads(out)
     assert code == 0
     assert facts["status"] == "finished"
-    assert set(facts["scores"]["test"]) == {"accuracy", "loss", "per_class", "n"}
+    assert set(facts["scores"]["test"]) == {"accuracy", "balanced_accuracy", "macro_f1", "loss", "per_class", "n"}
     assert facts["scores"]["test"]["n"] == 360
     assert len(facts["history"]) == 1
     code, out, _ = call("evaluate", facts["key"][:8], "--json")

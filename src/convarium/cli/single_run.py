@@ -152,6 +152,7 @@ def evaluate(
 
     RUN is the name of a folder in runs/, its path, or the beginning of its key.
     """
+    from convarium.metrics import balanced_accuracy, macro_f1
     from convarium.workspace import Workspace
 
     notes: list[str] = []
@@ -171,6 +172,7 @@ def evaluate(
         return
     loss = f"loss {scores.loss:.4f}" if math.isfinite(scores.loss) else f"no loss: {_NOT_FINITE}"
     say(f"{split} accuracy {scores.accuracy:.2%}, {loss}, {scores.n:,} images")
+    say(f"balanced accuracy {balanced_accuracy(scores.confusion):.2%}, macro F1 {macro_f1(scores.confusion):.2%}")
     classes = [[name, "–" if accuracy is None else f"{accuracy:.2%}"] for name, accuracy in scores.per_class.items()]
     say(table(["class", "accuracy"], classes, right=["accuracy"]))
     for text in notes:
@@ -190,5 +192,14 @@ def check_failed(runs: "Sequence[StoredRun]") -> None:
 
 
 def _plain(scores: "Scores") -> dict[str, object]:
-    plain = {"accuracy": scores.accuracy, "loss": scores.loss, "per_class": dict(scores.per_class), "n": scores.n}
+    from convarium.metrics import balanced_accuracy, macro_f1
+
+    plain = {
+        "accuracy": scores.accuracy,
+        "balanced_accuracy": balanced_accuracy(scores.confusion),
+        "macro_f1": macro_f1(scores.confusion),
+        "loss": scores.loss,
+        "per_class": dict(scores.per_class),
+        "n": scores.n,
+    }
     return plain if math.isfinite(scores.loss) else plain | {"loss": None, "message": _NOT_FINITE}

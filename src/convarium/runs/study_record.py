@@ -29,7 +29,7 @@ class StudyRecord:
         keys: of the runs, in the plan's order.
         planned: number of runs that were planned at the start; runs beyond it were added by an extension.
         command: the command line that made it, so that people can repeat it.
-        metric: the primary metric.
+        metric: the primary metric; None: chosen by the runs, see `primary_metric`.
         stacks: keys of runs that train at the same time, stack by stack.
     """
 
@@ -41,7 +41,7 @@ class StudyRecord:
     keys: tuple[str, ...]
     planned: int
     command: str | None = None
-    metric: str = "test_accuracy"
+    metric: str | None = "test_accuracy"
     stacks: tuple[tuple[str, ...], ...] = ()
 
 

@@ -62,7 +62,7 @@ def compare_finished(record: StudyRecord, runs: Sequence[StoredRun]) -> Comparis
     """
     if not runs:
         dataset = str(record.base.get("dataset", ""))
-        head = (record.question, record.command, record.compare, None, record.metric, dataset)
+        head = (record.question, record.command, record.compare, None, record.metric or "test_accuracy", dataset)
         return Comparison(*head, margin=None, family=1, rows=(), notes=())
     present = {getattr(run.recipe, record.compare) for run in runs}
     baseline = record.baseline if record.baseline in present else None

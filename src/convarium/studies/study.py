@@ -37,7 +37,8 @@ class Study:
         recipes: the recipe of every run, seeds included; see `grid`.
         compare: the recipe field whose values are compared.
         baseline: the value that the others are compared with; None: the first.
-        metric: the metric that is compared first.
+        metric: the metric that is compared first; None: the test accuracy, or the balanced one where classes are
+            imbalanced, see `primary_metric`.
         claims: the sentences to judge, each under a short name; see `convarium.analysis.claims`.
         shows: the tables beside the comparison: accuracies class by class and differences to the baseline; how far
             single runs lie apart; the classes that failed runs predict; gradients layer by layer.
@@ -49,7 +50,7 @@ class Study:
     recipes: tuple[Recipe, ...]
     compare: str = "model"
     baseline: Any = None
-    metric: str = "test_accuracy"
+    metric: str | None = None
     claims: Mapping[str, Claim] = field(default_factory=dict)
     shows: tuple[TableKind, ...] = ()
     command: str | None = None
@@ -74,7 +75,8 @@ class Study:
         values = list(self.values)
         if self.baseline is not None and self.baseline not in values:
             raise RecipeError(f"baseline {self.baseline!r} is not compared", expected=" or ".join(map(repr, values)))
-        metric_of(self.metric)
+        if self.metric is not None:
+            metric_of(self.metric)
         for claim in self.claims.values():
             self.values_of(claim)
         by_value: dict[tuple[Any, int], Recipe] = {}

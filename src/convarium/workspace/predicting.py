@@ -72,7 +72,11 @@ def members(store: Store, ensemble: str) -> tuple[list[StoredRun], tuple[str, ..
     name, _, row_name = ensemble.partition(":")
     study = store.study(name)
     damaged: list[StoreError] = []
-    rows = gather(store.runs_of(study, files=[WEIGHTS], damaged=damaged), study.compare, metric_of(study.metric))
+    rows = gather(
+        store.runs_of(study, files=[WEIGHTS], damaged=damaged),
+        study.compare,
+        metric_of(study.metric or "test_accuracy"),
+    )
     if not rows:
         raise damaged[0] if damaged else StoreError(f"study {name!r} has no finished run yet", hint="train it first")
     if not row_name and len(rows) > 1:

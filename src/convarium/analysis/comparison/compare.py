@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from convarium.analysis.comparison import formatting, frames
 from convarium.analysis.comparison.metrics import metric_of
 from convarium.analysis.comparison.notes import notes_on
+from convarium.analysis.comparison.primary import primary_metric
 from convarium.analysis.comparison.rows import Row, canonical_spec, gather, label
 from convarium.analysis.comparison.verdicts import contrast, qualify
 from convarium.analysis.statistics import margin_of
@@ -74,7 +75,7 @@ def compare_runs(
     *,
     by: str = "model",
     baseline: object = None,
-    metric: str = "test_accuracy",
+    metric: str | None = None,
     question: str = "",
     command: str | None = None,
 ) -> Comparison:
@@ -84,7 +85,8 @@ def compare_runs(
         runs: runs of any number of recipes and seeds.
         by: the recipe field by which the rows differ.
         baseline: the label of the row that the others are compared with; None: the first row.
-        metric: the metric that is compared: a name in METRICS, or "epochs_to(test_accuracy=0.98)".
+        metric: the metric that is compared: a name in METRICS, or "epochs_to(test_accuracy=0.98)"; None: the test
+            accuracy, or another one where `primary_metric` says so.
         question: the question that the study asks.
         command: the command that repeats the study.
 
@@ -104,7 +106,8 @@ def compare_runs(
             f"the runs are of several data sets: {formatting.listed(datasets)}",
             hint="compare them one data set at a time, or by='dataset'",
         )
-    measured = metric_of(metric)
+    primary, reason = primary_metric(runs) if metric is None else (metric, "")
+    measured = metric_of(primary)
     gathered = gather(runs, by, measured)
     against = find_row(gathered, by, baseline) if baseline is not None else gathered[0]
     family = max(len(gathered) - 1, 1)
@@ -123,7 +126,15 @@ def compare_runs(
         margin=margin,
         family=family,
         rows=rows,
-        notes=notes_on(rows, baseline=gathered.index(against), by=by, metric=measured, family=family, margin=margin),
+        notes=notes_on(
+            rows,
+            baseline=gathered.index(against),
+            by=by,
+            metric=measured,
+            reason=reason,
+            family=family,
+            margin=margin,
+        ),
     )
 
 

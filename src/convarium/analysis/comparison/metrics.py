@@ -1,17 +1,19 @@
 """The metrics that can be read from a stored run, and for each whether higher is better."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from convarium.errors import ConvariumError
+from convarium.metrics import balanced_accuracy, macro_f1
 from convarium.records import Cost, Epoch, Scores
 from convarium.runs.store import StoredRun
 from convarium.spec import parse, unknown
 
 Kind = Literal["accuracy", "loss", "time", "reach", "size"]
 Measure = Callable[[StoredRun], float | None]
+OfConfusion = Callable[[Sequence[Sequence[int]]], float]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Metric:
         unit: the unit of a difference, as a sentence names it.
         better, worse: the adjectives for the two sides of a comparison.
         chosen_on_test: whether the number was picked by looking at the test split.
+        of_confusion: computes the number from the confusion matrix of the split that was scored; None where it is the
+            mean of a number of each image, or of no image at all.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Metric:
     better: str = "better"
     worse: str = "worse"
     chosen_on_test: bool = False
+    of_confusion: OfConfusion | None = None
 
     @property
     def on_test(self) -> bool:
@@ -49,12 +54,15 @@ class Metric:
 def metric_of(name: str) -> Metric:
     """Returns the metric with this name: one of METRICS, "epochs_to(COLUMN=LEVEL)" or "steps_to(COLUMN=LEVEL)".
 
+    "balanced_accuracy" and "macro_f1" are those of the test split.
+
     COLUMN is an accuracy of the history (reached from below) or a loss (from above): "epochs_to(test_accuracy=0.98)".
 
     Raises:
         SpecError: no such metric or column.
         ConvariumError: not exactly one level, or one that is not a number.
     """
+    name = f"test_{name}" if name in ("balanced_accuracy", "macro_f1") else name
     if name in METRICS:
         return METRICS[name]
     spec = parse(name)
@@ -156,6 +164,15 @@ def _accuracy(name: str, measure: Measure, title: str = "", *, chosen_on_test: b
     return Metric(name, title, measure, "accuracy", True, "points", chosen_on_test=chosen_on_test)
 
 
+def _of_confusion(split: Literal["validation", "test"], measure: OfConfusion, title: str) -> Metric:
+    def measured(run: StoredRun) -> float | None:
+        scores: Scores | None = getattr(run.outcome, split)
+        return None if scores is None or not scores.n else measure(scores.confusion)
+
+    name = f"{split}_{measure.__name__}"
+    return Metric(name, title, measured, "accuracy", True, "points", of_confusion=measure)
+
+
 def _loss(name: str, measure: Measure, title: str = "") -> Metric:
     return Metric(name, title or name.replace("_", " "), measure, "loss", False, "nats")
 
@@ -174,6 +191,10 @@ METRICS = {
                   chosen_on_test=True),
         _accuracy("best_epoch_validation_accuracy", _best("validation_accuracy"),
                   "highest validation accuracy of any epoch"),
+        _of_confusion("test", balanced_accuracy, "balanced test accuracy"),
+        _of_confusion("validation", balanced_accuracy, "balanced validation accuracy"),
+        _of_confusion("test", macro_f1, "macro F1 score of the test images"),
+        _of_confusion("validation", macro_f1, "macro F1 score of the validation images"),
         _loss("test_loss", _score("test", "loss")),
         _loss("validation_loss", _score("validation", "loss")),
         _loss("train_loss", _last("train_loss"), "running training loss of the last epoch"),

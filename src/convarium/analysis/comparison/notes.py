@@ -9,7 +9,7 @@ from convarium.recipes.starting import describe_beginning
 
 
 def notes_on(
-    rows: tuple[Row, ...], *, baseline: int, by: str, metric: Metric, family: int, margin: float | None
+    rows: tuple[Row, ...], *, baseline: int, by: str, metric: Metric, reason: str, family: int, margin: float | None
 ) -> tuple[str, ...]:
     """Writes the notes of a comparison.
 
@@ -18,11 +18,12 @@ def notes_on(
         baseline: the index of the row that the others are compared with.
         by: the recipe field by which the rows differ.
         metric: the comparison's metric.
+        reason: why it is this one, as a part of a sentence; "" where it was asked for, or is the usual one.
         family: the number of differences whose intervals are simultaneous.
         margin: the difference of accuracy that is too small to matter; None for other metrics.
     """
     against, others = rows[baseline], [*rows[:baseline], *rows[baseline + 1 :]]
-    notes = [_split(rows, metric)]
+    notes = [_split(rows, metric, reason)]
     if others:
         notes += [_intervals(against, family), *_pairing(others, against)]
     if others and margin is not None:
@@ -45,16 +46,15 @@ def notes_on(
     )
 
 
-def _split(rows: tuple[Row, ...], metric: Metric) -> str:
+def _split(rows: tuple[Row, ...], metric: Metric, reason: str) -> str:
+    compared = f"Compared by {metric.title}{f', {reason}' if reason else ''}"
     if not metric.on_test:
-        return f"Compared by {metric.title}."
+        return f"{compared}."
     if any("selected on test" in row.marks for row in rows):
-        return (
-            f"Compared by {metric.title}; results marked 'selected on test' were chosen by looking at the test split."
-        )
+        return f"{compared}; results marked 'selected on test' were chosen by looking at the test split."
     if any("test watched" in row.marks for row in rows):
-        return f"Compared by {metric.title}; runs marked 'test watched' looked at the test split after every epoch."
-    return f"Compared by {metric.title}; the test split was read once, after training."
+        return f"{compared}; runs marked 'test watched' looked at the test split after every epoch."
+    return f"{compared}; the test split was read once, after training."
 
 
 def _intervals(against: Row, family: int) -> str:

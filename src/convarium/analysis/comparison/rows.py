@@ -6,9 +6,19 @@ from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from typing import Any, Literal
 
+import numpy as np
+
 from convarium.analysis.comparison.formatting import count
 from convarium.analysis.comparison.metrics import METRICS, Metric
-from convarium.analysis.statistics import Difference, Estimate, Interval, estimate, image_interval, predicts_at_chance
+from convarium.analysis.statistics import (
+    Difference,
+    Estimate,
+    Interval,
+    confusion_interval,
+    estimate,
+    image_interval,
+    predicts_at_chance,
+)
 from convarium.errors import ConvariumError, SpecError
 from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
@@ -96,10 +106,15 @@ class Row:
 
     @cached_property
     def images(self) -> Interval | None:
-        """Bootstrap interval of the mean test accuracy over the test images; None without stored predictions."""
+        """Bootstrap interval over the test images of the mean test accuracy, or of the metric where it is another one
+        of a confusion matrix, such as the balanced accuracy; None without stored predictions.
+        """
         pairs = [pair for run in self.trained if (pair := run.predictions()) is not None]
         if not pairs or len({len(labels) for _, labels in pairs}) > 1:
             return None
+        if self.metric.of_confusion is not None and self.metric.on_test:
+            predicted = np.stack([logits.argmax(1) for logits, _ in pairs])
+            return confusion_interval(pairs[0][1], predicted, self.metric.of_confusion, classes=pairs[0][0].shape[1])
         return image_interval(sum((logits.argmax(1) == labels).astype(float) for logits, labels in pairs) / len(pairs))
 
     @property

@@ -5,7 +5,14 @@ the field for it is None.
 """
 
 from convarium.analysis.statistics.chance import IMBALANCE, at_chance, is_imbalanced, predicts_at_chance
-from convarium.analysis.statistics.images import MARGINS, McNemar, margin_of, mcnemar, paired_interval
+from convarium.analysis.statistics.images import (
+    MARGINS,
+    McNemar,
+    confusion_interval,
+    margin_of,
+    mcnemar,
+    paired_interval,
+)
 from convarium.analysis.statistics.means import (
     Difference,
     Equivalence,
@@ -34,6 +41,7 @@ __all__ = [
     "PairedRatio",
     "SeedsNeeded",
     "at_chance",
+    "confusion_interval",
     "difference",
     "equivalence",
     "estimate",

@@ -1,7 +1,7 @@
-"""Statistics over test images: McNemar's test, the interval beside it, and the margins of the data sets."""
+"""Statistics over test images: McNemar's test, intervals beside it, and the margins of the data sets."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -83,3 +83,44 @@ def paired_interval(first: ArrayLike, second: ArrayLike, labels: ArrayLike, *, l
     error = math.sqrt(only_first + only_second - (only_first - only_second) ** 2 / n) / n
     reach = NormalDist().inv_cdf((1 + level) / 2) * error
     return Interval(center - reach, center + reach)
+
+
+def confusion_interval(
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    measure: Callable[[list[list[int]]], float],
+    *,
+    classes: int,
+    level: float = LEVEL,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Interval | None:
+    """Estimates by the percentile bootstrap how far a measure of confusion matrices holds for other images.
+
+    Images are drawn with replacement, the same ones for all runs; the measure is averaged over the runs. Images that
+    all runs took for the same classes are drawn by their count.
+
+    Args:
+        labels: the true classes, (n,).
+        predicted: the classes that each run predicts, (runs, n).
+        measure: computes a number from confusion[true][predicted], such as `balanced_accuracy`.
+        classes: their number.
+        level: the coverage of the interval.
+        draws: the number of bootstrap samples.
+        seed: the seed of the draws.
+
+    Returns:
+        The interval; None where all samples give the same number.
+    """
+    kinds, counts = np.unique(np.vstack([labels, predicted]), axis=1, return_counts=True)
+    generator, share = np.random.default_rng(seed), counts / len(labels)
+    cells = classes * kinds[0] + kinds[1:]
+    values = np.empty(draws)
+    for draw in range(draws):
+        drawn = generator.multinomial(len(labels), share)
+        tables = [np.bincount(cell, weights=drawn, minlength=classes**2) for cell in cells]
+        values[draw] = np.mean([measure(table.reshape(classes, classes).tolist()) for table in tables])
+    if np.ptp(values) == 0:
+        return None
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
