@@ -32,6 +32,13 @@ from convarium.errors import ConvariumError, SpecError
 @parameters.preset
 @click.option("--baseline", metavar="MODEL", help="Network that the others are compared with; by default the first.")
 @click.option("--name", metavar="TEXT", help="Name of the study; more seeds or networks extend a study of that name.")
+@switch(
+    "recommend",
+    "recommends",
+    help="Say which network to use, within --budget: tries networks, trains the better half longer, and so on. Without "
+    "MODEL it tries small networks of every kind.",
+)
+@click.option("--budget", metavar="TIME", help="Time for --recommend: 90s, 10m, 1.5h; by default 10m.")
 @parameters.stack
 @parameters.live
 @parameters.exact
@@ -50,6 +57,8 @@ def compare(
     preset: str | None,
     baseline: str | None,
     name: str | None,
+    recommends: bool,
+    budget: str | None,
     stack: bool,
     live: bool,
     exact: bool,
@@ -64,11 +73,32 @@ def compare(
     The main job: it prints the table and the verdicts and writes the report. Runs that the store already has are
     reused. MODEL is a network's spec: lenet, "resnet(depth=56)", resnet@uva, my_package.my_module:factory.
     """
+    given = given_fields(fields, context)
+    if recommends or budget is not None:
+        from convarium.cli import recommending
+
+        unfit = {"preset": preset, "baseline": baseline, "stack": stack, "live": live, "start-from": start_from}
+        recommending.check_flags(
+            recommends=recommends, budget=budget, other=[f"--{flag}" for flag in unfit if unfit[flag]]
+        )
+        recommending.recommend(
+            models,
+            budget=budget or recommending.BUDGET,
+            seeds=seeds,
+            name=name,
+            exact=exact,
+            command=shlex.join(["convarium", *context.obj]),
+            store=store,
+            data_dir=data_dir,
+            device=device,
+            as_json=as_json,
+            fields=given,
+        )
+        return
     if not models:
         raise SpecError("compare needs at least one network", hint="try: convarium compare lenet residual_cnn")
     from convarium.workspace import Workspace, compared_recipes
 
-    given = given_fields(fields, context)
     if start_from:
         given["start_from"] = start_from if len(start_from) > 1 else start_from[0]
     recipes = compared_recipes(models, preset, given)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from convarium.characters import encodable, one_line
 from convarium.cli.terminal import console_on
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def study_progress(mark: str = "") -> Iterator[Callable[[StudyEvent], None]]:
+def study_progress(
+    mark: str = "", *, split: Literal["test", "validation"] = "test"
+) -> Iterator[Callable[[StudyEvent], None]]:
     """A handler of a study's events that draws two bars: the runs of the study, and the steps of the run in training.
 
     Without a terminal it prints a line when a run ends.
 
     Args:
         mark: what stands before every line, such as "[reduced] ".
+        split: whose accuracy is printed when a run ends.
     """
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
@@ -58,7 +61,7 @@ def study_progress(mark: str = "") -> Iterator[Callable[[StudyEvent], None]]:
                 state = f"{reused} from the store" if reused else ""
                 bars.update(runs_bar, total=event.total, completed=event.number, state=state)
                 if event.trained_now and not bars.console.is_terminal:
-                    print_above(_end_of_run(event))
+                    print_above(_end_of_run(event, split))
                 bars.reset(run_bar, total=None, description="", state="")
             if event.begins:
                 steps_done.clear()
@@ -132,10 +135,11 @@ def _text(form: str) -> ProgressColumn:
     return TextColumn(form, markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
 
 
-def _end_of_run(event: StudyEvent) -> str:
+def _end_of_run(event: StudyEvent, split: Literal["test", "validation"]) -> str:
     assert event.finished is not None
     outcome = event.finished.outcome
-    ended = f"test accuracy {outcome.test.accuracy:.2%}" if outcome.test else outcome.status
+    scores = outcome.test if split == "test" else outcome.validation
+    ended = f"{split} accuracy {scores.accuracy:.2%}" if scores else outcome.status
     seconds = f", {outcome.cost.train_seconds:.1f} s of training" if outcome.cost else ""
     return f"run {event.number} of {event.total}: {event.recipe.model} seed {event.recipe.seed}: {ended}{seconds}"
 

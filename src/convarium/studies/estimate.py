@@ -25,6 +25,7 @@ def run_seconds(
     *,
     start: StartWeights | None = None,
     like: StoredRun | None = None,
+    timed_seconds: float = TIMED_SECONDS,
 ) -> float | None:
     """The seconds that a run will take; None if the network fails in training.
 
@@ -35,6 +36,7 @@ def run_seconds(
         start: the weights that it starts from.
         like: another seed of the run. If it was trained on this hardware, its time is the answer; otherwise the start
             of the first epoch is timed.
+        timed_seconds: for at most this long; three steps are timed in any case.
     """
     if (
         like is not None
@@ -44,7 +46,7 @@ def run_seconds(
     ):
         return max(like.outcome.cost.total_seconds, like.outcome.cost.train_seconds)
     try:
-        step, steps = _first_steps(recipe, splits, device, start)
+        step, steps = _first_steps(recipe, splits, device, start=start, timed_seconds=timed_seconds)
     except Exception as error:  # whatever a user's own network raises, which training will report
         if not isinstance(error, (RuntimeError, MemoryError)) and not resolve(recipe.model).is_custom:
             raise
@@ -58,7 +60,9 @@ class _EnoughError(Exception):
     """The first epoch has been timed for long enough."""
 
 
-def _first_steps(recipe: Recipe, splits: Splits, device: torch.device, start: StartWeights | None) -> tuple[float, int]:
+def _first_steps(
+    recipe: Recipe, splits: Splits, device: torch.device, *, start: StartWeights | None, timed_seconds: float
+) -> tuple[float, int]:
     """The seconds that a step takes, without the first step if there are others, and the steps of an epoch."""
     ends, steps = [time.perf_counter()], 1
 
@@ -69,7 +73,7 @@ def _first_steps(recipe: Recipe, splits: Splits, device: torch.device, start: St
         synchronize(device)
         ends.append(time.perf_counter())
         steps = event.steps_per_epoch
-        if len(ends) > 3 and ends[-1] - ends[1] > TIMED_SECONDS:
+        if len(ends) > 3 and ends[-1] - ends[1] > timed_seconds:
             raise _EnoughError
 
     with contextlib.suppress(_EnoughError):

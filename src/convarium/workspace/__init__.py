@@ -24,6 +24,7 @@ from convarium.workspace.workspace import Split, Workspace
 
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
+    from convarium.analysis.recommendation import Recommendation
     from convarium.inference import TrainedNetwork
     from convarium.inference.export import Exported
     from convarium.inference.export_formats import Format
@@ -55,6 +56,7 @@ __all__ = [
     "plan",
     "planned_recipe",
     "predict",
+    "recommend",
     "remove",
     "report",
     "reproduce",
@@ -119,6 +121,26 @@ def compare(
         exact=exact,
         on_event=on_event,
         **fields,
+    )
+
+
+@_documented
+def recommend(
+    models: Sequence[str] = (),
+    *,
+    budget: str | float = "10m",
+    seeds: int = 5,
+    name: str | None = None,
+    exact: bool = False,
+    on_event: OnEvent | None = None,
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+    device: str | None = None,
+    **fields: Any,
+) -> Recommendation:
+    """See `Workspace.recommend`."""
+    return Workspace(store, data_dir, device).recommend(
+        models, budget=budget, seeds=seeds, name=name, exact=exact, on_event=on_event, **fields
     )
 
 

@@ -23,6 +23,7 @@ from convarium.workspace.outputs import ReportFiles, StudyResult
 
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
+    from convarium.analysis.recommendation import Recommendation
     from convarium.data.splits import Splits
     from convarium.inference import TrainedNetwork
     from convarium.inference.export import Exported
@@ -149,6 +150,52 @@ class Workspace:
             command = compare_command(models, seeds=seeds, preset=preset, baseline=baseline, name=name, fields=fields)
         study = study_of_networks(bases, seeds=seeds, baseline=baseline, name=name, command=command)
         return self._carry_out(study, stack=stack, live=live, exact=exact, on_event=on_event)
+
+    def recommend(
+        self,
+        models: Sequence[str] = (),
+        *,
+        budget: str | float = "10m",
+        seeds: int = 5,
+        name: str | None = None,
+        command: str | None = None,
+        exact: bool = False,
+        on_event: OnEvent | None = None,
+        **fields: Any,
+    ) -> Recommendation:
+        """Says which network to use for a data set: the most accurate, the smallest as good as it, the fastest.
+
+        Networks are trained within a time, the better half of them longer, and so on; what is finished is kept, and
+        the same call goes on. Networks are chosen by validation, size and measured speed; their accuracies are from
+        the test images, which choose nothing.
+
+        Args:
+            models: the networks' specs; none: small networks of every kind that take the images.
+            budget: the time for everything: seconds, or a text such as "90s", "10m" or "1.5h".
+            seeds: at most so many runs of each network that is left at the end, where the time allows them.
+            name: of the study; None: made from the data set and a digest of what is asked.
+            command: the command line that does the same; None: it is put together.
+            exact: refuse runs that were begun in another environment, as for `compare`.
+            on_event: called as the runs go on.
+            fields: fields of the recipe by name, such as dataset="folder:photos". Without them, size of the images,
+                batch and epochs are chosen for the images, and Adam with the one-cycle schedule trains.
+
+        Raises:
+            ConvariumError: a field that does not exist, a recipe that does not fit its data, or no validation images.
+            RunError: no run fits into the time, or all failed.
+        """
+        from convarium.workspace.recommending import recommend
+
+        return recommend(
+            models,
+            self._resources_with(exact=exact),
+            budget=budget,
+            seeds=seeds,
+            name=name,
+            command=command,
+            on_event=on_event,
+            fields=fields,
+        )
 
     def run(
         self,

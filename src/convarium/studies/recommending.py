@@ -1,0 +1,259 @@
+"""Which network for these images: successive halving within a time, and the choice between those that are left.
+
+Every rung is a study in the store, so that the same command goes on where it was stopped; see `rungs`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from convarium.analysis.comparison.formatting import count, duration, listed
+from convarium.analysis.comparison.rows import is_at_chance
+from convarium.analysis.recommendation import (
+    Choice,
+    Finalist,
+    Recommendation,
+    Role,
+    Rung,
+    choose,
+    simultaneous_interval,
+)
+from convarium.analysis.statistics import margin_of
+from convarium.data.folder_options import own_name
+from convarium.data.splits import Splits
+from convarium.errors import RecipeError, RunError
+from convarium.models.factories import factory_digest
+from convarium.recipes.recipe import Recipe
+from convarium.runs.names import file_name
+from convarium.runs.store import StoredRun
+from convarium.studies.halving import best_of, rung_sizes
+from convarium.studies.plan import check_recipe, reading_events
+from convarium.studies.resources import Resources
+from convarium.studies.rungs import (
+    SCORE,
+    OnEvent,
+    Search,
+    Trained,
+    epochs_between,
+    first_networks,
+    score_of,
+    train_rung,
+)
+from convarium.studies.scoring_speed import scoring_speeds
+from convarium.studies.study import check_seeds
+from convarium.studies.time_budget import TimeBudget
+from convarium.training.scoring import pick_device
+
+
+def recommend_network(
+    bases: Sequence[Recipe],
+    resources: Resources,
+    *,
+    time: TimeBudget,
+    seeds: int = 5,
+    name: str | None = None,
+    command: str | None = None,
+    on_event: OnEvent | None = None,
+) -> Recommendation:
+    """Trains networks within a time, keeps the better half again and again, and chooses between those that are left.
+
+    Networks are chosen by their validation accuracy, their size and their measured speed. The test images choose
+    nothing: of the recommended networks alone their accuracy is read. Without test images, the validation images also
+    judge, with intervals that hold for every network that they could have chosen.
+
+    Args:
+        bases: a recipe for each network, with the epochs of the last rung, where the time allows them.
+        resources: the store, the data sets and the device.
+        time: that all of it may take. Runs that the store has already take none.
+        seeds: at most so many runs of each network in the last rung, where the time allows them.
+        name: of the study of the last rung; None: one made from the images and a digest of what is asked.
+        command: the command line that asks the same.
+        on_event: as for `run_study`.
+
+    Raises:
+        ConvariumError: a recipe that does not fit its data, one that looks at the test images, or no validation images.
+        RunError: no run fits into the time, or all failed.
+    """
+    check_seeds(seeds)
+    splits = resources.splits(bases[0], on_event=reading_events(bases[0], 1, on_event))
+    _check(bases, splits)
+    by_network = {base.model: base for base in bases}
+    chosen_name = name or _name_of(bases, splits, time)
+    search = Search(by_network, splits, resources, time, chosen_name, command, on_event, [])
+    names = first_networks(search)
+    sizes = rung_sizes(len(names))
+    done: list[Trained] = []
+    for number, size in enumerate(sizes):
+        trained = train_rung(search, names, number, rungs=len(sizes), seeds=seeds, before=done)
+        if len(trained.runs) < min(2, size) and done:
+            search.notes.append("The time ended in the last rung, which decides nothing.")
+            break
+        keep = sizes[number + 1] if number + 1 < len(sizes) else size
+        names = best_of({name: trained.rung.validation[name] for name in trained.runs}, _parameters(trained.runs), keep)
+        done.append(dataclasses.replace(trained, rung=dataclasses.replace(trained.rung, kept=tuple(names))))
+        if not names:
+            raise _nothing_trained(search, trained)
+        if len(trained.runs) < size:
+            break
+        if number + 1 < len(sizes):
+            search.say(_dropped(done[-1].rung, number + 1))
+    return _recommendation(search, done)
+
+
+def _check(bases: Sequence[Recipe], splits: Splits) -> None:
+    """Refuses recipes that cannot be chosen between without looking at the test images."""
+    for base in bases:
+        check_recipe(base, splits)
+        if base.watch_test or base.select == "best_test":
+            raise RecipeError(
+                "a recommendation states accuracies on test images that chose nothing",
+                hint="leave out --watch-test and --select best_test",
+            )
+    if not len(splits.validation):
+        raise RecipeError(
+            f"networks are chosen on validation images, and {bases[0].dataset} has none under this recipe",
+            hint=f"use --validation {max(1, len(splits.train) // 10)}",
+        )
+
+
+def _name_of(bases: Sequence[Recipe], splits: Splits, time: TimeBudget) -> str:
+    """A name for people, with a digest of the images, the networks and the time."""
+    recipes = [base.to_json() | {"source": factory_digest(base.model)} for base in bases]
+    digest = hashlib.sha256(json.dumps([splits.digest, time.seconds, recipes], sort_keys=True).encode()).hexdigest()[:6]
+    dataset = Path(own_name(bases[0].dataset)).name
+    return f"{file_name(dataset, longest=40)}-recommendation-{digest}"
+
+
+def _recommendation(search: Search, done: Sequence[Trained]) -> Recommendation:
+    """The choice between the networks of the last rung."""
+    last, dataset = done[-1], next(iter(search.bases.values())).dataset
+    runs = {name: last.runs[name] for name in last.rung.kept}
+    speeds = scoring_speeds(
+        {name: each[_best_seed(each)] for name, each in runs.items()}, pick_device(search.resources.device)
+    )
+    finalists = [
+        Finalist(name, _parameters(runs)[name], speeds[name], tuple(score_of(run) or 0.0 for run in each))
+        for name, each in runs.items()
+    ]
+    margin = margin_of(dataset)
+    roles = choose(finalists, margin)
+    named = {each.network: runs[each.network][each.best_seed] for each in finalists if each.network in roles}
+    has_test = all(run.outcome.test is not None and run.outcome.test.n for run in named.values())
+    # Images that chose also judge only with intervals for every run that they could have named.
+    family = len(roles) if has_test else len(done[0].rung.validation) * last.rung.seeds
+    if not has_test and last.study.recipes[0].select == "best_validation":
+        family *= last.rung.epochs
+    choices = []
+    for finalist in sorted((each for each in finalists if each.network in roles), key=lambda each: _order(roles, each)):
+        run = named[finalist.network]
+        scores = run.outcome.test if has_test else run.outcome.validation
+        assert scores is not None
+        right = sum(row[label] for label, row in enumerate(scores.confusion))
+        interval = simultaneous_interval(right, scores.n, family=family)
+        choices.append(
+            Choice(
+                finalist.network,
+                roles[finalist.network],
+                run.path.name,
+                scores.accuracy,
+                interval.low,
+                interval.high,
+                scores.n,
+                finalist.mean,
+                last.rung.seeds,
+                finalist.parameters,
+                finalist.images_per_second,
+                _export_command(search, run),
+            )
+        )
+    notes = (*search.notes, *_notes(search, last, named, has_test=has_test, family=family))
+    return Recommendation(
+        dataset=dataset,
+        choices=tuple(choices),
+        rungs=tuple(each.rung for each in done),
+        judged_on="test" if has_test else "validation",
+        family=family,
+        margin=margin,
+        score=SCORE.title,
+        study=last.study.name,
+        budget=search.time.seconds,
+        seconds=search.time.used,
+        notes=notes,
+    )
+
+
+def _notes(
+    search: Search, last: Trained, named: Mapping[str, StoredRun], *, has_test: bool, family: int
+) -> Iterator[str]:
+    """What a user must know of the accuracies and of the choice."""
+    if has_test:
+        together = f"the {family} intervals hold together" if family > 1 else "the interval holds"
+        yield (
+            f"The test images chose nothing: networks and seeds were chosen by {SCORE.title}, size and speed, and "
+            f"{together} with 95 %."
+        )
+    else:
+        yield (
+            "There are no test images. The validation images that chose also judge: the intervals hold together for "
+            f"all {family} runs that could have been chosen, and the accuracies are too high rather than too low."
+        )
+    if last.rung.seeds == 1:
+        yield "One seed of each network was trained: how far other seeds lie from it is not known."
+    images, margin = len(search.splits.validation), margin_of(last.study.recipes[0].dataset)
+    if images * margin < 1:
+        yield (
+            f"One of the {count(images, 'validation image')} is {100 / images:.1f} points, more than the margin: "
+            "networks that are close to each other are chosen by chance."
+        )
+    if last.rung.epochs < epochs_between(search).most:
+        yield (
+            f"The time sufficed for {last.rung.epochs} of {count(epochs_between(search).most, 'epoch')}: with a longer "
+            "--budget another network may lead."
+        )
+    for name, run in named.items():
+        if is_at_chance(run):
+            yield f"{name} does no better than always answering with the largest class."
+
+
+def _best_seed(runs: Sequence[StoredRun]) -> int:
+    return max(range(len(runs)), key=lambda seed: score_of(runs[seed]) or 0.0)
+
+
+def _parameters(runs: Mapping[str, Sequence[StoredRun]]) -> dict[str, int]:
+    costs = {name: next((run.outcome.cost for run in each if run.outcome.cost), None) for name, each in runs.items()}
+    return {name: cost.parameters if cost else 0 for name, cost in costs.items()}
+
+
+def _order(roles: Mapping[str, Sequence[Role]], finalist: Finalist) -> int:
+    return min(get_args(Role).index(role) for role in roles[finalist.network])
+
+
+def _export_command(search: Search, run: StoredRun) -> str:
+    words = ["convarium", "export", run.path.name, "--format", "onnx"]
+    root = str(search.resources.store.root)
+    return shlex.join([*words, *(["--store", root] if root != "." else [])])
+
+
+def _dropped(rung: Rung, number: int) -> str:
+    """Which networks a rung has dropped, with their validation accuracies."""
+    dropped = [f"{name} ({_percent(rung.validation[name])})" for name in rung.dropped]
+    return (
+        f"rung {number}: {len(rung.kept)} of {count(len(rung.validation), 'network')} go on; dropped: {listed(dropped)}"
+    )
+
+
+def _percent(score: float | None) -> str:
+    return "failed" if score is None else f"{100 * score:.1f} %"
+
+
+def _nothing_trained(search: Search, trained: Trained) -> RunError:
+    if trained.runs:
+        return RunError("every network failed in training", hint="look at the notices above, or try other networks")
+    return RunError(
+        f"no run ended within {duration(search.time.seconds)}",
+        hint="the same command goes on where this one was stopped; or give a longer --budget",
+    )

@@ -1,0 +1,198 @@
+"""The rungs of a successive halving: studies in the store like any other, trained as far as the time allows.
+
+They are named "<name>-rung-1" and so on, the last one "<name>". What such a study has planned is not planned anew.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from statistics import fmean
+
+from convarium.analysis.comparison import METRICS
+from convarium.analysis.comparison.formatting import count, duration, listed
+from convarium.analysis.recommendation import Rung
+from convarium.data.splits import Splits
+from convarium.errors import RunError
+from convarium.recipes.recipe import Recipe
+from convarium.runs.store import StoredRun
+from convarium.studies.estimate import TIMED_SECONDS, run_seconds
+from convarium.studies.events import StudyEvent
+from convarium.studies.halving import Epochs, epochs_of_rung, fitting, seeds_that_fit
+from convarium.studies.plan import planned_run, prepare_study
+from convarium.studies.resources import Resources
+from convarium.studies.run import run_prepared
+from convarium.studies.study import Study, with_seeds
+from convarium.studies.time_budget import OutOfTimeError, TimeBudget, run_time
+from convarium.training.scoring import pick_device
+
+LEAST_STEPS = 200
+"""Training steps of the shortest runs, after which networks can be told apart."""
+PLANNED = 0.9
+"""The share of the time that is planned; the rest is for what takes longer than expected, and for the page."""
+SCORE = METRICS["validation_accuracy"]
+"""What networks are chosen by."""
+
+
+OnEvent = Callable[[StudyEvent], None]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What all rungs share: each network's recipe, its data, the time, the name of the studies, and what is said."""
+
+    bases: dict[str, Recipe]
+    splits: Splits
+    resources: Resources
+    time: TimeBudget
+    name: str
+    command: str | None
+    on_event: OnEvent | None
+    notes: list[str]
+
+    def say(self, text: str) -> None:
+        """Reports a line about what comes next."""
+        if self.on_event:
+            self.on_event(StudyEvent(0, len(self.bases), next(iter(self.bases.values())), message=text))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A rung, and the runs of those networks in it whose first seed has ended: the seeds that all of them have."""
+
+    study: Study
+    rung: Rung
+    runs: dict[str, list[StoredRun]]
+
+
+def first_networks(search: Search) -> list[str]:
+    """The networks of the first rung: those that fit into the time, or those of the plan that the store has."""
+    for name in (_rung_name(search, 0, 2), _rung_name(search, 0, 1)):
+        planned = _recorded(search, name)
+        if planned is not None:
+            return list(dict.fromkeys(recipe.model for recipe in planned))
+    _measure(search, list(search.bases.values()))
+    times = {name: search.time.times[name] for name in search.bases if name in search.time.times}
+    names = fitting(times, PLANNED * search.time.left, epochs_between(search))
+    if not names:
+        least = epochs_between(search).least
+        shortest = min((each.of(least) for each in times.values()), default=None)
+        needed = (
+            "" if shortest is None else f": the shortest of {count(least, 'epoch')} takes about {duration(shortest)}"
+        )
+        raise RunError(f"no run fits into {duration(search.time.seconds)}{needed}", hint="give a longer --budget")
+    slow = [name for name in times if name not in names]
+    if slow:
+        search.notes.append(f"Left out, since the time does not suffice for them: {listed(slow)}.")
+    return names
+
+
+def train_rung(
+    search: Search, names: Sequence[str], number: int, *, rungs: int, seeds: int, before: Sequence[Trained]
+) -> Trained:
+    """Trains a rung as long as the time allows."""
+    started = search.time.used
+    name = _rung_name(search, number, rungs)
+    recipes = _recorded(search, name)
+    if recipes is None:
+        least = max([epochs_between(search).least, *(each.rung.epochs for each in before)])
+        limits = Epochs(least, epochs_between(search).most)
+        _measure(search, [search.bases[each] for each in names])
+        times = [search.time.times[each] for each in names]
+        epochs = epochs_of_rung(times, PLANNED * search.time.left, rungs - number, limits)
+        several = number + 1 == rungs and epochs == limits.most
+        n = seeds_that_fit(times, PLANNED * search.time.left, epochs, seeds) if several else 1
+        recipes = with_seeds([dataclasses.replace(search.bases[each], epochs=epochs) for each in names], range(n))
+    is_last = number + 1 == rungs
+    study = Study(
+        name=name,
+        question=f"Which network suits {recipes[0].dataset}?"
+        if is_last
+        else f"Which of {count(len(names), 'network')} are worth training longer on {recipes[0].dataset}?",
+        recipes=recipes,
+        metric="test_accuracy" if is_last else SCORE.name,
+        command=search.command,
+    )
+    prepared = prepare_study(study, search.resources)
+    missing = [planned.recipe for planned in prepared.runs if planned.stored is None]
+    _measure(search, missing)
+    n = len({recipe.seed for recipe in recipes})
+    each = "" if n == 1 else f", {count(n, 'seed')} each"
+    expected = sum(search.time.times[recipe.model].of(recipe.epochs) for recipe in missing)
+    how_long = f"about {duration(expected)}" if missing else "all in the store"
+    what = f"{count(len(study.values), 'network')}, {count(recipes[0].epochs, 'epoch')}{each}"
+    search.say(f"rung {number + 1} of {rungs}: {what}; {how_long}")
+    with suppress(OutOfTimeError):
+        run_prepared(prepared, search.resources, on_event=search.time.follow(search.on_event))
+    return _ended(search, study, search.time.used - started)
+
+
+def _ended(search: Search, study: Study, seconds: float) -> Trained:
+    """What a rung has trained."""
+    by_network: dict[str, list[StoredRun]] = {}
+    for recipe in study.recipes:
+        planned = planned_run(recipe, search.splits, search.resources.store)
+        run = planned.stored or planned.failed
+        if run is not None:
+            by_network.setdefault(recipe.model, []).append(run)
+    # A seed counts once all networks have it.
+    seeds = min(map(len, by_network.values()), default=0)
+    runs = {name: each[:seeds] for name, each in by_network.items()}
+    validation = {name: _mean_score(runs.get(name, [])) for name in study.values}
+    ordered = sorted(validation, key=lambda name: -(validation[name] or 0.0))
+    rung = Rung(study.recipes[0].epochs, seeds, {name: validation[name] for name in ordered}, (), seconds)
+    late = [name for name in study.values if name not in runs]
+    if late:
+        search.notes.append(f"Not trained in time ({count(rung.epochs, 'epoch')}): {listed(late)}.")
+    planned_seeds = len(study.recipes) // len(study.values)
+    if runs and not late and seeds < planned_seeds:
+        search.notes.append(f"The time sufficed for {seeds} of {count(planned_seeds, 'seed')}.")
+    return Trained(study, rung, runs)
+
+
+def _measure(search: Search, recipes: Sequence[Recipe]) -> None:
+    """Times the start of the first epoch of those networks whose time is not known."""
+    unknown = [name for name in dict.fromkeys(recipe.model for recipe in recipes) if name not in search.time.times]
+    device = pick_device(search.resources.device)
+    for name in unknown:
+        one = dataclasses.replace(search.bases[name], epochs=1, warmup=0)
+        at_most = min(TIMED_SECONDS, search.time.seconds / 20 / len(search.bases))
+        seconds = run_seconds(one, search.splits, device, timed_seconds=at_most)
+        if seconds is None:
+            search.notes.append(f"Left out, since it fails in training: {name}.")
+        else:
+            search.time.times[name] = run_time(seconds)
+
+
+def _recorded(search: Search, name: str) -> tuple[Recipe, ...] | None:
+    """The recipes of a rung that the store has planned already; None if it has not."""
+    record = search.resources.store.find_study(name)
+    if record is None:
+        return None
+    epochs = record.base.get("epochs", next(iter(search.bases.values())).epochs)
+    bases = [dataclasses.replace(base, epochs=epochs) for base in search.bases.values()]
+    recipes = with_seeds(bases, range(len(record.keys)))
+    by_key = {recipe.key(search.splits.digest): recipe for recipe in recipes}
+    return tuple(by_key[key] for key in record.keys if key in by_key) or None
+
+
+def _rung_name(search: Search, number: int, rungs: int) -> str:
+    return search.name if number + 1 == rungs else f"{search.name}-rung-{number + 1}"
+
+
+def epochs_between(search: Search) -> Epochs:
+    """The epochs of the shortest and of the longest runs."""
+    base = next(iter(search.bases.values()))
+    steps = max(1, len(search.splits.train) // base.batch_size)
+    return Epochs(min(base.epochs, math.ceil(LEAST_STEPS / steps)), base.epochs)
+
+
+def score_of(run: StoredRun) -> float | None:
+    return SCORE.measure(run) if run.outcome.status == "finished" else None
+
+
+def _mean_score(runs: Sequence[StoredRun]) -> float | None:
+    """The mean over the seeds, where a run that failed counts as 0; None if all failed, or there are none."""
+    scores = [score_of(run) for run in runs]
+    return None if all(score is None for score in scores) else fmean(score or 0.0 for score in scores)
