@@ -8,7 +8,7 @@ import pytest
 
 import made_runs
 from convarium.analysis.recommendation import Recommendation
-from convarium.errors import RunError
+from convarium.errors import RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
 from convarium.studies import recommending, rungs
@@ -50,7 +50,8 @@ def search(tmp_path, monkeypatch):
                 on_event(StudyEvent(1, 1, recipe, begins=(recipe,)))
                 for _ in range(20 * recipe.epochs):
                     clock.now += true[recipe.model] / 20
-                    on_event(StudyEvent(1, 1, recipe, training=SimpleNamespace()))
+                    if clock.now > resources.deadline:
+                        raise TimeLimitError("the time is over")
                 clock.now += 0.3
                 history = [made_runs.epoch(number + 1) for number in range(recipe.epochs)]
                 seconds = true[recipe.model] * recipe.epochs

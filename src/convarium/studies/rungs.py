@@ -14,7 +14,7 @@ from convarium.analysis.comparison import METRICS
 from convarium.analysis.comparison.formatting import count, duration, listed
 from convarium.analysis.recommendation import Rung
 from convarium.data.splits import Splits
-from convarium.errors import RunError
+from convarium.errors import RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import StoredRun
 from convarium.studies.estimate import TIMED_SECONDS, run_seconds
@@ -123,8 +123,9 @@ def train_rung(
     how_long = f"about {duration(expected)}" if missing else "all in the store"
     what = f"{count(len(study.values), 'network')}, {count(recipes[0].epochs, 'epoch')}{each}"
     search.say(f"rung {number + 1} of {rungs}: {what}; {how_long}")
-    with suppress(OutOfTimeError):
-        run_prepared(prepared, search.resources, on_event=search.time.follow(search.on_event))
+    with suppress(OutOfTimeError, TimeLimitError):
+        limited = dataclasses.replace(search.resources, deadline=search.time.deadline)
+        run_prepared(prepared, limited, on_event=search.time.follow(search.on_event))
     return _ended(search, study, search.time.used - started)
 
 

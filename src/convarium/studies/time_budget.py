@@ -13,7 +13,7 @@ GRACE = 0.05
 
 
 class OutOfTimeError(Exception):
-    """The next run does not fit into what is left of the time, or this one has not ended in it."""
+    """The next run does not fit into what is left of the time."""
 
 
 @dataclass
@@ -45,8 +45,13 @@ class TimeBudget:
         """Seconds that are left; below 0 where it took longer."""
         return self.seconds - self.used
 
+    @property
+    def deadline(self) -> float:
+        """The reading of the clock at which a run is ended that takes longer than was expected."""
+        return self.started + (1 + GRACE) * self.seconds
+
     def follow(self, on_event: Callable[[StudyEvent], None] | None) -> Callable[[StudyEvent], None]:
-        """A listener that ends a study in time, learns the networks' times, and passes every event on.
+        """A listener that lets no run begin that does not fit, learns the networks' times, and passes every event on.
 
         What it raises is `OutOfTimeError`.
         """
@@ -56,8 +61,6 @@ class TimeBudget:
                 if sum(self.times[recipe.model].of(recipe.epochs) for recipe in event.begins) > self.left:
                     raise OutOfTimeError
                 self._run_started = self.clock()
-            if event.training and self.left < -GRACE * self.seconds:
-                raise OutOfTimeError
             if event.finished:
                 self._learn(event.finished, self.clock() - self._run_started if event.trained_now else None)
             if on_event:
