@@ -80,7 +80,7 @@ def test_networks_are_chosen_by_validation_and_judged_by_the_test_images_of_the_
     assert best.roles[0] == "most accurate"
     assert best.validation == max(value for value in found.rungs[-1].validation.values())
     for choice in found.choices:
-        run = workspace.load_run(choice.run)
+        run = workspace.find_run(choice.run)
         assert run.recipe.model == choice.network
         assert choice.accuracy == run.outcome.test.accuracy
         assert choice.images == run.outcome.test.n == 80
