@@ -31,6 +31,7 @@ MEASUREMENTS = {
     "second_reading": "reading:second_reading",
     "first_reading": "reading:first_reading",
     "larger_than_memory": "memory:larger_than_memory",
+    "recommend": "recommendation:coverage",
 }
 """The module beside this one and the function that make each measurement."""
 

@@ -1,8 +1,8 @@
 """Do the stated intervals of a recommendation hold? Networks whose true accuracies are known are chosen between.
 
-In every draw eight networks have true accuracies, runs lie around them, and finite sets of validation and test images are
-drawn. Some images are hard for every network. The networks go through the rungs of `compare --recommend` and through
-its choice, as they are in Convarium, and the true accuracies of the named runs are looked for in the stated intervals.
+In every draw eight networks have true accuracies, runs lie around them, and finite sets of validation and test images
+are drawn. Some images are hard for every network. The networks go through the rungs of `compare --recommend` and its
+choice, as they are in Convarium, and the true accuracies of the named runs are looked for in the stated intervals.
 """
 
 import functools
