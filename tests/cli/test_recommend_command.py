@@ -120,6 +120,7 @@ def test_json_has_everything_that_was_found(call):
         (["--recommend", "--live"], "--recommend does not go with --live"),
         (["--recommend", "--preset", "d2l"], "--recommend does not go with --preset"),
         (["--recommend", "--baseline", "lenet"], "--recommend does not go with --baseline"),
+        (["--recommend", "--start-from", "x"], "--recommend does not go with --start-from"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(call, words, message):

@@ -170,6 +170,7 @@ def test_what_cannot_be_recommended(tmp_path, dataset):
     workspace = Workspace(tmp_path, device="cpu")
     for options, error, message in (
         ({"watch_test": True}, RecipeError, "test images that chose nothing; leave out --watch-test"),
+        ({"start_from": "run"}, RecipeError, "networks that start from drawn weights; leave out start_from here"),
         ({"validation": 0}, RecipeError, "networks are chosen on validation images, and .* has none"),
         ({"seed": 3}, RecipeError, "recommend trains with the seeds 0, 1, 2, …, so it takes no seed"),
         ({"seeds": 0}, RecipeError, "seeds is out of range"),

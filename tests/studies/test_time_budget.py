@@ -62,7 +62,7 @@ def search(tmp_path, monkeypatch):
             return SimpleNamespace(runs=[look_up(recipe, splits, None) for recipe in study.recipes])
 
         def look_up(recipe, splits, store):
-            return PlannedRun(recipe, str(recipe), splits, stored.get(recipe))
+            return PlannedRun(recipe, str(recipe), splits, stored=stored.get(recipe))
 
         def seconds_of(recipe, *arguments, **settings):
             return expected[recipe.model]
@@ -95,6 +95,7 @@ def test_it_ends_within_the_time_and_a_little_more(search, seed):
     try:
         found = search(budget, expected, true)
     except RunError:
+        assert budget < 600  # a run of seven epochs takes at most 420 seconds
         found = None
     # The longest step is a twentieth of an epoch, after which the clock is looked at again.
     assert search.clock.now <= budget * (1 + GRACE) + max(true.values()) / 20 + 0.3

@@ -113,6 +113,11 @@ def _check(bases: Sequence[Recipe], splits: Splits) -> None:
                 "a recommendation states accuracies on test images that chose nothing",
                 hint="leave out --watch-test and --select best_test",
             )
+        if base.start_from is not None:
+            raise RecipeError(
+                "a recommendation compares networks that start from drawn weights",
+                hint="leave out start_from here, and compare with and without it afterwards",
+            )
     if not len(splits.validation):
         raise RecipeError(
             f"networks are chosen on validation images, and {bases[0].dataset} has none under this recipe",
