@@ -58,7 +58,7 @@ def test_a_loss_that_is_not_a_number_stays_one(store, tmp_path):
 def test_a_run_is_found_by_its_recipe_its_key_and_its_folders_name(records):
     run = records.runs()[0]
     assert records.find(run.recipe, run.key) == run
-    for name in (run.key, run.key[:8], run.path.name, str(run.path)):
+    for name in (run.key, run.key[:8], run.path.name, run.path.name.rpartition("-")[0], str(run.path)):
         assert records.run(name) == run
     assert records.find(RECIPES[0], "f" * 64) is None
     with pytest.raises(StoreError, match="no finished run 'lenet-s9'"):

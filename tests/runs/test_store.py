@@ -7,6 +7,7 @@ import gc
 import json
 import math
 import os
+import re
 import shutil
 import threading
 import time
@@ -200,6 +201,16 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path):
         write_json(path, {"new": math.nan})
     assert json.loads(path.read_text()) == {"old": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_run_is_found_by_its_name_without_the_digits_if_no_other_is_called_so(store, run):
+    name = run.path.name.rpartition("-")[0]
+    assert store.run(name).key == KEY
+    store.finish(store.begin(dataclasses.replace(RECIPE, learning_rate=0.5), "0123" * 16), OUTCOME)
+    with pytest.raises(StoreError, match=rf"2 runs match '{re.escape(name)}'; say which: .*-01230123"):
+        store.run(name)
+    with pytest.raises(StoreError, match="no finished run"):
+        store.run(name[:-1])
 
 
 def test_a_run_is_found_by_folder_path_name_and_key(store, run):

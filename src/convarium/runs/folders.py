@@ -48,6 +48,11 @@ def digits_in_name(name: str) -> str | None:
     return match[1] if match else None
 
 
+def name_without_digits(name: str) -> str:
+    """A run's folder's name without the digits of its key at the end: "digits-lenet-s0"."""
+    return _DIGITS_IN_NAME.sub("", name)
+
+
 def is_same_recipe(one: Recipe, other: Recipe) -> bool:
     """Whether two recipes of one key agree, as far as it shows without their data and a user's own networks."""
     free = dict.fromkeys(("model", "dataset", "validation"))
@@ -93,6 +98,10 @@ class RunFolders:
         self._read_names()
         named = (entry for first, entries in self._names.items() if first.startswith(digits) for entry in entries)
         return [self.root / name for _, name in named]
+
+    def called(self, name: str) -> list[Path]:
+        """The folders of runs with this name, by name, as it is without the digits of their keys."""
+        return [folder for folder in self.all() if name_without_digits(folder.name) == name]
 
     def all(self) -> list[Path]:
         """Every folder that is named as a run's, by name; none of those that were set aside."""

@@ -34,7 +34,7 @@ from convarium.records import Outcome
 from convarium.runs.archive import RECORDS, read_records
 from convarium.runs.failed import drop_failed_run, keep_failed_run
 from convarium.runs.files import write_outcome
-from convarium.runs.folders import RunFolders, is_same_recipe
+from convarium.runs.folders import RunFolders, is_same_recipe, name_without_digits
 from convarium.runs.links import check_links
 from convarium.runs.locks import lock_file
 from convarium.runs.names import check_path, same_file
@@ -198,6 +198,8 @@ class Store:
     def run(self, name: str) -> StoredRun:
         """A run by its folder's name or path, or by the beginning of its key.
 
+        The digits at the end of the name may be left out, where no other run is called the same without them.
+
         Raises:
             StoreError: none or several such runs, or a damaged one.
         """
@@ -210,12 +212,15 @@ class Store:
         recorded = [
             run
             for run in self.records.values()
-            if run.path in (given, self.root / "runs" / name) or (len(name) >= 4 and run.key.startswith(name))
+            if run.path in (given, self.root / "runs" / name)
+            or (len(name) >= 4 and run.key.startswith(name))
+            or name_without_digits(run.path.name) == name
         ]
         if len(recorded) == 1:
             return recorded[0]
         matches = self._folders.beginning(name) if name else []
         runs = [run for run in map(self.reader.read, matches) if run and run.key.startswith(name)]
+        runs = runs or [*filter(None, map(self.reader.read, self._folders.called(name)))]
         if len(runs) == 1:
             return runs[0]
         if runs:
