@@ -8,7 +8,7 @@ import click
 
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
-from convarium.cli.parameters import given_fields, optional, recipe_flags, switch
+from convarium.cli.parameters import Workers, given_fields, optional, recipe_flags, switch
 from convarium.cli.progress import study_progress
 from convarium.cli.single_run import check_failed
 from convarium.cli.terminal import note, say, say_json
@@ -41,6 +41,8 @@ from convarium.errors import ConvariumError, SpecError
 @click.option("--budget", metavar="TIME", help="Time for --recommend: 90s, 10m, 1.5h; by default 10m.")
 @parameters.stack
 @parameters.live
+@parameters.workers
+@parameters.minutes
 @parameters.exact
 @parameters.store
 @parameters.data_dir
@@ -61,6 +63,8 @@ def compare(
     budget: str | None,
     stack: bool,
     live: bool,
+    workers: Workers,
+    minutes: float | None,
     exact: bool,
     store: Path,
     data_dir: Path | None,
@@ -112,6 +116,8 @@ def compare(
             name=name,
             stack=stack,
             live=live,
+            workers=workers,
+            minutes=minutes,
             exact=exact,
             command=shlex.join(["convarium", *context.obj]),
             on_event=on_event,

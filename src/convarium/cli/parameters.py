@@ -16,6 +16,7 @@ from convarium.spec import unknown
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
+Workers = int | Literal["auto"] | None
 
 
 def switch(flag: str, name: str | None = None, *, default: bool = False, help: str) -> Decorator[Any]:  # noqa: A002
@@ -58,6 +59,17 @@ def optional(kind: type[int] | type[float] | type[str]) -> Callable[[str], int |
 
 _KINDS = {int: "INTEGER", float: "FLOAT", str: "TEXT"}
 
+
+def _workers(text: str) -> int | str:
+    """The type of `--workers`."""
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a valid integer, nor auto.") from None
+
+
 _PATH = click.Path(path_type=Path)
 
 store = click.option("--store", type=_PATH, default=Path(), metavar="DIR", help="Folder that holds runs/ and studies/.")
@@ -70,6 +82,19 @@ live = switch("live", help="Write the report at once; opened in a browser, it fo
 quick = switch("quick", help="A reduced study within minutes: it shows how the study works and answers nothing.")
 stack = switch(
     "stack", help="Train each network's seeds at the same time: side by side on a CPU, as one model on CUDA."
+)
+workers = click.option(
+    "--workers",
+    type=_workers,
+    metavar="N|auto",
+    help="Processes among which runs, cores and GPUs are divided; auto: one a GPU, or a core. By default this process "
+    "trains one run after another.",
+)
+minutes = click.option(
+    "--minutes",
+    type=float,
+    metavar="FLOAT",
+    help="Stop after so many minutes, with checkpoints and exit code 75; the same command goes on from there.",
 )
 exact = switch(
     "exact",

@@ -27,6 +27,7 @@ _NOT_FINITE = "the network's logits are not finite"
 @click.argument("model", metavar="MODEL", shell_complete=completion.models)
 @recipe_flags(without=["model"])
 @parameters.preset
+@parameters.minutes
 @parameters.exact
 @parameters.store
 @parameters.data_dir
@@ -39,6 +40,7 @@ def train(
     model: str,
     *,
     preset: str | None,
+    minutes: float | None,
     exact: bool,
     store: Path,
     data_dir: Path | None,
@@ -56,7 +58,7 @@ def train(
     recipe = planned_recipe(model, preset, given_fields(fields, context))
     note(f"reading {recipe.dataset} …")
     with study_progress() as on_event:
-        done = Workspace(store, data_dir, device).train(recipe, exact=exact, on_event=on_event)
+        done = Workspace(store, data_dir, device).train(recipe, exact=exact, minutes=minutes, on_event=on_event)
     outcome = done.outcome
     if as_json:
         from convarium.runs.json_forms import history_to_json

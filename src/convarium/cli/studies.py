@@ -11,7 +11,7 @@ import click
 
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
-from convarium.cli.parameters import switch
+from convarium.cli.parameters import Workers, switch
 from convarium.cli.progress import study_progress
 from convarium.cli.terminal import columns_of_terminal, note, say, say_json, say_wrapped, table
 from convarium.errors import ConvariumError
@@ -31,6 +31,8 @@ _WIDE = 150
 @parameters.quick
 @parameters.stack
 @parameters.live
+@parameters.workers
+@parameters.minutes
 @parameters.exact
 @parameters.store
 @parameters.data_dir
@@ -44,6 +46,8 @@ def run(
     quick: bool,
     stack: bool,
     live: bool,
+    workers: Workers,
+    minutes: float | None,
     exact: bool,
     store: Path,
     data_dir: Path | None,
@@ -67,6 +71,8 @@ def run(
             quick=quick,
             stack=stack,
             live=live,
+            workers=workers,
+            minutes=minutes,
             exact=exact,
             on_event=on_event,
         )
@@ -101,6 +107,8 @@ def run(
 @click.argument("claims", nargs=-1, metavar="[CLAIM]...", shell_complete=completion.claims)
 @parameters.quick
 @parameters.stack
+@parameters.workers
+@parameters.minutes
 @parameters.exact
 @switch("record", help="Copy the store's studies into results/, without weights and predictions.")
 @switch("page", help="Write docs/reproductions.md from results/.")
@@ -114,6 +122,8 @@ def reproduce(
     *,
     quick: bool,
     stack: bool,
+    workers: Workers,
+    minutes: float | None,
     exact: bool,
     record: bool,
     page: bool,
@@ -142,7 +152,9 @@ def reproduce(
     workspace = Workspace(store, data_dir, device)
     if claims or quick:
         with study_progress(mark) as on_event:
-            findings = workspace.reproduce(*claims, quick=quick, stack=stack, exact=exact, on_event=on_event)
+            findings = workspace.reproduce(
+                *claims, quick=quick, stack=stack, workers=workers, minutes=minutes, exact=exact, on_event=on_event
+            )
     else:
         findings = workspace.reproduce()
     if as_json:

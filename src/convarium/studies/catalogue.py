@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convarium.analysis.claims import Claim, Verdict, labels_of, published
 from convarium.analysis.comparison import Comparison, formatting
-from convarium.errors import ConvariumError, SpecError, StoreError
+from convarium.errors import ConvariumError, SpecError, StoreError, TimeLimitError
 from convarium.runs.store import Store, StoredRun
 from convarium.spec import unknown
 from convarium.studies.builtin import EXPERIMENTS
@@ -151,6 +151,9 @@ def run_claims(
 
     Returns:
         Why a study could not be run, by its name; the others run nevertheless.
+
+    Raises:
+        TimeLimitError: the time was over before all was trained.
     """
     from convarium.studies.events import StudyEvent
     from convarium.studies.plan import describe_plan, plan_study, prepare_study
@@ -165,6 +168,8 @@ def run_claims(
             plan = describe_plan(plan_study(prepared, resources))
             notify(dataclasses.replace(head, message=f"{study.name}: {plan}"))
             run_prepared(prepared, resources, stack=stack, on_event=on_event)
+        except TimeLimitError:
+            raise
         except ConvariumError as error:
             notify(dataclasses.replace(head, message=f"{study.name}: {error}"))
             errors[study.name] = error

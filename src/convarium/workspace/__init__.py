@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from convarium.runs.store import StoredRun
 from convarium.workspace.arguments import compared_recipes, image_of, planned_recipe
+from convarium.workspace.execution import Workers
 from convarium.workspace.outputs import ReportFiles, StudyResult
 from convarium.workspace.workspace import Split, Workspace
 
@@ -82,6 +83,7 @@ def train(
     *,
     preset: str | None = None,
     exact: bool = False,
+    minutes: float | None = None,
     on_event: OnEvent | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
@@ -89,7 +91,9 @@ def train(
     **fields: Any,
 ) -> StoredRun:
     """See `Workspace.train`."""
-    return Workspace(store, data_dir, device).train(model, preset=preset, exact=exact, on_event=on_event, **fields)
+    return Workspace(store, data_dir, device).train(
+        model, preset=preset, exact=exact, minutes=minutes, on_event=on_event, **fields
+    )
 
 
 @_documented
@@ -102,6 +106,8 @@ def compare(
     name: str | None = None,
     stack: bool = False,
     live: bool = False,
+    workers: Workers = None,
+    minutes: float | None = None,
     exact: bool = False,
     on_event: OnEvent | None = None,
     store: Path | str = ".",
@@ -118,6 +124,8 @@ def compare(
         name=name,
         stack=stack,
         live=live,
+        workers=workers,
+        minutes=minutes,
         exact=exact,
         on_event=on_event,
         **fields,
@@ -153,6 +161,8 @@ def run(
     quick: bool = False,
     stack: bool = False,
     live: bool = False,
+    workers: Workers = None,
+    minutes: float | None = None,
     exact: bool = False,
     on_event: OnEvent | None = None,
     store: Path | str = ".",
@@ -161,7 +171,16 @@ def run(
 ) -> StudyResult:
     """See `Workspace.run`."""
     return Workspace(store, data_dir, device).run(
-        study, seeds=seeds, tune=tune, quick=quick, stack=stack, live=live, exact=exact, on_event=on_event
+        study,
+        seeds=seeds,
+        tune=tune,
+        quick=quick,
+        stack=stack,
+        live=live,
+        workers=workers,
+        minutes=minutes,
+        exact=exact,
+        on_event=on_event,
     )
 
 
@@ -275,6 +294,8 @@ def reproduce(
     *claims: str,
     quick: bool = False,
     stack: bool = False,
+    workers: Workers = None,
+    minutes: float | None = None,
     exact: bool = False,
     on_event: OnEvent | None = None,
     store: Path | str = ".",
@@ -283,7 +304,7 @@ def reproduce(
 ) -> tuple[Finding, ...]:
     """See `Workspace.reproduce`."""
     return Workspace(store, data_dir, device).reproduce(
-        *claims, quick=quick, stack=stack, exact=exact, on_event=on_event
+        *claims, quick=quick, stack=stack, workers=workers, minutes=minutes, exact=exact, on_event=on_event
     )
 
 

@@ -19,6 +19,7 @@ from convarium.workspace.arguments import (
     message_event,
     planned_recipe,
 )
+from convarium.workspace.execution import Workers, carry_out_study, training
 from convarium.workspace.outputs import ReportFiles, StudyResult
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Workspace:
         *,
         preset: str | None = None,
         exact: bool = False,
+        minutes: float | None = None,
         on_event: OnEvent | None = None,
         **fields: Any,
     ) -> StoredRun:
@@ -92,16 +94,19 @@ class Workspace:
             preset: train as a source does: memory-blog, d2l, uva, …
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
+            minutes: after which training ends, with a checkpoint; the same call goes on from there. None: no limit.
             on_event: called as the run goes on.
             fields: fields of the recipe by name, see `Recipe`; they win over the preset.
 
         Raises:
             ConvariumError: a recipe that does not exist or does not fit its data.
+            TimeLimitError: the minutes were over before all was trained.
         """
         from convarium.studies.run import train_one
 
         recipe = planned_recipe(model, preset, fields)
-        return train_one(recipe, self._resources_with(exact=exact), on_event=on_event)
+        with training(self._resources, exact=exact, runs=1, minutes=minutes) as resources:
+            return train_one(recipe, resources, on_event=on_event)
 
     def compare(
         self,
@@ -113,6 +118,8 @@ class Workspace:
         name: str | None = None,
         stack: bool = False,
         live: bool = False,
+        workers: Workers = None,
+        minutes: float | None = None,
         command: str | None = None,
         exact: bool = False,
         on_event: OnEvent | None = None,
@@ -129,6 +136,9 @@ class Workspace:
                 networks and the recipe.
             stack: train each network's seeds at the same time.
             live: write the report when training begins, and again as it goes on.
+            workers: processes among which the runs are divided, and with them this machine's cores and GPUs; "auto": as
+                many as there are GPUs, or cores; None: this process trains one run after another.
+            minutes: after which training ends, with checkpoints; the same call goes on from there. None: no limit.
             command: the command line that does the same, which the report shows; None: it is put together.
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
@@ -138,6 +148,7 @@ class Workspace:
 
         Raises:
             ConvariumError: a recipe that does not fit its data, or a study of this name with other settings.
+            TimeLimitError: the minutes were over before all was trained.
         """
         from convarium.studies.study import study_of_networks
 
@@ -149,7 +160,10 @@ class Workspace:
         if command is None:
             command = compare_command(models, seeds=seeds, preset=preset, baseline=baseline, name=name, fields=fields)
         study = study_of_networks(bases, seeds=seeds, baseline=baseline, name=name, command=command)
-        return self._carry_out(study, stack=stack, live=live, exact=exact, on_event=on_event)
+        with training(
+            self._resources, exact=exact, runs=len(study.recipes), workers=workers, minutes=minutes
+        ) as resources:
+            return carry_out_study(study, resources, stack=stack, live=live, on_event=on_event)
 
     def recommend(
         self,
@@ -188,7 +202,7 @@ class Workspace:
 
         return recommend(
             models,
-            self._resources_with(exact=exact),
+            dataclasses.replace(self._resources, exact=exact),
             budget=budget,
             seeds=seeds,
             name=name,
@@ -206,6 +220,8 @@ class Workspace:
         quick: bool = False,
         stack: bool = False,
         live: bool = False,
+        workers: Workers = None,
+        minutes: float | None = None,
         exact: bool = False,
         on_event: OnEvent | None = None,
     ) -> StudyResult:
@@ -218,6 +234,9 @@ class Workspace:
             quick: a reduced version that ends within minutes: it shows how the study works and answers nothing.
             stack: train each network's seeds at the same time.
             live: write the report when training begins, and again as it goes on.
+            workers: processes among which the runs are divided, and with them this machine's cores and GPUs; "auto": as
+                many as there are GPUs, or cores; None: this process trains one run after another.
+            minutes: after which training ends, with checkpoints; the same call goes on from there. None: no limit.
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
             on_event: called as the study goes on.
@@ -225,6 +244,7 @@ class Workspace:
         Raises:
             ConvariumError: no such study, a recipe that does not fit its data, or a study of this name with other
                 settings.
+            TimeLimitError: the minutes were over before all was trained.
         """
         from convarium.studies.tuning import tune as tune_study
 
@@ -234,11 +254,15 @@ class Workspace:
 
             notify(message_event(chosen, describe_reduction(chosen)))
         tuned: tuple[Tuned, ...] = ()
-        if tune:
-            chosen, tuned = tune_study(chosen, self._resources_with(exact=exact), on_event=on_event)
-            for choice in tuned:
-                notify(message_event(chosen, f"{choice.value}: learning rate {choice.learning_rate:g}, by validation"))
-        return self._carry_out(chosen, stack=stack, live=live, exact=exact, on_event=on_event, tuned=tuned)
+        with training(
+            self._resources, exact=exact, runs=len(chosen.recipes), workers=workers, minutes=minutes
+        ) as resources:
+            if tune:
+                chosen, tuned = tune_study(chosen, resources, on_event=on_event)
+                for choice in tuned:
+                    text = f"{choice.value}: learning rate {choice.learning_rate:g}, by validation"
+                    notify(message_event(chosen, text))
+            return carry_out_study(chosen, resources, stack=stack, live=live, on_event=on_event, tuned=tuned)
 
     def plan(self, study: Study | Path | str, *, seeds: int | None = None, quick: bool = False) -> Plan:
         """What a study will cost: runs, time, and the smallest difference that its seeds resolve. Trains nothing.
@@ -441,6 +465,8 @@ class Workspace:
         *claims: str,
         quick: bool = False,
         stack: bool = False,
+        workers: Workers = None,
+        minutes: float | None = None,
         exact: bool = False,
         on_event: OnEvent | None = None,
     ) -> tuple[Finding, ...]:
@@ -451,6 +477,9 @@ class Workspace:
                 records that come with Convarium count too.
             quick: a reduced version that ends within minutes: it shows how a study works and answers nothing.
             stack: train each network's seeds at the same time.
+            workers: processes among which the runs are divided, and with them this machine's cores and GPUs; "auto": as
+                many as there are GPUs, or cores; None: this process trains one run after another.
+            minutes: after which training ends, with checkpoints; the same call goes on from there. None: no limit.
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
             on_event: called as the studies go on.
@@ -460,8 +489,9 @@ class Workspace:
 
         Raises:
             SpecError: no such claim.
+            TimeLimitError: the minutes were over before all was trained.
         """
-        from convarium.studies.catalogue import catalogue, findings, run_claims, select
+        from convarium.studies.catalogue import catalogue, findings, run_claims, select, studies_of
         from convarium.studies.reproductions import results_folder
 
         chosen = select(claims or ("all",), catalogue())
@@ -473,7 +503,9 @@ class Workspace:
             chosen = tuple(dataclasses.replace(entry, study=reduced(entry.study)) for entry in chosen)
             if on_event:
                 on_event(message_event(chosen[0].study, describe_reduction(chosen[0].study)))
-        errors = run_claims(chosen, self._resources_with(exact=exact), stack=stack, on_event=on_event)
+        runs = sum(len(study.recipes) for study, _ in studies_of(chosen))
+        with training(self._resources, exact=exact, runs=runs, workers=workers, minutes=minutes) as resources:
+            errors = run_claims(chosen, resources, stack=stack, on_event=on_event)
         return tuple(
             dataclasses.replace(finding, error=errors.get(finding.entry.study.name, finding.error))
             for finding in findings(chosen, [self.store])
@@ -576,32 +608,3 @@ class Workspace:
         from convarium.models.describe import describe
 
         return describe(model, image_of(model, dataset=dataset, resize=resize))
-
-    def _resources_with(self, *, exact: bool) -> Resources:
-        return dataclasses.replace(self._resources, exact=exact)
-
-    def _carry_out(
-        self,
-        study: Study,
-        *,
-        stack: bool,
-        live: bool,
-        exact: bool,
-        on_event: OnEvent | None,
-        tuned: tuple[Tuned, ...] = (),
-    ) -> StudyResult:
-        from convarium.studies.live import followed
-        from convarium.studies.plan import describe_plan, plan_study, prepare_study
-        from convarium.studies.report import write_study_report
-        from convarium.studies.run import run_prepared
-        from convarium.studies.tables import claims_section, study_tables
-
-        notify, resources = on_event or (lambda _: None), self._resources_with(exact=exact)
-        prepared = prepare_study(study, resources, on_event=on_event)
-        study = prepared.study
-        notify(message_event(study, describe_plan(plan_study(prepared, resources))))
-        with followed(study.name, self.store, notify, live=live) as notify_all:
-            comparison = run_prepared(prepared, resources, stack=stack, on_event=notify_all)
-        claims = claims_section(study, comparison, study_tables(study, comparison, resources=resources))
-        page = write_study_report(comparison, study.name, resources, claims=claims)
-        return StudyResult(study, comparison, claims, page, tuned)

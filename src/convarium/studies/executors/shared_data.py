@@ -1,0 +1,97 @@
+"""Data sets for several processes: written to files once, which each process maps into its memory.
+
+The system keeps one copy of a mapped file for all processes, so that a worker's memory does not grow by its data. Files
+are used, and not shared memory, because containers often have 64 MB of that, and CIFAR-10 has 184.
+"""
+
+import pickle
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convarium.data.splits import Splits
+
+
+class _Place(NamedTuple):
+    """Where the numbers of a tensor are: the name of a file in the folder, and which of its numbers they are."""
+
+    file: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+
+
+class SharedData:
+    """Writes data sets into a folder, each array once however many splits hold it.
+
+    Args:
+        folder: an empty one, for the time of the processes that map its files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._written: dict[int, tuple[Splits, str]] = {}
+        self._files: dict[tuple[int, int], str] = {}
+
+    def reference(self, splits: Splits) -> str:
+        """A text from which `open_shared` makes the same splits in another process.
+
+        Raises:
+            OSError: they cannot be written, as when the disk is full.
+        """
+        if id(splits) not in self._written:
+            path = self.folder / f"splits-{len(self._written)}"
+            with path.open("wb") as file:
+                pickler = _Pickler(file)
+                pickler.place = self._place
+                pickler.dump(splits)
+            self._written[id(splits)] = splits, str(path)
+        return self._written[id(splits)][1]
+
+    def _place(self, tensor: Tensor) -> _Place | None:
+        storage = tensor.untyped_storage()
+        if not storage.nbytes():
+            return None
+        memory = storage.data_ptr(), storage.nbytes()
+        if memory not in self._files:
+            name = f"array-{len(self._files)}"
+            torch.empty(0, dtype=torch.uint8).set_(storage).numpy().tofile(self.folder / name)
+            self._files[memory] = name
+        form = tensor.dtype, tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset())
+        return _Place(self._files[memory], *form)
+
+
+@cache
+def open_shared(reference: str) -> Splits:
+    """The splits that `SharedData.reference` wrote, mapped into memory; what is written to them stays in this process.
+
+    Raises:
+        OSError: the files are gone.
+    """
+    path = Path(reference)
+    with path.open("rb") as file:
+        unpickler = _Unpickler(file)
+        unpickler.folder = path.parent
+        splits: Splits = unpickler.load()
+    return splits
+
+
+class _Pickler(pickle.Pickler):
+    place: Callable[[Tensor], _Place | None]
+
+    def persistent_id(self, value: object) -> _Place | None:
+        return self.place(value) if isinstance(value, Tensor) else None
+
+
+class _Unpickler(pickle.Unpickler):
+    folder = Path()
+
+    def persistent_load(self, place: _Place) -> Tensor:
+        numbers = torch.from_numpy(np.memmap(self.folder / place.file, np.uint8, "c")).view(place.dtype)
+        return numbers.as_strided(place.shape, place.stride, place.offset)

@@ -1,0 +1,117 @@
+"""A worker process as the process that started it sees it."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from convarium.data.splits import Splits
+from convarium.runs.environment import WORKERS_VARIABLE
+from convarium.studies.executors.messages import END, OUT_OF_MEMORY, STOP, Channel, Job, receive
+
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from convarium.studies.executors.worker import main; main(int(sys.argv[2]), sys.argv[3])"
+)
+"""The worker's program. It imports what this process imports, and not the file that this process runs."""
+
+_PATIENCE = 10.0
+"""Seconds in which a worker that was asked to end does so."""
+
+
+class Ended:
+    """What comes in place of a message when a worker has ended."""
+
+
+class WorkerProcess:
+    """One worker.
+
+    Args:
+        inbox: gets pairs of this worker and each of its messages, and `Ended` last.
+        threads: on which it trains.
+        workers: how many workers there are.
+        shared: the folder of the data sets.
+        reference: the text that is sent in place of splits.
+        variables: environment variables that it gets besides those of this process.
+    """
+
+    def __init__(
+        self,
+        inbox: "queue.SimpleQueue[tuple[WorkerProcess, Any]]",
+        *,
+        threads: int,
+        workers: int,
+        shared: Path,
+        reference: Callable[[Splits], str],
+        variables: Mapping[str, str],
+    ) -> None:
+        words = [sys.executable, "-P", "-c", _START, json.dumps(sys.path), str(threads), str(shared)]
+        own = {"OMP_NUM_THREADS": str(threads), WORKERS_VARIABLE: str(workers), **variables}
+        self.process = subprocess.Popen(  # noqa: S603  (fixed words)
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **own}
+        )
+        assert self.process.stdin
+        self._channel = Channel(self.process.stdin, reference)
+        self.is_ready = False
+        self.number: int | None = None
+        self._listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
+        self._listener.start()
+
+    def begin(self, number: int, job: Job) -> None:
+        """Gives the worker, which is idle, the unit of a number.
+
+        Raises:
+            OSError: the unit's data cannot be shared, as when the disk is full.
+        """
+        packed = self._channel.pack(job)
+        self.number = number
+        with suppress(OSError):  # it has ended, which its last message says
+            self._channel.send(packed)
+
+    def ask_to_stop(self) -> None:
+        """Asks it to write a checkpoint and to end its unit."""
+        with suppress(OSError):
+            self._channel.send(self._channel.pack(STOP))
+
+    def close(self) -> None:
+        """Ends the worker, at once if it is training, and waits for its end."""
+        assert self.process.stdin
+        with suppress(OSError):
+            self._channel.send(self._channel.pack(END))
+        with suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._listener.join()
+
+    def cause_of_end(self) -> str:
+        """How the process has ended: "killed by SIGKILL"."""
+        try:
+            code = self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        if code == OUT_OF_MEMORY:
+            return "out of memory"
+        if code >= 0:
+            return f"ended with exit code {code}"
+        with suppress(ValueError):
+            return f"killed by {signal.Signals(-code).name}"
+        return f"killed by signal {-code}"
+
+    def _listen(self, inbox: "queue.SimpleQueue[tuple[WorkerProcess, Any]]") -> None:
+        assert self.process.stdout
+        with self.process.stdout as stream, suppress(EOFError):
+            while True:
+                inbox.put((self, receive(stream)))
+        inbox.put((self, Ended()))

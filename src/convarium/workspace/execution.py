@@ -1,0 +1,90 @@
+"""Who trains, and for how long: from the arguments of the verbs that train to the resources of a study."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from convarium.errors import RecipeError
+from convarium.workspace.arguments import message_event
+from convarium.workspace.outputs import StudyResult
+
+if TYPE_CHECKING:
+    from convarium.studies.events import StudyEvent
+    from convarium.studies.resources import Resources
+    from convarium.studies.study import Study
+    from convarium.studies.tuning import Tuned
+
+    OnEvent = Callable[[StudyEvent], None]
+
+Workers = int | Literal["auto"] | None
+
+
+@contextmanager
+def training(
+    resources: Resources, *, exact: bool, runs: int, workers: Workers = None, minutes: float | None = None
+) -> Iterator[Resources]:
+    """Gives the resources with which a verb trains, and ends its worker processes afterwards.
+
+    Args:
+        resources: the store, the data sets and the device.
+        exact: as in `Resources`.
+        runs: how many there are to train, those included that the store has.
+        workers: see `count_workers`.
+        minutes: from now, after which training ends with checkpoints; None: it is not limited.
+
+    Raises:
+        RecipeError: a number of workers or of minutes that cannot be.
+    """
+    from convarium.studies.executors.local_workers import LocalWorkers, count_workers
+    from convarium.training.scoring import pick_device
+
+    if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
+        raise RecipeError("minutes is out of range", expected="more than 0", received=minutes)
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    resources = dataclasses.replace(resources, exact=exact, deadline=deadline)
+    device = pick_device(resources.device)
+    number = count_workers(workers, device, runs=runs)
+    if number is None:
+        yield resources
+        return
+    with LocalWorkers(number, device) as executor:
+        yield dataclasses.replace(resources, executor=executor)
+
+
+def carry_out_study(
+    study: Study,
+    resources: Resources,
+    *,
+    stack: bool,
+    live: bool,
+    on_event: OnEvent | None,
+    tuned: tuple[Tuned, ...] = (),
+) -> StudyResult:
+    """Carries out a study: plan, runs, table, verdicts, report.
+
+    Args:
+        study: the question.
+        resources: from `training`.
+        stack, live, on_event: as for `Workspace.run`.
+        tuned: the learning rates that were chosen before, for the result.
+    """
+    from convarium.studies.live import followed
+    from convarium.studies.plan import describe_plan, plan_study, prepare_study
+    from convarium.studies.report import write_study_report
+    from convarium.studies.run import run_prepared
+    from convarium.studies.tables import claims_section, study_tables
+
+    notify = on_event or (lambda _: None)
+    prepared = prepare_study(study, resources, on_event=on_event)
+    study = prepared.study
+    notify(message_event(study, describe_plan(plan_study(prepared, resources))))
+    with followed(study.name, resources.store, notify, live=live) as notify_all:
+        comparison = run_prepared(prepared, resources, stack=stack, on_event=notify_all)
+    claims = claims_section(study, comparison, study_tables(study, comparison, resources=resources))
+    page = write_study_report(comparison, study.name, resources, claims=claims)
+    return StudyResult(study, comparison, claims, page, tuned)
