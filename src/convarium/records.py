@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+LEFT_OUT = "left out since they cannot be read"
+"""How the note about images begins that names those that were left out."""
+
 Status = Literal["finished", "diverged", "failed"]
 
 
@@ -232,6 +235,10 @@ class Outcome:
         network: its layers; None where the run failed, and in older records.
         preprocessing: how images become its input; None where the run failed, and in a stored run, where
             `StoredRun.preprocessing` reads it.
+        data_notes: what a user may not expect of the images, in sentences: how transparent ones were read, which ones
+            are in two splits.
+        unreadable_images: how many were left out since they could not be read.
+        passed_over_files: how many files of a folder of images were passed over.
         retried: why the run was tried again, as when the process that trained it was killed; None where it was not.
         skipped_steps: training steps that changed no weight, because in float16 a gradient was not finite; None in
             other precisions.
@@ -256,6 +263,9 @@ class Outcome:
     image: ImageSpec | None = None
     earlier: tuple[Environment, ...] = ()
     skipped_steps: int | None = None
+    data_notes: tuple[str, ...] = ()
+    unreadable_images: int = 0
+    passed_over_files: int = 0
     retried: str | None = None
     network: Description | None = field(default=None, repr=False, compare=False)
     preprocessing: Preprocessing | None = field(default=None, repr=False, compare=False)

@@ -176,3 +176,27 @@ def test_an_accuracy_of_0_or_1_has_the_exact_binomial_interval(right: int, n: in
     # 0.025 ** (1 / 120) = 0.9697
     found = accuracy_interval(right / n, n)
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_what_was_noted_of_the_images_stands_in_the_record_and_in_every_table(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for number in range(10):
+            image = Image.fromarray(generator.integers(256, size=(12, 12, 4), dtype=np.uint8))
+            image.save(tmp_path / "own" / name / f"{number}.png")
+        (tmp_path / "own" / name / "notes.txt").write_text("no image")
+    (tmp_path / "own" / "a" / "3.png").write_bytes(b"broken")
+    result = convarium.compare(
+        ["lenet"], seeds=1, dataset=f"folder:{tmp_path / 'own'}", resize=28, skip_broken=True, epochs=1, batch_size=4,
+        store=tmp_path, name="study",
+    )  # fmt: skip
+    (run,) = result.runs
+    outcome = convarium.find_run(run.key, store=tmp_path).outcome
+    assert (outcome.unreadable_images, outcome.passed_over_files) == (1, 2)
+    notes = convarium.results("study", store=tmp_path).notes
+    dataset = run.recipe.dataset
+    assert f"1 image of {dataset} could not be read and was left out." in notes
+    assert any(note.startswith(f"About the images of {dataset}: files passed over: 2 TXT") for note in notes)
+    assert any("with transparent pixels, which lie on white" in note for note in notes)
+    assert not any("3.png" in note for note in notes)

@@ -60,6 +60,10 @@ OUTCOME = Outcome(
     labels=LABELS,
     weights={"w": torch.arange(6.0).reshape(2, 3)},
     skipped_steps=2,
+    data_notes=("a folder is empty",),
+    unreadable_images=3,
+    passed_over_files=4,
+    retried="its process was killed",
 )
 
 
@@ -184,6 +188,10 @@ def test_what_scores_cannot_be_is_not_believed_with_any_digest(
         ({"selected_epoch": 0}, "selected_epoch is not one of 2 epochs"),
         ({"message": 1}, "message is not a text"),
         ({"skipped_steps": -1}, "skipped_steps is not a number from 0 to 6"),
+        ({"data_notes": "x"}, "data_notes is not a list of texts"),
+        ({"data_notes": [1]}, "data_notes is not a list of texts"),
+        ({"unreadable_images": -1}, "unreadable_images or passed_over_files is not a number of files"),
+        ({"passed_over_files": 0.5}, "unreadable_images or passed_over_files is not a number of files"),
         ({"earlier": {}}, "earlier is not a list"),
         ({"skipped_steps": 10**6}, "skipped_steps is not a number from 0 to"),
         ({"cost": []}, "a list cannot be read as Cost"),

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from convarium.data.folder_options import FolderOptions
@@ -67,9 +68,11 @@ def list_folder(path: Path, options: FolderOptions) -> Listing:
             f"there is no folder test: a fixed fifth of every class of {splits['train'].name} is the test split, "
             "and is not trained on"
         )
-    if sentence := passed_over_sentence(_passed_over(scanned, set(splits))):
+    passed_over = _passed_over(scanned, set(splits))
+    if sentence := passed_over_sentence(passed_over):
         notes.append(sentence)
-    return divided(names, train, validation=validation, test=test, root=path, options=options, notes=notes)
+    listing = divided(names, train, validation=validation, test=test, root=path, options=options, notes=notes)
+    return replace(listing, passed_over=sum(counts.total() for _, counts in passed_over))
 
 
 def _splits(folder: ScannedFolder) -> dict[str, ScannedFolder]:

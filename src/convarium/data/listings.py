@@ -24,6 +24,7 @@ class Listing:
         validation: the validation split that the images come with; None: it is held out of `train`.
         test: the test split.
         notes: sentences about what a user may not expect: files that were passed over, how the images were divided.
+        passed_over: how many files were passed over that are no images.
     """
 
     class_names: tuple[str, ...]
@@ -32,6 +33,7 @@ class Listing:
     validation: Listed | None
     test: Listed
     notes: tuple[str, ...] = ()
+    passed_over: int = 0
 
 
 def divided(

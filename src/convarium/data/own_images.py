@@ -21,6 +21,7 @@ from convarium.data.npz_files import read_npz
 from convarium.data.readers import Part
 from convarium.disk import canonical_json, parts_digest, usable_path
 from convarium.errors import DataError
+from convarium.records import LEFT_OUT
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,8 @@ class OwnImages:
         digest: SHA-256 of the pixels, labels, class names and the rule of the division, in hexadecimal.
         notes: sentences about what a user may not expect.
         form: in which the images were read; other images are read in the same.
+        unreadable: how many images were left out since they cannot be read.
+        passed_over: how many files were passed over that are no images.
     """
 
     class_names: tuple[str, ...]
@@ -42,6 +45,8 @@ class OwnImages:
     digest: str
     notes: tuple[str, ...]
     form: ImageForm
+    unreadable: int = 0
+    passed_over: int = 0
 
 
 def read_own_images(dataset: str, options: FolderOptions, *, on_event: Progress | None = None) -> OwnImages:
@@ -108,7 +113,17 @@ def _read_listing(listing: Listing, root: Path, options: FolderOptions, on_event
     notes = [*similar_names(listing.class_names), *listing.notes, *_form_notes(pixels, files, options)]
     paths = [files[number].path for number in np.flatnonzero(good)]
     notes += equal_images(pixels.digests, split[read], labels[read], lambda number: shown(below(paths[number], root)))
-    return OwnImages(listing.class_names, train, validation, test, digest, tuple(notes), pixels.form)
+    return OwnImages(
+        listing.class_names,
+        train,
+        validation,
+        test,
+        digest,
+        tuple(notes),
+        pixels.form,
+        unreadable=len(pixels.broken),
+        passed_over=listing.passed_over,
+    )
 
 
 def _read_pixel_csv(path: Path, options: FolderOptions) -> OwnImages:
@@ -201,7 +216,7 @@ def _form_notes(pixels: Pixels, files: Sequence[ImageFile], options: FolderOptio
     notes = []
     if pixels.broken:
         broken = {files[number].path: why for number, why in sorted(pixels.broken.items())}
-        notes.append(f"left out since they cannot be read: {named(broken, len(files))}")
+        notes.append(f"{LEFT_OUT}: {named(broken, len(files))}")
     if pixels.form.white is not None:
         notes.append(f"images of more than 8 bits are read with {pixels.form.white:,} as white")
     if transparent := pixels.remarks.get("transparent"):

@@ -61,7 +61,7 @@ class UndividedData:
     Attributes:
         validation: the validation split, if the data set was divided as it was read; None: it is held out of `train`.
         held_out: how many images of `train` are held out unless a recipe says otherwise.
-        digest, notes, form: as in `Splits`.
+        digest, notes, form, unreadable, passed_over: as in `Splits`.
     """
 
     dataset: str
@@ -72,6 +72,8 @@ class UndividedData:
     digest: str
     notes: tuple[str, ...] = ()
     form: ImageForm | None = None
+    unreadable: int = 0
+    passed_over: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,8 @@ class Splits:
         mean, std: of the pixels of `train` by channel, on a scale where white is 1.
         notes: sentences about what a user may not expect of these images, to be shown before training.
         form: in which image files were read; None for published images.
+        unreadable: how many images were left out since they cannot be read.
+        passed_over: how many files of a folder were passed over that are no images.
     """
 
     dataset: str
@@ -94,6 +98,8 @@ class Splits:
     std: tuple[float, ...]
     notes: tuple[str, ...] = ()
     form: ImageForm | None = None
+    unreadable: int = 0
+    passed_over: int = 0
 
 
 def load_data(
@@ -188,7 +194,19 @@ def divide(data: UndividedData, *, validation: int | None = None, resize: int | 
     mean, std = statistics(train.images)
     notes = data.notes + contrast_notes(train.images, std)
     train, held_out, test = (replace(part, resize=resize) for part in (train, held_out, data.test))
-    return Splits(data.dataset, train, held_out, test, data.digest, mean, std, notes, data.form)
+    return Splits(
+        data.dataset,
+        train,
+        held_out,
+        test,
+        data.digest,
+        mean,
+        std,
+        notes,
+        data.form,
+        unreadable=data.unreadable,
+        passed_over=data.passed_over,
+    )
 
 
 def check_resize(resize: int | None) -> None:
@@ -296,7 +314,18 @@ def contrast_notes(images: Tensor, std: tuple[float, ...]) -> tuple[str, ...]:
 def _read_own(dataset: str, options: FolderOptions, on_event: DownloadListener | None) -> UndividedData:
     own = read_own_images(dataset, options, on_event=on_event)
     train, validation, test = (_image_data(part, own.class_names) for part in (own.train, own.validation, own.test))
-    return UndividedData(dataset, train, validation, test, 0, own.digest, own.notes, own.form)
+    return UndividedData(
+        dataset,
+        train,
+        validation,
+        test,
+        0,
+        own.digest,
+        own.notes,
+        own.form,
+        unreadable=own.unreadable,
+        passed_over=own.passed_over,
+    )
 
 
 def _image_data(part: Part, class_names: tuple[str, ...]) -> ImageData:

@@ -13,7 +13,7 @@ from convarium.data.preprocessing import form_of
 from convarium.errors import DataError
 from convarium.inference.trained import TrainedNetwork
 from convarium.metrics import scores
-from convarium.records import Scores
+from convarium.records import LEFT_OUT, Scores
 
 _MOST_NAMES = 8
 
@@ -60,7 +60,7 @@ def score_new_images(
     if not found.is_divided:
         notes.append(f"{dataset} is not divided into splits: all of its images are scored")
     if found.broken:
-        notes.append(f"left out since they cannot be read: {named(found.broken, found.n)}")
+        notes.append(f"{LEFT_OUT}: {named(found.broken, found.n)}")
     for note in notes:
         if on_note:
             on_note(note)

@@ -15,6 +15,7 @@ DENSE_CLASSES = 100
 _MOST_ENTRIES = 10**8  # of a confusion matrix in memory
 _ARRAYS = {"network", "preprocessing", "step_loss", "step_accuracy", "logits", "labels", "weights"}
 _OUTCOME_FIELDS = frozenset(f.name for f in dataclasses.fields(Outcome)) - _ARRAYS - {"history"}
+_OF_IMAGES = ("data_notes", "unreadable_images", "passed_over_files")
 _OLD_FIELDS = frozenset({"status", "environment", "cost", "message", "selected_epoch", "validation", "test"})
 
 
@@ -43,8 +44,8 @@ def history_from_json(rows: Iterable[Any]) -> tuple[Epoch, ...]:
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
     """An outcome as plain values, without its history, its network and its arrays.
 
-    `earlier` is left out of a run that was trained in one environment, `skipped_steps` where no loss was scaled, and
-    `retried` of a run that was trained at the first attempt.
+    `earlier` is left out of a run that was trained in one environment, `skipped_steps` where no loss was scaled,
+    `retried` of a run that was trained at the first attempt, and what was noted of the images where nothing was.
     """
     values: dict[str, Any] = {}
     for name in (f.name for f in dataclasses.fields(Outcome) if f.name in _OUTCOME_FIELDS):
@@ -53,7 +54,7 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
             values[name] = vars(value) | {"confusion": _confusion_to_json(value.confusion)}
         elif name == "earlier":
             values |= {name: [dataclasses.asdict(environment) for environment in value]} if value else {}
-        elif name not in ("skipped_steps", "retried") or value is not None:
+        elif (name not in ("skipped_steps", "retried") or value is not None) and (name not in _OF_IMAGES or value):
             is_record = dataclasses.is_dataclass(value) and not isinstance(value, type)
             values[name] = dataclasses.asdict(value) if is_record else value
     return values
@@ -91,6 +92,12 @@ def outcome_from_json(values: Any, history: tuple[Epoch, ...]) -> Outcome:
     earlier = values.get("earlier", [])
     if type(earlier) is not list:
         raise ValueError("earlier is not a list")
+    notes = values.get("data_notes", [])
+    if type(notes) is not list or not all(map(is_text, notes)):
+        raise ValueError("data_notes is not a list of texts")
+    unreadable, passed_over = (values.get(name, 0) for name in ("unreadable_images", "passed_over_files"))
+    if not (is_count(unreadable) and is_count(passed_over)):
+        raise ValueError("unreadable_images or passed_over_files is not a number of files")
     train, validation, test = (_named(name, _scores, values.get(name)) for name in ("train", "validation", "test"))
     cost, image = values["cost"], values.get("image")
     return Outcome(
@@ -106,6 +113,9 @@ def outcome_from_json(values: Any, history: tuple[Epoch, ...]) -> Outcome:
         image=None if image is None else record_from_json(ImageSpec, image),
         earlier=tuple(map(environment_from_json, earlier)),
         skipped_steps=skipped,
+        data_notes=tuple(notes),
+        unreadable_images=unreadable,
+        passed_over_files=passed_over,
         retried=retried,
     )
 

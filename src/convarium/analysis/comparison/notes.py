@@ -6,6 +6,7 @@ from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Row, largest_scores, settings, share_weights
 from convarium.recipes.starting import describe_beginning
+from convarium.records import LEFT_OUT
 
 
 def notes_on(
@@ -32,6 +33,7 @@ def notes_on(
         )
     return (
         *notes,
+        *_images(rows),
         *_failed(rows),
         *_undetermined(rows),
         *_seeds(rows),
@@ -73,6 +75,22 @@ def _pairing(others: list[Row], against: Row) -> Iterator[str]:
         yield f"Paired by seed, because equal seeds start from equal weights: {formatting.listed(paired)}."
     if welch:
         yield f"Welch's interval, because the networks share no initial weights: {formatting.listed(welch)}."
+
+
+def _images(rows: tuple[Row, ...]) -> Iterator[str]:
+    """What was noted of the images as they were read; of those that were left out, how many."""
+    outcomes = [(run.recipe.dataset, run.outcome) for row in rows for run in row.runs]
+    left_out = {dataset: outcome.unreadable_images for dataset, outcome in outcomes if outcome.unreadable_images}
+    for dataset, count in left_out.items():
+        yield f"{formatting.count(count, 'image')} of {dataset} could not be read and {_was(count)} left out."
+    notes = dict.fromkeys((dataset, note) for dataset, outcome in outcomes for note in outcome.data_notes)
+    for dataset, note in notes:
+        if not note.startswith(LEFT_OUT):
+            yield f"About the images of {dataset}: {note}."
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _failed(rows: tuple[Row, ...]) -> Iterator[str]:
