@@ -32,7 +32,6 @@ MEASUREMENTS = {
     "first_reading": "reading:first_reading",
     "larger_than_memory": "memory:larger_than_memory",
     "recommend": "recommendation:coverage",
-    "exported": "exporting:exported",
 }
 """The module beside this one and the function that make each measurement."""
 

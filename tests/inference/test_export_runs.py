@@ -97,10 +97,57 @@ def test_without_its_data_a_network_is_checked_on_noise_and_not_quantized(store,
     shutil.rmtree(folder)
     gone = convarium.export(run.path.name, store=tmp_path)
     for done in (changed, gone):
-        assert done.checked_on == "images of noise, since the run's own are not here as they were"
+        assert done.checked_on == "images of noise, since the images of its training are not here as they were"
         assert done.agreement.images == 74
-    with pytest.raises(DataError, match="--int8 takes the run's training images, for its calibration: "):
+    with pytest.raises(DataError, match="--int8 takes training images, for its calibration: "):
         convarium.export(run.path.name, store=tmp_path, int8=True)
+
+
+def test_weights_that_say_how_images_are_preprocessed_are_exported_without_their_run(trained, tmp_path, call):
+    import onnx
+
+    shutil.copy(trained.path / "weights.safetensors", "alone.safetensors")
+    code, _, _ = call("export", "--weights", "alone.safetensors")
+    assert code == 0
+    found = {entry.key: entry.value for entry in onnx.load("alone.onnx").metadata_props}
+    assert json.loads(found["convarium"]) == json.loads((trained.path / "model.json").read_text("utf-8"))
+    images = load_data("digits").test.images.numpy()
+    logits, _ = trained.predictions()
+    received = run_onnx(Path("alone.onnx").read_bytes(), threads=1)(images)
+    assert np.abs(received - logits).max() <= 1e-5 * np.abs(logits).max()
+
+
+def test_a_state_dict_is_exported_with_the_statistics_of_its_data_set(trained, tmp_path):
+    import onnx
+
+    torch.save({"module." + name: tensor for name, tensor in trained.weights().items()}, tmp_path / "theirs.pth")
+    done = convarium.export(
+        weights=tmp_path / "theirs.pth", model="lenet", dataset="digits", int8=True, out=tmp_path / "net.onnx"
+    )
+    assert done.checked_on == "test images of digits"
+    assert done.loss.float32 == trained.outcome.test.accuracy
+    facts = json.loads({entry.key: entry.value for entry in onnx.load(done.path).metadata_props}["convarium"])
+    theirs = json.loads((trained.path / "model.json").read_text("utf-8"))
+    assert facts == theirs | {"run": None, "accuracy": None, "model": "lenet"}
+
+
+@pytest.mark.parametrize(
+    ("file", "flags", "message"),
+    [
+        ("own", ["--dataset", "digits"], "says itself how its images are preprocessed; leave out --dataset"),
+        ("own", ["--model", "vgg"], "belongs to "),
+        ("own", ["--int8"], "--int8 takes training images, for its calibration, and weights come without them; name"),
+        ("theirs", [], "does not say how images are preprocessed and which classes there are; add --model"),
+        ("theirs", ["--model", "lenet"], "and --dataset, the images it was trained on"),
+        ("none", [], "none"),
+    ],
+)
+def test_weights_that_cannot_be_exported_end_in_one_sentence(trained, call, file, flags, message):
+    shutil.copy(trained.path / "weights.safetensors", "own")
+    torch.save(trained.weights(), "theirs")
+    code, out, err = call("export", "--weights", file, *flags)
+    assert (code, out) == (2, "")
+    assert message in err.splitlines()[-1]
 
 
 def off(content: bytes, *, threads: int) -> Predict:
@@ -154,6 +201,8 @@ def test_int8_says_what_it_costs(trained, store, tmp_path):
         (["--out", "nowhere/net.onnx"], "there is no folder nowhere for --out"),
         (["--out", "net.pt2"], "--out net.pt2 ends as a file of another format"),
         (["--model", "vgg"], "the run's network is lenet, not vgg"),
+        (["--weights", "net.pth"], "export takes either a run, or a file of weights; name one of them"),
+        (["--dataset", "digits"], "--dataset belongs to --weights: a run knows its own; leave out --dataset"),
     ],
 )
 def test_a_wrong_call_ends_in_one_sentence(trained, store, call, flags, message):

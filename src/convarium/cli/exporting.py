@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", metavar="RUN", shell_complete=completion.runs)
+@click.argument("run", required=False, metavar="[RUN]", shell_complete=completion.runs)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="In place of RUN: the weights.safetensors of a run, or a PyTorch state_dict or checkpoint with --model and "
+    "--dataset.",
+)
 @click.option(
     "--format",
     default="onnx",
@@ -36,18 +43,27 @@ if TYPE_CHECKING:
     "--model",
     metavar="MODEL",
     shell_complete=completion.models,
-    help="Of a RUN whose network is your own: import it although its source is not the one that the run was made with.",
+    help="Network that the weights belong to. Beside a RUN whose network is your own: import it although its source is "
+    "not the one that the run was made with.",
+)
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=completion.datasets,
+    help="Data set that the weights were trained on, where they do not say so themselves.",
 )
 @parameters.store
 @parameters.data_dir
 @parameters.as_json
 def export(
-    run: str,
+    run: str | None,
     *,
+    weights: Path | None,
     format: Literal["onnx", "torch-export"],  # noqa: A002
     out: Path | None,
     int8: bool,
     model: str | None,
+    dataset: str | None,
     store: Path,
     data_dir: Path | None,
     as_json: bool,
@@ -61,8 +77,10 @@ def export(
     """
     from convarium.workspace import Workspace
 
-    note(f"exporting {one_line(run)} …")
-    done = Workspace(store, data_dir).export(run, format=format, out=out, int8=int8, model=model)
+    note(f"exporting {one_line(run or str(weights))} …")
+    done = Workspace(store, data_dir).export(
+        run, weights=weights, model=model, dataset=dataset, format=format, out=out, int8=int8
+    )
     if as_json:
         say_json(dataclasses.asdict(done) | {"path": str(done.path)})
         return

@@ -16,6 +16,7 @@ from typing import Any, get_args
 from convarium.data.folder_options import Fit, is_own, own_name
 from convarium.disk import parse_json, read_json, usable_path
 from convarium.intervals import accuracy_interval
+from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome, Preprocessing
 from convarium.runs.checked_values import UnknownFieldError, is_count, is_text
 from convarium.runs.seal import RECIPE
@@ -40,15 +41,17 @@ def model_facts(path: Path, outcome: Outcome, preprocessing: Preprocessing) -> d
         preprocessing: how images become the network's input.
     """
     recipe = read_json(path / RECIPE, LIMIT)
-    return {
-        "model": recipe["model"],
-        "run": recipe["key"],
-        "dataset": recipe["dataset"],
-        "data_path": _absolute(recipe["dataset"]),
-        "data_license": _license(recipe["dataset"]),
-        "preprocessing": dataclasses.asdict(preprocessing) | {"filter": FILTER},
-        "accuracy": _accuracy(outcome),
-    }
+    return _facts(recipe["model"], recipe["dataset"], preprocessing, run=recipe["key"], accuracy=_accuracy(outcome))
+
+
+def facts_of_weights(recipe: Recipe, preprocessing: Preprocessing) -> dict[str, Any]:
+    """The same for weights that no run has left, so that their accuracy is not known.
+
+    Args:
+        recipe: of their source, as far as it is known.
+        preprocessing: how images become the network's input.
+    """
+    return _facts(recipe.model, recipe.dataset, preprocessing, run=None, accuracy=None)
 
 
 def parse_model_facts(text: str, source: str) -> dict[str, Any]:
@@ -135,6 +138,20 @@ def preprocessing_from_json(values: Any) -> Preprocessing:
         mean=tuple(map(float, mean)),
         std=tuple(map(float, std)),
     )
+
+
+def _facts(
+    model: str, dataset: str, preprocessing: Preprocessing, *, run: str | None, accuracy: dict[str, Any] | None
+) -> dict[str, Any]:
+    return {
+        "model": model,
+        "run": run,
+        "dataset": dataset,
+        "data_path": _absolute(dataset),
+        "data_license": _license(dataset),
+        "preprocessing": dataclasses.asdict(preprocessing) | {"filter": FILTER},
+        "accuracy": accuracy,
+    }
 
 
 def _is_from_1(value: object, most: int) -> bool:

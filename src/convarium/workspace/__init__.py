@@ -276,17 +276,21 @@ def predict(
 
 @_documented
 def export(
-    run: str,
+    run: str | None = None,
     *,
+    weights: Path | str | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
     format: Format = "onnx",  # noqa: A002
     out: Path | str | None = None,
     int8: bool = False,
-    model: str | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
 ) -> Exported:
     """See `Workspace.export`."""
-    return Workspace(store, data_dir).export(run, format=format, out=out, int8=int8, model=model)
+    return Workspace(store, data_dir).export(
+        run, weights=weights, model=model, dataset=dataset, format=format, out=out, int8=int8
+    )
 
 
 @_documented

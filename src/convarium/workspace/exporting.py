@@ -1,32 +1,52 @@
-"""What `Workspace.export` does: a stored run as a file for other programs."""
+"""What `Workspace.export` does: finds the network and images to check it on, and has it written."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convarium.disk import usable_path
 from convarium.errors import ConvariumError, DataError
 from convarium.runs.same_images import check_same_images
 from convarium.runs.stored_run import StoredRun
 from convarium.spec import unknown
+from convarium.workspace.arguments import source_recipe
 
 if TYPE_CHECKING:
     from convarium.data.splits import ImageData, Splits
     from convarium.inference.export import Exported, KnownImages, LabeledImages
     from convarium.inference.export_formats import Format
+    from convarium.inference.trained import TrainedNetwork
     from convarium.records import Preprocessing
-    from convarium.studies.resources import Resources
+    from convarium.workspace.workspace import Workspace
 
 _SEED = 0
 """Of the images that are drawn where the data are gone, and of those that calibrate."""
 
 
-def export_run(
-    run: StoredRun,
-    resources: Resources,
+class _Source(NamedTuple):
+    """What is exported.
+
+    Attributes:
+        trained: the network.
+        facts: what the file says about itself, as `model.json` has it.
+        splits: the data set that it was trained on; None where that is not here.
+        why_not: why the data set is not here.
+    """
+
+    trained: TrainedNetwork
+    facts: dict[str, Any]
+    splits: Splits | None
+    why_not: DataError | None = None
+
+
+def export(
+    workspace: Workspace,
+    run: str | None,
     *,
+    weights: Path | str | None,
     model: str | None,
+    dataset: str | None,
     format: Format,  # noqa: A002
     out: Path | str | None,
     int8: bool,
@@ -34,38 +54,83 @@ def export_run(
     """See `Workspace.export`."""
     from convarium.inference.export import export_network
     from convarium.inference.export_formats import ENDINGS, check_onnx
-    from convarium.inference.trained import load_trained
 
+    if (run is None) == (weights is None):
+        raise ConvariumError("export takes either a run, or a file of weights", hint="name one of them")
     if format not in ENDINGS:
         raise unknown("format", format, ENDINGS)
     if format == "onnx":
         check_onnx()
     elif int8:
         raise ConvariumError("8-bit integers are written as ONNX alone", hint="use --format onnx")
-    path = _path(run, out, format, int8=int8)
-    trained = load_trained(run, named=model)
-    facts = run.model_facts()
+    if weights is not None:
+        file = usable_path(weights, "weights")
+        path = _path(file.stem, out, format, int8=int8)
+        source = _of_weights(workspace, file, model=model, dataset=dataset)
+    else:
+        if dataset is not None:
+            raise ConvariumError("--dataset belongs to --weights: a run knows its own", hint="leave out --dataset")
+        stored = workspace.find_run(str(run))
+        path = _path(stored.path.name, out, format, int8=int8)
+        source = _of_run(workspace, stored, model=model)
+    if source.splits is not None:
+        known, labeled = _stored_images(source.splits), _labeled_images(source.splits) if int8 else None
+    elif not int8:
+        known, labeled = _random_images(source.trained.preprocessing), None
+    else:
+        wrong, why = "--int8 takes training images, for its calibration", source.why_not
+        if why is None:
+            raise DataError(f"{wrong}, and weights come without them", hint="name the run")
+        raise DataError(f"{wrong}: {why.wrong}", expected=why.expected, hint=why.hint) from why
+    return export_network(source.trained, path, format=format, facts=source.facts, known=known, int8=labeled)
+
+
+def _of_run(workspace: Workspace, run: StoredRun, *, model: str | None) -> _Source:
+    from convarium.inference.trained import load_trained
+
+    trained, facts = load_trained(run, named=model), run.model_facts()
     assert facts is not None
     try:
-        splits = resources.splits(run.recipe, download=False)
+        splits = workspace.splits(run.recipe, download=False)
         check_same_images(run, splits)
     except DataError as error:
-        if int8:
-            wrong = f"--int8 takes the run's training images, for its calibration: {error.wrong}"
-            raise DataError(wrong, expected=error.expected, hint=error.hint) from error
-        known, labeled = _random_images(trained.preprocessing), None
-    else:
-        known, labeled = _stored_images(splits), _labeled_images(splits) if int8 else None
-    return export_network(trained, path, format=format, facts=facts, known=known, int8=labeled)
+        return _Source(trained, facts, None, error)
+    return _Source(trained, facts, splits)
 
 
-def _path(run: StoredRun, out: Path | str | None, format: Format, *, int8: bool) -> Path:  # noqa: A002
+def _of_weights(workspace: Workspace, path: Path, *, model: str | None, dataset: str | None) -> _Source:
+    """A file that says how its images are preprocessed; or one that does not, with a data set and its statistics."""
+    from convarium.data.preprocessing import preprocessing_of
+    from convarium.inference.trained import TrainedNetwork, load_trained_weights
+    from convarium.models.weight_files import read_weight_file
+    from convarium.models.weights import load_weights
+    from convarium.runs.model_facts import METADATA, facts_of_weights, parse_model_facts
+
+    trained = load_trained_weights(path, named=model)
+    if trained is not None:
+        if dataset is not None:
+            wrong = f"{path} says itself how its images are preprocessed"
+            raise ConvariumError(wrong, hint="leave out --dataset")
+        return _Source(trained, parse_model_facts(read_weight_file(path).metadata[METADATA], "its text"), None)
+    if model is None or dataset is None:
+        raise ConvariumError(
+            f"{path} does not say how images are preprocessed and which classes there are",
+            hint="add --model, the network it belongs to, and --dataset, the images it was trained on",
+        )
+    recipe = source_recipe(model, dataset)
+    splits = workspace.splits(recipe)
+    preprocessing = preprocessing_of(splits, recipe.normalize)
+    network = load_weights(path, recipe.model, preprocessing.image)
+    return _Source(TrainedNetwork(network, preprocessing), facts_of_weights(recipe, preprocessing), splits)
+
+
+def _path(name: str, out: Path | str | None, format: Format, *, int8: bool) -> Path:  # noqa: A002
     """The file to write; refuses early what could not be written after minutes of work."""
     from convarium.inference.export_formats import ENDINGS
 
     ending = ENDINGS[format]
     if out is None:
-        return Path(f"{run.path.name}{'-int8' if int8 else ''}{ending}")
+        return Path(f"{name}{'-int8' if int8 else ''}{ending}")
     path = usable_path(out, "out")
     if path.is_dir():
         raise ConvariumError(f"--out {path} is a folder", hint=f"name a file in it: --out {path / f'model{ending}'}")
@@ -97,7 +162,7 @@ def _random_images(preprocessing: Preprocessing) -> KnownImages:
 
     shape = IMAGES, preprocessing.channels, preprocessing.height, preprocessing.width
     images = np.random.default_rng(_SEED).integers(256, size=shape, dtype=np.uint8)
-    return KnownImages("images of noise, since the run's own are not here as they were", images)
+    return KnownImages("images of noise, since the images of its training are not here as they were", images)
 
 
 def _labeled_images(splits: Splits) -> LabeledImages:

@@ -69,13 +69,17 @@ class Workspace:
 
         return Resources(self.store, self.data_dir, self.device)
 
-    def splits(self, recipe: Recipe) -> Splits:
+    def splits(self, recipe: Recipe, *, download: bool = True) -> Splits:
         """The data set of a recipe, divided as the recipe says; loaded once.
+
+        Args:
+            recipe: names the data set and its division.
+            download: whether missing files may be downloaded.
 
         Raises:
             DataError: the data are missing or damaged.
         """
-        return self._resources.splits(recipe)
+        return self._resources.splits(recipe, download=download)
 
     def train(
         self,
@@ -432,33 +436,36 @@ class Workspace:
 
     def export(
         self,
-        run: str,
+        run: str | None = None,
         *,
+        weights: Path | str | None = None,
+        model: str | None = None,
+        dataset: str | None = None,
         format: Format = "onnx",  # noqa: A002
         out: Path | str | None = None,
         int8: bool = False,
-        model: str | None = None,
     ) -> Exported:
-        """Writes a run's network as one file for other programs, and checks it against the original before.
+        """Writes a trained network as one file for other programs, and checks it against the original before.
 
         The file takes images of 8 bits in the size in which the data set holds them, in batches of any size; resizing
         and normalization are part of it. It gives logits, and says about itself what `model.json` says.
 
         Args:
             run: a folder's name in runs/, its path, or the beginning of its key.
+            weights: in place of a run, a file as for `evaluate`.
+            model, dataset: of weights that do not say themselves how images are preprocessed, as for `evaluate`.
             format: "onnx", or "torch-export" for PyTorch alone.
             out: the file to write; None: named after the run, in the working folder.
-            int8: in 8-bit integers, calibrated on training images; needs the run's images, and ONNX.
-            model: as for `evaluate`.
+            int8: in 8-bit integers, calibrated on training images; needs these, and ONNX.
 
         Raises:
-            ConvariumError: no such run, one without weights, a network that cannot be written in this format, or
-                packages for it that are not installed.
+            ConvariumError: no such run or file, one without weights, a network that cannot be written in this format,
+                or packages for it that are not installed.
             RunError: the file would not answer as the network does, so it is not written.
         """
-        from convarium.workspace.exporting import export_run
+        from convarium.workspace.exporting import export
 
-        return export_run(self.find_run(run), self._resources, model=model, format=format, out=out, int8=int8)
+        return export(self, run, weights=weights, model=model, dataset=dataset, format=format, out=out, int8=int8)
 
     def reproduce(
         self,
