@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import re
+import time
 
 import pytest
 from rich.cells import cell_len
@@ -16,6 +17,7 @@ from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch
 from convarium.studies.events import StudyEvent
 from convarium.training import TrainingEvent
+from made_runs import run
 
 LONG = Recipe(model="resnet(depth=56, shortcut='A', activation='leaky_relu')", dataset="cifar10", epochs=200, seed=12)
 ROW = Epoch(123, 48_093, 0.1, 0.0123, 0.9, 0.02, 0.9876, None, None, 10.0)
@@ -47,6 +49,26 @@ def test_progress_bars_fit_80_columns_and_cut_no_number(screen):
     assert "48093/78200" in last[1]
     assert "resnet(depth=56" in last[1]
     assert "loss 0.012, val 98.8%" in last[1]
+
+
+def test_every_run_in_training_has_a_bar_until_it_ends(screen):
+    recipes = [Recipe(seed=seed, epochs=4) for seed in (3, 4, 5)]
+    with progress.study_progress() as on_event:
+        for recipe in recipes[:2]:
+            on_event(StudyEvent(1, 5, recipe, begins=(recipe,)))
+            on_event(StudyEvent(1, 5, recipe, training=TrainingEvent(3, 4, 0, 10)))
+        time.sleep(0.3)  # until it is drawn
+        assert [line.split()[:3] for line in screen()[-2:]] == [["lenet", "seed", "3"], ["lenet", "seed", "4"]]
+        assert all("30/40" in line for line in screen()[-2:])
+        assert "1/5" in screen()[-3]  # three quarters of two runs
+        on_event(StudyEvent(1, 5, recipes[0], finished=run(recipes[0], status="failed")))
+        on_event(StudyEvent(2, 5, recipes[2], begins=(recipes[2],)))
+        on_event(StudyEvent(2, 5, recipes[2], training=TrainingEvent(0, 4, 1, 10)))
+        time.sleep(0.3)
+        shown = screen()[-3:]
+    assert "1/5" in shown[0]
+    assert "1 failed" in shown[0]
+    assert ["seed 4" in shown[1], "seed 5" in shown[2]] == [True, True]
 
 
 def test_download_bars_fit_80_columns_and_cut_no_number(screen):

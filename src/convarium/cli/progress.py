@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from convarium.characters import encodable, one_line
 from convarium.cli.terminal import console_on
@@ -16,17 +16,23 @@ from convarium.cli.terminal import console_on
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
 
+    from convarium.recipes.recipe import Recipe
     from convarium.records import Epoch
     from convarium.studies.events import StudyEvent
+
+
+_ESTIMATED_FROM = 600.0
+"""Seconds from whose progress the time that is left is estimated."""
 
 
 @contextmanager
 def study_progress(
     mark: str = "", *, split: Literal["test", "validation"] = "test"
 ) -> Iterator[Callable[[StudyEvent], None]]:
-    """A handler of a study's events that draws two bars: the runs of the study, and the steps of the run in training.
+    """A handler of a study's events that draws bars: the runs of the study, and the steps of each run in training.
 
-    Without a terminal it prints a line when a run ends.
+    The bar of the runs also counts the shares of those in training, from which the time that is left is estimated.
+    Without a terminal a line is printed when a run ends.
 
     Args:
         mark: what stands before every line, such as "[reduced] ".
@@ -35,49 +41,97 @@ def study_progress(
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     with _bars(MofNCompleteColumn(), TimeRemainingColumn(), _text("{task.fields[state]}")) as bars:
-        runs_bar = bars.add_task(f"{mark}runs", total=None, state="")
-        run_bar = bars.add_task("", total=None, state="")
-        reused = 0
-        steps_done: dict[Any, int] = {}  # recipe → steps, of the runs that are training
+        yield _StudyBars(bars, mark, split).on_event
 
-        def print_above(text: str) -> None:
-            """Folds a line between words on a terminal; in a file a line stays a line."""
-            shown = encodable(one_line(f"{mark}{text}"), sys.stderr.encoding)
-            bars.console.print(shown, markup=False, soft_wrap=not bars.console.is_terminal)
 
-        def handle(event: StudyEvent) -> None:
-            nonlocal reused
-            if event.reading:
-                what, done, total = event.reading
-                bars.update(run_bar, description=one_line(f"{mark}reading {what}"), total=total, completed=done)
-                if done >= total:
-                    bars.reset(run_bar, total=None, description="", state="")
-            if event.message:
-                print_above(event.message)
-            if event.notice:
-                print_above(f"note: {event.notice}")
-            if event.finished:
-                reused += not event.trained_now
-                state = f"{reused} from the store" if reused else ""
-                bars.update(runs_bar, total=event.total, completed=event.number, state=state)
-                if event.trained_now and not bars.console.is_terminal:
-                    print_above(_end_of_run(event, split))
-                bars.reset(run_bar, total=None, description="", state="")
-            if event.begins:
-                steps_done.clear()
-                steps_done.update(dict.fromkeys(event.begins, 0))
-            if event.training:
-                t = event.training
-                steps_done[event.recipe] = t.epoch * t.steps_per_epoch + t.step
-                runs, steps = len(steps_done), t.epochs * t.steps_per_epoch
-                name = f"{event.recipe.model} seed {event.recipe.seed}"
-                label = one_line(mark + (name if runs == 1 else f"{event.recipe.model}, {runs} runs"))
-                bars.update(run_bar, description=label, total=runs * steps, completed=sum(steps_done.values()))
-                bars.update(runs_bar, total=event.total, completed=event.number - 1)
-                if t.history:
-                    bars.update(run_bar, state=_scores(t.history[-1]))
+class _StudyBars:
+    def __init__(self, bars: Progress, mark: str, split: Literal["test", "validation"]) -> None:
+        self.bars, self.mark, self.split = bars, mark, split
+        self.runs = bars.add_task(f"{mark}runs", total=None, state="")
+        self.reading: TaskID | None = None
+        self.units: dict[Recipe, _UnitBar] = {}  # those in training, by each of their recipes
+        self.reused = self.failed = 0
 
-        yield handle
+    def on_event(self, event: StudyEvent) -> None:
+        if event.reading:
+            self._show_reading(*event.reading)
+        if event.message:
+            self._print_above(event.message)
+        if event.notice:
+            self._print_above(f"note: {event.notice}")
+        if event.finished:
+            self._finish(event)
+        if event.begins:
+            self._begin(event.begins)
+        if event.training:
+            self._show_training(event)
+
+    def _show_reading(self, what: str, done: int, total: int) -> None:
+        if self.reading is None:
+            self.reading = self.bars.add_task("", total=None, state="")
+        self.bars.update(self.reading, description=one_line(f"{self.mark}reading {what}"), total=total, completed=done)
+        if done >= total:
+            self.bars.remove_task(self.reading)
+            self.reading = None
+
+    def _print_above(self, text: str) -> None:
+        """Folds a line between words on a terminal; in a file a line stays a line."""
+        shown = encodable(one_line(f"{self.mark}{text}"), sys.stderr.encoding)
+        self.bars.console.print(shown, markup=False, soft_wrap=not self.bars.console.is_terminal)
+
+    def _begin(self, recipes: tuple[Recipe, ...]) -> None:
+        for recipe in recipes:  # a unit that is tried again has a bar already
+            self._forget(recipe)
+        unit = _UnitBar(self.bars.add_task("", total=None, state=""), dict.fromkeys(recipes, 0.0))
+        self.units |= dict.fromkeys(recipes, unit)
+
+    def _show_training(self, event: StudyEvent) -> None:
+        training, recipe = event.training, event.recipe
+        assert training
+        if recipe not in self.units:
+            self._begin((recipe,))
+        unit, steps = self.units[recipe], training.epochs * training.steps_per_epoch
+        unit.shares[recipe] = (training.epoch * training.steps_per_epoch + training.step) / steps
+        runs, done = len(unit.shares), sum(unit.shares.values())
+        name = f"{recipe.model} seed {recipe.seed}" if runs == 1 else f"{recipe.model}, {runs} runs"
+        self.bars.update(
+            unit.task,
+            description=one_line(self.mark + name),
+            total=runs * steps,
+            completed=round(done * steps),
+        )
+        if training.history:
+            self.bars.update(unit.task, state=_scores(training.history[-1]))
+        in_training = {id(unit): unit for unit in self.units.values()}.values()
+        shares = sum(share for unit in in_training for share in unit.shares.values())
+        self.bars.update(self.runs, total=event.total, completed=min(event.number - 1 + shares, event.total - 1e-6))
+
+    def _finish(self, event: StudyEvent) -> None:
+        run = event.finished
+        assert run
+        self.reused += not event.trained_now
+        self.failed += run.outcome.status != "finished"
+        parts = [f"{self.reused} from the store"] if self.reused else []
+        parts += [f"{self.failed} failed"] if self.failed else []
+        self.bars.update(self.runs, total=event.total, completed=event.number, state=", ".join(parts))
+        if event.trained_now and not self.bars.console.is_terminal:
+            self._print_above(_end_of_run(event, self.split))
+        self._forget(event.recipe)
+
+    def _forget(self, recipe: Recipe) -> None:
+        """Takes a run's bar away, with the last of its runs if it is that of a stack."""
+        unit = self.units.pop(recipe, None)
+        if unit is not None:
+            del unit.shares[recipe]
+            if not unit.shares:
+                self.bars.remove_task(unit.task)
+
+
+class _UnitBar(NamedTuple):
+    """The bar of a run, or of a stack's runs, and the shares of their steps that are done."""
+
+    task: TaskID
+    shares: dict[Recipe, float]
 
 
 @contextmanager
@@ -123,6 +177,7 @@ def _bars(*columns: ProgressColumn) -> Progress:
         transient=True,
         expand=True,
         refresh_per_second=5,
+        speed_estimate_period=_ESTIMATED_FROM,
         disable=not console.is_terminal,
         redirect_stdout=sys.stdout.isatty(),  # answers that go to a file or a pipe go there
     )

@@ -99,7 +99,7 @@ class _Page:
             self.has_ended = True
             return
         if event.begins:
-            self.in_progress = {recipe: RunInProgress(recipe) for recipe in event.begins}
+            self.in_progress |= {recipe: RunInProgress(recipe) for recipe in event.begins}
         elif event.training and event.training.history:  # not after a step, while an epoch is being timed
             self.in_progress[event.recipe] = RunInProgress(event.recipe, event.training.history)
         else:
