@@ -32,6 +32,7 @@ MEASUREMENTS = {
     "first_reading": "reading:first_reading",
     "larger_than_memory": "memory:larger_than_memory",
     "recommend": "recommendation:coverage",
+    "predicting": "predicting:predicting",
     "unknown": "unknown_images:unknown",
 }
 """The module beside this one and the function that make each measurement."""

@@ -5,6 +5,7 @@ import io
 import json
 
 import pytest
+from rich.console import Console
 
 import convarium
 from convarium.cli import main
@@ -164,6 +165,22 @@ def test_unknown_states_its_threshold_its_coverage_and_what_it_does_not_promise(
     rows = list(csv.DictReader(io.StringIO(call("photos/test", "--unknown", "--coverage", 0.9, "--csv")[1])))
     assert [row["known"] for row in rows].count("false") == 17
     assert rows[0]["class"] in (*CLASSES, "unknown")
+
+
+def test_a_file_of_weights_answers_as_its_run(home, names, call):
+    file = home / "runs" / names[0] / "weights.safetensors"
+    assert call(ANT, BEE, "--weights", file, run=False) == call(ANT, BEE)
+
+
+def test_a_bar_on_standard_error_leaves_the_answers_where_they_belong(call, monkeypatch):
+    shown = io.StringIO()
+    terminal = Console(file=shown, force_terminal=True, width=80)
+    monkeypatch.setattr("convarium.cli.progress.console_on", lambda _: terminal)
+    monkeypatch.setattr("convarium.cli.predicting._MANY", 10)
+    code, out, _ = call("photos/test")
+    assert code == 0
+    assert len(out.splitlines()) == TEST_IMAGES
+    assert f"{TEST_IMAGES}/{TEST_IMAGES}" in shown.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from convarium.errors import ConvariumError, RunError, SpecError, StoreError
 from convarium.inference import predict as module
 from convarium.inference.predict import Predictions
 from convarium.inference.unknown import UnknownRule, probabilities_of
+from convarium.runs.files import save_weights
 from made_animals import CLASSES, TEST_IMAGES, make_animals
 
 
@@ -174,7 +175,20 @@ def test_a_network_whose_logits_are_not_finite_gives_no_answer(home, runs):
         predictor.predict(home / "photos/test/ant/000.png")
 
 
-def test_either_a_run_or_an_ensemble_is_needed(home):
-    for options in ({}, {"run": "a", "ensemble": "b"}):
-        with pytest.raises(ConvariumError, match="predict takes either a run or an ensemble"):
+def test_a_copy_of_the_weights_answers_as_the_run(home, runs, predicted, tmp_path):
+    images = home / "photos/test"
+    copy = shutil.copy(runs[0].path / "weights.safetensors", tmp_path / "animals.safetensors")
+    predictor = convarium.Workspace(tmp_path, device="cpu").predictor(weights=copy)
+    assert np.array_equal(predictor.predict(images).logits, predicted(images).logits)
+    assert (predictor.runs, predictor.description) == ((), f"the weights in {copy}")
+    with pytest.raises(ConvariumError, match="--unknown is calibrated on the test predictions of a run, and a file"):
+        convarium.predict(None, images, weights=copy, unknown=True)
+    save_weights(tmp_path / "bare.safetensors", predictor.networks[0].network)
+    with pytest.raises(ConvariumError, match=r"bare.safetensors does not say how images are preprocessed"):
+        convarium.predict(None, images, weights=tmp_path / "bare.safetensors")
+
+
+def test_one_of_run_weights_and_ensemble_is_needed(home):
+    for options in ({}, {"run": "a", "ensemble": "b"}, {"weights": "a", "ensemble": "b"}):
+        with pytest.raises(ConvariumError, match="predict takes one of a run, a file of weights and an ensemble"):
             convarium.Workspace(home).predictor(**options)

@@ -80,7 +80,7 @@ def run_then_images(context: click.Context, parameter: click.Parameter, typed: s
     """A run as the first word, unless an option stands for it, and then files."""
     from click.shell_completion import CompletionItem
 
-    if any(context.params.get(name) for name in ("names", "ensemble")):
+    if any(context.params.get(name) for name in ("names", "ensemble", "weights")):
         return [CompletionItem(typed, type="file")]
     return runs(context, parameter, typed)
 

@@ -38,6 +38,12 @@ _PROMISE = "it does not promise to catch images of other classes"
     help="In place of RUN: the mean of the probabilities of a network's trained runs in a study, one for each seed.",
 )
 @click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="In place of RUN: the weights.safetensors of a run, or a copy of it.",
+)
+@click.option(
     "--model",
     metavar="MODEL",
     shell_complete=completion.models,
@@ -63,6 +69,7 @@ def predict(
     names: tuple[str, ...],
     *,
     ensemble: str | None,
+    weights: Path | None,
     model: str | None,
     top: int | None,
     unknown: bool,
@@ -82,7 +89,7 @@ def predict(
         raise ConvariumError("choose one of --csv and --json")
     if coverage is not None and not unknown:
         raise ConvariumError("--coverage is for --unknown", hint="give both")
-    needs_run = ensemble is None
+    needs_run = ensemble is None and weights is None
     run, images = (names[0], names[1:]) if needs_run and names else (None, names)
     if (needs_run and run is None) or not images:
         hint = "try: convarium predict RUN photo.png, or see convarium predict --help"
@@ -92,7 +99,12 @@ def predict(
     from convarium.workspace import Workspace
 
     predictor = Workspace(store, device=device).predictor(
-        run, ensemble=ensemble, model=model, unknown=unknown, coverage=0.95 if coverage is None else coverage
+        run,
+        weights=weights,
+        ensemble=ensemble,
+        model=model,
+        unknown=unknown,
+        coverage=0.95 if coverage is None else coverage,
     )
     if top is not None:
         check_top(top, len(predictor.classes))

@@ -254,6 +254,7 @@ def predict(
     run: str | None,
     images: Path | str | Sequence[Path | str],
     *,
+    weights: Path | str | None = None,
     ensemble: str | None = None,
     model: str | None = None,
     unknown: bool = False,
@@ -266,6 +267,7 @@ def predict(
     return Workspace(store, device=device).predict(
         run,
         images,
+        weights=weights,
         ensemble=ensemble,
         model=model,
         unknown=unknown,

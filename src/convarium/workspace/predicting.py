@@ -1,8 +1,9 @@
-"""What predicts images: a stored run, or the seeds of one row of a study, averaged."""
+"""What predicts images: a stored run, a file of weights, or the seeds of one row of a study, averaged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ def predictor_of(
     store: Store,
     run: str | None,
     *,
+    weights: Path | None = None,
     ensemble: str | None = None,
     model: str | None = None,
     unknown: bool = False,
@@ -28,16 +30,30 @@ def predictor_of(
 ) -> Predictor:
     """What `Workspace.predictor` returns; see there for the arguments and errors."""
     from convarium.inference.predict import Predictor
-    from convarium.inference.trained import load_trained
+    from convarium.inference.trained import load_trained, load_trained_weights
     from convarium.inference.unknown import check_coverage
     from convarium.training.scoring import pick_device
 
-    if (run is None) == (ensemble is None):
-        raise ConvariumError("predict takes either a run or an ensemble")
+    if sum(given is not None for given in (run, weights, ensemble)) != 1:
+        raise ConvariumError("predict takes one of a run, a file of weights and an ensemble")
     check_coverage(coverage)
+    chosen = str(pick_device(device))
+    if weights is not None:
+        if unknown:
+            raise ConvariumError(
+                "--unknown is calibrated on the test predictions of a run, and a file of weights has none",
+                hint="name the run",
+            )
+        network = load_trained_weights(weights, named=model, device=chosen)
+        if network is None:
+            raise ConvariumError(
+                f"{weights} does not say how images are preprocessed and which classes there are",
+                expected="the weights.safetensors of a run, or a copy of it",
+                hint="name a run",
+            )
+        return Predictor((network,), f"the weights in {weights}")
     runs, notes = ([store.run(run)], ()) if run is not None else members(store, str(ensemble))
     rule = calibrated(runs, coverage) if unknown else None
-    chosen = str(pick_device(device))
     networks = tuple(load_trained(stored, named=model, device=chosen) for stored in runs)
     for stored, network in zip(runs, networks, strict=True):
         if network.preprocessing != networks[0].preprocessing:

@@ -380,15 +380,17 @@ class Workspace:
         self,
         run: str | None = None,
         *,
+        weights: Path | str | None = None,
         ensemble: str | None = None,
         model: str | None = None,
         unknown: bool = False,
         coverage: float = 0.95,
     ) -> Predictor:
-        """A stored run, or an ensemble of several, loaded once to predict images as often as one likes.
+        """A stored run, a file of weights or an ensemble, loaded once to predict images as often as one likes.
 
         Args:
             run: a folder's name in runs/, its path, or the beginning of its key.
+            weights: in place of a run, the file weights.safetensors of one, or a copy of it.
             ensemble: in place of a run, a study and a row of its table, "STUDY:NETWORK": the probabilities are the mean
                 over its trained runs, one for each seed.
             model: the run's network, if it is a user's own: it may then be imported although its source is not the one
@@ -398,13 +400,20 @@ class Workspace:
             coverage: that share.
 
         Raises:
-            ConvariumError: not one of run and ensemble; no such run or row, or one whose network cannot be
+            ConvariumError: not one of run, weights and ensemble; no such run or row, or one whose network cannot be
                 used; or there are no 100 test images that selected nothing, from which `unknown` is calibrated.
         """
         from convarium.workspace.predicting import predictor_of
 
         return predictor_of(
-            self.store, run, ensemble=ensemble, model=model, unknown=unknown, coverage=coverage, device=self.device
+            self.store,
+            run,
+            weights=None if weights is None else usable_path(weights, "weights"),
+            ensemble=ensemble,
+            model=model,
+            unknown=unknown,
+            coverage=coverage,
+            device=self.device,
         )
 
     def predict(
@@ -412,6 +421,7 @@ class Workspace:
         run: str | None,
         images: Path | str | Sequence[Path | str],
         *,
+        weights: Path | str | None = None,
         ensemble: str | None = None,
         model: str | None = None,
         unknown: bool = False,
@@ -421,7 +431,7 @@ class Workspace:
         """Predicts images: classes and probabilities.
 
         Args:
-            run, ensemble, model, unknown, coverage: as for `predictor`.
+            run, weights, ensemble, model, unknown, coverage: as for `predictor`.
             images: image files, and folders, whose images are found as in data sets.
             on_event: called with "images", their number so far and in all.
 
@@ -431,7 +441,9 @@ class Workspace:
         Raises:
             ConvariumError: as for `predictor`; or no image is named, or a folder cannot be listed or has no images.
         """
-        predictor = self.predictor(run, ensemble=ensemble, model=model, unknown=unknown, coverage=coverage)
+        predictor = self.predictor(
+            run, weights=weights, ensemble=ensemble, model=model, unknown=unknown, coverage=coverage
+        )
         return predictor.predict(images, on_event=on_event)
 
     def export(
