@@ -112,7 +112,7 @@ def test_unreadable_images_are_named_and_the_exit_code_is_1(home, call, tmp_path
     assert len(out.splitlines()) == 1
     assert out.startswith(f"{ANT}: ")
     assert f"cannot read {tmp_path / 'gone.png'}: no such file or directory" in err
-    assert "no\\x1b.png: cannot identify image file" in err
+    assert "no\\x1b.png: it is no image" in err
     assert "\x1b" not in err
     assert "2 of 3 images could not be read; the notes above say why" in err
     code, out, err = call(tmp_path / "gone.png", "--json")
