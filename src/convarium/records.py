@@ -247,7 +247,8 @@ class Outcome:
         train: scores of these weights on the training images, without augmentation; the history has running means. None
             in records that are older than this field.
         validation, test: scores of these weights on the validation and test images.
-        logits, labels: (n, classes) float32 and (n,) int64 over the test split.
+        logits, labels: (n, classes) float32 and (n,) int64 over the test split; over the validation split where no
+            images are held out for a test.
         weights: the selected weights by their names in the network.
     """
 

@@ -25,6 +25,6 @@ def test_what_decides_keys_is_as_it_was_when_the_records_were_made():
     """A new field or option goes into these lists; the version rises only where every network's numbers change."""
     assert (VERSION, ADDED_FIELDS, ADDED_OPTIONS) == (
         1,
-        ("fit", "ground", "groups", "skip_broken", "start_from", "freeze", "class_weights"),
+        ("fit", "ground", "groups", "skip_broken", "start_from", "freeze", "class_weights", "test"),
         {"residual_cnn": ("blocks",)},
     )

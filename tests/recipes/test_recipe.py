@@ -114,7 +114,7 @@ OTHER = {
     "model": "lenet(pool='avg')", "dataset": "mnist", "optimizer": "adam", "schedule": "cosine", "augment": "flip",
     "normalize": "none", "select": "best_validation", "precision": "bfloat16", "resize": 32, "validation": 7,
     "fit": "pad", "ground": "black", "groups": "video", "skip_broken": True,
-    "start_from": f"lenet.pt sha256:{64 * '0'}", "freeze": "0", "class_weights": "balanced",
+    "start_from": f"lenet.pt sha256:{64 * '0'}", "freeze": "0", "class_weights": "balanced", "test": "none",
 }  # fmt: skip
 
 

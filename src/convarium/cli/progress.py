@@ -36,7 +36,7 @@ def study_progress(
 
     Args:
         mark: what stands before every line, such as "[reduced] ".
-        split: whose accuracy is printed when a run ends.
+        split: whose accuracy is printed when a run ends, if the run has it.
     """
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
@@ -193,6 +193,8 @@ def _text(form: str) -> ProgressColumn:
 def _end_of_run(event: StudyEvent, split: Literal["test", "validation"]) -> str:
     assert event.finished is not None
     outcome = event.finished.outcome
+    if event.finished.result_split == "validation":
+        split = "validation"
     scores = outcome.test if split == "test" else outcome.validation
     ended = f"{split} accuracy {scores.accuracy:.2%}" if scores else outcome.status
     seconds = f", {outcome.cost.train_seconds:.1f} s of training" if outcome.cost else ""

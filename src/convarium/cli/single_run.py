@@ -77,17 +77,22 @@ def train(
                 "history": history,
             }
         )
-    elif outcome.test is None:
+    elif done.result is None:
         say(one_line(f"{recipe.model} seed {recipe.seed} {outcome.status}: {outcome.message}"))
         say(one_line(f"run: {done.path}"))
     else:
         marks = " (test watched)" if recipe.watch_test else ""
         marks = " (selected on test)" if recipe.select == "best_test" else marks
-        validation = f", validation {outcome.validation.accuracy:.2%}" if outcome.validation else ""
+        if recipe.test == "none":
+            marks = " (selected on validation)" if recipe.select == "best_validation" else ""
+        has_both = outcome.validation is not None and outcome.test is not None
+        validation = f", validation {outcome.validation.accuracy:.2%}" if outcome.validation and has_both else ""
         say(
             f"{recipe.model} on {recipe.dataset}, seed {recipe.seed}, epoch {outcome.selected_epoch}: "
-            f"test accuracy {outcome.test.accuracy:.2%} of {outcome.test.n:,} images{marks}{validation}"
+            f"{done.result_split} accuracy {done.result.accuracy:.2%} of {done.result.n:,} images{marks}{validation}"
         )
+        for line in _remarks(done):
+            say(line)
         if outcome.cost:
             say(f"{outcome.cost.train_seconds:.1f} s of training, {outcome.cost.images_per_second:,.0f} images/s")
         say(one_line(f"run: {done.path}"))
@@ -129,9 +134,7 @@ def train(
 )
 @click.option(
     "--split",
-    default="test",
-    show_default=True,
-    help="Split that is scored.",
+    help="Split that is scored; by default the test images, or those for validation of a run that has no others.",
     **one_of("split", ("test", "validation", "train")),
 )
 @parameters.switch("skip-broken", help="Leave out images beside a RUN that cannot be read.")
@@ -144,7 +147,7 @@ def evaluate(
     weights: Path | None,
     model: str | None,
     dataset: str | None,
-    split: Literal["test", "validation", "train"],
+    split: Literal["test", "validation", "train"] | None,
     skip_broken: bool,
     store: Path,
     data_dir: Path | None,
@@ -158,8 +161,11 @@ def evaluate(
     from convarium.workspace import Workspace
 
     notes: list[str] = []
+    workspace = Workspace(store, data_dir)
+    if split is None:
+        split = "test" if run is None or dataset is not None else workspace.find_run(run).result_split
     with image_progress() as on_event:
-        scores = Workspace(store, data_dir).evaluate(
+        scores = workspace.evaluate(
             run,
             weights=weights,
             model=model,
@@ -191,6 +197,24 @@ def check_failed(runs: "Sequence[StoredRun]") -> None:
     if failed:
         wrong = "the run failed" if len(runs) == 1 else f"{failed} of {len(runs)} runs failed"
         raise RunError(wrong, hint="mend what the note above names and give the same command again, which retries it")
+
+
+def _remarks(run: "StoredRun") -> list[str]:
+    """What the accuracy of a finished run does not say: that of rare classes, and whether it is above chance."""
+    from convarium.analysis.comparison import METRICS, primary_metric
+    from convarium.analysis.comparison.rows import is_at_chance
+
+    lines = []
+    metric, reason = primary_metric([run])
+    value = METRICS[metric].measure(run)
+    if METRICS[metric].of_confusion is not None and value is not None:
+        lines.append(f"{METRICS[metric].title} {value:.2%}: {reason}")
+    at_chance = is_at_chance(run)
+    if at_chance is None:
+        lines.append("whether it learned anything cannot be told: even the largest set that was scored is too small")
+    elif at_chance:
+        lines.append("at chance: it does no better than always naming the largest class")
+    return lines
 
 
 def _plain(scores: "Scores") -> dict[str, object]:

@@ -13,7 +13,7 @@ from convarium.data.sources import first_readable
 def load_test_images(
     dataset: str, *, data_dir: Path | str | None = None, options: FolderOptions | None = None
 ) -> Part | None:
-    """The test split as `load_data` has it, without the other splits.
+    """The test split as `load_data` has it, without the others; where it is empty by choice, the validation split.
 
     Args:
         dataset: a name of DATASETS, or of images of one's own.
@@ -29,5 +29,6 @@ def load_test_images(
         DataError: a file is damaged.
     """
     if is_own(dataset):
-        return read_own_images(dataset, options or FolderOptions()).test
+        own = read_own_images(dataset, options or FolderOptions())
+        return own.test if len(own.test[1]) else own.validation
     return first_readable(lookup(dataset), data_dir, read_test)

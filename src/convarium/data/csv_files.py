@@ -20,7 +20,7 @@ import numpy as np
 from convarium.data.folder_options import FolderOptions
 from convarium.data.folder_scan import ImageFile, endings, shown
 from convarium.data.folder_splits import split_of
-from convarium.data.listings import Listed, Listing, divided
+from convarium.data.listings import Listed, Listing, divided, without_test
 from convarium.data.readers import Part
 from convarium.errors import DataError
 
@@ -67,7 +67,9 @@ def list_csv(file: Path, options: FolderOptions) -> Listing:
             )
     if not listed["train"]:
         raise DataError(f"{shown(file)} has no training images", hint="add rows whose split is train")
-    if has_splits and not listed["test"]:
+    if options.test == "none":
+        notes.append(without_test("its test split" if listed["test"] else None))
+    elif has_splits and not listed["test"]:
         notes.append(f"{file.name} names no test images: a fixed fifth of every class of train is the test split")
     return divided(
         names,

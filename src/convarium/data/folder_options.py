@@ -9,6 +9,9 @@ from convarium.errors import SpecError
 Fit = Literal["stretch", "pad", "crop"]
 """How an image comes to the size of the others: stretched, padded with the ground, or cropped at its longer sides."""
 
+TestSplit = Literal["held_out", "none"]
+"""Whether images are held out for a test: the folder's own test split, or a fifth of every class; or none at all."""
+
 OWN = ("folder:", "csv:", "npz:")
 """What the names of a user's own images begin with: a folder of classes, a CSV file, a NumPy file."""
 
@@ -26,6 +29,7 @@ class FolderOptions:
         ground: what transparent pixels lie on: white, black, gray or #rrggbb.
         groups: a regular expression; images in whose paths it finds the same text are in one split.
         skip_broken: leave out images that cannot be read.
+        test: see `TestSplit`; with "none" a test split that the images come with is not read.
     """
 
     side: int | None = None
@@ -34,6 +38,7 @@ class FolderOptions:
     ground: str = "white"
     groups: str | None = None
     skip_broken: bool = False
+    test: TestSplit = "held_out"
 
 
 def is_own(dataset: str) -> bool:

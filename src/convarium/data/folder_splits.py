@@ -24,7 +24,7 @@ from convarium.data.folder_scan import (
     scan_folder,
     shown,
 )
-from convarium.data.listings import Listed, Listing, divided
+from convarium.data.listings import Listed, Listing, divided, without_test
 from convarium.errors import DataError
 
 _DOT = "begin the folder's name with a dot, so that it is passed over"
@@ -41,7 +41,7 @@ def list_folder(path: Path, options: FolderOptions) -> Listing:
 
     Args:
         path: of a folder of classes, or of one with folders for its splits.
-        options: `validation` and `groups` decide the division.
+        options: `validation`, `test` and `groups` decide the division.
 
     Raises:
         DataError: there are no classes, a class is empty or only in one of the splits, it cannot be told which folders
@@ -61,9 +61,11 @@ def list_folder(path: Path, options: FolderOptions) -> Listing:
     splits = _splits(scanned)
     names, train = _list_classes(splits.get("train", scanned))
     validation = _list_images(splits["validation"], names) if "validation" in splits else None
-    test = _list_images(splits["test"], names) if "test" in splits else None
+    test = _list_images(splits["test"], names) if "test" in splits and options.test != "none" else None
     notes = []
-    if splits and test is None:
+    if options.test == "none":
+        notes.append(without_test(splits["test"].name if "test" in splits else None))
+    elif splits and test is None:
         notes.append(
             f"there is no folder test: a fixed fifth of every class of {splits['train'].name} is the test split, "
             "and is not trained on"

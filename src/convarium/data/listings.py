@@ -53,12 +53,14 @@ def divided(
         train: the training split.
         validation, test: the other splits that the images come with; None: held out of `train`.
         root: the folder that the paths of groups begin in.
-        options: `validation` and `groups`.
+        options: `validation`, `test` and `groups`.
         notes: sentences about what a user may not expect.
 
     Raises:
         DataError: the division is impossible.
     """
+    if options.test == "none":
+        test = []
     given = {"train": train, "validation": validation or [], "test": test or []}
     if test is None:
         train, test = _hold_out_test(train, names, root, options)
@@ -67,6 +69,16 @@ def divided(
         validation = None
     held = [] if validation is not None else hold_out_validation(train, root, options)
     return Listing(tuple(names), train, held, validation, test, tuple(notes))
+
+
+def without_test(unread: str | None) -> str:
+    """What to say where no images are held out for a test.
+
+    Args:
+        unread: the name of the test split that the images come with; None: they come without one.
+    """
+    left = f", and {unread} is not read" if unread else ""
+    return f"no images are held out for a test: all results are those of the validation images{left}"
 
 
 def hold_out_validation(train: Listed, root: Path, options: FolderOptions) -> list[int]:

@@ -16,7 +16,7 @@ from convarium.data.folder_splits import list_folder
 from convarium.data.image_cache import Pixels, Progress, image_digests, read_pixels
 from convarium.data.image_files import ImageForm, named
 from convarium.data.labels import numbered
-from convarium.data.listings import Listing, below, validation_count
+from convarium.data.listings import Listing, below, validation_count, without_test
 from convarium.data.npz_files import read_npz
 from convarium.data.readers import Part
 from convarium.disk import canonical_json, parts_digest, usable_path
@@ -99,7 +99,7 @@ def _read_listing(listing: Listing, root: Path, options: FolderOptions, on_event
     good = np.ones(len(items), dtype=bool)
     good[list(pixels.broken)] = False
     read = order[good]
-    _check_classes(labels[read], split[read], listing.class_names)
+    _check_classes(labels[read], split[read], listing.class_names, options)
     ends = np.cumsum([0, *np.bincount(split[read], minlength=3)]).tolist()
     train, validation, test = ((pixels.images[a:b], labels[read[a:b]]) for a, b in pairwise(ends))
     listed = np.argsort(read)  # the order of the files, whichever of them are held out for validation
@@ -129,7 +129,8 @@ def _read_listing(listing: Listing, root: Path, options: FolderOptions, on_event
 def _read_pixel_csv(path: Path, options: FolderOptions) -> OwnImages:
     parts = {"train": read_pixel_csv(path)}
     notes = []
-    if beside := test_file_beside(path):
+    beside = test_file_beside(path)
+    if beside and options.test != "none":
         parts["test"] = read_pixel_csv(beside)
         notes.append(f"the test split is {beside.name}, which lies beside {path.name}")
     names, labels = numbered({split: labels for split, (_, labels) in parts.items()}, shown(path))
@@ -154,6 +155,9 @@ def _divide_arrays(
     notes: list[str],
     white: int | None = None,
 ) -> OwnImages:
+    if options.test == "none":
+        notes = [*notes, without_test("its test split" if "test" in parts else None)]
+        parts = {name: part for name, part in parts.items() if name != "test"}
     shapes = {images.shape[1:] for images, _ in parts.values()}
     if len(shapes) > 1:
         raise DataError(f"the splits of {shown(path)} have images of different shapes", received=sorted(shapes))
@@ -161,7 +165,7 @@ def _divide_arrays(
         raise DataError(f"{shown(path)} has {len(names)} class", expected="two or more")
     images, labels = parts["train"]
     source = np.zeros(len(labels), dtype=np.int64)
-    if "test" not in parts:
+    if "test" not in parts and options.test != "none":
         source[fifth_of_each(labels.tolist(), names)] = 2
     given = [(number, parts[name]) for number, name in ((1, "validation"), (2, "test")) if name in parts]
     images = np.concatenate([images, *(part[0] for _, part in given)])
@@ -173,7 +177,7 @@ def _divide_arrays(
         (training,) = np.nonzero(split == 0)
         count = validation_count(len(training), options)
         split[training[stratified(labels[training].tolist(), count)]] = 1
-    _check_classes(labels[split >= 0], split[split >= 0], names)
+    _check_classes(labels[split >= 0], split[split >= 0], names, options)
     digests = image_digests(images)
     train, validation, test = ((images[split == number], labels[split == number]) for number in range(3))
     digest = _digest(names, images.shape, source, labels, digests)
@@ -200,14 +204,14 @@ def _digest(
     )
 
 
-def _check_classes(labels: np.ndarray, split: np.ndarray, names: Sequence[str]) -> None:
-    """Checks that every class still has images for training and testing, after unreadable ones were left out."""
-    for number, what in ((0, "training"), (2, "test")):
+def _check_classes(labels: np.ndarray, split: np.ndarray, names: Sequence[str], options: FolderOptions) -> None:
+    """Checks that every class has images for training and for results, also after unreadable ones were left out."""
+    for number, what in ((0, "training"), (1, "validation") if options.test == "none" else (2, "test")):
         missing = set(range(len(names))) - set(labels[split == number].tolist())
         if missing:
             raise DataError(
                 f"class {names[min(missing)]!r} has no {what} image that can be read",
-                hint="repair or add images, or hold fewer out: --validation",
+                hint=f"repair or add images, or hold {'fewer' if number != 1 else 'more'} out: --validation",
             )
 
 

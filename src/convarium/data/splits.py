@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convarium.data.download import DownloadListener, fetch, missing_error
-from convarium.data.folder_options import Fit, FolderOptions, is_own
+from convarium.data.folder_options import Fit, FolderOptions, TestSplit, is_own
 from convarium.data.image_files import ImageForm
 from convarium.data.own_images import read_own_images
 from convarium.data.published import lookup
@@ -78,7 +78,7 @@ class UndividedData:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """The three parts of a data set. `validation` may be empty; `test` is the publisher's own.
+    """The three parts of a data set. `validation` may be empty; `test` is the publisher's own, or empty by choice.
 
     Attributes:
         digest: identifies the content of all images and labels, 64 hexadecimal digits; see `Dataset.digest`.
@@ -112,6 +112,7 @@ def load_data(
     ground: str = "white",
     groups: str | None = None,
     skip_broken: bool = False,
+    test: TestSplit = "held_out",
     download: bool = True,
     on_event: DownloadListener | None = None,
 ) -> Splits:
@@ -125,7 +126,7 @@ def load_data(
         validation: training images held out; None: the data set's own choice (of a folder: its `val/`, or a tenth).
         resize: side in pixels that batches bring the images to, see `ImageData.resize`; images of a folder are read
             in that size.
-        fit, ground, groups, skip_broken: of a folder, see `FolderOptions`.
+        fit, ground, groups, skip_broken, test: of one's own images, see `FolderOptions`.
         download: whether missing files may be downloaded.
         on_event: called while files are downloaded, see `DownloadListener`, and while images are decoded, with their
             numbers in place of bytes.
@@ -135,7 +136,7 @@ def load_data(
         DataError: the data are missing or damaged, or `validation` or `resize` is out of range.
     """
     options = FolderOptions(
-        side=resize, validation=validation, fit=fit, ground=ground, groups=groups, skip_broken=skip_broken
+        side=resize, validation=validation, fit=fit, ground=ground, groups=groups, skip_broken=skip_broken, test=test
     )
     undivided = read_data(dataset, data_dir=data_dir, options=options, download=download, on_event=on_event)
     return divide(undivided, validation=validation, resize=resize)
@@ -190,7 +191,8 @@ def divide(data: UndividedData, *, validation: int | None = None, resize: int | 
     else:
         train, held_out = hold_out(data.train, data.held_out if validation is None else validation)
     check_images(train, f"the training split of {data.dataset}")
-    check_images(data.test, f"the test split of {data.dataset}")
+    if len(data.test) or not is_own(data.dataset):
+        check_images(data.test, f"the test split of {data.dataset}")
     mean, std = statistics(train.images)
     notes = data.notes + contrast_notes(train.images, std)
     train, held_out, test = (replace(part, resize=resize) for part in (train, held_out, data.test))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from convarium.analysis.comparison import Comparison
+from convarium.analysis.comparison import METRICS, Comparison, Metric
 from convarium.pages.chart_style import HEIGHT, IS_SHOWN, WIDTH, Chart, axis_bounds, label_color
 
 COSTS = {
@@ -78,20 +78,21 @@ def cost_points(comparison: Comparison) -> pd.DataFrame:
     """One row for each network and each cost that is known.
 
     Returns:
-        Columns label, cost (a name of COSTS), value, mean, low, high (test accuracy, fractions of 1; low and high are
-        the mean where there is no interval), n, and front: whether the network is on the Pareto front, that is whether
-        no other network costs at most as much and has a higher mean. Training times are included only if all of them
-        were measured in one environment.
+        Columns label, cost (a name of COSTS), value, mean, low, high (of `panel_metric`, fractions of 1; low and high
+        are the mean where there is no interval), n, and front: whether the network is on the Pareto front, that is
+        whether no other network costs at most as much and has a higher mean. Training times are included only if all
+        of them were measured in one environment.
     """
     same_environment = len({row.environment for row in comparison.rows if row.train_seconds}) == 1
     records = []
     for row in comparison.rows:
+        accuracy = row.estimate(panel_metric(comparison))
         seconds = row.train_seconds.mean if row.train_seconds and same_environment else None
         for cost, value in (("parameters", row.parameters), ("flops", row.flops), ("train_seconds", seconds)):
-            if row.test is not None and value:
-                mean = row.test.mean
-                low = mean if row.test.low is None else max(row.test.low, 0.0)
-                high = mean if row.test.high is None else min(row.test.high, 1.0)
+            if accuracy is not None and value:
+                mean = accuracy.mean
+                low = mean if accuracy.low is None else max(accuracy.low, 0.0)
+                high = mean if accuracy.high is None else min(accuracy.high, 1.0)
                 records.append({"label": row.label, "cost": cost, "value": float(value), "mean": mean,
                                 "low": low, "high": high, "n": row.n})  # fmt: skip
     columns = ["label", "cost", "value", "mean", "low", "high", "n"]
@@ -103,31 +104,39 @@ def cost_points(comparison: Comparison) -> pd.DataFrame:
     return points.assign(front=points["mean"] > best_so_far).reset_index(drop=True)
 
 
+def panel_metric(comparison: Comparison) -> Metric:
+    """The metric of these charts: the accuracy of the comparison's split, balanced where rows are compared by that."""
+    names = [f"{comparison.split}_{kind}" for kind in ("accuracy", "balanced_accuracy")]
+    return METRICS[comparison.metric if comparison.metric in names else names[0]]
+
+
 def seed_points(comparison: Comparison) -> pd.DataFrame:
-    """Test accuracy of every trained run: columns label, seed, accuracy, and the label's mean, low and high."""
+    """`panel_metric` of every trained run: columns label, seed, accuracy, and the label's mean, low and high."""
+    metric = panel_metric(comparison)
     rows = [
         {
             "label": row.label,
-            "seed": run.recipe.seed,
-            "accuracy": run.outcome.test.accuracy,
-            "mean": row.test.mean,
-            "low": row.test.mean if row.test.low is None else max(row.test.low, 0.0),
-            "high": row.test.mean if row.test.high is None else min(row.test.high, 1.0),
+            "seed": seed,
+            "accuracy": value,
+            "mean": mean.mean,
+            "low": mean.mean if mean.low is None else max(mean.low, 0.0),
+            "high": mean.mean if mean.high is None else min(mean.high, 1.0),
         }
         for row in comparison.rows
-        for run in row.trained
-        if run.outcome.test is not None and row.test is not None
+        if (mean := row.estimate(metric)) is not None
+        for seed, value in row.values(metric).items()
     ]
     return pd.DataFrame(rows, columns=["label", "seed", "accuracy", "mean", "low", "high"])
 
 
-def seeds_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str]) -> Chart:
-    """Test accuracy of every trained run as a tick, with each network's mean and 95 % interval above the ticks.
+def seeds_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], *, title: str = "test accuracy") -> Chart:
+    """Accuracy of every trained run as a tick, with each network's mean and 95 % interval above the ticks.
 
     Args:
         data: what is drawn.
         points: the rows of `seed_points`, which decide the scale.
         labels: labels of all networks, in the order of their colors.
+        title: of the axis, see `panel_metric`.
     """
     values = pd.concat([points["accuracy"], points["low"], points["high"]])
     x = alt.Scale(domain=axis_bounds(values, 0.03), zero=False, nice=False)
@@ -143,24 +152,27 @@ def seeds_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str]) -> 
     mean = base.transform_aggregate(mean="mean(mean)", low="min(low)", high="max(high)", groupby=["label"])
     tooltip = ["label:N", *(alt.Tooltip(f"{part}:Q", format=".2%") for part in ("mean", "low", "high"))]
     layers = [
-        mean.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", scale=x, axis=axis, title="test accuracy"), x2="high:Q"),
+        mean.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", scale=x, axis=axis, title=title), x2="high:Q"),
         base.mark_tick(thickness=1.5, size=12, opacity=0.55).encode(
             x=alt.X("accuracy:Q", scale=x),
-            tooltip=["label:N", "seed:Q", alt.Tooltip("accuracy:Q", title="test accuracy", format=".2%")],
+            tooltip=["label:N", "seed:Q", alt.Tooltip("accuracy:Q", title=title, format=".2%")],
         ),
         mean.mark_point(filled=True, size=55, opacity=1).encode(x=alt.X("mean:Q", scale=x), tooltip=tooltip),
     ]
     return alt.layer(*layers).properties(width=WIDTH, height=24 * points["label"].nunique())
 
 
-def cost_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], cost: str) -> Chart:
-    """Mean test accuracy with its interval against one cost on a logarithmic axis, with the Pareto front.
+def cost_chart(
+    data: alt.Data, points: pd.DataFrame, labels: Sequence[str], cost: str, *, title: str = "test accuracy"
+) -> Chart:
+    """Mean accuracy with its interval against one cost on a logarithmic axis, with the Pareto front.
 
     Args:
         data: what is drawn; rows of other costs are filtered out.
         points: the rows of `cost_points`, which decide the scales.
         labels: labels of all networks, in the order of their colors.
         cost: a name of COSTS.
+        title: of the other axis, see `panel_metric`.
     """
     of_cost = points[points["cost"] == cost]
     value = of_cost["value"]
@@ -171,7 +183,7 @@ def cost_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], cost
         axis=alt.Axis(grid=False, format="~s", tickCount=5),
     )
     y_scale = alt.Scale(domain=axis_bounds(pd.concat([of_cost["low"], of_cost["high"]]), 0.05), zero=False, nice=False)
-    y_axis = alt.Axis(title="test accuracy", format="~%", tickCount=5)
+    y_axis = alt.Axis(title=title, format="~%", tickCount=5)
     mean = alt.Y("mean:Q", scale=y_scale, axis=y_axis)
     base = alt.Chart(data).transform_filter(f"datum.cost === '{cost}' && {IS_SHOWN}").encode(x=x)
     colored = base.encode(color=label_color(labels, legend=False))

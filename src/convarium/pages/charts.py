@@ -60,7 +60,8 @@ def plot_accuracy(comparison: Comparison) -> Chart:
         ConvariumError: no run has test scores.
     """
     points = _not_empty(accuracy_panel.seed_points(comparison), "test scores")
-    return _finish(accuracy_panel.seeds_chart(inline_data(points), points, _labels(comparison)))
+    title = accuracy_panel.panel_metric(comparison).title
+    return _finish(accuracy_panel.seeds_chart(inline_data(points), points, _labels(comparison), title=title))
 
 
 def plot_cost(comparison: Comparison) -> Chart:
@@ -71,7 +72,13 @@ def plot_cost(comparison: Comparison) -> Chart:
     """
     points = _not_empty(accuracy_panel.cost_points(comparison), "a cost and test scores")
     panels = [
-        accuracy_panel.cost_chart(inline_data(points[points["cost"] == cost]), points, _labels(comparison), cost)
+        accuracy_panel.cost_chart(
+            inline_data(points[points["cost"] == cost]),
+            points,
+            _labels(comparison),
+            cost,
+            title=accuracy_panel.panel_metric(comparison).title,
+        )
         for cost in COSTS
         if (points["cost"] == cost).any()
     ]
@@ -86,7 +93,8 @@ def plot_classes(comparison: Comparison) -> Chart:
     """
     points = _not_empty(class_points(comparison), "test scores")
     shown = points[points["class"].isin(prediction_charts.most_differing(points))]
-    return _finish(prediction_charts.classes_chart(inline_data(shown), shown, _labels(comparison)))
+    title = f"{comparison.split} accuracy"
+    return _finish(prediction_charts.classes_chart(inline_data(shown), shown, _labels(comparison), title=title))
 
 
 def plot_confusion(comparison: Comparison, row: object = None) -> Chart:

@@ -65,7 +65,7 @@ class _TerminalTable:
             else:
                 table.add_column(heading, overflow="fold", min_width=width)
         for cells in _rows(tuple(shown)):
-            styles = ("bold" if column.key == "test" else "" for column in shown)
+            styles = ("bold" if column.key == self.comparison.split else "" for column in shown)
             table.add_row(*(Text(cell.text, style) for cell, style in zip(cells, styles, strict=True)))
         yield table
 

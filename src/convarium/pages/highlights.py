@@ -74,7 +74,7 @@ def has_failed(row: Row) -> bool:
 
 def hardest_classes(comparison: Comparison) -> tuple[HardestClasses, ...]:
     """The hardest classes of every network that has accuracies of two classes or more in all of its trained runs."""
-    return tuple(hardest for row in comparison.rows if (hardest := _hardest(row)) is not None)
+    return tuple(hardest for row in comparison.rows if (hardest := _hardest(comparison, row)) is not None)
 
 
 def epochs_to_level(comparison: Comparison) -> EpochsToLevel | None:
@@ -135,8 +135,8 @@ def _sentence(text: str) -> str:
     return text if text.endswith(".") else text + "."
 
 
-def _hardest(row: Row) -> HardestClasses | None:
-    scored = [run.outcome.test.per_class for run in row.trained if run.outcome.test]
+def _hardest(comparison: Comparison, row: Row) -> HardestClasses | None:
+    scored = [scores.per_class for run in row.trained if (scores := comparison.scores(run))]
     names = [n for n in (scored[0] if scored else ()) if all(classes.get(n) is not None for classes in scored)]
     if len(names) < 2:
         return None

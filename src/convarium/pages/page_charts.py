@@ -103,12 +103,13 @@ def _add_curves(
 
 def _add_costs(made: PageCharts, comparison: Comparison, labels: Sequence[str]) -> None:
     seeds, costs = accuracy_panel.seed_points(comparison), accuracy_panel.cost_points(comparison)
+    title = accuracy_panel.panel_metric(comparison).title
     if not seeds.empty:
-        panel: Any = accuracy_panel.seeds_chart(_named(made, "seeds", seeds), seeds, labels)
+        panel: Any = accuracy_panel.seeds_chart(_named(made, "seeds", seeds), seeds, labels, title=title)
         made.specs["seeds"] = _for_page(panel, "seeds")
     made.costs = tuple(cost for cost in COSTS if (costs["cost"] == cost).any())
     for cost in made.costs:
-        panel = accuracy_panel.cost_chart(_named(made, "costs", costs), costs, labels, cost)
+        panel = accuracy_panel.cost_chart(_named(made, "costs", costs), costs, labels, cost, title=title)
         made.specs[f"cost/{cost}"] = _for_page(panel, "costs", height=260)
 
 
@@ -120,7 +121,8 @@ def _add_classes(made: PageCharts, comparison: Comparison, labels: Sequence[str]
     classes = prediction_charts.most_differing(points)
     made.classes, made.shown_classes = len(names), len(classes)
     shown = points[points["class"].isin(classes)]
-    panel = prediction_charts.classes_chart(_named(made, "classes", shown), shown, labels)
+    title = f"{comparison.split} accuracy"
+    panel = prediction_charts.classes_chart(_named(made, "classes", shown), shown, labels, title=title)
     made.specs["classes"] = _for_page(panel, "classes")
     confused = confusion_points(comparison)
     confused = confused[confused["true"].isin(classes) & confused["predicted"].isin(classes)]

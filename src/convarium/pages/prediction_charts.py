@@ -20,13 +20,16 @@ _MOST_NUMBERS, _SMALL_CELL = 12, 15
 show their numbers in the tooltip."""
 
 
-def classes_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str]) -> Chart:
+def classes_chart(
+    data: alt.Data, points: pd.DataFrame, labels: Sequence[str], *, title: str = "test accuracy"
+) -> Chart:
     """Test accuracy by class: each network's mean as a dot, and a line from its lowest to its highest seed.
 
     Args:
         data: what is drawn.
         points: the rows of `class_points`, which decide the scale.
         labels: labels of all networks, in the order of their colors.
+        title: of the axis.
     """
     classes = most_differing(points)
     x = alt.Scale(domain=axis_bounds(pd.concat([points["low"], points["high"]]), 0.02), zero=False, nice=False)
@@ -49,7 +52,7 @@ def classes_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str]) -
     ]
     return alt.layer(
         base.mark_rule(strokeWidth=1.2, opacity=0.6).encode(
-            x=alt.X("low:Q", scale=x, title="test accuracy", axis=alt.Axis(format="~%", tickCount=6)), x2="high:Q"
+            x=alt.X("low:Q", scale=x, title=title, axis=alt.Axis(format="~%", tickCount=6)), x2="high:Q"
         ),
         base.mark_point(filled=True, size=38, opacity=0.95).encode(x=alt.X("mean:Q", scale=x), tooltip=tooltip),
     ).properties(width=WIDTH, height=len(classes) * (7 * len(labels) + 8 if has_own_lines else 20))

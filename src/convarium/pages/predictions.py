@@ -11,7 +11,7 @@ from convarium.metrics import calibration_bins
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The predictions of all trained runs of a comparison on the same n test images.
+    """The predictions of all trained runs of a comparison on the same n images of its split.
 
     Attributes:
         labels: (n,), the true classes.
@@ -39,10 +39,10 @@ def read_predictions(comparison: Comparison) -> Predictions | None:
     for row in comparison.rows:
         for run in row.trained:
             stored = run.predictions()
-            if stored is None or run.outcome.test is None:
+            if stored is None or run.result is None:
                 continue
             logits, truth = stored
-            names = names or tuple(run.outcome.test.per_class)
+            names = names or tuple(run.result.per_class)
             labels = truth if labels is None else labels
             if not np.array_equal(truth, labels):
                 return None
@@ -95,16 +95,16 @@ def calibration(predictions: Predictions) -> pd.DataFrame:
 
 
 def calibration_errors(comparison: Comparison) -> list[tuple[str, float]]:
-    """(label, mean expected calibration error of its trained runs) of each row with test scores, fractions of 1."""
+    """(label, mean expected calibration error of its trained runs) of each row with scores, fractions of 1."""
     errors = {
-        row.label: [run.outcome.test.calibration_error for run in row.trained if run.outcome.test is not None]
+        row.label: [scores.calibration_error for run in row.trained if (scores := comparison.scores(run))]
         for row in comparison.rows
     }
     return [(label, float(np.mean(values))) for label, values in errors.items() if values]
 
 
 def class_points(comparison: Comparison) -> pd.DataFrame:
-    """Test accuracy class by class: columns label, class, mean, low, high (over the trained runs), images."""
+    """Accuracy of the split class by class: columns label, class, mean, low, high (over the trained runs), images."""
     trained = comparison.frame("classes")
     columns = ["label", "class", "mean", "low", "high", "images"]
     if trained.empty:
@@ -126,10 +126,10 @@ def confusion_points(comparison: Comparison) -> pd.DataFrame:
     """
     rows = []
     for row in comparison.rows:
-        tests = [run.outcome.test for run in row.trained if run.outcome.test is not None]
-        if not tests:
+        scored = [scores for run in row.trained if (scores := comparison.scores(run))]
+        if not scored:
             continue
-        names, counts = list(tests[0].per_class), np.sum([test.confusion for test in tests], axis=0)
+        names, counts = list(scored[0].per_class), np.sum([scores.confusion for scores in scored], axis=0)
         totals = counts.sum(1)
         for i, j in np.argwhere(counts):
             rows.append({"label": row.label, "true": names[i], "predicted": names[j], "count": int(counts[i, j]),

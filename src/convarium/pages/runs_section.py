@@ -118,7 +118,7 @@ def _image_spec(row: Row, test_images: TestImages | None) -> ImageSpec | None:
     recipe = row.runs[0].recipe
     spec = DATASETS[recipe.dataset].spec if recipe.dataset in DATASETS else None
     if spec is None and test_images is not None:
-        scores = next((run.outcome.test for run in row.trained if run.outcome.test is not None), None)
+        scores = next((run.result for run in row.trained if run.result is not None), None)
         channels, height, width = test_images[0].shape[1:]
         spec = ImageSpec(channels, height, width, len(scores.per_class)) if scores else None
     if spec is None or recipe.resize is None:

@@ -97,6 +97,8 @@ def columns(comparison: Comparison) -> tuple[Column, ...]:
             [_estimate(METRICS["test_accuracy"], row.test) for row in rows],
         ),
     ]
+    if comparison.split == "validation" and not any(row.test for row in rows):
+        made.pop()  # there are no test images
     if metric.name not in _METRICS_SHOWN:
         title = metric.title + (", %" if metric.kind == "accuracy" else unit)
         measured = [_estimate(metric, row.measured) for row in rows]

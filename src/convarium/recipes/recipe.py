@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Literal, get_args, get_origin
 
-from convarium.data.folder_options import Fit, is_own, parse_ground, parse_groups
+from convarium.data.folder_options import Fit, TestSplit, is_own, parse_ground, parse_groups
 from convarium.data.published import DATASETS, lookup
 from convarium.data.transforms import parse_augment, parse_normalize
 from convarium.errors import RecipeError
@@ -21,7 +21,16 @@ from convarium.spec import LONGEST, parse, unknown
 VERSION = 1
 """Part of every key: rises when the same recipe would give other numbers than before, for every network at once."""
 
-ADDED_FIELDS: tuple[str, ...] = ("fit", "ground", "groups", "skip_broken", "start_from", "freeze", "class_weights")
+ADDED_FIELDS: tuple[str, ...] = (
+    "fit",
+    "ground",
+    "groups",
+    "skip_broken",
+    "start_from",
+    "freeze",
+    "class_weights",
+    "test",
+)
 """Fields that the recipe has gained since version 0.1.
 
 A key leaves them out at their default, so that the keys of stored runs never change.
@@ -68,6 +77,8 @@ class Recipe:
         groups: Regular expression; your own images in whose paths it finds the same text stay in one split, such as
             those of one person or video.
         skip_broken: Leave out images of your own that cannot be read.
+        test: Whether images of your own are held out for a test, which is read once at the end; with none, all results
+            are those of the validation images.
         class_weights: How much the images of each class count in the training loss: all the same, or balanced, so that
             every class counts as much as any other.
         start_from: Run or weights file whose weights the training starts from; the last layer is new where the classes
@@ -102,6 +113,7 @@ class Recipe:
     ground: str = "white"
     groups: str | None = None
     skip_broken: bool = False
+    test: TestSplit = "held_out"
     class_weights: Literal["none", "balanced"] = "none"
     start_from: str | None = None
     freeze: str | None = None
@@ -118,7 +130,7 @@ class Recipe:
         object.__setattr__(self, "model", _check_specs(*texts))
         if not is_own(self.dataset):
             lookup(self.dataset)
-            for name in ("fit", "ground", "groups", "skip_broken"):
+            for name in ("fit", "ground", "groups", "skip_broken", "test"):
                 if getattr(self, name) != getattr(Recipe, name):
                     raise RecipeError(f"{name} is for images of your own, not for {self.dataset}", hint="leave it out")
         if self.start_from is not None and not self.start_from.strip():
@@ -145,6 +157,10 @@ class Recipe:
             )
         if self.nesterov and not self.momentum:
             raise RecipeError("nesterov needs a momentum above 0", hint="add --momentum 0.9")
+        if self.test == "none" and self.validation == 0:
+            raise RecipeError("without test images there must be validation images", hint="leave out --validation 0")
+        if self.test == "none" and self.watch_test:
+            raise RecipeError("watch_test needs test images", hint="leave out --watch-test, or --test none")
         if self.select == "best_validation" and self.validation == 0:
             own = DATASETS[self.dataset].validation if self.dataset in DATASETS else None
             hint = f"use --validation {own or 'N'}, or --select last"

@@ -51,7 +51,7 @@ def files_of(outcome: Outcome) -> frozenset[str]:
         files.add(PREDICTED)
     if outcome.status != "failed":
         files |= {STEPS, NETWORK, WEIGHTS, MODEL}
-    if outcome.status == "finished" and outcome.test is not None:
+    if outcome.status == "finished" and (outcome.test or outcome.validation) is not None:
         files.add(PREDICTIONS)
     return frozenset(files)
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -83,23 +83,35 @@ class StoredRun:
             return None
         return "; ".join(environment_changes([*self.outcome.earlier, self.outcome.environment]))
 
+    @property
+    def result_split(self) -> Literal["test", "validation"]:
+        """The split whose scores are the run's result: validation where no images are held out for a test."""
+        return "validation" if self.recipe.test == "none" else "test"
+
+    @property
+    def result(self) -> Scores | None:
+        """The scores of the result split; None where the run has none."""
+        return self.outcome.validation if self.result_split == "validation" else self.outcome.test
+
     def predictions(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Test logits (n, classes) float32 and labels (n,) int64; None where the run has none.
+        """Logits (n, classes) float32 and labels (n,) int64 of the result split; None where the run has none.
 
         Raises:
             DamageError: the file is missing or damaged, or the scores of the run are not those of its predictions.
             StoreError: it may not be read.
         """
-        test = self.outcome.test
-        if PREDICTIONS not in self.files or test is None:
+        result = self.result
+        if PREDICTIONS not in self.files or result is None:
             return None
         is_new = PREDICTIONS not in self._compared
         with naming_damage(self.path, PREDICTIONS):
-            shapes = {"logits": (test.n, len(test.per_class)), "labels": (test.n,)}
+            shapes = {"logits": (result.n, len(result.per_class)), "labels": (result.n,)}
             logits, labels = read_arrays(self._content(PREDICTIONS, ARRAYS_LIMIT), shapes)
-            if is_new and not _are_scores_of(test, logits, labels):
+            if is_new and not _are_scores_of(result, logits, labels):
                 del self._compared[PREDICTIONS]
-                raise DamageError(f"the test scores in {self.path / SEAL} are not those of {PREDICTIONS}", hint=MEND)
+                raise DamageError(
+                    f"the {self.result_split} scores in {self.path / SEAL} are not those of {PREDICTIONS}", hint=MEND
+                )
         return logits, labels
 
     def steps(self) -> tuple[np.ndarray, np.ndarray] | None:

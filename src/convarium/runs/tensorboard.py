@@ -79,6 +79,8 @@ class EventLog:
 
         settings = {k: v if isinstance(v, (bool, int, float, str)) else "none" for k, v in recipe.to_json().items()}
         finals = {"test/accuracy": outcome.test.accuracy if outcome.test else math.nan}
+        if recipe.test == "none":
+            finals = {"validation/accuracy": math.nan}
         if outcome.validation:
             finals["validation/accuracy"] = outcome.validation.accuracy
         writer = self.writer._get_file_writer()  # type: ignore[no-untyped-call]  # add_hparams would open a second run

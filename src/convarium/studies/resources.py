@@ -85,7 +85,7 @@ class Resources:
         return self._starts[wanted]
 
     def test_images(self, run: StoredRun) -> Part | None:
-        """The test images and labels that a run was scored on, as arrays; published ones are read without PyTorch.
+        """The images and labels of a run's `result_split`, as arrays; published ones are read without PyTorch.
 
         Args:
             run: its recipe names the data set, and the form in which a user's own images are read.
@@ -100,15 +100,17 @@ class Resources:
         divided = self._divided.get(_wanted(run.recipe))
         if divided is not None:
             same = has_images(run, divided.digest)
-            return (divided.test.images.numpy(), divided.test.labels.numpy()) if same else None
+            scored = divided.test if len(divided.test) else divided.validation
+            return (scored.images.numpy(), scored.labels.numpy()) if same else None
         dataset, options = _wanted(run.recipe)
         if is_own(dataset):
             own = read_own_images(dataset, options)
-            return own.test if has_images(run, own.digest) else None
+            scored_files = own.test if len(own.test[1]) else own.validation
+            return scored_files if has_images(run, own.digest) else None
         return load_test_images(dataset, data_dir=self.data_dir)
 
 
 def _wanted(recipe: Recipe) -> tuple[str, FolderOptions]:
     """The data set of a recipe, and how its images are divided and read."""
-    names = ("validation", "fit", "ground", "groups", "skip_broken")
+    names = ("validation", "fit", "ground", "groups", "skip_broken", "test")
     return recipe.dataset, FolderOptions(side=recipe.resize, **{name: getattr(recipe, name) for name in names})

@@ -48,17 +48,18 @@ def study_tables(study: Study, comparison: Comparison, *, resources: Resources |
 
 
 def _classes(comparison: Comparison) -> ExtraTable:
-    scored = [(row, [run.outcome.test for run in row.trained if run.outcome.test]) for row in comparison.rows]
+    scored = [(row, [scores for run in row.trained if (scores := comparison.scores(run))]) for row in comparison.rows]
     scored = [(row, scores) for row, scores in scored if scores]
     names = list(scored[0][1][0].per_class) if scored else []
 
     def mean(row: Row, name: str) -> str:
-        values = [run.outcome.test.per_class[name] for run in row.trained if run.outcome.test]
+        values = [scores.per_class[name] for run in row.trained if (scores := comparison.scores(run))]
         known = [value for value in values if value is not None]
         return f"{100 * fmean(known):.2f}" if known else "–"
 
     rows = tuple((name, *(mean(row, name) for row, _ in scored)) for name in names)
-    return ExtraTable("Test accuracy class by class, %", ("class", *(row.label for row, _ in scored)), rows)
+    title = f"{comparison.split.capitalize()} accuracy class by class, %"
+    return ExtraTable(title, ("class", *(row.label for row, _ in scored)), rows)
 
 
 def _class_differences(comparison: Comparison) -> Iterator[ExtraTable]:
@@ -84,7 +85,7 @@ def _class_differences(comparison: Comparison) -> Iterator[ExtraTable]:
             lines.append(
                 (str(record["class"]), formatting.minus(f"{100 * record['difference']:.2f}"), interval, verdict)
             )
-        title = f"{row.label} minus {against.label} class by class, points of test accuracy"
+        title = f"{row.label} minus {against.label} class by class, points of {comparison.split} accuracy"
         yield ExtraTable(title, ("class", "difference", "interval for all classes", ""), tuple(lines))
 
 

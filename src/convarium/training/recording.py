@@ -158,6 +158,7 @@ def make_outcome(trainer: Trainer, index: int, *, total_seconds: float) -> Outco
     n = len(splits.train)
     images_per_epoch = n - n % recipe.batch_size if recipe.drop_last else n
     found = {split: result[0] for split, result in results.items()}
+    scored = "test" if len(splits.test) else "validation"
     return Outcome(
         status="diverged" if divergence else "finished",
         message=divergence,
@@ -184,8 +185,8 @@ def make_outcome(trainer: Trainer, index: int, *, total_seconds: float) -> Outco
         preprocessing=preprocessing_of(splits, recipe.normalize),
         step_loss=state.step_loss.numpy(),
         step_accuracy=state.step_accuracy.numpy(),
-        logits=results["test"][1].numpy() if "test" in results else None,
-        labels=splits.test.labels.cpu().numpy(),
+        logits=results[scored][1].numpy() if scored in results else None,
+        labels=getattr(splits, scored).labels.cpu().numpy(),
         weights=_contiguous(network.state_dict()),
     )
 

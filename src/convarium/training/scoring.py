@@ -70,11 +70,12 @@ def evaluate(
         device: as for `fit`.
 
     Raises:
-        RecipeError: the recipe holds no validation images out.
+        RecipeError: the recipe holds no images out for that split.
     """
     data: ImageData = getattr(splits, split)
     if not len(data):
-        raise RecipeError(f"{recipe.dataset} has no validation images under this recipe", hint="use --split test")
+        hint = "use --split validation" if split == "test" else "use --split test"
+        raise RecipeError(f"{recipe.dataset} has no {split} images under this recipe", hint=hint)
     device = pick_device(device)
     set_memory_format(network.to(device), recipe, device)
     logits = split_logits(TrainingRun(recipe, splits, network, device), data)

@@ -228,7 +228,7 @@ def evaluate(
     weights: Path | str | None = None,
     model: str | None = None,
     dataset: str | None = None,
-    split: Split = "test",
+    split: Split | None = None,
     skip_broken: bool = False,
     on_note: Callable[[str], None] | None = None,
     on_event: Callable[[str, int, int], None] | None = None,

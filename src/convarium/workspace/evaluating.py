@@ -30,7 +30,7 @@ def evaluate(
     weights: Path | str | None,
     model: str | None,
     dataset: str | None,
-    split: Split,
+    split: Split | None,
     skip_broken: bool,
     on_note: OnNote | None,
     on_event: Callable[[str, int, int], None] | None,
@@ -41,7 +41,9 @@ def evaluate(
         raise ConvariumError("evaluate takes either run, or weights with model and dataset")
     stored = None if run is None else workspace.find_run(run)
     if stored is not None and dataset is None:
-        return _of_its_own_images(workspace, stored, model=model, split=split, on_note=on_note)
+        chosen: Split = split or stored.result_split
+        return _of_its_own_images(workspace, stored, model=model, split=chosen, on_note=on_note)
+    split = split or "test"
 
     def score_new(trained: TrainedNetwork) -> Scores:
         from convarium.inference.new_data import score_new_images

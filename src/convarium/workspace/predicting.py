@@ -128,7 +128,7 @@ def calibrated(runs: Sequence[StoredRun], coverage: float) -> UnknownRule:
                 f"--unknown cannot be calibrated: {run.path.name} watched its test images while it trained",
                 hint="train without --watch-test",
             )
-        pair = run.predictions()
+        pair = run.predictions() if run.result_split == "test" else None
         if pair is None:
             raise ConvariumError(
                 f"--unknown cannot be calibrated: {run.path.name} has no stored predictions of test images",

@@ -336,7 +336,7 @@ class Workspace:
         weights: Path | str | None = None,
         model: str | None = None,
         dataset: str | None = None,
-        split: Split = "test",
+        split: Split | None = None,
         skip_broken: bool = False,
         on_note: Callable[[str], None] | None = None,
         on_event: Callable[[str, int, int], None] | None = None,
@@ -351,8 +351,9 @@ class Workspace:
                 is not the one that the run was made with.
             dataset: the images that the weights are scored on; beside a run, images that are new to it, which are
                 preprocessed as its own were. Their classes are matched by name, and some of the run's may be missing.
-            split: which images of it. Of a folder without `train/` and `test/`, a CSV file without a column of splits
-                and a .npz file without test arrays all images are scored, where they are new to a run.
+            split: which images of it; None: the test images, or those for validation of a run that has no others. Of
+                a folder without `train/` and `test/`, a CSV file without a column of splits and a .npz file without
+                test arrays all images are scored, where they are new to a run.
             skip_broken: leave out images that cannot be read, where they are new to a run.
             on_note: called with a sentence about whose preprocessing is used, and others that a user may not expect.
             on_event: called as new images are read from files.

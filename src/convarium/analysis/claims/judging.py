@@ -5,6 +5,7 @@ A claim that compares rows is judged at least as strictly as the comparison's ow
 over at least the table's family. A claim about one row is judged by itself.
 """
 
+import dataclasses
 from itertools import pairwise
 
 from convarium.analysis.claims.kinds import (
@@ -22,7 +23,7 @@ from convarium.analysis.claims.kinds import (
     margin_in,
 )
 from convarium.analysis.claims.reproduction import judge_classes, judge_number
-from convarium.analysis.comparison import Comparison, Contrast, Metric, Row, contrast, formatting, metric_of
+from convarium.analysis.comparison import METRICS, Comparison, Contrast, Metric, Row, contrast, formatting, metric_of
 from convarium.analysis.statistics import LEVEL
 from convarium.errors import ConvariumError
 from convarium.runs.store import StoredRun
@@ -39,6 +40,7 @@ def judge(claim: Claim, comparison: Comparison) -> Verdict:
         ConvariumError: the claim cannot be judged as it is written: an accuracy above 1, an order of one label, or an
             equivalence without a margin.
     """
+    claim = _on_split(claim, comparison)
     match claim:
         case Reproduces():
             return judge_number(claim, comparison)
@@ -54,6 +56,15 @@ def judge(claim: Claim, comparison: Comparison) -> Verdict:
             return _fails(claim, comparison)
         case Collapses():
             return _collapses(claim, comparison)
+
+
+def _on_split(claim: Claim, comparison: Comparison) -> Claim:
+    """The claim about the validation images, if it is about test images where none are held out."""
+    name = getattr(claim, "metric", "")
+    other = name.replace("test_", "validation_")
+    if comparison.split == "test" or other not in METRICS or isinstance(claim, (ReproducesClasses, Fails, Collapses)):
+        return claim
+    return dataclasses.replace(claim, metric=other)
 
 
 def _better(claim: Better, comparison: Comparison) -> Verdict:
@@ -108,7 +119,7 @@ def _fails(claim: Fails, comparison: Comparison) -> Verdict:
 
 def _collapses(claim: Collapses, comparison: Comparison) -> Verdict:
     row = comparison.row(claim.label)
-    scored = [run for run in row.runs if run.outcome.test is not None]
+    scored = [run for run in row.runs if run.result is not None]
     ends = [one_class(run) for run in scored]
     paths = [leading_classes(run) for run in scored]
     changed = [end is not None and len(set(path)) > 1 for end, path in zip(ends, paths, strict=True)]
@@ -128,8 +139,8 @@ def _collapses(claim: Collapses, comparison: Comparison) -> Verdict:
 
 
 def one_class(run: StoredRun) -> str | None:
-    """Returns the class to which a run's final weights assign (almost) every test image; None if there is none."""
-    scores = run.outcome.test
+    """Returns the class to which a run's final weights assign (almost) every image of its result; None if none."""
+    scores = run.result
     if scores is None:
         return None
     columns = [sum(column) for column in zip(*scores.confusion, strict=True)]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from convarium.analysis.comparison import formatting, frames
 from convarium.analysis.comparison.metrics import metric_of
 from convarium.analysis.comparison.notes import notes_on
-from convarium.analysis.comparison.primary import primary_metric
+from convarium.analysis.comparison.primary import primary_metric, result_split
 from convarium.analysis.comparison.rows import Row, canonical_spec, gather, label
 from convarium.analysis.comparison.verdicts import contrast, qualify
 from convarium.analysis.statistics import margin_of
 from convarium.errors import ConvariumError
 from convarium.recipes.recipe import Recipe
+from convarium.records import Scores
 from convarium.runs.store import StoredRun
 from convarium.spec import unknown
 
@@ -48,6 +49,15 @@ class Comparison:
     family: int
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+
+    @property
+    def split(self) -> Literal["test", "validation"]:
+        """The split by whose scores the rows are compared class by class and image by image, see `result_split`."""
+        return result_split([run for row in self.rows for run in row.runs])
+
+    def scores(self, run: StoredRun) -> Scores | None:
+        """Returns the scores of one of the runs on that split; None where it has none."""
+        return run.outcome.validation if self.split == "validation" else run.outcome.test
 
     def row(self, name: object) -> Row:
         """Returns the row with this label, this setting (0.1 for "learning_rate=0.1") or an equivalent spec.

@@ -34,7 +34,7 @@ def frame(comparison: Comparison, what: What) -> pd.DataFrame:
 
 
 def class_differences(comparison: Comparison, first: object, second: object) -> pd.DataFrame:
-    """Compares the test accuracies of two rows class by class, with intervals that are simultaneous over the classes.
+    """Compares two rows' accuracies on the comparison's split, with intervals that are simultaneous over the classes.
 
     Returns:
         A frame with columns class, first, second (means over the trained runs), difference (first minus second), low,
@@ -48,12 +48,14 @@ def class_differences(comparison: Comparison, first: object, second: object) -> 
 
     one, other = comparison.row(first), comparison.row(second)
     scored = {
-        row.label: {run.recipe.seed: run.outcome.test for run in row.trained if run.outcome.test}
+        row.label: {run.recipe.seed: scores for run in row.trained if (scores := comparison.scores(run))}
         for row in (one, other)
     }
     for row in (one, other):
         if not scored[row.label]:
-            raise ConvariumError(f"no trained run of {row.label!r} has test scores", hint="compare other rows")
+            raise ConvariumError(
+                f"no trained run of {row.label!r} has {comparison.split} scores", hint="compare other rows"
+            )
     a, b = scored[one.label], scored[other.label]
     paired = share_weights(one, other)
     if paired:
@@ -87,7 +89,7 @@ def as_json(comparison: Comparison) -> Record:
         }
         for row in comparison.rows
     ]
-    plain: Record = _plain(fields | {"rows": rows})
+    plain: Record = _plain(fields | {"split": comparison.split, "rows": rows})
     return plain
 
 
@@ -101,7 +103,7 @@ _ROW_VALUES = (
 def _runs(comparison: Comparison) -> Iterator[Record]:
     metric = metric_of(comparison.metric)
     for row, run in _each_run(comparison):
-        scores, cost, environment = run.outcome.test, run.outcome.cost, run.outcome.environment
+        scores, cost, environment = comparison.scores(run), run.outcome.cost, run.outcome.environment
         yield {
             "label": row.label,
             "seed": run.recipe.seed,
@@ -141,7 +143,7 @@ def _steps(comparison: Comparison) -> Iterator[Record]:
 
 def _classes(comparison: Comparison) -> Iterator[Record]:
     for row, run in _each_run(comparison):
-        scores = run.outcome.test
+        scores = comparison.scores(run)
         if scores is not None:
             for (name, accuracy), counts in zip(scores.per_class.items(), scores.confusion, strict=True):
                 yield {"label": row.label, "seed": run.recipe.seed, "status": status(run), "class": name,

@@ -50,6 +50,11 @@ class Metric:
         """Whether the number was measured on the test split."""
         return "test" in self.name
 
+    @property
+    def on_validation(self) -> bool:
+        """Whether the number is a score of the final weights on the validation split."""
+        return self.name.startswith("validation_")
+
 
 def metric_of(name: str) -> Metric:
     """Returns the metric with this name: one of METRICS, "epochs_to(COLUMN=LEVEL)" or "steps_to(COLUMN=LEVEL)".

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
-from convarium.analysis.comparison.rows import Row, largest_scores, settings, share_weights
+from convarium.analysis.comparison.rows import SELECTED_ON_VALIDATION, Row, largest_scores, settings, share_weights
 from convarium.recipes.starting import describe_beginning
 from convarium.records import LEFT_OUT
 
@@ -49,7 +49,13 @@ def notes_on(
 
 
 def _split(rows: tuple[Row, ...], metric: Metric, reason: str) -> str:
+    selected = any(SELECTED_ON_VALIDATION in row.marks for row in rows)
     compared = f"Compared by {metric.title}{f', {reason}' if reason else ''}"
+    if selected:
+        return (
+            f"{compared}; results marked 'selected on validation' are of the epoch that was best on the same "
+            "validation images, and are too high by an unknown amount."
+        )
     if not metric.on_test:
         return f"{compared}."
     if any("selected on test" in row.marks for row in rows):

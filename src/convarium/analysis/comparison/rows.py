@@ -26,6 +26,8 @@ from convarium.recipes.starting import split_start
 from convarium.records import Environment, Scores
 from convarium.runs.store import StoredRun
 
+SELECTED_ON_VALIDATION = "selected on validation"
+
 Decision = Literal["baseline", "better", "worse", "equivalent", "undecided"]
 
 
@@ -106,13 +108,14 @@ class Row:
 
     @cached_property
     def images(self) -> Interval | None:
-        """Bootstrap interval over the test images of the mean test accuracy, or of the metric where it is another one
-        of a confusion matrix, such as the balanced accuracy; None without stored predictions.
+        """Bootstrap interval of the mean accuracy over the test images, or over those for validation where no others
+        are held out; of the metric where that is another one of their confusion matrix, such as the balanced accuracy.
+        None without stored predictions.
         """
         pairs = [pair for run in self.trained if (pair := run.predictions()) is not None]
         if not pairs or len({len(labels) for _, labels in pairs}) > 1:
             return None
-        if self.metric.of_confusion is not None and self.metric.on_test:
+        if self.metric.of_confusion is not None and self.metric.name.startswith(self.runs[0].result_split):
             predicted = np.stack([logits.argmax(1) for logits, _ in pairs])
             return confusion_interval(pairs[0][1], predicted, self.metric.of_confusion, classes=pairs[0][0].shape[1])
         return image_interval(sum((logits.argmax(1) == labels).astype(float) for logits, labels in pairs) / len(pairs))
@@ -281,10 +284,13 @@ def mean_of(values: Sequence[float]) -> Estimate | None:
 
 
 def marks_of(runs: Sequence[StoredRun], metric: Metric) -> tuple[str, ...]:
-    """Returns the warnings that a reader of a verdict on these results needs: "test watched", "selected on test"."""
+    """Returns the warnings that a reader of a verdict on these results needs: "test watched", "selected on test", or,
+    for results on the validation images, "selected on validation".
+    """
+    on_same = metric.on_validation and any(run.recipe.select == "best_validation" for run in runs)
     watched = any(run.recipe.watch_test for run in runs)
     selected = metric.chosen_on_test or any(run.recipe.select == "best_test" for run in runs)
-    return ("test watched",) * watched + ("selected on test",) * selected
+    return ("test watched",) * watched + ("selected on test",) * selected + (SELECTED_ON_VALIDATION,) * on_same
 
 
 def _check_group(name: str, group: list[StoredRun], by: str) -> None:

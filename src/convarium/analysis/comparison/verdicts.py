@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
-from convarium.analysis.comparison.rows import Decision, Row, marks_of, share_weights
+from convarium.analysis.comparison.rows import SELECTED_ON_VALIDATION, Decision, Row, marks_of, share_weights
 from convarium.analysis.statistics import (
     LEVEL,
     Difference,
@@ -114,7 +114,12 @@ def qualify(rows: tuple[Row, ...], metric: Metric, text: str, *, failed_runs_cou
     if failed:
         trained = "of the trained ones, " if all(row.n for row in rows) and not failed_runs_count else ""
         text = "; ".join([*failed, trained + text])
-    marks = dict.fromkeys(mark for row in rows for mark in marks_of(row.runs, metric)) if metric.on_test else {}
+    marks = dict.fromkeys(
+        mark
+        for row in rows
+        for mark in marks_of(row.runs, metric)
+        if metric.on_test or mark == SELECTED_ON_VALIDATION  # the others say nothing about a metric of another split
+    )
     return f"{text} [{', '.join(marks)}]" if marks else text
 
 
@@ -176,7 +181,8 @@ def _no_interval(first: Row, second: Row, metric: Metric, gap: Difference, x: li
     n = formatting.seeds(gap)
     if min(gap.n_first, gap.n_second) < 2:
         text = f"undecided: one seed cannot decide ({one} against {other}, {n})"
-        return text + (_compare_models(first, second) if metric.name == "test_accuracy" else "")
+        is_of_predictions = metric.name == f"{first.runs[0].result_split}_accuracy"
+        return text + (_compare_models(first, second) if is_of_predictions else "")
     if not gap.mean:
         text = f"{first.label} and {second.label} have the same {metric.title} in every seed"
     elif gap.paired:
@@ -197,7 +203,8 @@ def _compare_models(first: Row, second: Row) -> str:
     test = mcnemar(one[0].argmax(1), other[0].argmax(1), one[1])
     p = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
     return (
-        f"; of {test.n:,} test images, {test.only_first:,} are right in the first of these two trained models only "
+        f"; of {test.n:,} {first.runs[0].result_split} images, {test.only_first:,} are right in the first of these "
+        "two trained models only "
         f"and {test.only_second:,} in the second only (exact McNemar {p})"
     )
 
