@@ -65,7 +65,7 @@ def test_its_answers_are_those_of_convarium(images, fit, channels, ground, tmp_p
         std=(0.05,) * channels,  # logits far apart
     )
     trained = TrainedNetwork(build_model("memory_mlp(hidden=16)", ImageSpec(channels, 20, 28, 7)), process)
-    facts = {"model": "memory_mlp(hidden=16)", "preprocessing": dataclasses.asdict(process)}
+    facts = {"model": "memory_mlp(hidden=16)", "dataset": "digits", "preprocessing": dataclasses.asdict(process)}
     pixels = torch.stack([trained.pixels(path) for path in images])
     known = KnownImages("images", np.concatenate([pixels.numpy()] * 2))
     export_network(trained, tmp_path / "net.onnx", format="onnx", facts=facts, known=known)

@@ -16,7 +16,7 @@ import convarium
 from convarium.errors import DamageError, StoreError
 from convarium.intervals import accuracy_interval
 from convarium.recipes.recipe import Recipe
-from convarium.runs.model_facts import parse_model_facts, preprocessing_from_json
+from convarium.runs.model_facts import parse_model_facts, preprocessing_from_json, without_paths
 from convarium.runs.stored_run import StoredRun
 from seals import mend_seal
 
@@ -71,9 +71,15 @@ def test_the_accuracy_comes_with_its_interval(trained: StoredRun) -> None:
     assert interval.low <= test.accuracy <= interval.high
 
 
-def test_the_weights_hold_the_same_as_metadata(trained: StoredRun) -> None:
+def test_the_weights_hold_the_same_as_metadata_without_naming_a_folder_of_this_machine(trained: StoredRun) -> None:
     with safe_open(trained.path / "weights.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["convarium"]) == facts_of(trained)
+        found = json.loads(file.metadata()["convarium"])
+    assert found == facts_of(trained) | {"data_path": None}
+    for dataset, expected in (
+        ("folder:/home/somebody/photos/", "folder:photos"), ("csv:../a/b.csv", "csv:b.csv"), ("mnist", "mnist"),
+    ):  # fmt: skip
+        passed_on = without_paths(facts_of(trained) | {"dataset": dataset})
+        assert (passed_on["dataset"], passed_on["data_path"]) == (expected, None)
 
 
 def test_published_images_are_stretched_onto_white_and_have_terms_of_use(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from convarium.inference.export_formats import (
 )
 from convarium.inference.quantize import Loss, measure_loss, to_int8
 from convarium.inference.trained import TrainedNetwork
-from convarium.runs.model_facts import METADATA
+from convarium.runs.model_facts import METADATA, without_paths
 
 FLOAT32, INT8 = "float32", "int8"
 NETWORK = "PyTorch"
@@ -164,7 +164,7 @@ def _metadata(facts: Mapping[str, Any], image: tuple[int, int, int], classes: tu
     channels, height, width = image
     color = "gray" if channels == 1 else "red, green and blue"
     return {
-        METADATA: json.dumps(facts, ensure_ascii=False, allow_nan=False),
+        METADATA: json.dumps(without_paths(facts), ensure_ascii=False, allow_nan=False),
         "input": f"{INPUT}: uint8 (n, {channels}, {height}, {width}), {color}, 0 is black and 255 is white",
         "output": f"{OUTPUT}: float32 (n, {len(classes)}); their softmax is the probability of each class",
     }

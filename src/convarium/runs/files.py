@@ -20,7 +20,7 @@ from convarium.runs.json_forms import (
     outcome_to_json,
     predicted_from_json,
 )
-from convarium.runs.model_facts import METADATA, model_facts
+from convarium.runs.model_facts import METADATA, model_facts, without_paths
 from convarium.runs.npz import write_arrays
 from convarium.runs.seal import (
     FILES,
@@ -70,7 +70,7 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
     if outcome.weights is not None:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in outcome.weights.items()}
         facts = None if outcome.preprocessing is None else model_facts(path, outcome, outcome.preprocessing)
-        write_tensors(path / WEIGHTS, weights, {} if facts is None else {METADATA: json.dumps(facts)})
+        write_tensors(path / WEIGHTS, weights, {} if facts is None else {METADATA: json.dumps(without_paths(facts))})
         files.append(WEIGHTS)
         if facts is not None:
             write_json(path / MODEL, facts)

@@ -1,4 +1,4 @@
-"""`model.json`: what using a trained network takes, beside its weights; the weights' metadata hold the same text.
+"""`model.json`: what using a trained network takes, beside its weights, whose metadata hold the same without paths.
 
 model           the network's spec
 run             the key of the run
@@ -10,7 +10,8 @@ accuracy        `value`, the 95 % interval over images from `low` to `high`, and
 """
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePath
 from typing import Any, get_args
 
 from convarium.data.folder_options import Fit, is_own, own_name
@@ -52,6 +53,14 @@ def facts_of_weights(recipe: Recipe, preprocessing: Preprocessing) -> dict[str, 
         preprocessing: how images become the network's input.
     """
     return _facts(recipe.model, recipe.dataset, preprocessing, run=None, accuracy=None)
+
+
+def without_paths(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What is passed on with a network, inside its weights or an exported file: no folder of this machine is named."""
+    dataset = facts["dataset"]
+    if is_own(dataset):
+        dataset = f"{dataset.partition(':')[0]}:{PurePath(own_name(dataset)).name}"
+    return {**facts, "dataset": dataset, "data_path": None}
 
 
 def parse_model_facts(text: str, source: str) -> dict[str, Any]:
