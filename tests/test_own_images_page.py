@@ -81,7 +81,7 @@ def test_the_commands_run_in_their_order(folder, monkeypatch, capsys):
     (table,) = (answer for command, answer in answers.items() if "--csv" in command)
     assert [line.partition(",")[0] for line in table.splitlines()[1:]] == [f"new/{n}.jpg" for n in range(3)]
     (one,) = (answer for command, answer in answers.items() if "predict" in command and "--json" in command)
-    assert {image["image"] for image in json.loads(one)["images"]} == {f"new/{n}.jpg" for n in range(3)}
+    assert {image["image"] for image in json.loads(one)["predictions"]} == {f"new/{n}.jpg" for n in range(3)}
     assert {"sheet.png", "photos.onnx", "photos-int8.onnx"} <= {file.name for file in folder.iterdir()}
 
 
