@@ -64,7 +64,7 @@ def test_a_study_without_a_finished_run_has_no_answer(store):
 
 
 def answered(right=200, wrong=20, **fields):
-    made = run(Recipe(model="lenet", dataset="mnist", **fields))
+    made = run(Recipe(**{"model": "lenet", "dataset": "mnist", **fields}))
     return with_predictions(made, np.arange(right + wrong) < right)
 
 
@@ -81,7 +81,14 @@ def test_images_that_selected_something_set_no_threshold():
         calibrated([answered(watch_test=True)], 0.95)
 
 
-def test_without_test_images_there_is_no_threshold():
+def test_without_a_test_split_validation_images_set_it_unless_they_chose_the_epoch():
+    mine = {"dataset": "folder:photos", "test": "none"}
+    assert calibrated([answered(**mine)], 0.95).source == "validation images"
+    with pytest.raises(ConvariumError, match=r"the validation images of .* chose its epoch; train with --select last"):
+        calibrated([answered(**mine, select="best_validation")], 0.95)
+
+
+def test_without_stored_predictions_or_with_too_few_there_is_no_threshold():
     with pytest.raises(ConvariumError, match="has no stored predictions of test images"):
         calibrated([answering(run(Recipe()), "predictions", None)], 0.95)
     with pytest.raises(ConvariumError, match="cannot be calibrated on 90 test images"):

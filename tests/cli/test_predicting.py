@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 import convarium
-from convarium.cli import main
+from convarium.cli import main, predicting
+from convarium.inference.unknown import UnknownRule
 from made_animals import CLASSES, TEST_IMAGES, make_animals
 
 
@@ -181,6 +182,12 @@ def test_a_bar_on_standard_error_leaves_the_answers_where_they_belong(call, monk
     assert code == 0
     assert len(out.splitlines()) == TEST_IMAGES
     assert f"{TEST_IMAGES}/{TEST_IMAGES}" in shown.getvalue()
+
+
+def test_unknown_says_what_validation_images_may_have_chosen():
+    rule = UnknownRule(0.5, 0.95, 200, 0.95, 0.9, 0.99, "validation images")
+    assert "set by 200 validation images" in predicting._explained(rule)
+    assert predicting._explained(rule).endswith("have chosen a learning rate or the network")
 
 
 @pytest.mark.parametrize(

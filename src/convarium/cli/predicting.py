@@ -28,6 +28,7 @@ _MANY = 500
 """Images from which on a bar is drawn."""
 
 _PROMISE = "it does not promise to catch images of other classes"
+_IF_CHOSEN = ", and promises less if these validation images have chosen a learning rate or the network"
 
 
 @click.command()
@@ -53,8 +54,8 @@ _PROMISE = "it does not promise to catch images of other classes"
 @switch(
     "unknown",
     help="Answer 'unknown' below a probability that is set so that 95% of images of the known classes are answered "
-    "(split conformal prediction, calibrated on the run's test images); it does not promise to catch images of other "
-    "classes.",
+    "(split conformal prediction, calibrated on the run's stored predictions); it does not promise to catch images of "
+    "other classes.",
 )
 @click.option(
     "--coverage",
@@ -218,5 +219,5 @@ def _explained(rule: UnknownRule) -> str:
         f"'unknown' stands for a largest probability below {rule.threshold:.4g}, set by {rule.n:,} {rule.source} "
         f"so that {100 * rule.coverage:.4g}% of the images of the known classes are answered (over 500 random halves "
         f"of them, {rule.measured:.1%} of the other half were, nine times in ten between {rule.low:.1%} and "
-        f"{rule.high:.1%}); {_PROMISE}"
+        f"{rule.high:.1%}); {_PROMISE}{_IF_CHOSEN if rule.source == 'validation images' else ''}"
     )

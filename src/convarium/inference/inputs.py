@@ -117,7 +117,7 @@ def check_file(path: Path) -> None:
     except OSError as error:
         raise ValueError((error.strerror or "it cannot be found").lower()) from error
     if not stat.S_ISREG(mode):
-        raise ValueError("a folder" if stat.S_ISDIR(mode) else "a pipe or device")
+        raise ValueError("a folder" if stat.S_ISDIR(mode) else "a pipe or device; for standard input write -")
     if not os.access(path, os.R_OK):
         raise ValueError("permission denied")
 

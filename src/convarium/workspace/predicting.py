@@ -110,33 +110,45 @@ _ENDED = {"at chance": "ended at chance", "diverged": "diverged", "failed": "fai
 
 
 def calibrated(runs: Sequence[StoredRun], coverage: float) -> UnknownRule:
-    """When one run or the mean of several answers 'unknown', from their stored predictions of the test images.
+    """When one run or the mean of several answers 'unknown', from their stored predictions.
 
-    Test images have selected nothing, unless the recipe watched them. Validation images are not used: they may have
-    chosen the learning rate or the network, which no record tells.
+    These are of the test images, which have selected nothing unless the recipe watched them. Of runs without a test
+    split they are of the validation images, if these chose no epoch; whether they chose a learning rate or a network,
+    no record tells, and the rule's source says so.
 
     Raises:
-        ConvariumError: the test images were watched, are not stored, or are too few.
+        ConvariumError: the images selected something, their predictions are not stored, or they are too few.
     """
     from convarium.inference.predict import mean_probabilities
     from convarium.inference.unknown import calibrate
 
-    pairs = []
-    for run in runs:
-        if run.recipe.watch_test:
-            raise ConvariumError(
-                f"--unknown cannot be calibrated: {run.path.name} watched its test images while it trained",
-                hint="train without --watch-test",
-            )
-        pair = run.predictions() if run.result_split == "test" else None
-        if pair is None:
-            raise ConvariumError(
-                f"--unknown cannot be calibrated: {run.path.name} has no stored predictions of test images",
-                hint="a test split of at least 100 images is needed",
-            )
-        pairs.append(pair)
+    pairs = [_unseen(run) for run in runs]
     labels = pairs[0][1]
     if not all(np.array_equal(labels, other) for _, other in pairs):
         raise ConvariumError("--unknown cannot be calibrated: the runs have other test images", hint="use one run")
     probabilities: Floats = mean_probabilities(logits for logits, _ in pairs)
-    return calibrate(probabilities, coverage, source="test images")
+    return calibrate(probabilities, coverage, source=f"{runs[0].result_split} images")
+
+
+def _unseen(run: StoredRun) -> tuple[np.ndarray, np.ndarray]:
+    """The stored logits and labels of images that selected nothing.
+
+    Raises:
+        ConvariumError: there are none; says why.
+    """
+    cannot, recipe = "--unknown cannot be calibrated", run.recipe
+    if recipe.watch_test:
+        raise ConvariumError(
+            f"{cannot}: {run.path.name} watched its test images while it trained", hint="train without --watch-test"
+        )
+    if run.result_split == "validation" and recipe.select != "last":
+        raise ConvariumError(
+            f"{cannot}: the validation images of {run.path.name} chose its epoch", hint="train with --select last"
+        )
+    pair = run.predictions()
+    if pair is None:
+        raise ConvariumError(
+            f"{cannot}: {run.path.name} has no stored predictions of {run.result_split} images",
+            hint="at least 100 are needed",
+        )
+    return pair

@@ -402,7 +402,7 @@ class Workspace:
 
         Raises:
             ConvariumError: not one of run, weights and ensemble; no such run or row, or one whose network cannot be
-                used; or there are no 100 test images that selected nothing, from which `unknown` is calibrated.
+                used; or there are no 100 images that selected nothing, from which `unknown` is calibrated.
         """
         from convarium.workspace.predicting import predictor_of
 
