@@ -20,8 +20,8 @@ from convarium.runs import files, sealed_files
 QUICK = {"epochs": 1, "batch_size": 256}
 POOLS = ["lenet", "lenet(pool='avg')"]
 VERBS = (
-    "compare", "describe", "evaluate", "find_run", "list_runs", "load_run", "plan", "recommend", "remove", "report",
-    "reproduce", "results", "run", "train",
+    "compare", "describe", "evaluate", "find_run", "list_runs", "load_run", "merge", "plan", "recommend", "remove",
+    "report", "reproduce", "results", "run", "train",
 )  # fmt: skip
 
 IMPORT_EVERYTHING = """

@@ -39,6 +39,7 @@ COMMANDS = {
     "reproduce": _Entry("studies", "reproduce", "Checks published claims: list, run, verdict."),
     "results": _Entry("comparing", "results", "Prints a study's table and verdicts."),
     "report": _Entry("comparing", "report", "Writes a study's report: one HTML file, or figures."),
+    "merge": _Entry("store", "merge", "Pools the runs of several stores."),
     "remove": _Entry("store", "remove", "Removes studies and runs, after it has asked."),
     "evaluate": _Entry("single_run", "evaluate", "Scores a stored run or a weights file on a split."),
     "predict": _Entry("predicting", "predict", "Answers images: classes and probabilities."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from convarium.characters import one_line
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import switch
 from convarium.cli.terminal import note, say, say_json, table
@@ -52,6 +53,33 @@ def remove(names: tuple[str, ...], *, yes: bool, store: Path, as_json: bool) -> 
         say_json(as_plain(gone))
     else:
         say(f"removed {_what(gone)}")
+
+
+@click.command()
+@click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="STORE...")
+@parameters.store
+@parameters.as_json
+def merge(stores: tuple[Path, ...], *, store: Path, as_json: bool) -> None:
+    """Copies the runs and studies of other stores into one.
+
+    Every file is verified before anything is copied, and nothing is overwritten. Each STORE is a folder that holds
+    runs/; --store names the one that gains them. `convarium compare` there finds the runs, and trains none of them
+    again.
+    """
+    from convarium.analysis.comparison.formatting import count
+    from convarium.workspace import Workspace
+
+    done = Workspace(store).merge(*stores)
+    for text in done.notes:
+        note(text)
+    if as_json:
+        copied = [run.path.name for run in done.copied]
+        say_json({"copied": copied, "present": done.present, "studies": list(done.studies), "notes": list(done.notes)})
+        return
+    present = f", {done.present:,} were here already" if done.present else ""
+    say(f"{count(len(done.copied), 'run')} copied into {one_line(store)}{present}")
+    if done.studies:
+        say(f"studies: {', '.join(map(one_line, done.studies))}")
 
 
 def run_rows(entries: "list[RunEntry]") -> list[dict[str, Any]]:

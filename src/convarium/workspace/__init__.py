@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
     from convarium.runs.listing import RunEntry
+    from convarium.runs.merging import Merge
     from convarium.runs.removal import Removal
     from convarium.studies.catalogue import Finding
     from convarium.studies.events import StudyEvent
@@ -54,6 +55,7 @@ __all__ = [
     "image_of",
     "list_runs",
     "load_run",
+    "merge",
     "plan",
     "planned_recipe",
     "predict",
@@ -338,6 +340,12 @@ def list_runs(*, store: Path | str = ".") -> list[RunEntry]:
 def remove(*names: str, store: Path | str = ".") -> Removal:
     """See `Workspace.remove`."""
     return Workspace(store).remove(*names)
+
+
+@_documented
+def merge(*stores: Path | str, store: Path | str = ".") -> Merge:
+    """See `Workspace.merge`."""
+    return Workspace(store).merge(*stores)
 
 
 @_documented

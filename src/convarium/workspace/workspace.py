@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
     from convarium.runs.listing import RunEntry
+    from convarium.runs.merging import Merge
     from convarium.runs.removal import Removal
     from convarium.studies.catalogue import Finding
     from convarium.studies.events import StudyEvent
@@ -613,6 +614,22 @@ class Workspace:
         from convarium.runs.removal import remove
 
         return remove(self.store, names, agreed=agreed)
+
+    def merge(self, *stores: Path | str) -> Merge:
+        """Copies the runs and studies of other stores into this one, verified before; all of them or none.
+
+        Args:
+            stores: folders that hold runs/ and studies/; they are only read. A run that this store has stays.
+
+        Returns:
+            What was copied, with a note on each run whose results differ between stores.
+
+        Raises:
+            StoreError: a folder that is no store, a damaged run, or studies of one name with different base recipes.
+        """
+        from convarium.runs.merging import merge
+
+        return merge(self.store, [Store(usable_path(store, "STORE")) for store in stores])
 
     def describe(self, model: str, *, dataset: str | None = None, resize: int | None = None) -> Description:
         """A network layer by layer: name, type, output shape, parameters, FLOPs; totals and citation.
