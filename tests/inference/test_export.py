@@ -256,6 +256,11 @@ def test_equal_logits_differ_by_nothing():
     assert (found.largest_difference, found.other_classes) == (0.0, 0)
 
 
+def test_logits_that_should_all_be_zero_may_not_differ():
+    with pytest.raises(RunError, match="a logit differs by inf of the largest logit"):
+        check_agreement(lambda images: np.zeros((len(images), 3)), answers()[1], noise(), name="x")
+
+
 def test_a_difference_of_more_than_a_ten_thousandth_is_refused_with_its_figures():
     with pytest.raises(
         RunError, match=r"x does not answer as the network: on 74 images a logit differs by 2\.0e-04 of"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from convarium.errors import RunError
 from convarium.inference.deployed import deployed
@@ -67,6 +68,24 @@ def test_quantized_logits_are_near_the_others_in_batches_of_any_size(files):
         before, after = float32(dark(n)), int8(dark(n))
         assert before.shape == after.shape == (n, 10)
         assert 0 < np.abs(before - after).max() < 0.1 * np.abs(before).max()
+
+
+def test_a_batch_norm_that_no_convolution_precedes_stays_in_float32_and_nothing_need_be_normalized():
+    import onnx
+
+    layers = [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten()]
+    network = nn.Sequential(*layers, nn.Linear(4 * 16 * 20, 10)).eval()
+    network[2].running_var.copy_(torch.tensor([1e-4, 1.0, 10.0, 1e3]))
+    process = Preprocessing(tuple("0123456789"), 1, 20, 24, "stretch", (255, 255, 255), None, None, (0.0,), (1.0,))
+    content = to_onnx(trace(deployed(network, process), (1, 20, 24), model="mine"), METADATA)
+    quantized = to_int8(content, dark(50))
+    model = onnx.load_from_string(quantized)
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    (norm,) = (node for node in model.graph.node if node.op_type == "BatchNormalization")
+    assert {kinds[name] for name in norm.input[1:]} == {onnx.TensorProto.FLOAT}
+    assert onnx.TensorProto.INT8 in kinds.values()
+    before, after = (run_onnx(file, threads=1)(dark(7)) for file in (content, quantized))
+    assert np.abs(before - after).max() < 0.1 * np.abs(before).max()
 
 
 def naming(classes):

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from convarium.models.zoo.mlp import MemoryBlock
 from convarium.records import Preprocessing
 
-SHIFT = "shift"
-"""The buffer that is added last, before the network: what comes before it in a graph is preprocessing."""
+PREPROCESSING = frozenset({"scale", "shift", "rows", "columns"})
+"""The buffers of `DeployedNetwork`, by which its preprocessing is known in a graph."""
 
 
 class DeployedNetwork(nn.Module):
@@ -32,7 +32,7 @@ class DeployedNetwork(nn.Module):
             torch.tensor(v, dtype=torch.float64).reshape(1, -1, 1, 1) for v in (preprocessing.mean, preprocessing.std)
         )
         self.register_buffer("scale", (1 / (255 * std)).float())
-        self.register_buffer(SHIFT, (-mean / std).float())
+        self.register_buffer("shift", (-mean / std).float())
         side, height, width = preprocessing.resize, preprocessing.height, preprocessing.width
         is_resized = side is not None and (height, width) != (side, side)
         self.register_buffer("rows", _resizing(height, side) if side and is_resized else None)

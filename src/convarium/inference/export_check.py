@@ -1,5 +1,6 @@
 """What an exported network is compared with the original by: its logits and its speed."""
 
+import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping
@@ -70,9 +71,9 @@ def check_agreement(network: Predict, exported: Predict, images: np.ndarray, *, 
     if received.shape != expected.shape or not np.isfinite(received).all():
         wrong = f"{name} does not answer as the network: its logits are not finite or have another shape"
         raise RunError(wrong, expected=f"{expected.shape}", received=received.shape, hint=hint)
-    allowed = TOLERANCE * np.abs(expected).max()
-    difference = np.abs(received - expected).max()
-    share = float(difference / np.abs(expected).max()) if difference else 0.0
+    largest, difference = float(np.abs(expected).max()), float(np.abs(received - expected).max())
+    allowed = TOLERANCE * largest
+    share = difference / largest if largest else math.inf * difference if difference else 0.0
     second, first = (
         np.sort(expected, axis=1)[:, -2:].T if expected.shape[1] > 1 else (expected[:, 0] - 1, expected[:, 0])
     )

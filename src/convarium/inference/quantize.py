@@ -10,7 +10,7 @@ import numpy as np
 
 from convarium.analysis.statistics import Interval, paired_interval
 from convarium.errors import RunError
-from convarium.inference.deployed import SHIFT
+from convarium.inference.deployed import PREPROCESSING
 from convarium.inference.export_check import batches_of
 from convarium.inference.export_formats import INPUT, Predict, quiet
 
@@ -22,6 +22,7 @@ _PREPROCESSED = {"onnx.quant.pre_process": "onnxruntime.quant"}
 batch norms, and inferred its shapes.
 """
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
+_NORM = "BatchNormalization"
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,10 @@ class Loss:
 def to_int8(content: bytes, images: np.ndarray) -> bytes:
     """An ONNX file whose weights and activations are 8-bit integers, with scales by channel.
 
-    Normalization stays in float32, and so do the last layer with weights and what follows it: they are small, and
-    logits would be cut off at the largest that the calibration has seen. Weights have 7 bits, since products of 8
-    overflow on processors without the instructions for them, where the accuracy would then be another one.
+    Normalization stays in float32, and so do single batch norms, whose factors are too different for one scale, and the
+    last layer with weights and what follows it: logits would be cut off at the largest that the calibration has seen.
+    Weights have 7 bits, since products of 8 overflow on processors without the instructions for them, where the
+    accuracy would then be another one.
 
     Args:
         content: of the ONNX file in float32.
@@ -126,12 +128,13 @@ class _Calibration:
 
 
 def _kept(model: Any) -> list[str]:
-    """The nodes that stay in float32: normalization, and from the last layer with weights on. They stand in order."""
+    """The nodes that stay in float32, see `to_int8`. The graph has them in the order of the computation."""
     constants = {tensor.name for tensor in model.graph.initializer}
     nodes = list(model.graph.node)
-    normalized = next(i for i, node in enumerate(nodes) if SHIFT in node.input)
+    normalized = max((i for i, node in enumerate(nodes) if PREPROCESSING & set(node.input)), default=0)
     weighted = [i for i, node in enumerate(nodes) if node.op_type in _WEIGHTED and constants & set(node.input)]
-    return [node.name for i, node in enumerate(nodes) if i <= normalized or i >= weighted[-1]]
+    kept = [i <= normalized or i >= weighted[-1] or node.op_type == _NORM for i, node in enumerate(nodes)]
+    return [node.name for node, keep in zip(nodes, kept, strict=True) if keep]
 
 
 def _finite(logits: np.ndarray) -> np.ndarray:
