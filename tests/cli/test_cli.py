@@ -171,7 +171,8 @@ def test_train_prints_its_score_and_a_second_call_trains_nothing(call):
         assert json.loads(out) == expected | {"notes": [f"{own['notes'][0]}/weights.safetensors: {rule}"]}
     code, out, _ = call("evaluate", facts["key"][:8])
     assert "class" in out
-    assert f"note: {own['notes'][0]}\n" in out
+    assert f"note: {own['notes'][0]}" in " ".join(out.split())
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_train_prints_the_history_of_a_run_that_only_the_records_have(call, tmp_path):

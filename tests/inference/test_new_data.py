@@ -260,3 +260,17 @@ def test_weights_without_metadata_say_whose_preprocessing_is_used(tmp_path: Path
         "the images are preprocessed with mean and deviation of digits: the weights do not say with which they were "
         "trained"
     ]
+
+
+def test_a_runs_own_images_are_found_from_another_folder_by_their_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(tmp_path / "here" / "photos", LEVELS, n=10)
+    monkeypatch.chdir(tmp_path / "here")
+    run = convarium.train("lenet", dataset="folder:photos", epochs=1, batch_size=8, store=tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert convarium.evaluate(run.key, store=tmp_path) == run.outcome.test
+    (tmp_path / "here" / "photos").rename(tmp_path / "gone")
+    with pytest.raises(DataError, match="there is no folder photos"):
+        convarium.evaluate(run.key, store=tmp_path)

@@ -12,7 +12,7 @@ from convarium.characters import one_line
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import given_fields, one_of, recipe_flags
 from convarium.cli.progress import image_progress, study_progress
-from convarium.cli.terminal import note, say, say_json, table
+from convarium.cli.terminal import note, say, say_json, say_wrapped, table
 from convarium.errors import RunError
 from convarium.recipes.starting import describe_beginning
 
@@ -184,7 +184,7 @@ def evaluate(
     classes = [[name, "–" if accuracy is None else f"{accuracy:.2%}"] for name, accuracy in scores.per_class.items()]
     say(table(["class", "accuracy"], classes, right=["accuracy"]))
     for text in notes:
-        say(one_line(f"note: {text}"))
+        say_wrapped(one_line(f"note: {text}"), indent="  ")
 
 
 def check_failed(runs: "Sequence[StoredRun]") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +14,7 @@ from convarium.workspace.arguments import source_recipe
 
 if TYPE_CHECKING:
     from convarium.inference import TrainedNetwork
+    from convarium.recipes.recipe import Recipe
     from convarium.records import Scores
     from convarium.runs.store import StoredRun
     from convarium.workspace.workspace import Workspace
@@ -76,12 +78,24 @@ def _of_its_own_images(
     tensors = run.weights()
     if tensors is None:
         raise ConvariumError(f"{run.path} holds no weights", hint="it may be a record without weights")
-    splits = workspace.splits(run.recipe)
+    splits = workspace.splits(_where_its_images_are(run))
     check_same_images(run, splits)
     network = build_model(run.recipe.model, splits.train.spec)
     set_weights(network, tensors)
     on_note(f"the images are preprocessed as in the training of {run.path.name}")
     return evaluate_network(network, run.recipe, splits, split=split, device=workspace.device)
+
+
+def _where_its_images_are(run: StoredRun) -> Recipe:
+    """The run's recipe; from another working folder than that of its training, with its images' absolute path."""
+    from convarium.data.folder_options import is_own
+    from convarium.data.own_images import own_path
+
+    dataset, facts = run.recipe.dataset, run.model_facts()
+    recorded = facts["data_path"] if facts else None
+    if recorded is None or not is_own(dataset) or own_path(dataset).exists() or not Path(recorded).exists():
+        return run.recipe
+    return dataclasses.replace(run.recipe, dataset=f"{dataset.partition(':')[0]}:{recorded}")
 
 
 def _of_new_images(
