@@ -41,12 +41,13 @@ def draw(file, label, rng):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What a reader of the page has: photos of three classes, new ones, other photos, and a checkpoint."""
+    """What a reader of the page has: photos of three classes, new and later ones, other photos, and a checkpoint."""
     path, rng = tmp_path_factory.mktemp("own"), np.random.default_rng(0)
     for label, name in enumerate(("daisy", "rose", "tulip")):
         for number in range(1, 171):  # of which 34 of each are for the test: --unknown needs 100
             draw(path / "photos" / name / f"{number}.jpg", label, rng)
         for number in range(1, 41):
+            draw(path / "later" / name / f"{number}.jpg", label, rng)
             draw(path / "plants" / f"new {name}" / f"{number}.jpg", label, rng)
         draw(path / "new" / f"{label}.jpg", label, rng)
     return path
