@@ -77,23 +77,55 @@ def test_a_choice_needs_finalists_with_scores():
             choose(wrong, 0.01)
 
 
+def confusion(*classes):
+    """The confusion matrix of classes with so many right and so many wrong images each."""
+    rows = [[0] * len(classes) for _ in classes]
+    for label, (right, wrong) in enumerate(classes):
+        rows[label][label], rows[label][label - 1] = right, wrong
+    return rows
+
+
 @pytest.mark.parametrize("family", [1, 3])
 @pytest.mark.parametrize("accuracy", [0.55, 0.9, 0.99])
 def test_an_interval_covers_the_accuracy_at_least_as_often_as_it_says(accuracy, family):
     """Summed over every possible number of right images, so that nothing is left to chance."""
     n = 60
-    intervals = [simultaneous_interval(right, n, family=family) for right in range(n + 1)]
+    intervals = [simultaneous_interval(confusion((right, n - right), (0, 0)), family=family) for right in range(n + 1)]
     covered = [accuracy in interval for interval in intervals]
     assert stats.binom.pmf(np.arange(n + 1), n, accuracy)[covered].sum() >= 1 - 0.05 / family
 
 
+@pytest.mark.parametrize("shares", [(0.9, 0.6), (0.97, 0.8), (0.5, 0.5)])
+def test_an_interval_covers_the_balanced_accuracy_of_imbalanced_classes(shares):
+    large, small = 40, 8
+    right = [(a, b) for a in range(large + 1) for b in range(small + 1)]
+    chance = [
+        stats.binom.pmf(a, large, shares[0]) * stats.binom.pmf(b, small, shares[1]) for a, b in right
+    ]  # of each pair of counts
+    covered = [
+        np.mean(shares) in simultaneous_interval(confusion((a, large - a), (b, small - b)), balanced=True)
+        for a, b in right
+    ]
+    assert np.sum(np.array(chance)[covered]) >= 0.93
+
+
+def test_classes_of_one_size_have_one_interval_whatever_it_is_called_where_all_is_right():
+    even = confusion((10, 0), (10, 0))
+    assert simultaneous_interval(even, balanced=True).high == simultaneous_interval(even).high == 1.0
+
+
+def test_a_class_without_images_does_not_count():
+    with_empty, without = confusion((8, 2), (0, 0), (3, 1)), confusion((8, 2), (3, 1))
+    assert simultaneous_interval(with_empty, balanced=True) == simultaneous_interval(without, balanced=True)
+
+
 def test_none_or_all_right_is_no_proof():
-    assert simultaneous_interval(0, 20, family=1).low == 0.0
-    assert simultaneous_interval(0, 20, family=1).high > 0.1
-    assert simultaneous_interval(20, 20, family=1).high == 1.0
+    assert simultaneous_interval(confusion((0, 20), (0, 0))).low == 0.0
+    assert simultaneous_interval(confusion((0, 20), (0, 0))).high > 0.1
+    assert simultaneous_interval(confusion((20, 0), (0, 0))).high == 1.0
 
 
-@pytest.mark.parametrize(("right", "n", "family"), [(-1, 5, 1), (6, 5, 1), (0, 0, 1), (1, 5, 0)])
-def test_an_interval_needs_images(right, n, family):
-    with pytest.raises(ConvariumError, match="an interval needs images and a family"):
-        simultaneous_interval(right, n, family=family)
+@pytest.mark.parametrize(("table", "family"), [([], 1), (confusion((0, 0), (0, 0)), 1), (confusion((1, 1), (1, 0)), 0)])
+def test_an_interval_needs_images(table, family):
+    with pytest.raises(ConvariumError, match="an interval needs images and a family of 1 or more"):
+        simultaneous_interval(table, family=family)

@@ -46,6 +46,7 @@ FOUND = Recommendation(
     family=2,
     margin=0.01,
     score="validation accuracy",
+    stated="test accuracy",
     study="photos-recommendation-0c",
     budget=90.0,
     seconds=61.0,

@@ -127,13 +127,29 @@ def test_the_same_command_trains_nothing_again_and_says_the_same(done, dataset):
 
 def test_it_goes_on_where_it_was_stopped(tmp_path, dataset, done):
     workspace, (_, found, _) = Workspace(tmp_path, device="cpu"), done
-    for stop in (3, 4):
-        with pytest.raises(KeyboardInterrupt):
-            again(workspace, dataset, stop_after=stop)
+    with pytest.raises(KeyboardInterrupt):
+        again(workspace, dataset, stop_after=6)
     other, trained = again(workspace, dataset)
     assert len(workspace.store.runs()) == 8
-    assert len(trained) == 8 - 3 - 4
+    assert len(trained) == 8 - 6
     assert [rung.validation for rung in other.rungs] == [rung.validation for rung in found.rungs]
+
+
+def test_imbalanced_classes_are_chosen_and_judged_by_the_balanced_accuracy(tmp_path, dataset):
+    root = tmp_path / "photos"
+    stripes(root, parts=("train", "test"))
+    for part in ("train", "test"):
+        for number in range(10, 40):
+            (root / part / "lying" / f"{number}.png").unlink()
+    workspace = Workspace(tmp_path, device="cpu")
+    found = workspace.recommend(["lenet", "residual_cnn"], seeds=1, dataset=f"folder:{root}", **QUICK)
+    assert (found.score, found.stated) == ("balanced validation accuracy", "balanced test accuracy")
+    best = found.choices[0]
+    scores = workspace.find_run(best.run).outcome.test
+    assert best.accuracy == sum(scores.per_class.values()) / 2
+    assert best.low <= best.accuracy <= best.high
+    assert "balanced test accuracy" in repr(found)
+    assert any("the balanced accuracy" in note for note in found.notes)
 
 
 def test_a_longer_time_is_another_plan(done, dataset):

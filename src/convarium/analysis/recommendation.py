@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
+import numpy as np
+
 from convarium.analysis.comparison.formatting import listed
 from convarium.analysis.statistics import LEVEL, Interval
 from convarium.errors import ConvariumError
@@ -78,30 +80,37 @@ def choose(finalists: Sequence[Finalist], margin: float) -> dict[str, tuple[Role
     return roles
 
 
-def simultaneous_interval(right: int, n: int, *, family: int, level: float = LEVEL) -> Interval:
+def simultaneous_interval(
+    confusion: Sequence[Sequence[int]], *, balanced: bool = False, family: int = 1, level: float = LEVEL
+) -> Interval:
     """The accuracy of one trained network on all images of the kind, from images that it was scored on.
 
     Clopper and Pearson's exact interval of a binomial share, at the level that Bonferroni asks for: all intervals of
-    the family hold together with at least `level`.
+    the family hold together with at least `level`. That of a balanced accuracy, which is a mean of such shares, is
+    joined from theirs (Zou and Donner 2008, "Construction of confidence limits about effect measures").
 
     Args:
-        right: how many images were classified correctly.
-        n: how many there were.
+        confusion: confusion[true][predicted], counts.
+        balanced: the mean of the classes' accuracies, of those that have images, instead of the accuracy.
         family: how many intervals are to hold together. Of networks that were named without looking at these images it
             is their number; of networks that these images chose, the number of those that could have been chosen.
         level: the coverage of all of them together.
 
     Raises:
-        ConvariumError: there are no images, more right ones than images, or `family` is below 1.
+        ConvariumError: there are no images, or `family` is below 1.
     """
-    if not (0 <= right <= n and n > 0 and family > 0):
-        raise ConvariumError(
-            "an interval needs images and a family", expected="0 ≤ right ≤ n, n > 0", received=(right, n, family)
-        )
+    shares = [(row[label], sum(row)) for label, row in enumerate(confusion) if any(row)]
+    if not shares or family < 1:
+        raise ConvariumError("an interval needs images and a family of 1 or more", received=(len(shares), family))
+    if not balanced:
+        shares = [(sum(right for right, _ in shares), sum(n for _, n in shares))]
     from statsmodels.stats.proportion import proportion_confint
 
+    right, n = np.array(shares).T
     low, high = proportion_confint(right, n, alpha=(1 - level) / family, method="beta")
-    return Interval(float(low), float(high))
+    mean = float((right / n).mean())
+    below, above = (float(np.sqrt(((right / n - end) ** 2).sum()) / len(shares)) for end in (low, high))
+    return Interval(max(0.0, mean - below), min(1.0, mean + above))
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ class Choice:
         network: its spec.
         roles: what it is recommended for.
         run: the name of the run to use: that of the seed with the highest validation score.
-        accuracy: of this run on the images that judge it, a fraction of 1.
+        accuracy: of this run on the images that judge it, a fraction of 1; what `Recommendation.stated` names.
         low, high: its simultaneous interval.
         images: how many images judge it.
         validation: the mean validation score over the seeds.
@@ -173,7 +182,8 @@ class Recommendation:
             images, so that the images that chose also judge, with intervals for all networks that could be chosen.
         family: how many intervals hold together.
         margin: the difference of validation scores that is too small to matter, a fraction of 1.
-        score: what networks were chosen by: "validation accuracy".
+        score: what networks were chosen by: "validation accuracy", or the balanced one of imbalanced classes.
+        stated: what is stated of them: "test accuracy", or the balanced one.
         study: the study of the last rung, whose page is `report`.
         budget, seconds: the time that was allowed, and the time that it took.
         notes: sentences about what a user may not expect.
@@ -187,6 +197,7 @@ class Recommendation:
     family: int
     margin: float
     score: str
+    stated: str
     study: str
     budget: float
     seconds: float
@@ -204,7 +215,7 @@ class Recommendation:
         roles = listed([words.get(role, role) for role in choice.roles])
         accuracy, low, high = (f"{100 * share:.1f}" for share in (choice.accuracy, choice.low, choice.high))
         return (
-            f"{roles}: {choice.network}, {self.judged_on} accuracy {accuracy} % (95 % interval {low} to {high}, "
+            f"{roles}: {choice.network}, {self.stated} {accuracy} % (95 % interval {low} to {high}, "
             f"{choice.images:,} images), {choice.parameters:,} parameters, "
             f"{choice.images_per_second:,.0f} images/s"
         )

@@ -22,10 +22,11 @@ from convarium.analysis.recommendation import (
     choose,
     simultaneous_interval,
 )
-from convarium.analysis.statistics import margin_of
+from convarium.analysis.statistics import IMBALANCE, margin_of
 from convarium.data.folder_options import own_name
 from convarium.data.splits import Splits
 from convarium.errors import RecipeError, RunError
+from convarium.metrics import balanced_accuracy
 from convarium.models.factories import factory_digest
 from convarium.recipes.recipe import Recipe
 from convarium.runs.names import file_name
@@ -34,13 +35,11 @@ from convarium.studies.halving import best_of, rung_sizes
 from convarium.studies.plan import check_recipe, reading_events
 from convarium.studies.resources import Resources
 from convarium.studies.rungs import (
-    SCORE,
     OnEvent,
     Search,
     Trained,
     epochs_between,
     first_networks,
-    score_of,
     train_rung,
 )
 from convarium.studies.scoring_speed import scoring_speeds
@@ -82,7 +81,7 @@ def recommend_network(
     splits = resources.splits(bases[0], on_event=reading_events(bases[0], 1, on_event))
     _check(bases, splits)
     by_network = {base.model: base for base in bases}
-    chosen_name = name or _name_of(bases, splits, time)
+    chosen_name = name or _name_of(bases, splits, time.seconds, seeds)
     search = Search(by_network, splits, resources, time, chosen_name, command, on_event, [])
     names = first_networks(search)
     sizes = rung_sizes(len(names))
@@ -125,10 +124,12 @@ def _check(bases: Sequence[Recipe], splits: Splits) -> None:
         )
 
 
-def _name_of(bases: Sequence[Recipe], splits: Splits, time: TimeBudget) -> str:
+def _name_of(bases: Sequence[Recipe], splits: Splits, seconds: float, seeds: int) -> str:
     """A name for people, with a digest of the images, the networks and the time."""
     recipes = [base.to_json() | {"source": factory_digest(base.model)} for base in bases]
-    digest = hashlib.sha256(json.dumps([splits.digest, time.seconds, recipes], sort_keys=True).encode()).hexdigest()[:6]
+    digest = hashlib.sha256(json.dumps([splits.digest, seconds, seeds, recipes], sort_keys=True).encode()).hexdigest()[
+        :6
+    ]
     dataset = Path(own_name(bases[0].dataset)).name
     return f"{file_name(dataset, longest=40)}-recommendation-{digest}"
 
@@ -138,10 +139,10 @@ def _recommendation(search: Search, done: Sequence[Trained]) -> Recommendation:
     last, dataset = done[-1], next(iter(search.bases.values())).dataset
     runs = {name: last.runs[name] for name in last.rung.kept}
     speeds = scoring_speeds(
-        {name: each[_best_seed(each)] for name, each in runs.items()}, pick_device(search.resources.device)
+        {name: each[_best_seed(search, each)] for name, each in runs.items()}, pick_device(search.resources.device)
     )
     finalists = [
-        Finalist(name, _parameters(runs)[name], speeds[name], tuple(score_of(run) or 0.0 for run in each))
+        Finalist(name, _parameters(runs)[name], speeds[name], tuple(search.score_of(run) or 0.0 for run in each))
         for name, each in runs.items()
     ]
     margin = margin_of(dataset)
@@ -157,14 +158,13 @@ def _recommendation(search: Search, done: Sequence[Trained]) -> Recommendation:
         run = named[finalist.network]
         scores = run.outcome.test if has_test else run.outcome.validation
         assert scores is not None
-        right = sum(row[label] for label, row in enumerate(scores.confusion))
-        interval = simultaneous_interval(right, scores.n, family=family)
+        interval = simultaneous_interval(scores.confusion, balanced=search.balanced, family=family)
         choices.append(
             Choice(
                 finalist.network,
                 roles[finalist.network],
                 run.path.name,
-                scores.accuracy,
+                balanced_accuracy(scores.confusion) if search.balanced else scores.accuracy,
                 interval.low,
                 interval.high,
                 scores.n,
@@ -183,7 +183,8 @@ def _recommendation(search: Search, done: Sequence[Trained]) -> Recommendation:
         judged_on="test" if has_test else "validation",
         family=family,
         margin=margin,
-        score=SCORE.title,
+        score=search.score.title,
+        stated=search.score.title.replace("validation", "test") if has_test else search.score.title,
         study=last.study.name,
         budget=search.time.seconds,
         seconds=search.time.used,
@@ -198,13 +199,18 @@ def _notes(
     if has_test:
         together = f"the {family} intervals hold together" if family > 1 else "the interval holds"
         yield (
-            f"The test images chose nothing: networks and seeds were chosen by {SCORE.title}, size and speed, and "
-            f"{together} with 95 %."
+            f"The test images chose nothing: networks and seeds were chosen by {search.score.title}, size and speed, "
+            f"and {together} with 95 %."
         )
     else:
         yield (
             "There are no test images. The validation images that chose also judge: the intervals hold together for "
             f"all {family} runs that could have been chosen, and the accuracies are too high rather than too low."
+        )
+    if search.balanced:
+        yield (
+            f"The largest class has over {IMBALANCE} times as many training images as the smallest, so that the mean "
+            "of all classes' accuracies counts, the balanced accuracy."
         )
     if last.rung.seeds == 1:
         yield "One seed of each network was trained: how far other seeds lie from it is not known."
@@ -224,8 +230,8 @@ def _notes(
             yield f"{name} does no better than always answering with the largest class."
 
 
-def _best_seed(runs: Sequence[StoredRun]) -> int:
-    return max(range(len(runs)), key=lambda seed: score_of(runs[seed]) or 0.0)
+def _best_seed(search: Search, runs: Sequence[StoredRun]) -> int:
+    return max(range(len(runs)), key=lambda seed: search.score_of(runs[seed]) or 0.0)
 
 
 def _parameters(runs: Mapping[str, Sequence[StoredRun]]) -> dict[str, int]:

@@ -8,11 +8,13 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 
-from convarium.analysis.comparison import METRICS
+from convarium.analysis.comparison import METRICS, Metric
 from convarium.analysis.comparison.formatting import count, duration, listed
 from convarium.analysis.recommendation import Rung
+from convarium.analysis.statistics import is_imbalanced
 from convarium.data.splits import Splits
 from convarium.errors import RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe
@@ -31,16 +33,22 @@ LEAST_STEPS = 200
 """Training steps of the shortest runs, after which networks can be told apart."""
 PLANNED = 0.9
 """The share of the time that is planned; the rest is for what takes longer than expected, and for the page."""
-SCORE = METRICS["validation_accuracy"]
-"""What networks are chosen by."""
-
 
 OnEvent = Callable[[StudyEvent], None]
 
 
 @dataclass(frozen=True)
 class Search:
-    """What all rungs share: each network's recipe, its data, the time, the name of the studies, and what is said."""
+    """What all rungs share.
+
+    Attributes:
+        bases: each network's recipe.
+        splits, resources, time: the data, what trains, and how long.
+        name: of the studies.
+        command: the command line that asks the same.
+        on_event: called as the runs go on.
+        notes: sentences about what a user may not expect.
+    """
 
     bases: dict[str, Recipe]
     splits: Splits
@@ -50,6 +58,20 @@ class Search:
     command: str | None
     on_event: OnEvent | None
     notes: list[str]
+
+    @cached_property
+    def balanced(self) -> bool:
+        """Whether networks are chosen by the balanced accuracy, because the training images are imbalanced."""
+        return is_imbalanced(self.splits.train.labels.bincount().tolist())
+
+    @property
+    def score(self) -> Metric:
+        """What networks are chosen by."""
+        return METRICS["validation_balanced_accuracy" if self.balanced else "validation_accuracy"]
+
+    def score_of(self, run: StoredRun) -> float | None:
+        """The number that networks are chosen by; None for a run that failed."""
+        return self.score.measure(run) if run.outcome.status == "finished" else None
 
     def say(self, text: str) -> None:
         """Reports a line about what comes next."""
@@ -71,7 +93,9 @@ def first_networks(search: Search) -> list[str]:
     for name in (_rung_name(search, 0, 2), _rung_name(search, 0, 1)):
         planned = _recorded(search, name)
         if planned is not None:
-            return list(dict.fromkeys(recipe.model for recipe in planned))
+            names = list(dict.fromkeys(recipe.model for recipe in planned))
+            _note_left_out(search, names)
+            return names
     _measure(search, list(search.bases.values()))
     times = {name: search.time.times[name] for name in search.bases if name in search.time.times}
     names = fitting(times, PLANNED * search.time.left, epochs_between(search))
@@ -82,10 +106,15 @@ def first_networks(search: Search) -> list[str]:
             "" if shortest is None else f": the shortest of {count(least, 'epoch')} takes about {duration(shortest)}"
         )
         raise RunError(f"no run fits into {duration(search.time.seconds)}{needed}", hint="give a longer --budget")
-    slow = [name for name in times if name not in names]
+    _note_left_out(search, [*names, *(name for name in search.bases if name not in times)])
+    return names
+
+
+def _note_left_out(search: Search, names: Sequence[str]) -> None:
+    """Names the networks that the time does not suffice for: those that are not among these."""
+    slow = [name for name in search.bases if name not in names]
     if slow:
         search.notes.append(f"Left out, since the time does not suffice for them: {listed(slow)}.")
-    return names
 
 
 def train_rung(
@@ -111,7 +140,7 @@ def train_rung(
         if is_last
         else f"Which of {count(len(names), 'network')} are worth training longer on {recipes[0].dataset}?",
         recipes=recipes,
-        metric="test_accuracy" if is_last else SCORE.name,
+        metric=None if is_last else search.score.name,
         command=search.command,
     )
     prepared = prepare_study(study, search.resources)
@@ -140,7 +169,7 @@ def _ended(search: Search, study: Study, seconds: float) -> Trained:
     # A seed counts once all networks have it.
     seeds = min(map(len, by_network.values()), default=0)
     runs = {name: each[:seeds] for name, each in by_network.items()}
-    validation = {name: _mean_score(runs.get(name, [])) for name in study.values}
+    validation = {name: _mean_score(search, runs.get(name, [])) for name in study.values}
     ordered = sorted(validation, key=lambda name: -(validation[name] or 0.0))
     rung = Rung(study.recipes[0].epochs, seeds, {name: validation[name] for name in ordered}, (), seconds)
     late = [name for name in study.values if name not in runs]
@@ -189,11 +218,7 @@ def epochs_between(search: Search) -> Epochs:
     return Epochs(min(base.epochs, math.ceil(LEAST_STEPS / steps)), base.epochs)
 
 
-def score_of(run: StoredRun) -> float | None:
-    return SCORE.measure(run) if run.outcome.status == "finished" else None
-
-
-def _mean_score(runs: Sequence[StoredRun]) -> float | None:
+def _mean_score(search: Search, runs: Sequence[StoredRun]) -> float | None:
     """The mean over the seeds, where a run that failed counts as 0; None if all failed, or there are none."""
-    scores = [score_of(run) for run in runs]
+    scores = [search.score_of(run) for run in runs]
     return None if all(score is None for score in scores) else fmean(score or 0.0 for score in scores)
