@@ -121,6 +121,8 @@ def test_json_has_everything_that_was_found(call):
         (["--recommend", "--live"], "--recommend does not go with --live"),
         (["--recommend", "--preset", "d2l"], "--recommend does not go with --preset"),
         (["--recommend", "--baseline", "lenet"], "--recommend does not go with --baseline"),
+        (["--recommend", "--workers", "2"], "--recommend does not go with --workers"),
+        (["--recommend", "--minutes", "2"], "--recommend does not go with --minutes"),
         (["--recommend", "--start-from", "x"], "--recommend does not go with --start-from"),
     ],
 )

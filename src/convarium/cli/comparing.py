@@ -81,7 +81,13 @@ def compare(
     if recommends or budget is not None:
         from convarium.cli import recommending
 
-        unfit = {"preset": preset, "baseline": baseline, "stack": stack, "live": live, "start-from": start_from}
+        unfit: dict[str, object] = {
+            "preset": preset,
+            "baseline": baseline,
+            "start-from": start_from,
+            "workers": workers,
+        }
+        unfit |= {"minutes": minutes, "stack": stack, "live": live}
         recommending.check_flags(
             recommends=recommends, budget=budget, other=[f"--{flag}" for flag in unfit if unfit[flag]]
         )
