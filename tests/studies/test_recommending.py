@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from convarium import Workspace
+from convarium.analysis.recommendation import simultaneous_interval
 from convarium.errors import ConvariumError, RecipeError, RunError
 from convarium.studies import recommending, report, shortlist
 from convarium.workspace.recommending import budget_seconds
@@ -150,6 +151,20 @@ def test_imbalanced_classes_are_chosen_and_judged_by_the_balanced_accuracy(tmp_p
     assert best.low <= best.accuracy <= best.high
     assert "balanced test accuracy" in repr(found)
     assert any("the balanced accuracy" in note for note in found.notes)
+
+
+def test_without_test_images_the_intervals_hold_for_every_run_that_could_have_been_chosen(tmp_path, dataset):
+    workspace = Workspace(tmp_path, device="cpu")
+    photos = stripes(tmp_path / "photos", parts=(".",))
+    found = workspace.recommend(["lenet", "residual_cnn"], seeds=1, dataset=photos, test="none", **QUICK)
+    assert (found.judged_on, found.stated, found.family) == ("validation", "validation accuracy", 2)
+    for choice in found.choices:
+        scores = workspace.find_run(choice.run).outcome.validation
+        alone = simultaneous_interval(scores.confusion)
+        assert (choice.accuracy, choice.images) == (scores.accuracy, scores.n)
+        assert choice.low <= alone.low
+        assert choice.high >= alone.high
+    assert any(note.startswith("There are no test images. The validation images that chose") for note in found.notes)
 
 
 def test_a_longer_time_is_another_plan(done, dataset):

@@ -12,19 +12,20 @@ _LOOKED_AT = 1000
 """Files whose headers are read, spread evenly over all."""
 
 
-def median_size(dataset: str) -> tuple[int, int] | None:
+def median_size(dataset: str, options: FolderOptions) -> tuple[int, int] | None:
     """The median height and width, in pixels, of the training images; None where a file holds the pixels themselves.
 
     Args:
         dataset: folder:PATH, csv:FILE or npz:FILE.
+        options: how the images are divided.
 
     Raises:
-        DataError: there are no images.
+        DataError: there are no images, or they cannot be divided so.
     """
     path = own_path(dataset)
     if dataset.startswith("npz:") or (dataset.startswith("csv:") and holds_pixels(path)):
         return None
-    listing = (list_folder if dataset.startswith("folder:") else list_csv)(path, FolderOptions())
+    listing = (list_folder if dataset.startswith("folder:") else list_csv)(path, options)
     files = [file.path for file, _ in listing.train]
     some = files[:: max(1, len(files) // _LOOKED_AT)]
     headers = [header for _, header in in_parallel(read_header, some) if isinstance(header, Header)]

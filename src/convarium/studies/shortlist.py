@@ -1,12 +1,13 @@
 """What to try on images that nothing is known of: networks, the size of the images, and how they are trained."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-from convarium.data.folder_options import is_own
+from convarium.data.folder_options import FolderOptions, is_own
 from convarium.data.median_size import median_size
 from convarium.data.splits import Splits
 from convarium.errors import ImageSizeError
@@ -71,7 +72,11 @@ def usual_recipe(
         return resources.splits(recipe, on_event=reading_events(recipe, 1, on_event))
 
     if "resize" not in chosen and is_own(dataset):
-        size = median_size(dataset) or read().train.images.shape[-2:]
+        names = {field.name for field in dataclasses.fields(FolderOptions)} & set(chosen)
+        size = (
+            median_size(dataset, FolderOptions(**{name: chosen[name] for name in names}))
+            or read().train.images.shape[-2:]
+        )
         chosen["resize"] = usual_side(*size, on_gpu=device.type != "cpu")
     if not {"optimizer", "learning_rate", "schedule", "momentum", "nesterov", "warmup"} & set(chosen):
         chosen |= {"optimizer": "adam", "learning_rate": 0.001, "schedule": "one_cycle"}
