@@ -76,6 +76,18 @@ def test_a_wrong_call_is_refused_before_anything_heavy_is_imported(words):
 
 
 @pytest.mark.parametrize(
+    "words",
+    [["predict", "norun"], ["predict", "norun", "x.png"], ["predict", "--ensemble", "nostudy:lenet", "x.png"]],
+    ids=" ".join,
+)
+def test_a_prediction_by_nothing_is_refused_before_anything_heavy_is_imported(words, tmp_path):
+    code, out, err, imported = call(*words, cwd=tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith("convarium: ")
+    assert imported == set()
+
+
+@pytest.mark.parametrize(
     "kind", ["models", "presets", "datasets", "activations", "recipes", "experiments", "studies --store results"]
 )
 def test_lists_import_nothing_heavy(kind):

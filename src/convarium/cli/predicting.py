@@ -96,7 +96,6 @@ def predict(
         hint = "try: convarium predict RUN photo.png, or see convarium predict --help"
         raise ConvariumError("predict needs a run and images" if needs_run else "predict needs images", hint=hint)
     from convarium.inference.inputs import find_images
-    from convarium.inference.predict import check_top
     from convarium.workspace import Workspace
 
     predictor = Workspace(store, device=device).predictor(
@@ -108,6 +107,8 @@ def predict(
         coverage=0.95 if coverage is None else coverage,
     )
     if top is not None:
+        from convarium.inference.predict import check_top
+
         check_top(top, len(predictor.classes))
     with find_images(images) as inputs:
         for text in (*predictor.notes, *inputs.notes):

@@ -29,31 +29,25 @@ def predictor_of(
     device: str | None = None,
 ) -> Predictor:
     """What `Workspace.predictor` returns; see there for the arguments and errors."""
-    from convarium.inference.predict import Predictor
-    from convarium.inference.trained import load_trained, load_trained_weights
     from convarium.inference.unknown import check_coverage
-    from convarium.training.scoring import pick_device
 
     if sum(given is not None for given in (run, weights, ensemble)) != 1:
         raise ConvariumError("predict takes one of a run, a file of weights and an ensemble")
     check_coverage(coverage)
-    chosen = str(pick_device(device))
     if weights is not None:
         if unknown:
             raise ConvariumError(
                 "--unknown is calibrated on the test predictions of a run, and a file of weights has none",
                 hint="name the run",
             )
-        network = load_trained_weights(weights, named=model, device=chosen)
-        if network is None:
-            raise ConvariumError(
-                f"{weights} does not say how images are preprocessed and which classes there are",
-                expected="the weights.safetensors of a run, or a copy of it",
-                hint="name a run",
-            )
-        return Predictor((network,), f"the weights in {weights}")
+        return _of_weights(weights, model=model, device=device)
     runs, notes = ([store.run(run)], ()) if run is not None else members(store, str(ensemble))
     rule = calibrated(runs, coverage) if unknown else None
+    from convarium.inference.predict import Predictor
+    from convarium.inference.trained import load_trained
+    from convarium.training.scoring import pick_device
+
+    chosen = str(pick_device(device))
     networks = tuple(load_trained(stored, named=model, device=chosen) for stored in runs)
     for stored, network in zip(runs, networks, strict=True):
         if network.preprocessing != networks[0].preprocessing:
@@ -69,6 +63,21 @@ def predictor_of(
     return Predictor(networks, f"{mean} of {ensemble} (seed{'s' * (len(runs) > 1)} {seeds})", names, rule, notes)
 
 
+def _of_weights(weights: Path, *, model: str | None, device: str | None) -> Predictor:
+    from convarium.inference.predict import Predictor
+    from convarium.inference.trained import load_trained_weights
+    from convarium.training.scoring import pick_device
+
+    network = load_trained_weights(weights, named=model, device=str(pick_device(device)))
+    if network is None:
+        raise ConvariumError(
+            f"{weights} does not say how images are preprocessed and which classes there are",
+            expected="the weights.safetensors of a run, or a copy of it",
+            hint="name a run",
+        )
+    return Predictor((network,), f"the weights in {weights}")
+
+
 def members(store: Store, ensemble: str) -> tuple[list[StoredRun], tuple[str, ...]]:
     """The trained runs of one row of a study, and a sentence for each that is left out.
 
@@ -81,12 +90,12 @@ def members(store: Store, ensemble: str) -> tuple[list[StoredRun], tuple[str, ..
         StoreError: no such study, or none of the row's runs is trained.
         SpecError: no such row.
     """
+    name, _, row_name = ensemble.partition(":")
+    study = store.study(name)
     from convarium.analysis.comparison.compare import find_row
     from convarium.analysis.comparison.metrics import metric_of
     from convarium.analysis.comparison.rows import gather, status
 
-    name, _, row_name = ensemble.partition(":")
-    study = store.study(name)
     damaged: list[StoreError] = []
     rows = gather(
         store.runs_of(study, files=[WEIGHTS], damaged=damaged),
