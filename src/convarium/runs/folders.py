@@ -3,8 +3,9 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 
 from convarium.data.folder_options import own_name
@@ -69,7 +70,7 @@ def is_same_recipe(one: Recipe, other: Recipe) -> bool:
 
 
 class RunFolders:
-    """The folders in runs/. Their names are read once while the folder does not change.
+    """The folders in runs/. Their names are read once while the folder does not change, and while a run is locked.
 
     Args:
         root: the folder runs/; it need not exist.
@@ -79,6 +80,8 @@ class RunFolders:
         self.root = root
         self._changed_ns: int | None = None
         self._is_held = False
+        self._locked: set[str] = set()
+        self._digits: dict[str, str | None] = {}  # of every name, so that a new reading looks at new names alone
         self._names: dict[str, list[tuple[str, str]]] = {}
 
     def of(self, key: str) -> list[Path]:
@@ -87,7 +90,8 @@ class RunFolders:
         Args:
             key: of the run, or at least its first eight digits.
         """
-        self._read_names()
+        if key[:8] not in self._locked:
+            self._read_names()
         names = self._names.get(key[:8], ())
         return [self.root / name for digits, name in names if key.startswith(digits) or digits.startswith(key)]
 
@@ -128,9 +132,35 @@ class RunFolders:
         finally:
             self._is_held = False
 
-    def forget(self) -> None:
-        """Has the names read again, because another process may just have changed them."""
+    @contextmanager
+    def locked(self, keys: Collection[str]) -> Iterator[None]:
+        """Inside, which a process enters when it has locked runs, the names of their folders are those of now.
+
+        No other process makes or renames these folders meanwhile; this one says what it changes.
+
+        Args:
+            keys: of the runs.
+        """
+        self._changed_ns = None  # what another process has done until now shows
+        self._read_names()
+        locked = {key[:8] for key in keys} - self._locked
+        self._locked |= locked
+        try:
+            yield
+        finally:
+            self._locked -= locked
+
+    def add(self, name: str) -> None:
+        """Takes note of a folder that this process has made."""
         self._changed_ns = None
+        if name not in self._digits:
+            self._add(name)
+
+    def remove(self, name: str) -> None:
+        """Takes note of a folder that this process has renamed."""
+        self._changed_ns = None
+        if name in self._digits:
+            self._remove(name)
 
     def _read_names(self) -> None:
         if self._is_held:
@@ -138,15 +168,24 @@ class RunFolders:
         try:
             changed_ns = self.root.stat().st_mtime_ns
         except FileNotFoundError:
-            self._changed_ns, self._names = None, {}
+            self._changed_ns, self._digits, self._names = None, {}, {}
             return
         if changed_ns == self._changed_ns:
             return
-        names: dict[str, list[tuple[str, str]]] = {}
-        for name in sorted(os.listdir(self.root)):  # noqa: PTH208  (no Path for each of 10,000 names)
-            digits = digits_in_name(name)
-            if digits:
-                names.setdefault(digits[:8], []).append((digits, name))
-        self._names = names
+        names = {name for name in os.listdir(self.root) if not name.startswith(".")}  # noqa: PTH208  (10,000 names)
+        for name in self._digits.keys() - names:
+            self._remove(name)
+        for name in names - self._digits.keys():
+            self._add(name)
         # A change within the clock's resolution after this reading would not show in the time of last change.
         self._changed_ns = changed_ns if time.time_ns() - changed_ns > _CLOCK_NS else None
+
+    def _add(self, name: str) -> None:
+        digits = self._digits[name] = digits_in_name(name)
+        if digits:
+            self._names[digits[:8]] = sorted([*self._names.get(digits[:8], ()), (digits, name)], key=itemgetter(1))
+
+    def _remove(self, name: str) -> None:
+        digits = self._digits.pop(name)
+        if digits:
+            self._names[digits[:8]].remove((digits, name))

@@ -23,7 +23,7 @@ studies/<name>.json       each study
 import dataclasses
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -91,7 +91,7 @@ class Store:
         for number in range(1, 1000):
             aside = path.with_name(f"{path.name}.damaged-{number}")
             if not os.path.lexists(aside):
-                self._folders.forget()
+                self._folders.remove(path.name)
                 return path.rename(aside)
         raise StoreError(f"too many damaged copies of {path}", hint="remove some of them")
 
@@ -117,7 +117,7 @@ class Store:
         check_path(path)
         check_links(path, self.root / "runs")
         path.mkdir(parents=True, exist_ok=True)
-        self._folders.forget()
+        self._folders.add(path.name)
         remove_unfinished(path)
         if (path / SEAL).exists():
             keep_failed_run(path)
@@ -134,6 +134,10 @@ class Store:
         run = read_run(path)
         self.reader.remember(run)
         return run
+
+    def read_once(self) -> AbstractContextManager[None]:
+        """Inside, the folders of runs are those of now, whatever others do, so that 10,000 runs are looked up fast."""
+        return self._folders.read_once()
 
     @cached_property
     def records(self) -> dict[str, StoredRun]:
@@ -165,10 +169,11 @@ class Store:
             LockedError: another process is training one of the runs.
         """
         self.check_writable()
+        keys = {key[:8] for key in keys}
         with ExitStack() as held:
-            for digits in sorted({key[:8] for key in keys}):
+            for digits in sorted(keys):
                 held.enter_context(lock_file(self.lock_path(digits), f"run {digits} of {self.root}"))
-            self._folders.forget()  # what another process has done until now shows
+            held.enter_context(self._folders.locked(keys))
             yield
 
     def lock_path(self, key: str) -> Path:

@@ -126,11 +126,12 @@ def prepare_study(
     record = extended_record(study, keys, before)
     if before is not None:
         check_unchanged(study, keys, before, resources.store)
-    runs = tuple(
-        planned_run(recipe, splits, resources.store, start=start)
-        for named, (recipe, start), splits in zip(given.recipes, starts, splits_of_runs, strict=True)
-        if only is None or getattr(named, study.compare) in only
-    )
+    with resources.store.read_once():
+        runs = tuple(
+            planned_run(recipe, splits, resources.store, start=start)
+            for named, (recipe, start), splits in zip(given.recipes, starts, splits_of_runs, strict=True)
+            if only is None or getattr(named, study.compare) in only
+        )
     return PreparedStudy(study, record, runs)
 
 
