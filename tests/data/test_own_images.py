@@ -1,6 +1,8 @@
 """The pixels of a user's own images are what a person sees, whatever the files hold; what is uncertain is said."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -263,3 +265,39 @@ def test_of_a_file_that_is_no_image_is_said_what_it_is(tmp_path, content, reason
     (tmp_path / "a" / "000.png").write_bytes(content)
     with pytest.raises(DataError, match=rf"cannot read the image .*000.png \(.*{reason}"):
         load(dataset)
+
+
+def png_of_16_bits(values, color_type, *chunks):
+    """A PNG file as Pillow does not write it: 16 bits a channel. Color type 2 is RGB, 4 gray and alpha, 6 RGBA."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return lambda file: file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+
+
+@pytest.mark.parametrize("white", [65535, 4095, 255])
+def test_colors_of_16_bits_have_the_range_of_their_values(tmp_path, white):
+    values = RNG.integers(0, white + 1, (4, 5, 3))
+    values[0, 0] = 0, white // 3, white
+    splits, images = load(photos(tmp_path, *[png_of_16_bits(values, 2)] * 2))
+    expected = values if white == 255 else values * 256 // (white + 1)
+    assert (images == expected.transpose(2, 0, 1)).all()
+    assert f"images of more than 8 bits are read with {white:,} as white" in splits.notes
+
+
+def test_transparency_of_images_of_16_bits_lies_on_the_ground(tmp_path):
+    levels = RNG.integers(60000, 65536, (2, 3, 1))
+    alpha = np.array([[[65535], [0], [65535]], [[0], [65535], [65535]]])
+    gray = png_of_16_bits(np.concatenate([levels, alpha], axis=2), 4)
+    colored = png_of_16_bits(np.concatenate([levels, levels, levels, alpha], axis=2), 6)
+    key = np.repeat(np.where(alpha == 0, 1234, levels), 3, axis=2)
+    keyed = png_of_16_bits(key, 2, (b"tRNS", struct.pack(">HHH", 1234, 1234, 1234)))
+    _, images = load(photos(tmp_path, gray, colored, keyed), ground="#0a0b0c")
+    expected = np.where(alpha == 0, (10, 11, 12), levels >> 8).transpose(2, 0, 1)
+    assert len(images) == 6
+    assert (images == expected).all()

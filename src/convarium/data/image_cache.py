@@ -31,7 +31,7 @@ from convarium.data.image_form import decide_form
 from convarium.disk import parts_digest, read_json, remove_unfinished, value_digest, write_file, write_json
 from convarium.errors import DataError, FileContentError
 
-VERSION = 1
+VERSION = 2
 """Rises when the same files would give other pixels."""
 
 WORTH_KEEPING = 500, 2**25

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from convarium.data.deep_color import deep_values, is_deep_color
 from convarium.data.folder_options import Fit
 from convarium.data.folder_scan import readable_formats, shown
 from convarium.data.image_errors import reason_of
@@ -50,21 +51,23 @@ class Header:
     Attributes:
         mode: Pillow's; "RGB" for a palette.
         height, width: in pixels, after the turn that a camera asked for.
+        is_deep_color: whether its colors have 16 bits, of which Pillow decodes eight.
     """
 
     mode: str
     height: int
     width: int
+    is_deep_color: bool = False
 
     @property
     def is_gray(self) -> bool:
         """Whether it has no colors."""
-        return self.mode in ("1", "L", "LA", "La") or self.is_deep
+        return self.mode in ("1", "L", "LA", "La") or self.mode.startswith(("I", "F"))
 
     @property
     def is_deep(self) -> bool:
         """Whether its pixels have more than 8 bits."""
-        return self.mode.startswith(("I", "F"))
+        return self.is_deep_color or self.mode.startswith(("I", "F"))
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,11 @@ class Decoded:
 def read_header(file: Path) -> Header:
     """The header of an image, without decoding its pixels."""
     with Image.open(file, formats=readable_formats()) as image:
-        turned = image.getexif().get(_ORIENTATION, 1) >= 5
+        # Not PngImageFile's own getexif, which decodes all pixels to look for the tag behind them too.
+        turned = Image.Image.getexif(image).get(_ORIENTATION, 1) >= 5
         mode = "RGB" if image.mode == "P" else image.mode
-        return Header(mode, image.width, image.height) if turned else Header(mode, image.height, image.width)
+        height, width = (image.width, image.height) if turned else (image.height, image.width)
+        return Header(mode, height, width, is_deep_color(image))
 
 
 def decode(file: Path, form: ImageForm) -> Decoded:
@@ -116,8 +121,9 @@ def decode(file: Path, form: ImageForm) -> Decoded:
         main = opened.tell()  # the first frame, and of HEIC the one that is marked as the main one
         frames = opened.format in _OF_FRAMES and getattr(opened, "is_animated", False)
         opened.seek(main)
-        ImageOps.exif_transpose(opened, in_place=True)
-        pixels, transparent = _pixels(opened, form)
+        image: Image.Image = _of_deep_color(opened, file, form.white) if is_deep_color(opened) else opened
+        ImageOps.exif_transpose(image, in_place=True)
+        pixels, transparent = _pixels(image, form)
         remarks = (("transparent",) if transparent else ()) + (("several frames",) if frames else ())
         return Decoded(pixels, remarks)
 
@@ -147,7 +153,7 @@ def _pixels(image: Image.Image, form: ImageForm) -> tuple[npt.NDArray[np.uint8],
 def value_range(file: Path) -> tuple[float, float, bool]:
     """Least and largest value of an image of more than 8 bits, and whether its values are fractions."""
     with Image.open(file, formats=readable_formats()) as image, _at_its_turn(image.width * image.height):
-        values = np.asarray(image)
+        values = deep_values(file, readable_formats())[..., :3] if is_deep_color(image) else np.asarray(image)
         if not np.isfinite(values).all():
             raise ValueError("values that are not finite")
         return float(values.min()), float(values.max()), values.dtype.kind == "f"
@@ -244,6 +250,20 @@ def checked_levels(values: npt.NDArray[Any], white: int | None) -> npt.NDArray[n
     if not 0 <= low <= high <= white:
         raise ValueError(f"values from {low:g} to {high:g}, where white is {white:,}")
     return levels_of(values, white)
+
+
+def _of_deep_color(image: Image.Image, file: Path, white: int | None) -> Image.Image:
+    """An image with colors of 16 bits, scaled so that `white` becomes 255, still to be turned as its camera says."""
+    values = deep_values(file, readable_formats())
+    levels = checked_levels(values[..., :3], white or 65535)
+    clear = image.info.get("transparency")
+    if values.shape[2] == 4:
+        levels = np.dstack([levels, values[..., 3] >> 8])
+    elif isinstance(clear, tuple):
+        levels = np.dstack([levels, np.where((values == clear).all(axis=2), 0, 255)])
+    scaled = Image.fromarray(levels.astype(np.uint8))
+    scaled.getexif()[_ORIENTATION] = image.getexif().get(_ORIENTATION, 1)
+    return scaled
 
 
 def _of_eight_bits(image: Image.Image, white: int | None) -> Image.Image:
