@@ -26,7 +26,8 @@ import PIL
 from convarium.data import sources
 from convarium.data.folder_options import FolderOptions
 from convarium.data.folder_scan import ImageFile
-from convarium.data.image_files import ImageForm, decode, in_parallel, unreadable
+from convarium.data.image_errors import unreadable
+from convarium.data.image_files import ImageForm, decode, in_parallel
 from convarium.data.image_form import decide_form
 from convarium.disk import parts_digest, read_json, remove_unfinished, value_digest, write_file, write_json
 from convarium.errors import DataError, FileContentError

@@ -1,9 +1,12 @@
-"""Why a file that has the ending of an image cannot be read."""
+"""Which files that have the ending of an image cannot be read, and why."""
 
 import re
 from pathlib import Path
 
 from PIL import UnidentifiedImageError
+
+from convarium.data.folder_scan import shown
+from convarium.errors import DataError
 
 _CONTENTS = (
     (rb"version https://git-lfs", "it is a pointer of Git LFS: git lfs pull gets the image"),
@@ -30,6 +33,26 @@ def reason_of(error: BaseException, file: Path) -> str:
     if isinstance(error, UnidentifiedImageError):
         return _content(file) or "it is no image that Pillow knows"
     return " ".join(str(error).replace(str(file), "the file").split()) or type(error).__name__
+
+
+def unreadable(broken: dict[Path, str], n: int) -> DataError:
+    """The error, to be raised, that names the images that cannot be read, with the reasons.
+
+    Args:
+        broken: the reason for each file.
+        n: how many images were tried.
+    """
+    return DataError(
+        f"cannot read {named(broken, n)}", hint="repair or delete them, or leave them out with --skip-broken"
+    )
+
+
+def named(broken: dict[Path, str], n: int) -> str:
+    """The images of `n` that cannot be read, with the reasons."""
+    files = [f"{shown(file)} ({reason})" for file, reason in broken.items()]
+    if len(files) > 10:
+        files[10:] = [f"and {len(files) - 10} more"]
+    return f"{len(broken)} of {n} images: {', '.join(files)}" if len(broken) > 1 else f"the image {files[0]}"
 
 
 def _content(file: Path) -> str | None:

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from convarium.data.deep_color import deep_values, is_deep_color
 from convarium.data.folder_options import Fit
-from convarium.data.folder_scan import readable_formats, shown
+from convarium.data.folder_scan import readable_formats
 from convarium.data.image_errors import reason_of
 from convarium.data.readers import DAMAGED
 from convarium.errors import DataError
@@ -201,26 +201,6 @@ def in_parallel(work: Callable[[Path], Result], files: Sequence[Path]) -> Iterat
                 first, result = begun.popleft()
                 yield first, result.result()
         yield from ((file, result.result()) for file, result in begun)
-
-
-def unreadable(broken: dict[Path, str], n: int) -> DataError:
-    """The error, to be raised, that names the images that cannot be read, with the reasons.
-
-    Args:
-        broken: the reason for each file.
-        n: how many images were tried.
-    """
-    return DataError(
-        f"cannot read {named(broken, n)}", hint="repair or delete them, or leave them out with --skip-broken"
-    )
-
-
-def named(broken: dict[Path, str], n: int) -> str:
-    """The images of `n` that cannot be read, with the reasons."""
-    files = [f"{shown(file)} ({reason})" for file, reason in broken.items()]
-    if len(files) > 10:
-        files[10:] = [f"and {len(files) - 10} more"]
-    return f"{len(broken)} of {n} images: {', '.join(files)}" if len(broken) > 1 else f"the image {files[0]}"
 
 
 def levels_of(values: npt.NDArray[Any], white: int) -> npt.NDArray[np.uint8]:

@@ -19,7 +19,8 @@ from convarium.data.csv_files import holds_pixels, read_pixel_csv, read_rows
 from convarium.data.folder_options import is_own
 from convarium.data.folder_scan import ImageFile, scan_folder, shown
 from convarium.data.folder_splits import classes_in, split_of
-from convarium.data.image_files import ImageForm, decode, in_parallel, pixels_of, unreadable
+from convarium.data.image_errors import unreadable
+from convarium.data.image_files import ImageForm, decode, in_parallel, pixels_of
 from convarium.data.labels import numbered
 from convarium.data.npz_files import read_npz
 from convarium.data.own_images import own_path

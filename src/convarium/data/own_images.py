@@ -14,7 +14,8 @@ from convarium.data.folder_options import FolderOptions, own_name
 from convarium.data.folder_scan import ImageFile, shown
 from convarium.data.folder_splits import list_folder
 from convarium.data.image_cache import Pixels, Progress, image_digests, read_pixels
-from convarium.data.image_files import ImageForm, named
+from convarium.data.image_errors import named
+from convarium.data.image_files import ImageForm
 from convarium.data.labels import numbered
 from convarium.data.listings import Listing, below, validation_count, without_test
 from convarium.data.npz_files import read_npz

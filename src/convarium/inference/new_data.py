@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from convarium.data.image_files import named
+from convarium.data.image_errors import named
 from convarium.data.new_images import OnImages, find_new_images
 from convarium.data.preprocessing import form_of
 from convarium.errors import DataError
