@@ -28,6 +28,7 @@ FILE = ROOT / "results" / "own_images.json"
 PAGE = ROOT / "docs" / "own-images.md"
 
 MEASUREMENTS = {
+    "class_weights": "imbalance:class_weights",
     "second_reading": "reading:second_reading",
     "first_reading": "reading:first_reading",
     "larger_than_memory": "memory:larger_than_memory",
