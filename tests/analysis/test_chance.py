@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convarium.analysis.comparison import compare_runs, status
+from convarium.analysis.comparison import as_json, compare_runs, status
 from convarium.analysis.statistics import at_chance, is_imbalanced, predicts_at_chance
 from convarium.recipes.recipe import Recipe
 from convarium.records import Scores
@@ -123,5 +123,6 @@ def test_a_comparison_says_which_runs_cannot_be_told_from_chance():
         "Whether 2 of 2 runs of lenet learned anything cannot be told: even the largest set that was scored, "
         "15 images, is too small."
     ) in found.notes
+    assert as_json(found)["rows"][0]["undetermined"] == found.frame("rows")["undetermined"][0] == 2
     enough = compare_runs([small_run(train=scored(90, 120), test=scored(2, 3))])
     assert not any("cannot be told" in note for note in enough.notes)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from convarium.analysis.comparison import METRICS, as_json, compare_runs, metric_of, primary_metric
+from convarium.analysis.comparison import METRICS, as_json, compare_runs, metric_of, primary_metric, validation_metric
 from convarium.analysis.statistics import confusion_interval, image_interval
 from convarium.metrics import balanced_accuracy, macro_f1
 from convarium.recipes.recipe import Recipe
@@ -79,6 +79,8 @@ def test_up_to_three_times_the_images_the_accuracy_stays():
     assert primary_metric(uneven("lenet", CAREFUL, ratio=4))[0] == "test_balanced_accuracy"
     diverged = [run(Recipe(dataset="folder:photos"), None, status="diverged")]
     assert primary_metric(diverged) == ("test_accuracy", "")
+    assert validation_metric(diverged).name == "validation_accuracy"
+    assert validation_metric(uneven("lenet", CAREFUL)).name == "validation_balanced_accuracy"
     assert primary_metric(diverged + uneven("lenet", CAREFUL, ratio=4))[0] == "test_balanced_accuracy"
 
 

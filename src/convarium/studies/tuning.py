@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from convarium.analysis.comparison import METRICS
+from convarium.analysis.comparison import validation_metric
 from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.names import file_name, same_file
@@ -33,7 +33,7 @@ class Tuned:
     Attributes:
         value: of the study's axis.
         learning_rate: the best one.
-        tried: mean validation accuracy by learning rate; a run that diverged counts as 0.
+        tried: mean `validation_metric` by learning rate; a run that diverged counts as 0.
     """
 
     value: object
@@ -126,7 +126,7 @@ def _try(
         metric="validation_accuracy",
     )
     comparison = run_study(trial, resources, on_event=on_event)
-    accuracy = METRICS["validation_accuracy"]
+    accuracy = validation_metric([done for row in comparison.rows for done in row.runs])
     return {rate: fmean(accuracy.measure(done) or 0.0 for done in comparison.row(rate).runs) for rate in rates}
 
 

@@ -94,8 +94,8 @@ def as_json(comparison: Comparison) -> Record:
 
 
 _ROW_VALUES = (
-    "n", "failed", "diverged", "at_chance", "measured", "validation", "test", "images", "parameters", "flops",
-    "train_seconds", "images_per_second", "environment", "difference", "decision", "verdict", "marks",
+    "n", "failed", "diverged", "at_chance", "undetermined", "measured", "validation", "test", "images", "parameters",
+    "flops", "train_seconds", "images_per_second", "environment", "difference", "decision", "verdict", "marks",
 )  # fmt: skip
 """Attributes of a row that its JSON holds, in this order."""
 
@@ -153,7 +153,8 @@ def _classes(comparison: Comparison) -> Iterator[Record]:
 def _rows(comparison: Comparison) -> Iterator[Record]:
     for row in comparison.rows:
         record: Record = {"label": row.label, "runs": len(row.runs), "n": row.n, "failed": row.failed,
-                          "diverged": row.diverged, "at_chance": row.at_chance}  # fmt: skip
+                          "diverged": row.diverged, "at_chance": row.at_chance,
+                          "undetermined": row.undetermined}  # fmt: skip
         estimates = {"measured": row.measured, "test": row.test, "validation": row.validation,
                      "train_seconds": row.train_seconds, "images_per_second": row.images_per_second}  # fmt: skip
         for name, estimate in estimates.items():

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from convarium.analysis.comparison.metrics import METRICS, Metric
 from convarium.analysis.comparison.rows import largest_scores
 from convarium.analysis.statistics import IMBALANCE, is_imbalanced
 from convarium.runs.store import StoredRun
@@ -30,6 +31,11 @@ def primary_metric(runs: Sequence[StoredRun]) -> tuple[str, str]:
     if split == "validation":
         reasons.append("because no images were held out for a test")
     return f"{split}_{'balanced_accuracy' if ratios else 'accuracy'}", ", and ".join(reasons)
+
+
+def validation_metric(runs: Sequence[StoredRun]) -> Metric:
+    """The metric by which settings are chosen: the validation accuracy, balanced where `primary_metric` is."""
+    return METRICS[primary_metric(runs)[0].replace("test_", "validation_")]
 
 
 def result_split(runs: Sequence[StoredRun]) -> Literal["test", "validation"]:
