@@ -195,6 +195,10 @@ def test_without_a_model_small_networks_that_take_the_images_are_tried_as_the_im
         Workspace(tmp_path, device="cpu").recommend(["lenet"], dataset=dataset, resize=16, epochs=3)
     (base,) = asked.value.args[0]
     assert (base.resize, base.epochs, base.optimizer, base.schedule) == (16, 3, "adam", "one_cycle")
+    with pytest.raises(Asked) as asked:
+        Workspace(tmp_path, device="cpu").recommend(["lenet"], dataset=dataset, learning_rate=0.02, warmup=1)
+    (base,) = asked.value.args[0]
+    assert (base.optimizer, base.learning_rate, base.schedule) == ("adam", 0.02, "constant")
 
 
 def test_what_cannot_be_recommended(tmp_path, dataset):

@@ -148,8 +148,7 @@ def train_rung(
     _measure(search, missing)
     n = len({recipe.seed for recipe in recipes})
     each = "" if n == 1 else f", {count(n, 'seed')} each"
-    expected = sum(search.time.times[recipe.model].of(recipe.epochs) for recipe in missing)
-    how_long = f"about {duration(expected)}" if missing else "all in the store"
+    how_long = f"about {duration(search.time.expected(missing))}" if missing else "all in the store"
     what = f"{count(len(study.values), 'network')}, {count(recipes[0].epochs, 'epoch')}{each}"
     search.say(f"rung {number + 1} of {rungs}: {what}; {how_long}")
     with suppress(OutOfTimeError, TimeLimitError):

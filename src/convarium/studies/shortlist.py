@@ -78,8 +78,10 @@ def usual_recipe(
             or read().train.images.shape[-2:]
         )
         chosen["resize"] = usual_side(*size, on_gpu=device.type != "cpu")
-    if not {"optimizer", "learning_rate", "schedule", "momentum", "nesterov", "warmup"} & set(chosen):
-        chosen |= {"optimizer": "adam", "learning_rate": 0.001, "schedule": "one_cycle"}
+    if not {"optimizer", "momentum", "nesterov"} & set(chosen):
+        chosen = {"optimizer": "adam", "learning_rate": 0.001} | chosen
+    if not {"schedule", "warmup"} & set(chosen):
+        chosen["schedule"] = "one_cycle"
     images = len(read().train)
     chosen.setdefault("batch_size", usual_batch(images))
     chosen.setdefault("epochs", min(60, max(10, math.ceil(_LONGEST_STEPS * chosen["batch_size"] / images))))

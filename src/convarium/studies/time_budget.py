@@ -1,9 +1,10 @@
 """A time that is not exceeded: which runs still fit into it, by the measured times of those before."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from convarium.recipes.recipe import Recipe
 from convarium.runs.store import StoredRun
 from convarium.studies.events import StudyEvent
 from convarium.studies.halving import RunTime
@@ -50,6 +51,11 @@ class TimeBudget:
         """The reading of the clock at which a run is ended that takes longer than was expected."""
         return self.started + (1 + GRACE) * self.seconds
 
+    def expected(self, recipes: Iterable[Recipe]) -> float:
+        """The seconds that runs will take one after another; nothing for a network whose time is not known."""
+        known = ((self.times.get(recipe.model), recipe.epochs) for recipe in recipes)
+        return sum(each.of(epochs) for each, epochs in known if each is not None)
+
     def follow(self, on_event: Callable[[StudyEvent], None] | None) -> Callable[[StudyEvent], None]:
         """A listener that lets no run begin that does not fit, learns the networks' times, and passes every event on.
 
@@ -58,7 +64,7 @@ class TimeBudget:
 
         def listen(event: StudyEvent) -> None:
             if event.begins:
-                if sum(self.times[recipe.model].of(recipe.epochs) for recipe in event.begins) > self.left:
+                if self.expected(event.begins) > self.left:
                     raise OutOfTimeError
                 self._run_started = self.clock()
             if event.finished:
