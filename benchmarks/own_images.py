@@ -35,6 +35,7 @@ MEASUREMENTS = {
     "recommend": "recommendation:coverage",
     "predicting": "predicting:predicting",
     "unknown": "unknown_images:unknown",
+    "start_from": "starting:start_from",
 }
 """The module beside this one and the function that make each measurement."""
 
