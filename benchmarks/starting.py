@@ -46,7 +46,7 @@ def start_from() -> Rows:
 
 
 def _write(path: Path, train: ImageData, test: ImageData, classes: tuple[str, ...], *, counts: tuple[int, int]) -> None:
-    """A data set of some classes: so many of their training images to train and to validate, all of their test images."""
+    """A data set of some classes: so many of their training images to train and to validate, and all test images."""
     arrays: dict[str, np.ndarray] = {}
     first, second = counts
     for part, data, begin, end in (
