@@ -42,13 +42,20 @@ _IF_CHOSEN = ", and promises less if these validation images have chosen a learn
     "--weights",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="In place of RUN: the weights.safetensors of a run, or a copy of it.",
+    help="In place of RUN: weights.safetensors of a run, a PyTorch state_dict, or a checkpoint.",
 )
 @click.option(
     "--model",
     metavar="MODEL",
     shell_complete=completion.models,
-    help="A network of your own: import it although its source is not the one that the run was made with.",
+    help="Network that the weights belong to, if they do not say it. Beside a RUN whose network is your own: import it "
+    "although its source is not the one that the run was made with.",
+)
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=completion.datasets,
+    help="Images that the weights were trained on, if they do not say how images are preprocessed.",
 )
 @click.option("--top", type=click.IntRange(min=1), metavar="K", help="Show the K likeliest classes of each image.")
 @switch(
@@ -63,6 +70,7 @@ _IF_CHOSEN = ", and promises less if these validation images have chosen a learn
     help="Share of images of the known classes that --unknown answers; by default 0.95.",
 )
 @parameters.store
+@parameters.data_dir
 @parameters.device
 @switch("csv", "as_csv", help="Print CSV.")
 @parameters.as_json
@@ -72,10 +80,12 @@ def predict(
     ensemble: str | None,
     weights: Path | None,
     model: str | None,
+    dataset: str | None,
     top: int | None,
     unknown: bool,
     coverage: float | None,
     store: Path,
+    data_dir: Path | None,
     device: str | None,
     as_csv: bool,
     as_json: bool,
@@ -98,11 +108,12 @@ def predict(
     from convarium.inference.inputs import find_images
     from convarium.workspace import Workspace
 
-    predictor = Workspace(store, device=device).predictor(
+    predictor = Workspace(store, data_dir, device).predictor(
         run,
-        weights=weights,
         ensemble=ensemble,
+        weights=weights,
         model=model,
+        dataset=dataset,
         unknown=unknown,
         coverage=0.95 if coverage is None else coverage,
     )
@@ -114,7 +125,7 @@ def predict(
         for text in (*predictor.notes, *inputs.notes):
             note(one_line(text))
         if not as_json:
-            if ensemble is not None:
+            if not needs_run:
                 note(one_line(f"answered by {predictor.description}"))
             if predictor.rule is not None:
                 note(_explained(predictor.rule))

@@ -116,7 +116,7 @@ def train(
     "--weights",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Weights to score: .safetensors, a PyTorch state_dict, or a checkpoint published with a source.",
+    help="Weights to score: weights.safetensors of a run, a PyTorch state_dict, or a checkpoint.",
 )
 @click.option(
     "--model",

@@ -21,7 +21,7 @@ from convarium.models.build import build_model
 from convarium.models.factories import load_recorded_factory
 from convarium.models.index import resolve
 from convarium.models.weight_files import read_weight_file
-from convarium.models.weights import fitting_weights, set_weights
+from convarium.models.weights import fitting_weights, not_finite, set_weights
 from convarium.recipes.recipe import Recipe
 from convarium.records import Preprocessing
 from convarium.runs.model_facts import METADATA, parse_model_facts, preprocessing_from_json
@@ -58,6 +58,11 @@ class TrainedNetwork(nn.Module):
     def device(self) -> torch.device:
         """Where the network's weights are, and its inputs must be."""
         return next(self.network.parameters()).device
+
+    @property
+    def wrong(self) -> str | None:
+        """Which of the weights are not finite numbers, in a sentence; None if all are."""
+        return not_finite(self.network.state_dict())
 
     def forward(self, normalized: Tensor) -> Tensor:
         """Normalized images (n, c, h, w), in the size that `preprocessing.image` says → logits (n, classes)."""

@@ -259,19 +259,22 @@ def predict(
     weights: Path | str | None = None,
     ensemble: str | None = None,
     model: str | None = None,
+    dataset: str | None = None,
     unknown: bool = False,
     coverage: float = 0.95,
     on_event: Callable[[str, int, int], None] | None = None,
     store: Path | str = ".",
+    data_dir: Path | str | None = None,
     device: str | None = None,
 ) -> Predictions:
     """See `Workspace.predict`."""
-    return Workspace(store, device=device).predict(
+    return Workspace(store, data_dir, device).predict(
         run,
         images,
         weights=weights,
         ensemble=ensemble,
         model=model,
+        dataset=dataset,
         unknown=unknown,
         coverage=coverage,
         on_event=on_event,

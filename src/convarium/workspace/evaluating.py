@@ -13,6 +13,8 @@ from convarium.runs.same_images import check_same_images
 from convarium.workspace.arguments import source_recipe
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from convarium.inference import TrainedNetwork
     from convarium.recipes.recipe import Recipe
     from convarium.records import Scores
@@ -50,6 +52,7 @@ def evaluate(
     def score_new(trained: TrainedNetwork) -> Scores:
         from convarium.inference.new_data import score_new_images
 
+        _note_not_finite(trained.network, on_note)
         return score_new_images(
             trained,
             str(dataset),
@@ -82,6 +85,7 @@ def _of_its_own_images(
     check_same_images(run, splits)
     network = build_model(run.recipe.model, splits.train.spec)
     set_weights(network, tensors)
+    _note_not_finite(network, on_note)
     on_note(f"the images are preprocessed as in the training of {run.path.name}")
     return evaluate_network(network, run.recipe, splits, split=split, device=workspace.device)
 
@@ -148,6 +152,7 @@ def _of_weights(
     recipe = source_recipe(model, dataset)
     splits = workspace.splits(recipe)
     network = load_weights(path, recipe.model, splits.train.spec)
+    _note_not_finite(network, on_note)
     how = f"mean and deviation of {dataset}" if recipe.normalize == "dataset" else f"normalize={recipe.normalize!r}"
     on_note(f"the images are preprocessed with {how}: the weights do not say with which they were trained")
     return evaluate_network(network, recipe, splits, split=split, device=workspace.device)
@@ -155,3 +160,11 @@ def _of_weights(
 
 def _as_in_training(name: str) -> str:
     return f"the images are preprocessed as in the training of {name}: its size, mean, deviation and order of classes"
+
+
+def _note_not_finite(network: nn.Module, on_note: OnNote) -> None:
+    from convarium.models.weights import not_finite
+
+    wrong = not_finite(network.state_dict())
+    if wrong is not None:
+        on_note(f"these scores mean nothing: {wrong}")

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convarium.disk import usable_path
-from convarium.errors import ConvariumError, DataError
+from convarium.errors import ConvariumError, DataError, WeightsError
 from convarium.runs.same_images import check_same_images
 from convarium.runs.stored_run import StoredRun
 from convarium.spec import unknown
-from convarium.workspace.arguments import source_recipe
+from convarium.workspace.weights import network_in_file
 
 if TYPE_CHECKING:
     from convarium.data.splits import ImageData, Splits
@@ -66,13 +66,16 @@ def export(
     if weights is not None:
         file = usable_path(weights, "weights")
         path = _path(file.stem, out, format, int8=int8)
-        source = _of_weights(workspace, file, model=model, dataset=dataset)
+        found = network_in_file(file, workspace.splits, model=model, dataset=dataset)
+        source = _Source(found.trained, found.facts, found.splits)
     else:
         if dataset is not None:
             raise ConvariumError("--dataset belongs to --weights: a run knows its own", hint="leave out --dataset")
         stored = workspace.find_run(str(run))
         path = _path(stored.path.name, out, format, int8=int8)
         source = _of_run(workspace, stored, model=model)
+    if source.trained.wrong is not None:
+        raise WeightsError(f"{run or weights} cannot be exported: {source.trained.wrong}", hint="export another run")
     if source.splits is not None:
         known, labeled = _stored_images(source.splits), _labeled_images(source.splits) if int8 else None
     elif not int8:
@@ -96,32 +99,6 @@ def _of_run(workspace: Workspace, run: StoredRun, *, model: str | None) -> _Sour
     except DataError as error:
         return _Source(trained, facts, None, error)
     return _Source(trained, facts, splits)
-
-
-def _of_weights(workspace: Workspace, path: Path, *, model: str | None, dataset: str | None) -> _Source:
-    """A file that says how its images are preprocessed; or one that does not, with a data set and its statistics."""
-    from convarium.data.preprocessing import preprocessing_of
-    from convarium.inference.trained import TrainedNetwork, load_trained_weights
-    from convarium.models.weight_files import read_weight_file
-    from convarium.models.weights import load_weights
-    from convarium.runs.model_facts import METADATA, facts_of_weights, parse_model_facts
-
-    trained = load_trained_weights(path, named=model)
-    if trained is not None:
-        if dataset is not None:
-            wrong = f"{path} says itself how its images are preprocessed"
-            raise ConvariumError(wrong, hint="leave out --dataset")
-        return _Source(trained, parse_model_facts(read_weight_file(path).metadata[METADATA], "its text"), None)
-    if model is None or dataset is None:
-        raise ConvariumError(
-            f"{path} does not say how images are preprocessed and which classes there are",
-            hint="add --model, the network it belongs to, and --dataset, the images it was trained on",
-        )
-    recipe = source_recipe(model, dataset)
-    splits = workspace.splits(recipe)
-    preprocessing = preprocessing_of(splits, recipe.normalize)
-    network = load_weights(path, recipe.model, preprocessing.image)
-    return _Source(TrainedNetwork(network, preprocessing), facts_of_weights(recipe, preprocessing), splits)
 
 
 def _path(name: str, out: Path | str | None, format: Format, *, int8: bool) -> Path:  # noqa: A002

@@ -11,28 +11,35 @@ import numpy as np
 from convarium.errors import ConvariumError, StoreError
 from convarium.runs.seal import WEIGHTS
 from convarium.runs.store import Store, StoredRun
+from convarium.workspace.weights import network_in_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from convarium.inference.predict import Predictor
+    from convarium.inference.trained import TrainedNetwork
     from convarium.inference.unknown import Floats, UnknownRule
+    from convarium.studies.resources import Resources
 
 
 def predictor_of(
-    store: Store,
+    resources: Resources,
     run: str | None,
     *,
-    weights: Path | None = None,
+    weights: Path | str | None = None,
     ensemble: str | None = None,
     model: str | None = None,
+    dataset: str | None = None,
     unknown: bool = False,
     coverage: float = 0.95,
-    device: str | None = None,
 ) -> Predictor:
     """What `Workspace.predictor` returns; see there for the arguments and errors."""
     from convarium.inference.unknown import check_coverage
 
-    if sum(given is not None for given in (run, weights, ensemble)) != 1:
+    if sum(one is not None for one in (run, ensemble, weights)) != 1:
         raise ConvariumError("predict takes one of a run, a file of weights and an ensemble")
+    if dataset is not None and weights is None:
+        raise ConvariumError("--dataset belongs to --weights: a run knows its own", hint="leave out --dataset")
     check_coverage(coverage)
     if weights is not None:
         if unknown:
@@ -40,14 +47,15 @@ def predictor_of(
                 "--unknown is calibrated on the test predictions of a run, and a file of weights has none",
                 hint="name the run",
             )
-        return _of_weights(weights, model=model, device=device)
+        return _of_weights(weights, resources, model=model, dataset=dataset)
+    store = resources.store
     runs, notes = ([store.run(run)], ()) if run is not None else members(store, str(ensemble))
     rule = calibrated(runs, coverage) if unknown else None
     from convarium.inference.predict import Predictor
     from convarium.inference.trained import load_trained
     from convarium.training.scoring import pick_device
 
-    chosen = str(pick_device(device))
+    chosen = str(pick_device(resources.device))
     networks = tuple(load_trained(stored, named=model, device=chosen) for stored in runs)
     for stored, network in zip(runs, networks, strict=True):
         if network.preprocessing != networks[0].preprocessing:
@@ -55,27 +63,26 @@ def predictor_of(
                 f"{stored.path.name} has other classes or other preprocessing than {runs[0].path.name}",
                 hint="they were made with different data: predict with one run",
             )
+    notes = (*notes, *(note for network in networks for note in _not_finite(network)))
     names = tuple(stored.path.name for stored in runs)
     if run is not None:
-        return Predictor(networks, f"the run {names[0]}", names, rule)
+        return Predictor(networks, f"the run {names[0]}", names, rule, notes)
     seeds = ", ".join(str(stored.recipe.seed) for stored in runs)
     mean = f"the mean of {len(runs)} runs" if len(runs) > 1 else "the only run"
     return Predictor(networks, f"{mean} of {ensemble} (seed{'s' * (len(runs) > 1)} {seeds})", names, rule, notes)
 
 
-def _of_weights(weights: Path, *, model: str | None, device: str | None) -> Predictor:
+def _of_weights(weights: Path | str, resources: Resources, *, model: str | None, dataset: str | None) -> Predictor:
     from convarium.inference.predict import Predictor
-    from convarium.inference.trained import load_trained_weights
     from convarium.training.scoring import pick_device
 
-    network = load_trained_weights(weights, named=model, device=str(pick_device(device)))
-    if network is None:
-        raise ConvariumError(
-            f"{weights} does not say how images are preprocessed and which classes there are",
-            expected="the weights.safetensors of a run, or a copy of it",
-            hint="name a run",
-        )
-    return Predictor((network,), f"the weights in {weights}")
+    device = str(pick_device(resources.device))
+    found = network_in_file(weights, resources.splits, model=model, dataset=dataset, device=device)
+    return Predictor((found.trained,), f"the weights in {found.path}", notes=_not_finite(found.trained))
+
+
+def _not_finite(network: TrainedNetwork) -> tuple[str, ...]:
+    return () if network.wrong is None else (f"its answers mean nothing: {network.wrong}",)
 
 
 def members(store: Store, ensemble: str) -> tuple[list[StoredRun], tuple[str, ...]]:

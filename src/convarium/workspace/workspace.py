@@ -385,6 +385,7 @@ class Workspace:
         weights: Path | str | None = None,
         ensemble: str | None = None,
         model: str | None = None,
+        dataset: str | None = None,
         unknown: bool = False,
         coverage: float = 0.95,
     ) -> Predictor:
@@ -392,11 +393,13 @@ class Workspace:
 
         Args:
             run: a folder's name in runs/, its path, or the beginning of its key.
-            weights: in place of a run, the file weights.safetensors of one, or a copy of it.
+            weights: in place of a run, a file: weights.safetensors of a run, a PyTorch state_dict, or a checkpoint.
             ensemble: in place of a run, a study and a row of its table, "STUDY:NETWORK": the probabilities are the mean
                 over its trained runs, one for each seed.
             model: the run's network, if it is a user's own: it may then be imported although its source is not the one
-                that the run was made with.
+                that the run was made with. Of weights: the network that they belong to, if they do not say it.
+            dataset: of weights that do not say it: the images that they were trained on, which give size, mean,
+                deviation and classes.
             unknown: answer 'unknown' below a probability that is set so that `coverage` of the images of the known
                 classes are answered. It does not promise to catch images of other classes.
             coverage: that share.
@@ -408,14 +411,14 @@ class Workspace:
         from convarium.workspace.predicting import predictor_of
 
         return predictor_of(
-            self.store,
+            self._resources,
             run,
-            weights=None if weights is None else usable_path(weights, "weights"),
             ensemble=ensemble,
+            weights=weights,
             model=model,
+            dataset=dataset,
             unknown=unknown,
             coverage=coverage,
-            device=self.device,
         )
 
     def predict(
@@ -426,6 +429,7 @@ class Workspace:
         weights: Path | str | None = None,
         ensemble: str | None = None,
         model: str | None = None,
+        dataset: str | None = None,
         unknown: bool = False,
         coverage: float = 0.95,
         on_event: Callable[[str, int, int], None] | None = None,
@@ -433,7 +437,7 @@ class Workspace:
         """Predicts images: classes and probabilities.
 
         Args:
-            run, weights, ensemble, model, unknown, coverage: as for `predictor`.
+            run, ensemble, weights, model, dataset, unknown, coverage: as for `predictor`.
             images: image files, and folders, whose images are found as in data sets.
             on_event: called with "images", their number so far and in all.
 
@@ -444,7 +448,13 @@ class Workspace:
             ConvariumError: as for `predictor`; or no image is named, or a folder cannot be listed or has no images.
         """
         predictor = self.predictor(
-            run, weights=weights, ensemble=ensemble, model=model, unknown=unknown, coverage=coverage
+            run,
+            ensemble=ensemble,
+            weights=weights,
+            model=model,
+            dataset=dataset,
+            unknown=unknown,
+            coverage=coverage,
         )
         return predictor.predict(images, on_event=on_event)
 
