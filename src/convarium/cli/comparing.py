@@ -8,11 +8,12 @@ import click
 
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
-from convarium.cli.parameters import Workers, given_fields, optional, recipe_flags, switch
+from convarium.cli.parameters import Workers, attribute_help, given_fields, optional, recipe_flags, switch
 from convarium.cli.progress import study_progress
 from convarium.cli.single_run import check_failed
 from convarium.cli.terminal import note, say, say_json
 from convarium.errors import ConvariumError, SpecError
+from convarium.recipes.recipe import Recipe
 
 
 @click.command()
@@ -21,10 +22,10 @@ from convarium.errors import ConvariumError, SpecError
 @click.option(
     "--start-from",
     multiple=True,
+    default=None,
     type=optional(str),
     metavar="RUN|FILE",
-    help="Run or weights file whose weights the training starts from, or none; the last layer is new where the "
-    "classes differ. Given several times, one network is compared from each.",
+    help=attribute_help(Recipe)["start_from"],
 )
 @click.option(
     "--seeds", type=int, default=5, show_default=True, help="Runs of each network, with the seeds 0, 1, 2 and so on."
@@ -55,7 +56,7 @@ def compare(
     models: tuple[str, ...],
     *,
     seeds: int,
-    start_from: tuple[str | None, ...],
+    start_from: tuple[str | None, ...] | None,
     preset: str | None,
     baseline: str | None,
     name: str | None,
@@ -75,7 +76,8 @@ def compare(
     """Trains networks × seeds on equal terms and compares.
 
     The main job: it prints the table and the verdicts and writes the report. Runs that the store already has are
-    reused. MODEL is a network's spec: lenet, "resnet(depth=56)", resnet@uva, my_package.my_module:factory.
+    reused. MODEL is a network's spec: lenet, "resnet(depth=56)", resnet@uva, my_package.my_module:factory. With several
+    --start-from, one network is compared from each of these weights, or from none.
     """
     given = given_fields(fields, context)
     if recommends or budget is not None:
