@@ -58,9 +58,6 @@ def memory() -> None:
     for process in torches:
         assert process.stdout
         process.stdout.read(1)
-    alone = sum(memory_kb(process.pid) for process in torches) / len(torches)
-    for process in torches:
-        process.communicate()
     with started(("--epochs", "50", "--workers", "2")) as (driver, _):
         peaks: dict[int, int] = {}
         began = time.monotonic()
@@ -68,6 +65,10 @@ def memory() -> None:
             for pid in workers_of(driver.pid):
                 peaks[pid] = max(peaks.get(pid, 0), memory_kb(pid))
             time.sleep(0.5)
+        # At the same time, because the pages of PyTorch's libraries are shared by all who use them now.
+        alone = sum(memory_kb(process.pid) for process in torches) / len(torches)
+    for process in torches:
+        process.communicate()
     for peak in peaks.values():
         growth = (peak - alone) / 1000
         sys.stdout.write(f"worker {peak / 1000:.0f} MB, PyTorch alone {alone / 1000:.0f} MB: {growth:.0f} MB more\n")

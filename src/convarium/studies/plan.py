@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from convarium import kernels
 from convarium.analysis.comparison.formatting import count, duration
 from convarium.analysis.statistics import smallest_difference
@@ -78,6 +80,7 @@ class Plan:
             deviations between seeds; None for one seed, or one value.
         seconds: for what is missing, from a timed start of each network's first epoch; None where that failed.
         kernels: those that will compute the training steps on a CPU, as in `Environment`; None on other devices.
+        workers: how many runs train at the same time.
     """
 
     runs: int
@@ -86,6 +89,7 @@ class Plan:
     smallest: float | None
     seconds: float | None
     kernels: str | None = None
+    workers: int = 1
 
 
 def prepare_study(
@@ -216,8 +220,9 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
 
     Args:
         prepared: from `prepare_study`.
-        resources: the device on which the networks are timed.
+        resources: the device on which the networks are timed, with as many threads as its executor gives a run.
     """
+    executor, threads = resources.executor, torch.get_num_threads()
     device = pick_device(resources.device)
     missing: Counter[Recipe] = Counter()
     stored: dict[Recipe, StoredRun] = {}
@@ -229,11 +234,16 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
         if run.stored is not None:
             stored[base] = run.stored
         missing[base] += run.stored is None
-    each = [
-        (n, run_seconds(base, planned[base].splits, device, start=planned[base].start, like=stored.get(base)))
-        for base, n in missing.items()
-        if n
-    ]
+    torch.set_num_threads(executor.threads if executor else threads)
+    try:
+        each = [
+            (n, run_seconds(base, planned[base].splits, device, start=planned[base].start, like=stored.get(base)))
+            for base, n in missing.items()
+            if n
+        ]
+    finally:
+        torch.set_num_threads(threads)
+    workers = max(1, min(executor.workers if executor else 1, sum(missing.values())))
     known = [n * seconds for n, seconds in each if seconds is not None]
     seeds = min(Counter(getattr(run.recipe, prepared.study.compare) for run in prepared.runs).values())
     family = len(prepared.study.values) - 1
@@ -242,8 +252,9 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
         missing=sum(missing.values()),
         seeds=seeds,
         smallest=smallest_difference(seeds, family=family) if family else None,
-        seconds=sum(known) if len(known) == len(each) else None,
+        seconds=sum(known) / workers if len(known) == len(each) else None,
         kernels=kernels.version() if device.type == "cpu" else None,
+        workers=workers,
     )
 
 
@@ -253,7 +264,8 @@ def describe_plan(plan: Plan) -> str:
     if plan.missing < plan.runs:
         parts.append(f"{plan.runs - plan.missing} in the store" if plan.missing else "all in the store")
     if plan.missing and plan.seconds is not None:
-        parts.append(f"about {duration(plan.seconds)} to go")
+        together = f" with {plan.workers} workers" if plan.workers > 1 else ""
+        parts.append(f"about {duration(plan.seconds)} to go{together}")
     if plan.missing and plan.kernels is not None:
         parts.append("PyTorch's kernels" if plan.kernels == kernels.TORCH else f"kernels {plan.kernels}")
     text = "; ".join(parts)

@@ -11,6 +11,7 @@ from convarium.cli import main
 from convarium.errors import RecipeError, RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
+from convarium.studies import plan
 from convarium.studies.executors.local_workers import LocalWorkers, count_workers
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
@@ -196,6 +197,25 @@ def test_cores_are_divided(monkeypatch):
     for workers, threads in {1: 8, 2: 4, 3: 2, 16: 1}.items():
         with LocalWorkers(workers, CPU) as own:
             assert own.threads == threads
+
+
+def test_the_plan_counts_with_the_workers_and_their_threads(tmp_path, monkeypatch):
+    timed = []
+
+    def run_seconds(*given, **options):
+        timed.append(torch.get_num_threads())
+        return 60.0
+
+    monkeypatch.setattr(plan, "run_seconds", run_seconds)
+    study, here = Study(name="nets", question="?", recipes=grid(BASE, seed=range(6))), in_process(tmp_path)
+    prepared, threads = plan.prepare_study(study, here), torch.get_num_threads()
+    with LocalWorkers(3, CPU) as own:
+        monkeypatch.setattr(own, "threads", threads + 1)
+        said = plan.describe_plan(plan.plan_study(prepared, dataclasses.replace(here, executor=own)))
+    assert "6 runs; about 2 min to go with 3 workers" in said
+    assert "about 6 min to go; " in plan.describe_plan(plan.plan_study(prepared, here))
+    assert timed == [threads + 1, threads]
+    assert torch.get_num_threads() == threads
 
 
 def test_gpus_are_handed_out_in_turns(monkeypatch):
