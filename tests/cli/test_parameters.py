@@ -32,9 +32,9 @@ def test_every_recipe_field_has_a_flag_with_its_default_and_its_sentence(command
     without_flag = {"model"} if command.name == "train" else {"model", "seed"}
     for name in FIELDS.keys() - without_flag:
         assert f"--{name.replace('_', '-')}" in options[name].opts
-        if not options[name].multiple:  # an option that may be given several times has no single default
+        if not options[name].multiple:  # one that may be given several times has no single default, and says so
             assert options[name].default == FIELDS[name].default
-        assert options[name].help == sentences[name]
+            assert options[name].help == sentences[name]
     assert not without_flag & options.keys()
 
 
