@@ -36,6 +36,7 @@ MEASUREMENTS = {
     "predicting": "predicting:predicting",
     "unknown": "unknown_images:unknown",
     "start_from": "starting:start_from",
+    "exported": "exporting:exported",
 }
 """The module beside this one and the function that make each measurement."""
 
