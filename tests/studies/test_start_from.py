@@ -9,7 +9,9 @@ import torch
 
 from convarium.analysis.claims import Better
 from convarium.cli import main
+from convarium.diagnostics import diagnose_run, initial_gradients
 from convarium.errors import RecipeError, SpecError, StoreError
+from convarium.pages.diagnostics_charts import gradient_points
 from convarium.recipes.recipe import Recipe
 from convarium.recipes.starting import split_start
 from convarium.runs.store import Store
@@ -74,6 +76,17 @@ def test_a_stored_run_is_read_and_reused_where_its_weights_are_gone(made, tmp_pa
     assert len(workspace.results(result.study.name).rows) == 2
     with pytest.raises(StoreError, match="no weights file and no finished run"):
         workspace.train(dataclasses.replace(started.recipe, seed=5))
+
+
+def test_diagnostics_take_no_random_weights_for_the_start(made):
+    folder, first, result = made
+    started = result.comparison.rows[1].runs[0]
+    splits = Workspace(folder).splits(started.recipe)
+    diagnosis = diagnose_run(started, splits, label="started", size=3, surface_images=20)
+    assert not diagnosis.initial
+    points = gradient_points([diagnosis])
+    assert set(points["moment"]) == {"final"}
+    assert initial_gradients(first.recipe, splits)
 
 
 def test_a_study_whose_weights_have_changed_is_refused(made, tmp_path):

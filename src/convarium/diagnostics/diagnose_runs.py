@@ -128,7 +128,7 @@ def diagnose_run(
     return Diagnosis(
         label=label,
         seed=recipe.seed,
-        initial=initial_gradients(recipe, splits),
+        initial=initial_gradients(recipe, splits) if recipe.start_from is None else (),  # else the start was not random
         final=gradient_norms(network, images, labels, dropout_seed=derive_seed(recipe.seed, "dropout")),
         activity=unit_activity(network, images),
         surface=_surface(run.path, network, images[:surface_images], labels[:surface_images], size),

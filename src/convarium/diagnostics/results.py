@@ -120,7 +120,8 @@ class Diagnosis:
     Attributes:
         label: label of the comparison's row that the run represents.
         seed: the run's seed.
-        initial, final: the gradients at the initial weights, and at the stored weights.
+        initial, final: the gradients at the initial weights, empty where the run started from others than random ones,
+            and at the stored weights.
         activity: inactive units at the stored weights.
         surface: the loss around the stored weights.
         filters: the filters of the first layer; None if they cannot be drawn.
