@@ -9,7 +9,7 @@ from convarium.errors import ConvariumError, StoreError
 from convarium.inference.unknown import probabilities_of
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StudyRecord
-from convarium.workspace import predicting
+from convarium.studies.resources import Resources
 from convarium.workspace.predicting import calibrated, members, predictor_of
 from made_runs import answering, run, runs, with_predictions
 
@@ -111,5 +111,4 @@ def test_networks_that_read_images_differently_are_not_averaged(store, monkeypat
     loaded = iter([Loaded(1), Loaded(2)])
     monkeypatch.setattr("convarium.inference.trained.load_trained", lambda *_, **__: next(loaded))
     with pytest.raises(StoreError, match="has other classes or other preprocessing than"):
-        predictor_of(store, None, ensemble="s:lenet")
-    assert predicting.__doc__
+        predictor_of(Resources(store, None, None), None, ensemble="s:lenet")

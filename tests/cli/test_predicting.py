@@ -170,7 +170,9 @@ def test_unknown_states_its_threshold_its_coverage_and_what_it_does_not_promise(
 
 def test_a_file_of_weights_answers_as_its_run(home, names, call):
     file = home / "runs" / names[0] / "weights.safetensors"
-    assert call(ANT, BEE, "--weights", file, run=False) == call(ANT, BEE)
+    code, out, err = call(ANT, BEE, "--weights", file, run=False)
+    assert (code, out) == call(ANT, BEE)[:2]
+    assert err == f"answered by the weights in {file}\n"
 
 
 def test_a_bar_on_standard_error_leaves_the_answers_where_they_belong(call, monkeypatch):
