@@ -153,7 +153,7 @@ class Rung:
         epochs: of every run.
         seeds: runs of each network.
         validation: the mean validation score of each network over its seeds, best first; None for a network whose runs
-            failed, or did not end in time.
+            failed. One that did not end in time is left out.
         kept: the networks that went on; of the last rung those between which the choice was.
         seconds: that the rung took now; runs that the store had already took none.
     """

@@ -168,7 +168,7 @@ def _ended(search: Search, study: Study, seconds: float) -> Trained:
     # A seed counts once all networks have it.
     seeds = min(map(len, by_network.values()), default=0)
     runs = {name: each[:seeds] for name, each in by_network.items()}
-    validation = {name: _mean_score(search, runs.get(name, [])) for name in study.values}
+    validation = {name: _mean_score(search, runs[name]) for name in study.values if name in runs}
     ordered = sorted(validation, key=lambda name: -(validation[name] or 0.0))
     rung = Rung(study.recipes[0].epochs, seeds, {name: validation[name] for name in ordered}, (), seconds)
     late = [name for name in study.values if name not in runs]
