@@ -141,6 +141,21 @@ def test_a_disk_that_is_full_leaves_the_store_as_it_was(tmp_path, monkeypatch):
     assert files_of(store.root) == before
 
 
+def test_a_study_that_is_extended_meanwhile_keeps_what_it_gained(tmp_path, monkeypatch):
+    store, other = made_store(tmp_path / "all", [0]), made_store(tmp_path / "other", [1])
+    copy = merging._copy
+
+    def extend_and_copy(*args):
+        run = made_run(store.root, recipe(seed=2), 0.9, images=50, steps_an_epoch=3)
+        Store(store.root).update_study("class", lambda mine: dataclasses.replace(mine, keys=(*mine.keys, run.key)))
+        return copy(*args)
+
+    monkeypatch.setattr(merging, "_copy", extend_and_copy)
+    merge(store, [other])
+    seeds = {store.run(key).recipe.seed for key in store.study("class").keys}
+    assert seeds == {0, 1, 2}
+
+
 def test_what_a_killed_merge_has_left_goes_and_unfinished_runs_are_told(tmp_path):
     other, store = made_store(tmp_path / "other", [0]), Store(tmp_path / "all")
     other.begin(recipe(seed=5), recipe(seed=5).key("0" * 64))

@@ -7,7 +7,7 @@ which one is said.
 import dataclasses
 import itertools
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -84,15 +84,15 @@ def merge(store: Store, others: Sequence[Store]) -> Merge:
             present += run.key in here
         else:
             notes.append(_difference(mine, run))
-    studies = _merged_studies(store, records, here | chosen)
+    changes = _changed_studies(store, records, here | chosen)
     (store.root / "runs").mkdir(parents=True, exist_ok=True)
     with lock_file(store.root / "runs" / ".merging.lock", f"the merging of {store.root}"):
         copied = _copy(store, list(chosen.values()))
-    for study in studies:
-        store.save_study(study)
+    for name, change in changes.items():
+        store.update_study(name, change)  # as it is now: another process may have extended it meanwhile
     notes += _unfinished(others, found)
     notes += _environments([run.outcome.environment for run in (here | chosen).values()])
-    return Merge(tuple(copied), present, tuple(study.name for study in studies), tuple(notes))
+    return Merge(tuple(copied), present, tuple(changes), tuple(notes))
 
 
 def _check_readable(store: Store, other: Store) -> None:
@@ -135,21 +135,33 @@ def _difference(kept: StoredRun, other: StoredRun) -> str:
     )
 
 
-def _merged_studies(store: Store, records: Sequence[StudyRecord], runs: Mapping[str, StoredRun]) -> list[StudyRecord]:
-    """The studies as they will be, each with the runs of all stores in the order of networks and seeds.
+def _changed_studies(
+    store: Store, records: Sequence[StudyRecord], runs: Mapping[str, StoredRun]
+) -> dict[str, Callable[[StudyRecord | None], StudyRecord]]:
+    """What is to become of the studies that are new or extended, each with the runs of all stores in the order of
+    networks and seeds: functions of the study as the store has it.
 
     Raises:
         StoreError: two of one name have different base recipes.
     """
-    merged: dict[str, StudyRecord] = {}
-    before = {name: store.study(name) for name in store.study_names()}
+    theirs: dict[str, StudyRecord] = {}
     for record in records:
-        known = merged.get(record.name) or before.get(record.name)
-        if known is None:
-            store.check_study_name(record.name)
-        merged[record.name] = record if known is None else _joined(known, record)
-    ordered = (_in_order(record, runs) for record in merged.values())
-    return [record for record in ordered if record != before.get(record.name)]
+        known = theirs.get(record.name)
+        theirs[record.name] = record if known is None else _joined(known, record)
+    names = set(store.study_names())
+    changes: dict[str, Callable[[StudyRecord | None], StudyRecord]] = {}
+    for name, record in theirs.items():
+        change = partial(_extended, by=record, runs=runs)
+        mine = store.study(name) if name in names else None
+        if mine is None:
+            store.check_study_name(name)
+        if change(mine) != mine:
+            changes[name] = change
+    return changes
+
+
+def _extended(mine: StudyRecord | None, *, by: StudyRecord, runs: Mapping[str, StoredRun]) -> StudyRecord:
+    return _in_order(by if mine is None else _joined(mine, by), runs)
 
 
 def _joined(one: StudyRecord, other: StudyRecord) -> StudyRecord:

@@ -13,9 +13,11 @@ from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
 from convarium.studies import plan
 from convarium.studies.executors.local_workers import LocalWorkers, count_workers
+from convarium.studies.executors.worker_process import WorkerProcess
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
 from convarium.studies.study import Study, grid
+from convarium.training import loop
 from own_modules import forget
 
 BASE = Recipe(model="residual_mlp", epochs=2, batch_size=64)
@@ -120,7 +122,8 @@ def test_a_worker_imports_a_network_of_ones_own(resources):
     assert run.source is not None
 
 
-def test_an_error_in_a_worker_is_raised_here(resources):
+def test_an_error_in_a_worker_is_raised_here(resources, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     threads = torch.get_num_threads()
     recipe = dataclasses.replace(BASE, epochs=12)
 
@@ -165,6 +168,31 @@ def test_when_the_time_is_over_every_run_in_training_has_a_checkpoint_and_goes_o
     (run,) = (run for run in comparison.rows[0].runs if run.recipe == begun[0])
     assert is_same(run, train_one(begun[0], in_process(tmp_path / "here")))
     assert not any(run.is_mixed for run in comparison.rows[0].runs)
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_replaced_and_a_run_that_ends_with_the_time_is_no_failure(
+    resources, monkeypatch
+):
+    begin, killed, over = WorkerProcess.begin, [], []
+    monkeypatch.setattr(Resources, "is_time_over", lambda _: bool(over))
+
+    def begin_and_kill(process, number, job):
+        begin(process, number, job)
+        if not killed:
+            assert not process.is_ready
+            process.process.kill()
+            killed.append(process)
+
+    def listen(event):
+        if event.training and event.training.history and event.training.epoch == BASE.epochs:
+            over.append(event)  # after the last step, so that what is left is to finish
+
+    monkeypatch.setattr(WorkerProcess, "begin", begin_and_kill)
+    with LocalWorkers(1, CPU) as own:
+        run = train_one(BASE, dataclasses.replace(resources, executor=own), on_event=listen)
+    assert over
+    assert run.outcome.status == "finished"
+    assert run.outcome.retried == "its worker process was killed by SIGKILL"
 
 
 def test_an_error_of_a_listener_ends_the_workers_with_checkpoints(resources, pool):

@@ -155,6 +155,7 @@ class _Round:
 
     def __init__(self, pool: LocalWorkers, units: Sequence[PlannedUnit], work: Work, waiting: "deque[int]") -> None:
         self.pool, self.units, self.work, self.waiting = pool, units, work, waiting
+        self.missing = len(waiting)
         self.lost: dict[int, str] = {}
         self.is_stopping = False
 
@@ -167,8 +168,9 @@ class _Round:
                 if not self.is_stopping:
                     self._hand_out()
                 arrived = self.pool.next_message()
-                if arrived:
-                    yield from self._handle(*arrived)
+                for result in self._handle(*arrived) if arrived else ():
+                    self.missing -= 1
+                    yield result
         except BaseException:
             if not self.is_stopping:  # else it is a second Ctrl-C, which waits for nothing
                 self._stop()
@@ -177,7 +179,7 @@ class _Round:
         finally:
             if self.is_stopping:
                 self.pool.end_processes()
-        if self.is_stopping and not is_interrupted():
+        if self.missing and not is_interrupted():
             raise TrainingStoppedError
 
     def _hand_out(self) -> None:
@@ -220,7 +222,7 @@ class _Round:
 
     def _lose(self, number: int, cause: str, *, has_started: bool) -> Iterator[tuple[int, list[StoredRun] | None]]:
         """What becomes of a unit whose worker has ended: it is tried again, once."""
-        if not has_started:
+        if not has_started and not (cause.startswith("killed") and number not in self.lost):
             raise RunError(
                 f"a worker process {cause} before it could begin",
                 hint="its own message may stand above; without --workers this process trains",

@@ -10,7 +10,6 @@ import os
 import pickle
 import queue
 import shutil
-import signal
 import threading
 import time
 import traceback
@@ -54,7 +53,6 @@ def main(threads: int, shared: str) -> None:
         shared: the folder of the data sets, which is deleted when the process that started this one is gone.
     """
     inbox, outbox = _streams()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     tune_memory()
     torch.set_num_threads(threads)
     channel, jobs, stop = Channel(outbox), queue.SimpleQueue[Job](), threading.Event()

@@ -17,10 +17,13 @@ from convarium.runs.environment import WORKERS_VARIABLE
 from convarium.studies.executors.messages import END, OUT_OF_MEMORY, STOP, Channel, Job, receive
 
 _START = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from convarium.studies.executors.worker import main; main(int(sys.argv[2]), sys.argv[3])"
 )
-"""The worker's program. It imports what this process imports, and not the file that this process runs."""
+"""The worker's program. It imports what this process imports, and not the file that this process runs. From the
+beginning it leaves Ctrl-C, which the terminal sends to both, to this process.
+"""
 
 _PATIENCE = 10.0
 """Seconds in which a worker that was asked to end does so."""
@@ -111,7 +114,9 @@ class WorkerProcess:
 
     def _listen(self, inbox: "queue.SimpleQueue[tuple[WorkerProcess, Any]]") -> None:
         assert self.process.stdout
-        with self.process.stdout as stream, suppress(EOFError):
-            while True:
-                inbox.put((self, receive(stream)))
-        inbox.put((self, Ended()))
+        try:
+            with self.process.stdout as stream, suppress(EOFError):
+                while True:
+                    inbox.put((self, receive(stream)))
+        finally:  # also after a message that cannot be unpickled, which nobody may wait for
+            inbox.put((self, Ended()))
