@@ -13,9 +13,12 @@ from safetensors.torch import load_file, save_file
 import convarium
 from convarium.data.image_files import ImageForm
 from convarium.data.new_images import find_new_images
+from convarium.diagnostics import Diagnosis, diagnose
 from convarium.errors import ConvariumError, DataError, SpecError, WeightsError
 from convarium.inference.new_data import class_numbers
+from convarium.runs.store import Store
 from convarium.runs.stored_run import StoredRun
+from convarium.studies.resources import Resources
 
 LEVELS = {"dark": 40, "gray": 120, "light": 200}
 """The mean level of each class: a network that does not see the true levels mistakes one class for another."""
@@ -271,6 +274,13 @@ def test_a_runs_own_images_are_found_from_another_folder_by_their_absolute_path(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert convarium.evaluate(run.key, store=tmp_path) == run.outcome.test
+    exported = convarium.export(run.key, store=tmp_path, format="torch-export", out="lenet.pt2")
+    assert exported.checked_on.startswith("test images of ")
+    resources = Resources(Store(tmp_path))
+    shown = resources.test_images(run)  # by the predictions of a page
+    assert shown is not None
+    assert len(shown[1]) == run.outcome.test.n
+    assert isinstance(*diagnose({"lenet": [run]}, resources.splits, size=3), Diagnosis)
     (tmp_path / "here" / "photos").rename(tmp_path / "gone")
     with pytest.raises(DataError, match="there is no folder photos"):
         convarium.evaluate(run.key, store=tmp_path)

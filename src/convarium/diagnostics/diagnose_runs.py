@@ -26,7 +26,7 @@ from convarium.models.weights import set_weights
 from convarium.recipes.recipe import Recipe
 from convarium.runs.files import write_tensors
 from convarium.runs.links import outward_link
-from convarium.runs.same_images import check_same_images
+from convarium.runs.same_images import check_same_images, recipe_of_images
 from convarium.runs.seal import WEIGHTS
 from convarium.runs.stored_run import StoredRun
 from convarium.seeding import derive_seed
@@ -82,7 +82,7 @@ def diagnose(
         if on_event is not None:
             on_event(label)
         try:
-            data = splits(run.recipe)
+            data = splits(recipe_of_images(run))
             diagnoses.append(diagnose_run(run, data, label=label, device=device, size=size, surface_images=images))
         except ConvariumError as error:  # The data are missing.
             diagnoses.append(MissingDiagnosis(label, str(error)))

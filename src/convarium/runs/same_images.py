@@ -1,15 +1,30 @@
-"""Whether a user's own images are still those that a stored run was made with."""
+"""Where a user's own images are, and whether they are still those that a stored run was made with."""
 
+import dataclasses
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convarium.data.folder_options import is_own
+from convarium.data.own_images import own_path
 from convarium.errors import DataError
 from convarium.models.index import resolve
+from convarium.recipes.recipe import Recipe
 from convarium.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from convarium.data.splits import Splits
+
+
+def recipe_of_images(run: StoredRun) -> Recipe:
+    """A run's recipe, by which its images are read: from another working folder than that of its training, with their
+    absolute path.
+    """
+    dataset, facts = run.recipe.dataset, run.model_facts()
+    recorded = facts["data_path"] if facts else None
+    if recorded is None or not is_own(dataset) or own_path(dataset).exists() or not Path(recorded).exists():
+        return run.recipe
+    return dataclasses.replace(run.recipe, dataset=f"{dataset.partition(':')[0]}:{recorded}")
 
 
 def has_images(run: StoredRun, data_digest: str) -> bool:

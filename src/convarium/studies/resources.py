@@ -11,7 +11,7 @@ from convarium.data.image_cache import Progress
 from convarium.data.own_images import read_own_images
 from convarium.data.readers import Part
 from convarium.recipes.recipe import Recipe
-from convarium.runs.same_images import has_images
+from convarium.runs.same_images import has_images, recipe_of_images
 from convarium.runs.store import Store, StoredRun
 
 if TYPE_CHECKING:
@@ -97,12 +97,12 @@ class Resources:
         Raises:
             DataError: the data are damaged.
         """
-        divided = self._divided.get(_wanted(run.recipe))
+        dataset, options = _wanted(recipe_of_images(run))
+        divided = self._divided.get((dataset, options))
         if divided is not None:
             same = has_images(run, divided.digest)
             scored = divided.test if len(divided.test) else divided.validation
             return (scored.images.numpy(), scored.labels.numpy()) if same else None
-        dataset, options = _wanted(run.recipe)
         if is_own(dataset):
             own = read_own_images(dataset, options)
             scored_files = own.test if len(own.test[1]) else own.validation

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from convarium.disk import usable_path
 from convarium.errors import ConvariumError
-from convarium.runs.same_images import check_same_images
+from convarium.runs.same_images import check_same_images, recipe_of_images
 from convarium.workspace.arguments import source_recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
     from convarium.inference import TrainedNetwork
-    from convarium.recipes.recipe import Recipe
     from convarium.records import Scores
     from convarium.runs.store import StoredRun
     from convarium.workspace.workspace import Workspace
@@ -81,25 +79,13 @@ def _of_its_own_images(
     tensors = run.weights()
     if tensors is None:
         raise ConvariumError(f"{run.path} holds no weights", hint="it may be a record without weights")
-    splits = workspace.splits(_where_its_images_are(run))
+    splits = workspace.splits(recipe_of_images(run))
     check_same_images(run, splits)
     network = build_model(run.recipe.model, splits.train.spec)
     set_weights(network, tensors)
     _note_not_finite(network, on_note)
     on_note(f"the images are preprocessed as in the training of {run.path.name}")
     return evaluate_network(network, run.recipe, splits, split=split, device=workspace.device)
-
-
-def _where_its_images_are(run: StoredRun) -> Recipe:
-    """The run's recipe; from another working folder than that of its training, with its images' absolute path."""
-    from convarium.data.folder_options import is_own
-    from convarium.data.own_images import own_path
-
-    dataset, facts = run.recipe.dataset, run.model_facts()
-    recorded = facts["data_path"] if facts else None
-    if recorded is None or not is_own(dataset) or own_path(dataset).exists() or not Path(recorded).exists():
-        return run.recipe
-    return dataclasses.replace(run.recipe, dataset=f"{dataset.partition(':')[0]}:{recorded}")
 
 
 def _of_new_images(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convarium.disk import usable_path
 from convarium.errors import ConvariumError, DataError, WeightsError
-from convarium.runs.same_images import check_same_images
+from convarium.runs.same_images import check_same_images, recipe_of_images
 from convarium.runs.stored_run import StoredRun
 from convarium.spec import unknown
 from convarium.workspace.weights import network_in_file
@@ -94,7 +94,7 @@ def _of_run(workspace: Workspace, run: StoredRun, *, model: str | None) -> _Sour
     trained, facts = load_trained(run, named=model), run.model_facts()
     assert facts is not None
     try:
-        splits = workspace.splits(run.recipe, download=False)
+        splits = workspace.splits(recipe_of_images(run), download=False)
         check_same_images(run, splits)
     except DataError as error:
         return _Source(trained, facts, None, error)
