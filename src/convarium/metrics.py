@@ -1,6 +1,5 @@
 """From logits to scores, with NumPy alone: pure functions that choose no split and read nothing."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,26 +49,63 @@ def scores(logits: "np.ndarray | Tensor", labels: "np.ndarray | Tensor", class_n
     )
 
 
+class ClassCounts(NamedTuple):
+    """What a confusion matrix says of each class; of several matrices with more dimensions in front.
+
+    Attributes:
+        right: images of the class that are predicted as it, (…, classes).
+        images: images of the class, (…, classes).
+        predicted: images that are predicted as the class, (…, classes).
+    """
+
+    right: "np.ndarray"
+    images: "np.ndarray"
+    predicted: "np.ndarray"
+
+
+def class_counts(confusion: Sequence[Sequence[int]]) -> ClassCounts:
+    """The counts of each class.
+
+    Args:
+        confusion: confusion[true][predicted], counts.
+    """
+    table = np.asarray(confusion)
+    return ClassCounts(table.diagonal(), table.sum(1), table.sum(0))
+
+
+def mean_recall(counts: ClassCounts) -> "np.ndarray":
+    """The mean recall over the classes that have images, fractions of 1: (…)."""
+    return _mean_share(counts.right, counts.images)
+
+
+def mean_f1(counts: ClassCounts) -> "np.ndarray":
+    """The mean F1 score, 2 · right / (images + predictions), over the classes that have images or predictions: (…)."""
+    return _mean_share(2 * counts.right, counts.images + counts.predicted)
+
+
 def balanced_accuracy(confusion: Sequence[Sequence[int]]) -> float:
-    """The mean recall over the classes that have images, a fraction of 1.
+    """`mean_recall` of one confusion matrix, a fraction of 1.
 
     Args:
         confusion: confusion[true][predicted], counts, with an image or more.
     """
-    recalls = [row[i] / sum(row) for i, row in enumerate(confusion) if any(row)]
-    return math.fsum(recalls) / len(recalls)
+    return float(mean_recall(class_counts(confusion)))
 
 
 def macro_f1(confusion: Sequence[Sequence[int]]) -> float:
-    """The mean F1 score, 2 · right / (images + predictions), over the classes that have images or predictions.
+    """`mean_f1` of one confusion matrix, a fraction of 1.
 
     Args:
         confusion: as for `balanced_accuracy`.
     """
-    columns = [sum(column) for column in zip(*confusion, strict=True)]
-    totals = [(row[i], sum(row) + columns[i]) for i, row in enumerate(confusion)]
-    found = [2 * right / total for right, total in totals if total]
-    return math.fsum(found) / len(found)
+    return float(mean_f1(class_counts(confusion)))
+
+
+def _mean_share(parts: "np.ndarray", totals: "np.ndarray") -> "np.ndarray":
+    """The mean of parts / totals over the classes whose total is not 0: (…, classes) → (…)."""
+    shares = np.divide(parts, totals, out=np.zeros(np.broadcast_shapes(parts.shape, totals.shape)), where=totals > 0)
+    mean: np.ndarray = shares.sum(-1) / (totals > 0).sum(-1)
+    return mean
 
 
 class CalibrationBins(NamedTuple):

@@ -103,8 +103,8 @@ def test_the_bootstrap_of_a_confusion_matrix_is_that_of_the_images_where_both_ex
     labels = rng.integers(3, size=600)
     predicted = np.where(rng.random((4, 600)) < 0.8, labels, rng.integers(3, size=(4, 600)))
 
-    def accuracy(confusion):
-        return sum(confusion[i][i] for i in range(3)) / 600
+    def accuracy(counts):
+        return counts.right.sum(-1) / counts.images.sum()
 
     ours = confusion_interval(labels, predicted, accuracy, classes=3)
     theirs = image_interval((predicted == labels).mean(0))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from convarium import Workspace
 from convarium.analysis.recommendation import Choice, Recommendation, Rung
 from convarium.cli import main
+from convarium.errors import RunError
+from convarium.workspace import recommending
 
 BEST = Choice(
     network="resnet",
@@ -92,6 +95,30 @@ def test_the_answer_comes_first_with_the_command_that_exports_it(call):
     assert (asked["dataset"], asked["epochs"]) == ("folder:photos", 9)
     assert "learning_rate" not in asked  # what is not given is chosen for the images
     assert asked["command"] == "convarium compare --recommend --dataset folder:photos --epochs 9"
+
+
+def test_the_command_of_a_call_from_python_asks_for_the_same(monkeypatch, tmp_path):
+    commands, asked = [], {}
+    monkeypatch.setattr(recommending, "planned_recipe", lambda model, preset, fields: fields)
+    monkeypatch.setattr("convarium.studies.shortlist.usual_recipe", lambda resources, fields, device, on_event: fields)
+
+    def stop(bases, resources, *, command, **options):
+        commands.append(command)
+        raise RunError("stopped")
+
+    monkeypatch.setattr("convarium.studies.recommending.recommend_network", stop)
+    fields = {"dataset": "folder:my photos", "skip_broken": True, "resize": None, "epochs": 9}
+    with pytest.raises(RunError, match="stopped"):
+        Workspace(tmp_path).recommend(["lenet"], budget="90s", seeds=2, **fields)
+    assert commands == [
+        "convarium compare lenet --recommend --budget 90s --seeds 2 --dataset 'folder:my photos' --skip-broken "
+        "--epochs 9"
+    ]
+    monkeypatch.setattr(Workspace, "recommend", lambda workspace, models, **options: asked.update(options) or FOUND)
+    assert main(shlex.split(commands[0])[1:]) == 0
+    assert {name: asked[name] for name in ("dataset", "skip_broken", "epochs", "budget", "seeds")} == {
+        "dataset": "folder:my photos", "skip_broken": True, "epochs": 9, "budget": "90s", "seeds": 2
+    }  # fmt: skip
 
 
 def test_a_notebook_shows_the_networks_and_the_notes():

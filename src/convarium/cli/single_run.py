@@ -207,7 +207,7 @@ def _remarks(run: "StoredRun") -> list[str]:
     lines = []
     metric, reason = primary_metric([run])
     value = METRICS[metric].measure(run)
-    if METRICS[metric].of_confusion is not None and value is not None:
+    if METRICS[metric].of_counts is not None and value is not None:
         lines.append(f"{METRICS[metric].title} {value:.2%}: {reason}")
     at_chance = is_at_chance(run)
     if at_chance is None:

@@ -118,12 +118,15 @@ def chosen_study(study: Study | Path | str, *, seeds: int | None, quick: bool) -
     return chosen if seeds is None else reseeded(chosen, seeds)
 
 
-def compare_command(
-    models: Sequence[str], *, seeds: int, preset: str | None, baseline: str | None, name: str | None, fields: Any
-) -> str:
-    """The command line that makes the same comparison."""
-    words = ["convarium", "compare", *models, "--seeds", str(seeds)]
-    for flag, value in {"preset": preset, "baseline": baseline, "name": name, **fields}.items():
+def compare_command(models: Sequence[str], arguments: Mapping[str, Any]) -> str:
+    """The command line that makes the same comparison.
+
+    Args:
+        models: the networks' specs.
+        arguments: by name; those that are None are left out.
+    """
+    words = ["convarium", "compare", *models]
+    for flag, value in arguments.items():
         flag = flag.replace("_", "-")
         if isinstance(value, list | tuple):
             words += [word for one in value for word in (f"--{flag}", "none" if one is None else str(one))]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from convarium.errors import ConvariumError, RecipeError
-from convarium.workspace.arguments import planned_recipe
+from convarium.workspace.arguments import compare_command, planned_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,9 +64,8 @@ def recommend(
     for model in models or [Recipe.model]:
         planned_recipe(model, None, fields)  # complains of a field before the images are read
     if command is None:
-        words = {"budget": budget, "seeds": seeds, "name": name, **fields}
-        flags = (f"--{flag.replace('_', '-')}={value}" for flag, value in words.items() if value is not None)
-        command = shlex.join(["convarium", "compare", *models, "--recommend", *flags])
+        asked = {"recommend": True, "budget": budget, "seeds": seeds, "name": name}
+        command = compare_command(models, asked | dict(fields))
     fields = usual_recipe(resources, fields, device, on_event=on_event)
     models = models or shortlist(resources.splits(Recipe(**fields)).train.spec, device)
     bases = [planned_recipe(model, None, fields) for model in models]

@@ -163,7 +163,8 @@ class Workspace:
         models = [models] if isinstance(models, str) else list(models)
         bases = compared_recipes(models, preset, fields)
         if command is None:
-            command = compare_command(models, seeds=seeds, preset=preset, baseline=baseline, name=name, fields=fields)
+            asked = {"seeds": seeds, "preset": preset, "baseline": baseline, "name": name}
+            command = compare_command(models, asked | fields)
         study = study_of_networks(bases, seeds=seeds, baseline=baseline, name=name, command=command)
         with training(
             self._resources, exact=exact, runs=len(study.recipes), workers=workers, minutes=minutes

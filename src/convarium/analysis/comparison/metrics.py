@@ -1,19 +1,21 @@
 """The metrics that can be read from a stored run, and for each whether higher is better."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from convarium.errors import ConvariumError
-from convarium.metrics import balanced_accuracy, macro_f1
+from convarium.metrics import ClassCounts, class_counts, mean_f1, mean_recall
 from convarium.records import Cost, Epoch, Scores
 from convarium.runs.store import StoredRun
 from convarium.spec import parse, unknown
 
 Kind = Literal["accuracy", "loss", "time", "reach", "size"]
 Measure = Callable[[StoredRun], float | None]
-OfConfusion = Callable[[Sequence[Sequence[int]]], float]
+OfCounts = Callable[[ClassCounts], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Metric:
         unit: the unit of a difference, as a sentence names it.
         better, worse: the adjectives for the two sides of a comparison.
         chosen_on_test: whether the number was picked by looking at the test split.
-        of_confusion: computes the number from the confusion matrix of the split that was scored; None where it is the
-            mean of a number of each image, or of no image at all.
+        of_counts: computes the number from the counts of each class in the confusion matrix of the split that was
+            scored; None where it is the mean of a number of each image, or of no image at all.
     """
 
     name: str
@@ -43,7 +45,7 @@ class Metric:
     better: str = "better"
     worse: str = "worse"
     chosen_on_test: bool = False
-    of_confusion: OfConfusion | None = None
+    of_counts: OfCounts | None = None
 
     @property
     def on_test(self) -> bool:
@@ -169,13 +171,12 @@ def _accuracy(name: str, measure: Measure, title: str = "", *, chosen_on_test: b
     return Metric(name, title, measure, "accuracy", True, "points", chosen_on_test=chosen_on_test)
 
 
-def _of_confusion(split: Literal["validation", "test"], measure: OfConfusion, title: str) -> Metric:
+def _of_counts(split: Literal["validation", "test"], name: str, measure: OfCounts, title: str) -> Metric:
     def measured(run: StoredRun) -> float | None:
         scores: Scores | None = getattr(run.outcome, split)
-        return None if scores is None or not scores.n else measure(scores.confusion)
+        return None if scores is None or not scores.n else float(measure(class_counts(scores.confusion)))
 
-    name = f"{split}_{measure.__name__}"
-    return Metric(name, title, measured, "accuracy", True, "points", of_confusion=measure)
+    return Metric(f"{split}_{name}", title, measured, "accuracy", True, "points", of_counts=measure)
 
 
 def _loss(name: str, measure: Measure, title: str = "") -> Metric:
@@ -196,10 +197,10 @@ METRICS = {
                   chosen_on_test=True),
         _accuracy("best_epoch_validation_accuracy", _best("validation_accuracy"),
                   "highest validation accuracy of any epoch"),
-        _of_confusion("test", balanced_accuracy, "balanced test accuracy"),
-        _of_confusion("validation", balanced_accuracy, "balanced validation accuracy"),
-        _of_confusion("test", macro_f1, "macro F1 score of the test images"),
-        _of_confusion("validation", macro_f1, "macro F1 score of the validation images"),
+        _of_counts("test", "balanced_accuracy", mean_recall, "balanced test accuracy"),
+        _of_counts("validation", "balanced_accuracy", mean_recall, "balanced validation accuracy"),
+        _of_counts("test", "macro_f1", mean_f1, "macro F1 score of the test images"),
+        _of_counts("validation", "macro_f1", mean_f1, "macro F1 score of the validation images"),
         _loss("test_loss", _score("test", "loss")),
         _loss("validation_loss", _score("validation", "loss")),
         _loss("train_loss", _last("train_loss"), "running training loss of the last epoch"),

@@ -115,9 +115,9 @@ class Row:
         pairs = [pair for run in self.trained if (pair := run.predictions()) is not None]
         if not pairs or len({len(labels) for _, labels in pairs}) > 1:
             return None
-        if self.metric.of_confusion is not None and self.metric.name.startswith(self.runs[0].result_split):
+        if self.metric.of_counts is not None and self.metric.name.startswith(self.runs[0].result_split):
             predicted = np.stack([logits.argmax(1) for logits, _ in pairs])
-            return confusion_interval(pairs[0][1], predicted, self.metric.of_confusion, classes=pairs[0][0].shape[1])
+            return confusion_interval(pairs[0][1], predicted, self.metric.of_counts, classes=pairs[0][0].shape[1])
         return image_interval(sum((logits.argmax(1) == labels).astype(float) for logits, labels in pairs) / len(pairs))
 
     @property

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from convarium.errors import ConvariumError
 from convarium.intervals import LEVEL, Interval
+from convarium.metrics import ClassCounts
 
 MARGINS: Mapping[str, float] = {"mnist": 0.003, "fashion_mnist": 0.01, "cifar10": 0.005}
 """Differences of accuracy that are too small to matter, as fractions of 1; fixed before any study was run."""
@@ -88,7 +89,7 @@ def paired_interval(first: ArrayLike, second: ArrayLike, labels: ArrayLike, *, l
 def confusion_interval(
     labels: np.ndarray,
     predicted: np.ndarray,
-    measure: Callable[[list[list[int]]], float],
+    measure: Callable[[ClassCounts], np.ndarray],
     *,
     classes: int,
     level: float = LEVEL,
@@ -103,7 +104,8 @@ def confusion_interval(
     Args:
         labels: the true classes, (n,).
         predicted: the classes that each run predicts, (runs, n).
-        measure: computes a number from confusion[true][predicted], such as `balanced_accuracy`.
+        measure: computes a number from the counts of each class in a confusion matrix, such as `mean_recall`, here for
+            all runs at once: (runs,).
         classes: their number.
         level: the coverage of the interval.
         draws: the number of bootstrap samples.
@@ -114,12 +116,17 @@ def confusion_interval(
     """
     kinds, counts = np.unique(np.vstack([labels, predicted]), axis=1, return_counts=True)
     generator, share = np.random.default_rng(seed), counts / len(labels)
-    cells = classes * kinds[0] + kinds[1:]
+    true, named = kinds[0], kinds[1:]
+
+    def count(classes_of: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return np.bincount(classes_of, weights=weights, minlength=classes)
+
     values = np.empty(draws)
     for draw in range(draws):
         drawn = generator.multinomial(len(labels), share)
-        tables = [np.bincount(cell, weights=drawn, minlength=classes**2) for cell in cells]
-        values[draw] = np.mean([measure(table.reshape(classes, classes).tolist()) for table in tables])
+        right = np.stack([count(true, drawn * (each == true)) for each in named])
+        predictions = np.stack([count(each, drawn) for each in named])
+        values[draw] = measure(ClassCounts(right, count(true, drawn), predictions)).mean()
     if np.ptp(values) == 0:
         return None
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
