@@ -167,6 +167,20 @@ def test_without_test_images_the_intervals_hold_for_every_run_that_could_have_be
     assert any(note.startswith("There are no test images. The validation images that chose") for note in found.notes)
 
 
+def test_with_few_images_it_says_that_guessing_may_be_as_good(tmp_path, done):
+    workspace = Workspace(tmp_path, device="cpu")
+    photos = stripes(tmp_path / "photos", parts=("train", "val", "test"), images=2)
+    settings = {"seeds": 1, "dataset": photos, "epochs": 1, "batch_size": 4}
+    found = workspace.recommend(["lenet", "lenet(pool='avg')"], **settings)
+    # Even four right answers of four have an interval that begins below a half.
+    assert any("gets, 50.0 %: more images would tell" in note for note in found.notes)
+    assert any(note.startswith("A network that is picked by its test accuracy") for note in found.notes)
+    assert any(note.startswith("With 4 validation images, one image is 25.0 points") for note in found.notes)
+    assert not any("gets," in note for note in done[1].notes if done[1].choices[0].low > 0.5)
+    with pytest.raises(RecipeError, match="--validation 2"):  # one of each class
+        workspace.recommend(["lenet"], **settings, validation=0)
+
+
 def test_a_longer_time_is_another_plan(done, dataset):
     workspace, found, _ = done
     other, trained = again(workspace, dataset, budget="20m")

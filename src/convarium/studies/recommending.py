@@ -7,12 +7,11 @@ import dataclasses
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
 from convarium.analysis.comparison.formatting import count, duration, listed
-from convarium.analysis.comparison.rows import is_at_chance
 from convarium.analysis.recommendation import (
     Choice,
     Finalist,
@@ -22,7 +21,7 @@ from convarium.analysis.recommendation import (
     choose,
     simultaneous_interval,
 )
-from convarium.analysis.statistics import IMBALANCE, margin_of
+from convarium.analysis.statistics import margin_of
 from convarium.data.folder_options import own_name
 from convarium.data.splits import Splits
 from convarium.errors import RecipeError, RunError
@@ -33,12 +32,12 @@ from convarium.runs.names import file_name
 from convarium.runs.store import StoredRun
 from convarium.studies.halving import best_of, rung_sizes
 from convarium.studies.plan import check_recipe, reading_events
+from convarium.studies.recommendation_notes import notes_of
 from convarium.studies.resources import Resources
 from convarium.studies.rungs import (
     OnEvent,
     Search,
     Trained,
-    epochs_between,
     first_networks,
     train_rung,
 )
@@ -120,7 +119,7 @@ def _check(bases: Sequence[Recipe], splits: Splits) -> None:
     if not len(splits.validation):
         raise RecipeError(
             f"networks are chosen on validation images, and {bases[0].dataset} has none under this recipe",
-            hint=f"use --validation {max(1, len(splits.train) // 10)}",
+            hint=f"use --validation {max(len(splits.train.class_names), len(splits.train) // 10)}",
         )
 
 
@@ -175,7 +174,7 @@ def _recommendation(search: Search, done: Sequence[Trained]) -> Recommendation:
                 _export_command(search, run),
             )
         )
-    notes = (*search.notes, *_notes(search, last, named, has_test=has_test, family=family))
+    notes = (*search.notes, *notes_of(search, last, named, choices, family=family))
     return Recommendation(
         dataset=dataset,
         choices=tuple(choices),
@@ -190,44 +189,6 @@ def _recommendation(search: Search, done: Sequence[Trained]) -> Recommendation:
         seconds=search.time.used,
         notes=notes,
     )
-
-
-def _notes(
-    search: Search, last: Trained, named: Mapping[str, StoredRun], *, has_test: bool, family: int
-) -> Iterator[str]:
-    """What a user must know of the accuracies and of the choice."""
-    if has_test:
-        together = f"the {family} intervals hold together" if family > 1 else "the interval holds"
-        yield (
-            f"The test images chose nothing: networks and seeds were chosen by {search.score.title}, size and speed, "
-            f"and {together} with 95 %."
-        )
-    else:
-        yield (
-            "There are no test images. The validation images that chose also judge: the intervals hold together for "
-            f"all {family} runs that could have been chosen, and the accuracies are too high rather than too low."
-        )
-    if search.balanced:
-        yield (
-            f"The largest class has over {IMBALANCE} times as many training images as the smallest, so that the mean "
-            "of all classes' accuracies counts, the balanced accuracy."
-        )
-    if last.rung.seeds == 1:
-        yield "One seed of each network was trained: how far other seeds lie from it is not known."
-    images, margin = len(search.splits.validation), margin_of(last.study.recipes[0].dataset)
-    if images * margin < 1:
-        yield (
-            f"One of the {count(images, 'validation image')} is {100 / images:.1f} points, more than the margin: "
-            "networks that are close to each other are chosen by chance."
-        )
-    if last.rung.epochs < epochs_between(search).most:
-        yield (
-            f"The time sufficed for {last.rung.epochs} of {count(epochs_between(search).most, 'epoch')}: with a longer "
-            "--budget another network may lead."
-        )
-    for name, run in named.items():
-        if is_at_chance(run):
-            yield f"{name} does no better than always answering with the largest class."
 
 
 def _best_seed(search: Search, runs: Sequence[StoredRun]) -> int:
