@@ -6,6 +6,8 @@ import pickle
 import subprocess
 import zipfile
 from argparse import Namespace
+from collections import defaultdict
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -367,6 +369,10 @@ def test_a_checkpoint_is_read_whatever_it_calls_its_weights(tmp_path, prefix, ma
         "improved": np.bool_(True),
         "optimizer": optimizer.state_dict(),
         "args": Namespace(lr=0.1, out=Path("runs"), more=SimpleNamespace(depth=8)),
+        "version": torch.__version__,
+        "begun": datetime(2020, 2, 2, tzinfo=UTC),
+        "meters": defaultdict(float, loss=0.1),
+        "kept": frozenset({"loss"}),
     }
     beside |= {} if mapping is None else {"rng_state": torch.get_rng_state()}
     torch.save({**beside, **({mapping: state} if mapping else state)}, tmp_path / "w.pth.tar")
@@ -401,7 +407,8 @@ def test_files_from_before_batch_norm_counted_its_batches_are_read(tmp_path):
 def test_what_is_passed_over_hides_no_code(tmp_path, zipped):
     """An array of objects, a parsed argument and a number, each with a command inside."""
     for number, command in enumerate(commands(tmp_path / "marker")):
-        for hidden in (np.array([command], dtype=object), Namespace(x=command), [np.float64(1), command]):
+        hiding = defaultdict(list, x=command), frozenset([command])
+        for hidden in (np.array([command], dtype=object), Namespace(x=command), [np.float64(1), command], *hiding):
             content = {"state_dict": small_network().state_dict(), "beside": hidden}
             torch.save(content, tmp_path / f"{number}.pt", _use_new_zipfile_serialization=zipped)
             with pytest.raises(WeightsError, match=r"which is code and not weights; nothing of it was run|damaged"):

@@ -1,8 +1,8 @@
 """Reads files of weights by their content, without running any code of theirs: safetensors and PyTorch's own format.
 
 Of a pickle only tensors, numbers, texts and plain containers are ever constructed. Hyper-parameters that others store
-beside their weights (numbers of NumPy, paths, parsed arguments) are passed over; anything else that a pickle names is
-refused.
+beside their weights (numbers of NumPy, paths, parsed arguments, dates) are passed over; anything else that a pickle
+names is refused.
 """
 
 import os
@@ -194,7 +194,10 @@ class _PassedOver:
 _PASSED_OVER = (
     *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
     *("numpy.dtype", "numpy.ndarray"),
-    *("argparse.Namespace", "types.SimpleNamespace"),
+    *("argparse.Namespace", "types.SimpleNamespace", "torch.torch_version.TorchVersion"),
+    *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
+    *("decimal.Decimal", "fractions.Fraction", "uuid.UUID"),
+    *(f"builtins.{name}" for name in ("dict", "float", "frozenset", "int", "list", "range", "slice", "str")),
     *(
         f"pathlib.{name}"
         for name in ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath")
@@ -210,8 +213,14 @@ _LIGHTNING_DICTS = (
 """Lightning pickles hyper-parameters as a subclass of dict with one of these names; a plain dict is built instead."""
 
 
+def _dict_of_defaults(*_: object) -> dict[Any, Any]:
+    """Stands for `collections.defaultdict`, without what would make its defaults; its entries follow."""
+    return {}
+
+
 def _read_pickle(path: Path) -> Any:
     known: list[Any] = [(dict, name) for name in _LIGHTNING_DICTS] + [(_PassedOver, name) for name in _PASSED_OVER]
+    known.append((_dict_of_defaults, "collections.defaultdict"))
     try:
         with (
             warnings.catch_warnings(action="ignore"),
