@@ -235,6 +235,24 @@ def test_equal_images_of_other_formats_are_equal(tmp_path):
     )
 
 
+def test_of_copies_those_outside_of_training_are_counted(tmp_path):
+    images, labels = RNG.integers(0, 255, (60, 5, 5), np.uint8), np.repeat([0, 1], 30)
+    dataset = f"npz:{tmp_path / 'photos.npz'}"
+    np.savez(tmp_path / "photos.npz", x_train=images, y_train=labels)
+    splits = load_data(dataset, validation=0)
+    (tested,) = (number for number in range(30) if np.array_equal(images[number], splits.test.images[0, 0]))
+    trained = [n for n in range(30) if any(np.array_equal(images[n], image[0]) for image in splits.train.images)]
+    copies = [number for number in trained if number > tested]
+    assert len(copies) > 3
+    images[copies] = images[tested]
+    np.savez(tmp_path / "photos.npz", x_train=images, y_train=labels)
+    (note,) = load_data(dataset, validation=0).notes
+    assert note == (
+        "1 image of the validation and test splits that another split has too, pixel by pixel: "
+        f"image {copies[0]} = image {tested}"
+    )
+
+
 def test_an_image_of_two_classes_is_told_of_even_within_a_split(tmp_path):
     noise = [Image.effect_noise((8, 8), 90) for _ in range(20)]
     noise[5] = noise[2].copy()

@@ -16,7 +16,7 @@ def equal_images(
     """Sentences about images that are equal pixel by pixel: of two splits, and of two classes.
 
     Args:
-        digests: of the images' pixels.
+        digests: of the images' pixels; those of training images first.
         split, labels: number of each image's split and class.
         name: what a user calls an image, by its number.
     """

@@ -182,7 +182,9 @@ def _divide_arrays(
     digests = image_digests(images)
     train, validation, test = ((images[split == number], labels[split == number]) for number in range(3))
     digest = _digest(names, images.shape, source, labels, digests)
-    seen = np.flatnonzero(split >= 0)
+    seen = np.argsort(split, kind="stable")[
+        np.count_nonzero(split < 0) :
+    ]  # training images first, as `equal_images` asks
     notes = [*similar_names(names), *notes]
     notes += equal_images(
         [digests[number] for number in seen], split[seen], labels[seen], lambda number: f"image {seen[number]}"
