@@ -46,7 +46,7 @@ def carry_out(
         TimeLimitError: the time was over; what was in training has a checkpoint.
         StoreError: a run may not be read, or the store cannot be written to.
     """
-    news, finished = _News(units, notify, hints), list[StoredRun]()
+    announcer, finished = _Announcer(units, notify, hints), list[StoredRun]()
     executor, graphs = resources.executor or InProcess(), set[str]()
 
     def wants_graph(model: str) -> bool:
@@ -57,7 +57,7 @@ def carry_out(
     work = Work(
         resources.store,
         pick_device(resources.device),
-        news.tell,
+        announcer.tell,
         wants_graph,
         exact=resources.exact,
         should_stop=resources.is_time_over,
@@ -76,18 +76,18 @@ def carry_out(
             if len(waiting) == len(units):
                 if resources.is_time_over():
                     raise TrainingStoppedError
-                news.tell_waiting(waiting)
+                announcer.tell_waiting(waiting)
                 sleep(WAIT_SECONDS)
             units = waiting
     except TrainingStoppedError:
         raise TimeLimitError(
-            f"the time limit is reached with {news.finished} of {count(news.total, 'run')} finished",
+            f"the time limit is reached with {announcer.finished} of {count(announcer.total, 'run')} finished",
             hint="what was in training has a checkpoint: give the same command again to go on",
         ) from None
     return finished
 
 
-class _News:
+class _Announcer:
     """Numbers a study's events, and tells before a run begins what a person should know about it, once."""
 
     def __init__(

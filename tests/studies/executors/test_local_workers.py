@@ -3,6 +3,7 @@
 import dataclasses
 import signal
 import sys
+from collections import deque
 
 import pytest
 import torch
@@ -12,8 +13,10 @@ from convarium.errors import RecipeError, RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
 from convarium.studies import plan
-from convarium.studies.executors.local_workers import LocalWorkers, count_workers
+from convarium.studies.executors.local_workers import LocalWorkers, _Round, count_workers
+from convarium.studies.executors.work import Work
 from convarium.studies.executors.worker_process import WorkerProcess
+from convarium.studies.plan import PlannedRun
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
 from convarium.studies.study import Study, grid
@@ -114,6 +117,20 @@ def test_a_run_that_loses_its_worker_is_tried_again_once_and_its_record_says_so(
     assert is_same(run, train_one(BASE, in_process(tmp_path / "here")))
     later = train_one(failed.recipe, resources)
     assert (later.outcome.status, later.outcome.retried) == ("finished", None)
+
+
+def test_a_run_that_a_lost_worker_had_finished_stays_as_it_is(resources, pool, tmp_path):
+    run, events = train_one(BASE, in_process(tmp_path / "store")), []
+    splits = resources.splits(BASE)
+    units = [[PlannedRun(dataclasses.replace(BASE, seed=seed), "", splits) for seed in (0, 1)]]
+    units = [[dataclasses.replace(each, key=each.recipe.key(splits.digest)) for each in units[0]]]
+    work = Work(resources.store, CPU, events.append, lambda _: False)
+    finished, failed = _Round(pool, units, work, deque())._record_failure(units[0], "its worker process was killed")
+    assert finished.outcome == run.outcome
+    assert (failed.outcome.status, failed.outcome.retried) == ("failed", "its worker process was killed")
+    assert [event.finished for event in events] == [finished, failed]
+    with resources.store.lock([run.key]):
+        assert _Round(pool, units, work, deque())._record_failure(units[0], "…") is None
 
 
 def test_a_worker_imports_a_network_of_ones_own(resources):

@@ -14,7 +14,8 @@ from typing import Any, Literal, Self
 import joblib
 import torch
 
-from convarium.errors import RecipeError, RunError
+from convarium.errors import LockedError, RecipeError, RunError
+from convarium.models.factories import source_digest
 from convarium.records import Outcome
 from convarium.runs.environment import environment
 from convarium.runs.files import read_history
@@ -240,27 +241,38 @@ class _Round:
                 dataclasses.replace(event, notice=f"{name}: {reason}; it is tried again from its last checkpoint")
             )
             return
-        self.work.notify(dataclasses.replace(event, notice=f"{name} failed: {reason}, twice"))
-        yield number, self._record_failure(unit, reason)
+        runs = self._record_failure(unit, reason)
+        if any(run.outcome.status == "failed" for run in runs or ()):
+            self.work.notify(dataclasses.replace(event, notice=f"{name} failed: {reason}, twice"))
+        yield number, runs
 
-    def _record_failure(self, unit: PlannedUnit, reason: str) -> list[StoredRun]:
-        """Records the runs of a unit that two workers were lost with as failed; a later study tries them again."""
+    def _record_failure(self, unit: PlannedUnit, reason: str) -> list[StoredRun] | None:
+        """Records the runs of a unit that two workers were lost with as failed; a later study tries them again.
+
+        Those that a worker has finished before it was lost stay as they are. None: another process is training one.
+        """
         store, runs = self.work.store, []
-        missing = [planned for planned in unit if not planned.stored]
         hardware = dataclasses.replace(
             environment(self.work.device), threads=self.pool.threads, workers=self.pool.workers
         )
-        with store.lock([planned.key for planned in missing]):
-            for planned in missing:
-                path = store.begin(planned.recipe, planned.key)
-                try:
-                    history = read_history(path)
-                except (OSError, ValueError):
-                    history = ()
-                outcome = Outcome("failed", history, hardware, message=f"{reason}, twice", retried=reason)
-                runs.append(store.finish(path, outcome))
-        for run in runs:
-            self.work.notify(StudyEvent(0, 0, run.recipe, finished=run))
+        try:
+            with store.lock([planned.key for planned in unit]):
+                for planned in unit:
+                    run = store.find(planned.recipe, planned.key)
+                    if run is not None and run.outcome.status != "failed":
+                        runs.append(run)
+                        continue
+                    path = store.begin(planned.recipe, planned.key, source_digest(planned.recipe.model))
+                    try:
+                        history = read_history(path)
+                    except (OSError, ValueError):
+                        history = ()
+                    outcome = Outcome("failed", history, hardware, message=f"{reason}, twice", retried=reason)
+                    runs.append(store.finish(path, outcome))
+        except LockedError:
+            return None
+        for planned, run in zip(unit, runs, strict=True):
+            self.work.notify(StudyEvent(0, 0, run.recipe, finished=run, trained_now=planned.stored is None))
         return runs
 
     def _stop(self) -> None:
