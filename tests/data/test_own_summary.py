@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageDraw
 
 from convarium.cli import main
 from convarium.data import load_data
-from convarium.data.own_summary import summarize
+from convarium.data.own_summary import contact_sheet, summarize
+from convarium.data.splits import ImageData
 
 
 @pytest.fixture
@@ -58,6 +60,39 @@ def test_large_images_are_looked_at_reduced(tmp_path):
     assert summary.shape == (1, 224, 224)
     assert summary.widths == (1500, 1500, 1500)
     assert "read here with 224 pixels a side, as --resize 224 does" in summary.notes[-1]
+
+
+def test_too_few_images_for_a_validation_split_are_told_of(photos, tmp_path):
+    for name in "abc":
+        (tmp_path / "few" / name).mkdir(parents=True)
+        for i in range(4):
+            Image.new("L", (8, 8), 60 * i + ord(name) % 9).save(tmp_path / "few" / name / f"{i}.png")
+    summary = summarize(f"folder:{tmp_path}/few")
+    assert [c.validation for c in summary.classes] == [0, 0, 0]
+    assert any(
+        note.endswith("--validation 3 takes one of each class from those for training") for note in summary.notes
+    )
+    splits = load_data(f"folder:{tmp_path}/few", validation=3)
+    assert splits.validation.labels.tolist() == [0, 1, 2]
+    assert not any("--validation" in note for note in summarize(f"folder:{photos}").notes)
+
+
+def test_the_contact_sheet_names_the_first_classes_in_letters_that_it_has(tmp_path, capsys, monkeypatch):
+    written = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, xy, text, **options: written.append(text))
+    for number, name in enumerate(["Käthe", "狗", *(f"z{i:02}" for i in range(41))]):
+        (tmp_path / "many" / name).mkdir(parents=True)
+        for i in range(5):
+            Image.new("L", (8, 8), 5 * number + i).save(tmp_path / "many" / name / f"{i}.png")
+    code, printed = run(capsys, "data", "check", f"folder:{tmp_path}/many", "--sheet", str(tmp_path / "sheet.png"))
+    assert code == 0, printed.err
+    assert written[:3] == ["1: Kathe", "2: z00", "3: z01"]
+    assert len(written) == 40
+    assert "a row for each of the first 40 of 43 classes, in the order of the table" in " ".join(printed.out.split())
+    written.clear()
+    data = ImageData(torch.zeros((1, 1, 8, 8), dtype=torch.uint8), torch.tensor([1]), ("é", "狗"))
+    contact_sheet(data)
+    assert written == ["1: e", "2: ?"]
 
 
 def test_arrays_have_no_modes(tmp_path):

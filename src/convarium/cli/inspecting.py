@@ -117,7 +117,7 @@ def data(action: str, datasets: tuple[str, ...], *, sheet: Path | None, data_dir
 
 def _check_own(datasets: tuple[str, ...], sheet: Path | None, *, as_json: bool) -> None:
     """Shows what one set of a user's own images looks like."""
-    from convarium.data.own_summary import summarize
+    from convarium.data.own_summary import SHEET_ROWS, summarize
 
     if len(datasets) != 1:
         raise SpecError("check shows images of your own one set at a time", received=" ".join(datasets))
@@ -141,7 +141,12 @@ def _check_own(datasets: tuple[str, ...], sheet: Path | None, *, as_json: bool) 
     if summary.modes:
         lines.append(f"modes: {', '.join(f'{count:,} {mode}' for mode, count in summary.modes.items())}")
     lines += [f"note: {text}" for text in summary.notes]
-    lines.append(f"contact sheet: {sheet}" if sheet else "a contact sheet: add --sheet FILE.png")
+    if sheet is None:
+        lines.append("a contact sheet: add --sheet FILE.png")
+    else:
+        n = len(summary.classes)
+        rows = "a row for each class" if n <= SHEET_ROWS else f"a row for each of the first {SHEET_ROWS} of {n} classes"
+        lines.append(f"contact sheet: {sheet}, {rows}, in the order of the table")
     for line in lines:
         say(line)
 

@@ -1,5 +1,6 @@
 """What a user's own images look like before anything is trained on them: counts, sizes, modes, and a contact sheet."""
 
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 REDUCED = 224
 """Pixels of a side to which images are reduced that are too large to train on."""
 
-_TILE, _COLUMNS, _ROWS = 64, 10, 40
-"""Of a contact sheet: pixels of an image's side, images a class, and classes."""
+SHEET_ROWS = 40
+"""Classes that a contact sheet shows."""
+
+_TILE, _COLUMNS = 64, 10
+"""Of a contact sheet: pixels of an image's side, and images a class."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,9 @@ def _summary(
             f"the largest class, {names[int(total.argmax())]!r}, has {total.max() / rare:.1f} times as many images as "
             f"the smallest, {names[int(total.argmin())]!r}: the accuracy says little about the smaller ones",
         )
+    if not len(splits.validation):
+        wrong = "no images are held out for validation, on which networks are chosen"
+        notes = (f"{wrong}: --validation {len(names)} takes one of each class from those for training", *notes)
     return OwnSummary(
         splits.dataset,
         tuple(ClassCounts(name, *(int(count[label]) for count in counts)) for label, name in enumerate(names)),
@@ -135,22 +142,28 @@ def _summary(
 
 
 def contact_sheet(data: "ImageData") -> "Image":
-    """One picture with a row for each class: its name, and its first images."""
+    """One picture with a row for each of the first SHEET_ROWS classes: its number from 1, name, and first images."""
     from PIL import Image, ImageDraw, ImageOps
 
     labels = data.labels.numpy()
-    rows = min(len(data.class_names), _ROWS)
+    rows = min(len(data.class_names), SHEET_ROWS)
     sheet = Image.new("RGB", (_COLUMNS * (_TILE + 2), rows * (_TILE + 16)), "white")
     draw = ImageDraw.Draw(sheet)
     for row, name in enumerate(data.class_names[:rows]):
         top = row * (_TILE + 16)
-        draw.text((2, top + 2), name.encode("ascii", "replace").decode()[:60], fill="black")
+        draw.text((2, top + 2), f"{row + 1}: {_in_ascii(name)[:60]}", fill="black")
         for column, number in enumerate(np.flatnonzero(labels == row)[:_COLUMNS].tolist()):
             pixels = data.images[number].permute(1, 2, 0).numpy()
             image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
             fitted = ImageOps.contain(image.convert("RGB"), (_TILE, _TILE), Image.Resampling.BILINEAR)
             sheet.paste(fitted, (column * (_TILE + 2), top + 14))
     return sheet
+
+
+def _in_ascii(name: str) -> str:
+    """A name in the characters that Pillow's own font has: without accents, and with ? for other scripts."""
+    plain = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
+    return plain.encode("ascii", "replace").decode()
 
 
 def _spread(values: list[int]) -> tuple[int, int, int]:
