@@ -1,4 +1,4 @@
-"""An interval, and how far a mean over test images, such as an accuracy, holds for other images of their kind."""
+"""An interval, and how far the accuracy of one network holds for other images of their kind."""
 
 from dataclasses import dataclass
 
@@ -21,51 +21,18 @@ class Interval:
         return self.low <= value <= self.high
 
 
-def image_interval(values: ArrayLike, *, level: float = LEVEL, draws: int = 10_000, seed: int = 0) -> Interval | None:
-    """Estimates by the percentile bootstrap how far a mean over these test images holds for other images of their kind.
-
-    Images are drawn with replacement. Equal values are drawn by their count, which has the same distribution and takes
-    no memory.
-
-    Args:
-        values: one number for each image, (n,): right or wrong, the share of seeds that are right, or a difference of
-            these between two networks.
-        level: the coverage of the interval.
-        draws: the number of bootstrap samples.
-        seed: the seed of the draws.
-
-    Returns:
-        The interval; None for fewer than two images or values that are all equal, where a bootstrap has no width.
-
-    Raises:
-        ConvariumError: there are no values, or one is not finite.
-    """
-    x = finite("values", values)
-    distinct, counts = np.unique(x, return_counts=True)
-    if len(distinct) < 2:
-        return None
-    drawn = np.random.default_rng(seed).multinomial(len(x), counts / len(x), size=draws)
-    low, high = np.quantile(drawn @ distinct / len(x), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
-
-
 def accuracy_interval(accuracy: float, n: int) -> Interval:
-    """How far the accuracy of one network holds for other images of their kind: `image_interval` of right and wrong.
-
-    Where all images are right or all are wrong, and a bootstrap has no width, the exact interval of Clopper and
-    Pearson.
+    """How far the accuracy of one network holds for other images of their kind: Clopper and Pearson's exact interval.
 
     Args:
         accuracy: a fraction of 1.
         n: the number of images.
     """
-    right = round(accuracy * n)
-    interval = image_interval(np.arange(n) < right)
-    if interval is not None:
-        return interval
-    from scipy.stats import binomtest  # takes half a second
+    from scipy.special import betaincinv  # scipy.stats has the interval, and takes half a second to import
 
-    low, high = binomtest(right, n).proportion_ci(LEVEL)
+    right, tail = round(accuracy * n), (1 - LEVEL) / 2
+    low = betaincinv(right, n - right + 1, tail) if right else 0.0
+    high = betaincinv(right + 1, n - right, 1 - tail) if right < n else 1.0
     return Interval(float(low), float(high))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors import safe_open
+from scipy.stats import binomtest
 
 import convarium
 from convarium.errors import DamageError, StoreError
@@ -177,11 +178,10 @@ def test_a_newer_description_is_not_damaged(trained: StoredRun) -> None:
     (trained.path / "outcome.json").write_bytes(seal)
 
 
-@pytest.mark.parametrize(("right", "n", "low", "high"), [(120, 120, 0.9697, 1.0), (0, 120, 0.0, 0.0303)])
-def test_an_accuracy_of_0_or_1_has_the_exact_binomial_interval(right: int, n: int, low: float, high: float) -> None:
-    # 0.025 ** (1 / 120) = 0.9697
-    found = accuracy_interval(right / n, n)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
+@pytest.mark.parametrize(("right", "n"), [(120, 120), (119, 120), (60, 120), (0, 120), (9_873, 10_000)])
+def test_an_accuracy_has_the_exact_binomial_interval(right: int, n: int) -> None:
+    found, expected = accuracy_interval(right / n, n), binomtest(right, n).proportion_ci(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_what_was_noted_of_the_images_stands_in_the_record_and_in_every_table(tmp_path: Path) -> None:

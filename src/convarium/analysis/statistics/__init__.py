@@ -9,6 +9,7 @@ from convarium.analysis.statistics.images import (
     MARGINS,
     McNemar,
     confusion_interval,
+    image_interval,
     margin_of,
     mcnemar,
     paired_interval,
@@ -25,7 +26,7 @@ from convarium.analysis.statistics.means import (
 )
 from convarium.analysis.statistics.pairs import PairedRatio, paired_ratio
 from convarium.analysis.statistics.power import MOST_SEEDS, POWER, SeedsNeeded, seeds_needed, smallest_difference
-from convarium.intervals import LEVEL, Interval, image_interval
+from convarium.intervals import LEVEL, Interval
 
 __all__ = [
     "IMBALANCE",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convarium.errors import ConvariumError
-from convarium.intervals import LEVEL, Interval
+from convarium.intervals import LEVEL, Interval, finite
 from convarium.metrics import ClassCounts
 
 MARGINS: Mapping[str, float] = {"mnist": 0.003, "fashion_mnist": 0.01, "cifar10": 0.005}
@@ -84,6 +84,34 @@ def paired_interval(first: ArrayLike, second: ArrayLike, labels: ArrayLike, *, l
     error = math.sqrt(only_first + only_second - (only_first - only_second) ** 2 / n) / n
     reach = NormalDist().inv_cdf((1 + level) / 2) * error
     return Interval(center - reach, center + reach)
+
+
+def image_interval(values: ArrayLike, *, level: float = LEVEL, draws: int = 10_000, seed: int = 0) -> Interval | None:
+    """Estimates by the percentile bootstrap how far a mean over these test images holds for other images of their kind.
+
+    Images are drawn with replacement. Equal values are drawn by their count, which has the same distribution and takes
+    no memory.
+
+    Args:
+        values: one number for each image, (n,): right or wrong, the share of seeds that are right, or a difference of
+            these between two networks.
+        level: the coverage of the interval.
+        draws: the number of bootstrap samples.
+        seed: the seed of the draws.
+
+    Returns:
+        The interval; None for fewer than two images or values that are all equal, where a bootstrap has no width.
+
+    Raises:
+        ConvariumError: there are no values, or one is not finite.
+    """
+    x = finite("values", values)
+    distinct, counts = np.unique(x, return_counts=True)
+    if len(distinct) < 2:
+        return None
+    drawn = np.random.default_rng(seed).multinomial(len(x), counts / len(x), size=draws)
+    low, high = np.quantile(drawn @ distinct / len(x), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
 
 
 def confusion_interval(
