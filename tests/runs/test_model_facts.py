@@ -17,7 +17,7 @@ import convarium
 from convarium.errors import DamageError, StoreError
 from convarium.intervals import accuracy_interval
 from convarium.recipes.recipe import Recipe
-from convarium.runs.model_facts import parse_model_facts, preprocessing_from_json, without_paths
+from convarium.runs.model_facts import facts_of_weights, parse_model_facts, preprocessing_from_json, without_paths
 from convarium.runs.stored_run import StoredRun
 from seals import mend_seal
 
@@ -182,6 +182,13 @@ def test_a_newer_description_is_not_damaged(trained: StoredRun) -> None:
 def test_an_accuracy_has_the_exact_binomial_interval(right: int, n: int) -> None:
     found, expected = accuracy_interval(right / n, n), binomtest(right, n).proportion_ci(0.95)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_the_facts_of_weights_of_others_can_be_read_too(trained: StoredRun) -> None:
+    facts = facts_of_weights(Recipe(model="lenet", dataset="mnist"), trained.preprocessing())
+    assert (facts["run"], facts["accuracy"]) == (None, None)
+    again = parse_model_facts(json.dumps(facts), "it")
+    assert preprocessing_from_json(again["preprocessing"]) == trained.preprocessing()
 
 
 def test_what_was_noted_of_the_images_stands_in_the_record_and_in_every_table(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`model.json`: what using a trained network takes, beside its weights, whose metadata hold the same without paths.
 
 model           the network's spec
-run             the key of the run
+run             the key of the run; null in files that were exported from weights of others
 dataset         the name of the data set in the recipe
 data_path       where a user's own images lay, as an absolute path; null for published ones
 data_license    the terms of the published images; null where they are not known
@@ -78,10 +78,10 @@ def parse_model_facts(text: str, source: str) -> dict[str, Any]:
         raise UnknownFieldError(f"it has an unknown field {min(facts.keys() - _FIELDS)[:40]!r}")
     if _FIELDS - facts.keys():
         raise ValueError(f"it has no {min(_FIELDS - facts.keys())}")
-    for name in ("model", "run", "dataset"):
+    for name in ("model", "dataset"):
         if not is_text(facts[name]):
             raise ValueError(f"{name} is not a text")
-    for name in ("data_path", "data_license"):
+    for name in ("run", "data_path", "data_license"):
         if not (facts[name] is None or is_text(facts[name])):
             raise ValueError(f"{name} is not a text")
     accuracy = facts["accuracy"]
