@@ -203,6 +203,17 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_name_that_no_finished_run_has_comes_with_what_to_try(store, run):
+    with pytest.raises(StoreError, match=f"did you mean {re.escape(run.path.name)}[?]"):
+        store.run(run.path.name[:3])
+    for name in ("", "nix", "x" * 400, "a\0b"):
+        with pytest.raises(StoreError, match="see convarium list runs"):
+            store.run(name)
+    (store.root / "runs" / "begun-s0").mkdir()
+    with pytest.raises(StoreError, match=r"no finished run 'begun-s0' .*; it has not finished: give the command"):
+        store.run("begun-s0")
+
+
 def test_a_run_is_found_by_its_name_without_the_digits_if_no_other_is_called_so(store, run):
     name = run.path.name.rpartition("-")[0]
     assert store.run(name).key == KEY

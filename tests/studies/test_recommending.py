@@ -173,7 +173,7 @@ def test_with_few_images_it_says_that_guessing_may_be_as_good(tmp_path, done):
     settings = {"seeds": 1, "dataset": photos, "epochs": 1, "batch_size": 4}
     found = workspace.recommend(["lenet", "lenet(pool='avg')"], **settings)
     # Even four right answers of four have an interval that begins below a half.
-    assert any("gets, 50.0 %: more images would tell" in note for note in found.notes)
+    assert any("gets, 50.0 %: only more test images would show" in note for note in found.notes)
     assert any(note.startswith("A network that is picked by its test accuracy") for note in found.notes)
     assert any(note.startswith("With 4 validation images, one image is 25.0 points") for note in found.notes)
     assert not any("gets," in note for note in done[1].notes if done[1].choices[0].low > 0.5)

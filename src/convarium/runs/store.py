@@ -23,7 +23,7 @@ studies/<name>.json       each study
 import dataclasses
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -232,7 +232,17 @@ class Store:
             raise StoreError(
                 f"{len(runs)} runs match {name!r}", hint=f"say which: {', '.join(r.path.name for r in runs[:3])}"
             )
-        raise StoreError(f"no finished run {name!r} in {self.root / 'runs'}", hint="see the folder names there")
+        raise StoreError(f"no finished run {name!r} in {self.root / 'runs'}", hint=self._way_to(name))
+
+    def _way_to(self, name: str) -> str:
+        """What to try where no finished run is called so."""
+        folder = self.root / "runs"
+        if name and os.path.isdir(folder / name):  # noqa: PTH112 — a name that is too long is no folder
+            return "it has not finished: give the command that began it again"
+        names: list[str] = []
+        with suppress(OSError):
+            names = sorted(path.name for path in folder.iterdir() if name and path.name.startswith(name))
+        return f"did you mean {' or '.join(names[:3])}?" if names else "see convarium list runs"
 
     def save_study(self, study: StudyRecord) -> Path:
         """Writes `study.json` and returns its folder. What the store has under its name is replaced."""

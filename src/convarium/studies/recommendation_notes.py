@@ -60,11 +60,11 @@ def notes_of(
         yield f"{listed(guessing)} {verb} no better than always answering with the largest class."
     unsure = [each for each in choices if each.network not in guessing and each.low <= _guessed(search, named, each)]
     if unsure:
-        intervals = "interval" if len(unsure) == 1 else "intervals"
         level = max(_guessed(search, named, each) for each in unsure)
+        subject = "The interval of" if len(unsure) == 1 else "Each interval of"
         yield (
-            f"The {intervals} of {listed([each.network for each in unsure])} reach to what always answering with one "
-            f"class gets, {100 * level:.1f} %: more images would tell whether it is better than that."
+            f"{subject} {listed([each.network for each in unsure])} reaches down to what always answering with one "
+            f"class gets, {100 * level:.1f} %: only more test images would show that it is better than that."
         )
 
 
