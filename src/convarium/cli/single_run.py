@@ -202,7 +202,7 @@ def check_failed(runs: "Sequence[StoredRun]") -> None:
 def _remarks(run: "StoredRun") -> list[str]:
     """What the accuracy of a finished run does not say: that of rare classes, and whether it is above chance."""
     from convarium.analysis.comparison import METRICS, primary_metric
-    from convarium.analysis.comparison.rows import is_at_chance
+    from convarium.analysis.comparison.run_facts import is_at_chance
 
     lines = []
     metric, reason = primary_metric([run])

@@ -7,7 +7,8 @@ import numpy as np
 from convarium.data.folder_options import FolderOptions, parse_ground
 from convarium.data.folder_scan import ImageFile
 from convarium.data.image_errors import unreadable
-from convarium.data.image_files import Header, ImageForm, in_parallel, read_header, value_range, white_of
+from convarium.data.image_files import Header, ImageForm, in_parallel, read_header, value_range
+from convarium.data.white import white_of
 from convarium.errors import DataError
 
 MAX_SIDE = 1024

@@ -102,7 +102,7 @@ def _class_names(values: npt.NDArray[Any]) -> list[str]:
 def _eight_bits(
     splits: dict[str, npt.NDArray[Any]], file: str, white: int | None
 ) -> tuple[dict[str, npt.NDArray[np.uint8]], int | None]:
-    from convarium.data.image_files import white_of
+    from convarium.data.white import white_of
 
     for split, images in splits.items():
         form = images.shape[1:]
@@ -131,7 +131,7 @@ def _eight_bits(
 
 
 def _levels(images: npt.NDArray[Any], white: int) -> npt.NDArray[np.uint8]:
-    from convarium.data.image_files import checked_levels
+    from convarium.data.white import checked_levels
 
     return images if images.dtype == np.uint8 else checked_levels(images, white)
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from convarium.data.batches import Batches
 from convarium.data.folder_scan import shown
-from convarium.data.image_files import UNREADABLE, checked_levels, decode, pixels_of
+from convarium.data.image_files import UNREADABLE, decode, pixels_of
 from convarium.data.preprocessing import form_of
 from convarium.data.splits import ImageData
+from convarium.data.white import checked_levels
 from convarium.errors import ConvariumError, DataError, FileContentError, SpecError, WeightsError
 from convarium.models.build import build_model
 from convarium.models.factories import load_recorded_factory

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from convarium.analysis.comparison import Comparison, status
-from convarium.analysis.comparison.rows import Row, largest_scores
+from convarium.analysis.comparison.rows import Row
+from convarium.analysis.comparison.run_facts import largest_scores
 from convarium.data import DATASETS
 from convarium.errors import ConvariumError
 from convarium.models.layer_tables import known_description

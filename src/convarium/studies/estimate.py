@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from convarium.analysis.comparison.rows import hardware_label
+from convarium.analysis.comparison.run_facts import hardware_label
 from convarium.data.splits import Splits
 from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe

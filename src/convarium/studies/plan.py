@@ -2,7 +2,6 @@
 smallest difference that its seeds resolve.
 """
 
-import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,12 +18,12 @@ from convarium.errors import DamageError
 from convarium.models.build import build_model, check_image
 from convarium.models.factories import check_source_unchanged
 from convarium.recipes.recipe import Recipe
-from convarium.recipes.starting import split_start
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.estimate import run_seconds
 from convarium.studies.events import StudyEvent
 from convarium.studies.extension import check_unchanged, extended_record
 from convarium.studies.resources import Resources
+from convarium.studies.starts import find_start, with_starts
 from convarium.studies.study import Study
 from convarium.training.freezing import freeze
 from convarium.training.scoring import pick_device
@@ -117,7 +116,7 @@ def prepare_study(
         resources.splits(recipe, on_event=reading_events(recipe, n, on_event)) for recipe in study.recipes
     ]
     starts = [find_start(recipe, resources) for recipe in study.recipes]
-    study = _with_starts(study, [recipe for recipe, _ in starts])
+    study = with_starts(study, [recipe for recipe, _ in starts])
     checked: set[Recipe] = set()
     for recipe, splits in zip(study.recipes, splits_of_runs, strict=True):
         alike = dataclasses.replace(recipe, seed=0)
@@ -146,35 +145,6 @@ def reading_events(
     if on_event is None:
         return None
     return lambda what, done, of: on_event(StudyEvent(0, total, recipe, reading=(what, done, of)))
-
-
-def find_start(recipe: Recipe, resources: Resources) -> tuple[Recipe, StartWeights | None]:
-    """A recipe with the digest of the weights that it starts from, and the weights.
-
-    Where the recipe has the digest already and its run is stored, they are not needed, and may be gone.
-
-    Raises:
-        ConvariumError: there are no such weights, or they do not fit the network, or are not those of the digest.
-    """
-    if recipe.start_from is None:
-        return recipe, None
-    if split_start(recipe.start_from)[1] is not None:
-        with contextlib.suppress(DamageError):
-            run = resources.store.find(recipe, recipe.key(resources.splits(recipe).digest))
-            if run is not None and run.outcome.status != "failed":
-                return recipe, None
-    start = resources.start(recipe)
-    return dataclasses.replace(recipe, start_from=start.field), start
-
-
-def _with_starts(study: Study, recipes: Sequence[Recipe]) -> Study:
-    """A study whose recipes have the digests of the weights that they start from."""
-    value_of = {
-        getattr(before, study.compare): getattr(recipe, study.compare)
-        for before, recipe in zip(study.recipes, recipes, strict=True)
-    }
-    baseline = None if study.baseline is None else value_of[study.baseline]
-    return dataclasses.replace(study, recipes=tuple(recipes), baseline=baseline)
 
 
 def check_recipe(recipe: Recipe, splits: Splits) -> None:

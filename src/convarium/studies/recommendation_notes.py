@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from convarium.analysis.comparison.formatting import count, listed
-from convarium.analysis.comparison.rows import is_at_chance
+from convarium.analysis.comparison.run_facts import is_at_chance
 from convarium.analysis.recommendation import Choice
 from convarium.analysis.statistics import IMBALANCE, margin_of
 from convarium.runs.store import StoredRun

@@ -11,16 +11,10 @@ from convarium.studies.carry_out import carry_out
 from convarium.studies.compare import compare_study
 from convarium.studies.events import StudyEvent
 from convarium.studies.extension import extended_record
-from convarium.studies.plan import (
-    PreparedStudy,
-    check_recipe,
-    find_start,
-    planned_run,
-    prepare_study,
-    reading_events,
-)
+from convarium.studies.plan import PreparedStudy, check_recipe, planned_run, prepare_study, reading_events
 from convarium.studies.resources import Resources
 from convarium.studies.stacks import stacking_hints, stacks_of, units_of
+from convarium.studies.starts import find_start
 from convarium.studies.study import Study
 from convarium.training.scoring import pick_device
 

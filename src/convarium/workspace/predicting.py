@@ -101,7 +101,8 @@ def members(store: Store, ensemble: str) -> tuple[list[StoredRun], tuple[str, ..
     study = store.study(name)
     from convarium.analysis.comparison.compare import find_row
     from convarium.analysis.comparison.metrics import metric_of
-    from convarium.analysis.comparison.rows import gather, status
+    from convarium.analysis.comparison.rows import gather
+    from convarium.analysis.comparison.run_facts import status
 
     damaged: list[StoreError] = []
     rows = gather(

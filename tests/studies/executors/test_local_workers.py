@@ -13,7 +13,8 @@ from convarium.errors import RecipeError, RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
 from convarium.studies import plan
-from convarium.studies.executors.local_workers import LocalWorkers, _Round, count_workers
+from convarium.studies.executors.local_round import Round
+from convarium.studies.executors.local_workers import LocalWorkers, count_workers
 from convarium.studies.executors.work import Work
 from convarium.studies.executors.worker_process import WorkerProcess
 from convarium.studies.plan import PlannedRun
@@ -125,12 +126,12 @@ def test_a_run_that_a_lost_worker_had_finished_stays_as_it_is(resources, pool, t
     units = [[PlannedRun(dataclasses.replace(BASE, seed=seed), "", splits) for seed in (0, 1)]]
     units = [[dataclasses.replace(each, key=each.recipe.key(splits.digest)) for each in units[0]]]
     work = Work(resources.store, CPU, events.append, lambda _: False)
-    finished, failed = _Round(pool, units, work, deque())._record_failure(units[0], "its worker process was killed")
+    finished, failed = Round(pool, units, work, deque())._record_failure(units[0], "its worker process was killed")
     assert finished.outcome == run.outcome
     assert (failed.outcome.status, failed.outcome.retried) == ("failed", "its worker process was killed")
     assert [event.finished for event in events] == [finished, failed]
     with resources.store.lock([run.key]):
-        assert _Round(pool, units, work, deque())._record_failure(units[0], "…") is None
+        assert Round(pool, units, work, deque())._record_failure(units[0], "…") is None
 
 
 def test_a_worker_imports_a_network_of_ones_own(resources):

@@ -7,7 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from convarium.analysis.comparison.metrics import METRICS, metric_of
-from convarium.analysis.comparison.rows import Row, settings, share_weights, status
+from convarium.analysis.comparison.rows import Row, settings, share_weights
+from convarium.analysis.comparison.run_facts import status
 from convarium.analysis.statistics import difference
 from convarium.errors import ConvariumError
 

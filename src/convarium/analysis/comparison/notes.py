@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
-from convarium.analysis.comparison.rows import SELECTED_ON_VALIDATION, Row, largest_scores, settings, share_weights
+from convarium.analysis.comparison.rows import Row, settings, share_weights
+from convarium.analysis.comparison.run_facts import SELECTED_ON_VALIDATION, largest_scores
 from convarium.recipes.starting import describe_beginning
 from convarium.records import LEFT_OUT
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from convarium.analysis.comparison.metrics import METRICS, Metric
-from convarium.analysis.comparison.rows import largest_scores
+from convarium.analysis.comparison.run_facts import largest_scores
 from convarium.analysis.statistics import IMBALANCE, is_imbalanced
 from convarium.runs.store import StoredRun
 

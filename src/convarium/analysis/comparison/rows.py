@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from convarium.analysis.comparison.formatting import count
 from convarium.analysis.comparison.metrics import METRICS, Metric
+from convarium.analysis.comparison.run_facts import hardware_label, is_at_chance, marks_of, status
 from convarium.analysis.statistics import (
     Difference,
     Estimate,
@@ -17,16 +17,12 @@ from convarium.analysis.statistics import (
     confusion_interval,
     estimate,
     image_interval,
-    predicts_at_chance,
 )
 from convarium.errors import ConvariumError, SpecError
 from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
 from convarium.recipes.starting import split_start
-from convarium.records import Environment, Scores
 from convarium.runs.store import StoredRun
-
-SELECTED_ON_VALIDATION = "selected on validation"
 
 Decision = Literal["baseline", "better", "worse", "equivalent", "undecided"]
 
@@ -237,60 +233,9 @@ def settings(recipe: Recipe, by: str) -> dict[str, Any]:
     return values | {name: value for name, value in same.items() if name != by}
 
 
-def hardware_label(environment: Environment) -> str:
-    """Describes the part of an environment that decides speed."""
-    stack = f", {len(environment.stack)} runs stacked" if environment.stack else ""
-    device = f"{environment.device}, {count(environment.threads, 'thread')}"
-    device += f" in each of {environment.workers} workers" if environment.workers > 1 else ""
-    return f"{environment.processor}, {device}, torch {environment.torch}{_kernels(environment)}{stack}"
-
-
-def _kernels(environment: Environment) -> str:
-    """Names the kernels of a CPU, where there is a choice and it was recorded."""
-    if environment.device != "cpu" or environment.kernels is None:
-        return ""
-    return ", PyTorch's kernels" if environment.kernels == "torch" else f", kernels {environment.kernels}"
-
-
-def is_at_chance(run: StoredRun) -> bool | None:
-    """Whether a finished run does no better than always naming one class, on the largest set that was scored.
-
-    Returns:
-        None where even that set has too few images to tell.
-    """
-    scores = largest_scores(run)
-    if run.outcome.status != "finished" or scores is None:
-        return False
-    return predicts_at_chance(scores.confusion)
-
-
-def largest_scores(run: StoredRun) -> Scores | None:
-    """The scores of the largest set that was scored: mostly the training images, in older records the test images."""
-    outcome = run.outcome
-    scored = [scores for scores in (outcome.test, outcome.validation, outcome.train) if scores and scores.n]
-    return max(scored, key=lambda scores: scores.n, default=None)
-
-
-def status(run: StoredRun) -> str:
-    """How a run ended: "trained", "at chance", "diverged" or "failed"."""
-    if run.outcome.status != "finished":
-        return run.outcome.status
-    return "at chance" if is_at_chance(run) else "trained"
-
-
 def mean_of(values: Sequence[float]) -> Estimate | None:
     """Estimates the mean of a row's values; None without values, or if some run never reached its level."""
     return estimate(values) if values and all(map(math.isfinite, values)) else None
-
-
-def marks_of(runs: Sequence[StoredRun], metric: Metric) -> tuple[str, ...]:
-    """Returns the warnings that a reader of a verdict on these results needs: "test watched", "selected on test", or,
-    for results on the validation images, "selected on validation".
-    """
-    on_same = metric.on_validation and any(run.recipe.select == "best_validation" for run in runs)
-    watched = any(run.recipe.watch_test for run in runs)
-    selected = metric.chosen_on_test or any(run.recipe.select == "best_test" for run in runs)
-    return ("test watched",) * watched + ("selected on test",) * selected + (SELECTED_ON_VALIDATION,) * on_same
 
 
 def _check_group(name: str, group: list[StoredRun], by: str) -> None:

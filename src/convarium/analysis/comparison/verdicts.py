@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
-from convarium.analysis.comparison.rows import SELECTED_ON_VALIDATION, Decision, Row, marks_of, share_weights
+from convarium.analysis.comparison.rows import Decision, Row, share_weights
+from convarium.analysis.comparison.run_facts import SELECTED_ON_VALIDATION, marks_of
 from convarium.analysis.statistics import (
     LEVEL,
     Difference,
