@@ -32,7 +32,7 @@ def check_lightning() -> None:
         ConvariumError: it is not installed.
     """
     if find_spec("lightning") is None:
-        raise ConvariumError("Lightning is not installed", hint="pip install 'convarium[bench]'")
+        raise ConvariumError("Lightning is not installed", hint="pip install 'convarium[lightning]'")
 
 
 def train_in_lightning(job: Job, arrays: tuple[np.ndarray, np.ndarray], device: str, on_step: OnStep) -> None:
