@@ -88,7 +88,7 @@ def test_lightning_takes_the_steps_of_the_reference():
 
 def test_without_lightning_its_part_is_refused(monkeypatch):
     monkeypatch.setattr(lightning_reference, "find_spec", lambda name: None)
-    with pytest.raises(ConvariumError, match=r"Lightning is not installed; pip install 'convarium\[bench\]'"):
+    with pytest.raises(ConvariumError, match=r"Lightning is not installed; pip install 'convarium\[lightning\]'"):
         bench(["lenet@d2l"], lightning=True, device="cpu")
 
 
