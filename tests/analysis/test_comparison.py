@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import precision_recall_fscore_support
 
 from convarium.analysis.comparison import (
     METRICS,
@@ -597,6 +598,30 @@ def test_class_differences_hold_for_all_classes_at_once():
     assert found["difference"].tolist() == pytest.approx([0.05, -0.05])
     # t at 97.5 % two-sided with 4 degrees of freedom is 3.495: ± 3.495 · 0.01 · √(2 / 3)
     assert found["high"][0] - 0.05 == pytest.approx(3.4954 * 0.01 * (2 / 3) ** 0.5, rel=1e-3)
+
+
+def test_the_interval_of_a_class_needs_three_seeds_and_never_leaves_the_possible_range():
+    def made(model, accuracies):
+        return [run(Recipe(model=model, dataset="mnist", seed=i), 0.9, per_class=(a, 0.9))
+                for i, a in enumerate(accuracies)]  # fmt: skip
+
+    two = class_differences(compare_runs(made(LENET, (0.1, 0.9)) + made(AVG, (0.2, 0.3))), AVG, LENET)
+    assert two["low"].isna().all()
+    assert two["high"].isna().all()
+    three = class_differences(compare_runs(made(LENET, (0.2, 0.2, 1.0)) + made(AVG, (1.0, 0.2, 1.0))), AVG, LENET)
+    assert (three["low"][0], three["high"][0]) == (-1.0, 1.0)
+
+
+def test_class_frame_counts_precision_and_f1_as_scikit_learn_does():
+    one = run(Recipe(model=LENET, dataset="mnist"), 0.9, per_class=(0.8, 0.6))
+    found = compare_runs([one]).frame("classes")
+    confusion = one.outcome.test.confusion
+    true, predicted = zip(*[(i, j) for i in (0, 1) for j in (0, 1) for _ in range(confusion[i][j])], strict=True)
+    precision, recall, f1, images = precision_recall_fscore_support(true, predicted)
+    np.testing.assert_allclose(found["accuracy"], recall)
+    np.testing.assert_allclose(found["precision"], precision)
+    np.testing.assert_allclose(found["f1"], f1)
+    assert found["images"].tolist() == images.tolist()
 
 
 def test_class_differences_need_scores_and_common_seeds():

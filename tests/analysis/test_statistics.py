@@ -157,6 +157,18 @@ def test_spread_in_one_group_is_enough_for_welch():
     assert found.high + 1.5 == pytest.approx(T_2 / math.sqrt(3), rel=1e-6)
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_an_interval_of_shares_ends_at_the_largest_difference_that_is_possible(paired):
+    free = difference([0.1, 0.9], [0.4, 0.3], paired=paired)
+    assert free.low < -1
+    assert free.high > 1
+    bound = difference([0.1, 0.9], [0.4, 0.3], paired=paired, most=1)
+    assert (bound.low, bound.high) == (-1, 1)
+    assert bound.mean == free.mean
+    near = difference([0.5, 0.51, 0.52], [0.4, 0.41, 0.43], paired=paired)
+    assert near == difference([0.5, 0.51, 0.52], [0.4, 0.41, 0.43], paired=paired, most=1)
+
+
 def test_pairs_must_match_and_families_count_from_one():
     with pytest.raises(ConvariumError, match=r"cannot be paired.*\(2, 1\).*use only the seeds that both have"):
         difference([1.0, 2.0], [1.0], paired=True)

@@ -11,6 +11,7 @@ from convarium.analysis.comparison.rows import Row, settings, share_weights
 from convarium.analysis.comparison.run_facts import status
 from convarium.analysis.statistics import difference
 from convarium.errors import ConvariumError
+from convarium.metrics import class_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 What = Literal["runs", "epochs", "rows", "classes", "steps"]
 Record = dict[str, Any]
+
+FEWEST_SEEDS = 3
+"""Number of runs of each network below which an interval of a class says nothing: it would fill the possible range."""
 
 
 def frame(comparison: Comparison, what: What) -> pd.DataFrame:
@@ -39,7 +43,8 @@ def class_differences(comparison: Comparison, first: object, second: object) -> 
 
     Returns:
         A frame with columns class, first, second (means over the trained runs), difference (first minus second), low,
-        high (fractions of 1; low and high are missing where no interval can be computed), n_first, n_second.
+        high (fractions of 1; low and high are missing where a row has fewer than FEWEST_SEEDS trained runs), n_first,
+        n_second.
 
     Raises:
         SpecError: there is no such row.
@@ -68,9 +73,10 @@ def class_differences(comparison: Comparison, first: object, second: object) -> 
     records = []
     for name in names:
         x, y = ([v for scores in g.values() if (v := scores.per_class[name]) is not None] for g in (a, b))
-        gap = difference(x, y, paired=paired, family=len(names))
+        gap = difference(x, y, paired=paired, family=len(names), most=1.0)
+        low, high = (gap.low, gap.high) if min(len(x), len(y)) >= FEWEST_SEEDS else (None, None)
         means = {"first": sum(x) / len(x), "second": sum(y) / len(y), "difference": gap.mean}
-        records.append({"class": name, **means, "low": gap.low, "high": gap.high,
+        records.append({"class": name, **means, "low": low, "high": high,
                         "n_first": gap.n_first, "n_second": gap.n_second})  # fmt: skip
     return pd.DataFrame.from_records(records)
 
@@ -146,9 +152,14 @@ def _classes(comparison: Comparison) -> Iterator[Record]:
     for row, run in _each_run(comparison):
         scores = comparison.scores(run)
         if scores is not None:
-            for (name, accuracy), counts in zip(scores.per_class.items(), scores.confusion, strict=True):
+            counts = class_counts(scores.confusion)
+            of_classes = zip(*(part.tolist() for part in counts), strict=True)
+            for (name, accuracy), (right, images, predicted) in zip(scores.per_class.items(), of_classes, strict=True):
+                precision = right / predicted if predicted else None
+                f1 = 2 * right / (images + predicted) if images + predicted else None
                 yield {"label": row.label, "seed": run.recipe.seed, "status": status(run), "class": name,
-                       "accuracy": accuracy, "images": sum(counts)}  # fmt: skip
+                       "accuracy": accuracy, "precision": precision, "f1": f1, "images": images,
+                       "predicted": predicted}  # fmt: skip
 
 
 def _rows(comparison: Comparison) -> Iterator[Record]:

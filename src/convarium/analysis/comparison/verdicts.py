@@ -84,7 +84,8 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
     if paired and not common:
         return conclude("undecided", f"undecided: {first.label} and {second.label} have no seed in common")
     x, y = ([a[s] for s in common], [b[s] for s in common]) if paired else (list(a.values()), list(b.values()))
-    gap = difference(x, y, paired=paired, family=family, level=LEVEL)
+    most = 1.0 if metric.kind == "accuracy" else None
+    gap = difference(x, y, paired=paired, family=family, level=LEVEL, most=most)
     if gap.low is None or gap.high is None:
         return conclude("undecided", _no_interval(first, second, metric, gap, x, y), gap)
     same = equivalence(x, y, margin, paired=paired, family=family, level=LEVEL) if margin else None

@@ -106,7 +106,13 @@ def estimate(values: ArrayLike, *, level: float = LEVEL) -> Estimate:
 
 
 def difference(
-    first: ArrayLike, second: ArrayLike, *, paired: bool, family: int = 1, level: float = LEVEL
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    paired: bool,
+    family: int = 1,
+    level: float = LEVEL,
+    most: float | None = None,
 ) -> Difference:
     """Computes the difference of two means with its interval: that of the paired differences, or Welch's.
 
@@ -116,6 +122,8 @@ def difference(
         paired: whether the groups share their seeds and everything that the seeds decide.
         family: the number of differences whose intervals are to be simultaneous.
         level: the coverage of all these intervals together.
+        most: the largest absolute difference that is possible, such as 1 between two shares; the interval ends there,
+            which costs it no coverage. None: there is no such bound.
 
     Raises:
         ConvariumError: a group is empty, a value is not finite, paired groups differ in length, or `family` is below 1.
@@ -137,6 +145,8 @@ def difference(
         a, b = x.var(ddof=1), y.var(ddof=1)
         deviation = math.sqrt((a + b) / 2)
         degrees = float((a + b) ** 2 / (a**2 / (len(x) - 1) + b**2 / (len(y) - 1)))  # Satterthwaite
+    if most is not None:
+        low, high = max(low, -most), min(high, most)
     return Difference(mean, float(low), float(high), len(x), len(y), paired, level, family, deviation, degrees)
 
 
