@@ -12,6 +12,7 @@ runs/<dataset>-<model>-s<seed>-<key8>/
     surface.safetensors   the loss around those weights, once a report with diagnostics has computed it
     outcome.json          how the run ended, with the digests of the files above; written last, as the seal
     last.ckpt             the checkpoint of an unfinished or failed run
+    last.retried          why an unfinished run was tried again, if it was
     failed/               the record of a failed run while it is tried again
 studies/<name>/study.json
 
@@ -32,7 +33,7 @@ from convarium.errors import DamageError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
 from convarium.runs.archive import RECORDS, read_records
-from convarium.runs.failed import drop_failed_run, keep_failed_run
+from convarium.runs.failed import drop_failed_run, drop_noted_retry, keep_failed_run
 from convarium.runs.files import write_outcome
 from convarium.runs.folders import RunFolders, is_same_recipe, name_without_digits
 from convarium.runs.links import check_links
@@ -131,6 +132,7 @@ class Store:
             for file in path.glob("last.ckpt*"):
                 file.unlink(missing_ok=True)
         drop_failed_run(path)
+        drop_noted_retry(path)
         run = read_run(path)
         self.reader.remember(run)
         return run

@@ -17,6 +17,7 @@ from convarium.models.factories import source_digest
 from convarium.models.index import resolve
 from convarium.records import Epoch, Outcome
 from convarium.runs.environment import emulates_bfloat16, emulates_float16, environment
+from convarium.runs.failed import note_retry, noted_retry
 from convarium.runs.files import write_history, write_predicted
 from convarium.runs.folders import source_of
 from convarium.runs.store import StoredRun
@@ -95,6 +96,8 @@ def train_unit(unit: Unit, work: Work, *, attempt: Attempt) -> list[StoredRun]:
     for member in unit.missing:
         recipe = planned[member].recipe
         paths[member] = store.begin(recipe, planned[member].key, source_digest(recipe.model))
+        if attempt.retried is not None:
+            note_retry(paths[member], attempt.retried)
     unit = dataclasses.replace(unit, paths=paths)
     with stop_on_signals() as is_interrupted:
         with ExitStack() as opened:
@@ -109,7 +112,10 @@ def train_unit(unit: Unit, work: Work, *, attempt: Attempt) -> list[StoredRun]:
                     log.finish(planned[member].recipe, outcomes[member])
         # The folder that may hold the stack's checkpoint is finished last: a stack that is killed in between goes on
         # from there.
-        outcomes = [dataclasses.replace(outcome, image=image, retried=attempt.retried) for outcome in outcomes]
+        outcomes = [
+            dataclasses.replace(outcome, image=image, retried=attempt.retried or noted_retry(path))
+            for outcome, path in zip(outcomes, paths, strict=True)
+        ]
         finished = {member: store.finish(paths[member], outcomes[member]) for member in reversed(unit.missing)}
     return [stored or finished[member] for member, stored in enumerate(unit.stored)]
 

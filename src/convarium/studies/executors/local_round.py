@@ -10,6 +10,7 @@ from convarium.errors import LockedError, RunError
 from convarium.models.factories import source_digest
 from convarium.records import Outcome
 from convarium.runs.environment import environment
+from convarium.runs.failed import note_retry
 from convarium.runs.files import read_history
 from convarium.runs.store import StoredRun
 from convarium.studies.events import StudyEvent
@@ -109,6 +110,7 @@ class Round:
         if number not in self.lost:
             self.lost[number] = reason
             self.waiting.appendleft(number)
+            self._note_retry(unit, reason)
             self.work.notify(
                 dataclasses.replace(event, notice=f"{name}: {reason}; it is tried again from its last checkpoint")
             )
@@ -117,6 +119,14 @@ class Round:
         if any(run.outcome.status == "failed" for run in runs or ()):
             self.work.notify(dataclasses.replace(event, notice=f"{name} failed: {reason}, twice"))
         yield number, runs
+
+    def _note_retry(self, unit: PlannedUnit, reason: str) -> None:
+        """Writes down that a unit's worker was lost, for whoever finishes its runs, in this call or in a later one."""
+        store = self.work.store
+        for planned in unit:
+            path = store.folder(planned.recipe, planned.key)
+            if not store.is_sealed(path):
+                note_retry(path, reason)
 
     def _record_failure(self, unit: PlannedUnit, reason: str) -> list[StoredRun] | None:
         """Records the runs of a unit that two workers were lost with as failed; a later study tries them again.
