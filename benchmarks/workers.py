@@ -1,14 +1,5 @@
-"""Measures what `--workers` gives and takes on this machine:
+"""What `--workers` gives and takes on this machine; see `scale` for how each is measured."""
 
-    python benchmarks/workers.py speed        16 runs of lenet on MNIST, 2 epochs: whole commands, in turns
-    python benchmarks/workers.py memory       what a worker adds to the memory in use, beside Python and PyTorch alone
-    python benchmarks/workers.py overhead     what the driver takes for each of 1,000 runs that train for no time
-    python benchmarks/workers.py kills        workers, and the driver, are killed at random instants
-
-Each prints its figures, and `overhead` and `memory` need no quiet machine. `speed` needs MNIST.
-"""
-
-import argparse
 import json
 import os
 import random
@@ -21,6 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+Rows = list[dict[str, str | int | float]]
 
 BASE = ("compare", "lenet", "--dataset", "mnist", "--epochs", "2", "--seeds", "16")
 
@@ -29,9 +23,10 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "convarium", *words]
 
 
-def speed(pairs: int) -> None:
-    """Whole commands, in turns; the runs of each call are trained into a new store."""
-    for number in range(pairs):
+def speed() -> Rows:
+    """Three pairs of whole commands, in turns; the runs of each call are trained into a new store."""
+    rows: Rows = []
+    for number in range(3):
         seconds = {}
         ways = {"in process": [], "2 workers": ["--workers", "2"]}
         for name in sorted(ways, reverse=bool(number % 2)):
@@ -40,8 +35,8 @@ def speed(pairs: int) -> None:
                 subprocess.run(command(*BASE, *ways[name], "--store", store), check=True, capture_output=True)
                 seconds[name] = time.monotonic() - began
         ratio = seconds["in process"] / seconds["2 workers"]
-        times = f"in process {seconds['in process']:.1f} s, 2 workers {seconds['2 workers']:.1f} s"
-        sys.stdout.write(f"{times}: {ratio:.2f}\n")
+        rows.append({f"seconds, {way}": taken for way, taken in seconds.items()} | {"times as fast": ratio})
+    return [dict(sorted(row.items())) for row in rows]
 
 
 def memory_kb(pid: int) -> int:
@@ -50,7 +45,7 @@ def memory_kb(pid: int) -> int:
     return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
 
 
-def memory() -> None:
+def memory() -> Rows:
     """The memory of two workers while they train on MNIST, beside that of a process that has imported PyTorch alone."""
     code = "import torch, sys; sys.stdout.write('1'); sys.stdout.flush(); sys.stdin.read()"
     words = [sys.executable, "-c", code]
@@ -69,9 +64,14 @@ def memory() -> None:
         alone = sum(memory_kb(process.pid) for process in torches) / len(torches)
     for process in torches:
         process.communicate()
-    for peak in peaks.values():
-        growth = (peak - alone) / 1000
-        sys.stdout.write(f"worker {peak / 1000:.0f} MB, PyTorch alone {alone / 1000:.0f} MB: {growth:.0f} MB more\n")
+    return [
+        {
+            "worker, MB": round(peak / 1000),
+            "PyTorch alone, MB": round(alone / 1000),
+            "more": round((peak - alone) / 1000),
+        }
+        for peak in peaks.values()
+    ]
 
 
 def workers_of(pid: int) -> list[int]:
@@ -91,8 +91,9 @@ def started(words: tuple[str, ...]) -> Iterator[tuple[subprocess.Popen[bytes], P
             process.wait()
 
 
-def overhead(runs: int) -> None:
-    """The driver's processor seconds and memory for runs that workers pretend to train."""
+def overhead() -> Rows:
+    """The processor time and the memory of the process that carries out a study of runs that train for no time."""
+    runs = 1000
     import torch
 
     from convarium.data import load_data
@@ -126,69 +127,84 @@ def overhead(runs: int) -> None:
         run_study(study, resources, on_event=listen)
         total = time.process_time() - began
     assert len(splits.train)
-    tenth = max(1, runs // 10)
+    tenth = runs // 10
     first = (marks[tenth][0] - marks[0][0]) / tenth
     last = (marks[-1][0] - marks[-1 - tenth][0]) / tenth
-    sys.stdout.write(
-        f"{runs} runs: {1000 * total / runs:.1f} ms of processor time a run, with the plan and the table; "
-        f"the first tenth {1000 * first:.1f} ms a run, the last {1000 * last:.1f} ms; "
-        f"memory {marks[tenth][1] / 1000:.0f} MB after the first tenth, {marks[-1][1] / 1000:.0f} MB at the end\n"
-    )
-
-
-def kills(times: int, seed: int) -> None:
-    """Kills workers, and every fifth time the driver, and compares the study with one that was never disturbed."""
-    draw = random.Random(seed)  # noqa: S311
-    words = ("compare", "lenet", "--epochs", "4", "--seeds", "12", "--name", "kills", "--workers", "2")
-    with tempfile.TemporaryDirectory() as quiet, tempfile.TemporaryDirectory() as store:
-        subprocess.run(command(*words, "--store", quiet), check=True, capture_output=True)
-        killed = {"worker": 0, "driver": 0}
-        code = 1
-        while sum(killed.values()) < times or code != 0:
-            if code == 0:
-                subprocess.run(command("remove", "kills", "--yes", "--store", store), check=True, capture_output=True)
-            nothing = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            driver = subprocess.Popen(command(*words, "--store", store), **nothing)
-            while driver.poll() is None:
-                time.sleep(draw.uniform(0.5, 6))
-                victims, number = workers_of(driver.pid), sum(killed.values())
-                if number < times and victims:
-                    what = "driver" if number % 5 == 4 else "worker"
-                    killed[what] += 1
-                    with suppress(ProcessLookupError):
-                        os.kill(driver.pid if what == "driver" else draw.choice(victims), signal.SIGKILL)
-            code = driver.returncode
-        same = json.loads(subprocess.check_output(command("results", "kills", "--json", "--store", store)))
-        weights = {
-            root: {path.parent.name: path.read_bytes() for path in Path(root).glob("runs/*/weights.safetensors")}
-            for root in (quiet, store)
+    return [
+        {
+            "runs": runs,
+            "ms a run, with plan and table": 1000 * total / runs,
+            "ms a run, the first tenth": 1000 * first,
+            "ms a run, the last tenth": 1000 * last,
+            "MB after the first tenth": round(marks[tenth][1] / 1000),
+            "MB at the end": round(marks[-1][1] / 1000),
         }
-        equal = sum(weights[store].get(name) == content for name, content in weights[quiet].items())
-        retried = [text for text in same["notes"] if text.startswith("Tried again")]
-        sys.stdout.write(
-            f"{killed['worker']} kills of a worker, {killed['driver']} of the driver: {equal} of {len(weights[quiet])} "
-            f"runs have the weights of a study that nobody disturbed\n{' '.join(retried)}\n"
-        )
+    ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "memory", "overhead", "kills"])
-    parser.add_argument("--pairs", type=int, default=3, help="of commands that are timed")
-    parser.add_argument("--runs", type=int, default=1000, help="of the measurement of overhead")
-    parser.add_argument("--times", type=int, default=20, help="of kills")
-    parser.add_argument("--seed", type=int, default=0, help="of the instants of the kills")
-    given = parser.parse_args()
-    match given.what:
-        case "speed":
-            speed(given.pairs)
-        case "memory":
-            memory()
-        case "overhead":
-            overhead(given.runs)
-        case "kills":
-            kills(given.times, given.seed)
+def kills() -> Rows:
+    """Kills workers 16 times and their driver 4 times, and compares every study with one that nobody disturbed."""
+    draw, times = random.Random(0), 20  # noqa: S311
+    words = ("compare", "lenet", "--epochs", "4", "--seeds", "12", "--name", "kills", "--workers", "2")
+    killed = {"worker": 0, "driver": 0}
+    studies = runs = equal = lost = retried = shown = 0
+    with tempfile.TemporaryDirectory() as quiet, tempfile.TemporaryDirectory() as folder:
+        subprocess.run(command(*words, "--store", quiet), check=True, capture_output=True)
+        while sum(killed.values()) < times:
+            store = Path(folder) / str(studies)
+            sealed: dict[str, bytes] = {}
+            while _statuses(store).count("finished") < 12:  # a run that has lost two workers has failed
+                nothing = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+                driver = subprocess.Popen(command(*words, "--store", str(store)), **nothing)
+                while driver.poll() is None:
+                    time.sleep(draw.uniform(1, 12))
+                    victims, number = workers_of(driver.pid), sum(killed.values())
+                    if number < times and victims:
+                        what = "driver" if number % 5 == 4 else "worker"
+                        killed[what] += 1
+                        with suppress(ProcessLookupError):
+                            os.kill(driver.pid if what == "driver" else draw.choice(victims), signal.SIGKILL)
+                now = _finished(store)
+                lost += sum(now.get(name) != content for name, content in sealed.items())
+                sealed = now
+            weights = [
+                {path.parent.name: path.read_bytes() for path in root.glob("runs/*/weights.safetensors")}
+                for root in (Path(quiet), store)
+            ]
+            studies, runs = studies + 1, runs + len(weights[0])
+            equal += sum(weights[1].get(name) == content for name, content in weights[0].items())
+            again = [run["recipe"]["seed"] for run in _records(store) if run["retried"]]
+            page = (store / "studies" / "kills" / "report.html").read_text("utf-8")
+            retried += len(again)
+            shown += sum(f"lenet seed {seed} (its worker" in page for seed in again)
+    return [
+        {
+            "workers killed": killed["worker"],
+            "drivers killed": killed["driver"],
+            "studies": studies,
+            "runs": runs,
+            "with the weights of an undisturbed study": equal,
+            "stored runs lost or trained again": lost,
+            "tried again": retried,
+            "of which the page says it": shown,
+        }
+    ]
 
 
-if __name__ == "__main__":
-    main()
+def _records(store: Path) -> list[dict[str, Any]]:
+    """The seal of every run of a store, with its recipe."""
+    found = []
+    for path in store.glob("runs/*/outcome.json"):
+        recipe = json.loads(path.with_name("recipe.json").read_text("utf-8"))
+        found.append({"retried": None} | json.loads(path.read_text("utf-8")) | {"recipe": recipe})
+    return found
+
+
+def _statuses(store: Path) -> list[str]:
+    return [record["status"] for record in _records(store)]
+
+
+def _finished(store: Path) -> dict[str, bytes]:
+    """The seals of the finished runs of a store, by their folders."""
+    seals = {path.parent.name: path.read_bytes() for path in store.glob("runs/*/outcome.json")}
+    return {name: seal for name, seal in seals.items() if json.loads(seal)["status"] == "finished"}
