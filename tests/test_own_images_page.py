@@ -1,12 +1,10 @@
 """docs/own-images.md: its commands run as printed, in their order, and its tables are those of the records."""
 
-import importlib
 import io
 import json
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
