@@ -100,7 +100,7 @@ def overhead() -> Rows:
     from convarium.recipes.recipe import Recipe
     from convarium.records import Environment, Epoch, Outcome
     from convarium.runs.store import Store
-    from convarium.studies import unit
+    from convarium.studies import fitting
     from convarium.studies.resources import Resources
     from convarium.studies.run import run_study
     from convarium.studies.study import Study, grid
@@ -111,7 +111,7 @@ def overhead() -> Rows:
     def fit(*_: object, **__: object) -> Outcome:
         return Outcome("finished", (row,), here, weights={"w": torch.ones(2)})
 
-    unit.fit = fit  # type: ignore[assignment]
+    fitting.fit = fit  # type: ignore[assignment]
     splits = load_data("digits")
     marks: list[tuple[float, int]] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ from convarium.records import ImageSpec
 from convarium.runs.files import read_history
 from convarium.runs.listing import list_runs
 from convarium.runs.store import Store
-from convarium.studies import unit
+from convarium.studies import fitting
 from convarium.studies.compare import compare_study
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
@@ -196,7 +196,7 @@ def test_history_is_on_disk_while_a_run_is_training_and_what_is_finished_is_kept
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_a_precision_without_instructions_is_told_of_before_training(precision, tmp_path, monkeypatch):
     for name in ("emulates_bfloat16", "emulates_float16"):
-        monkeypatch.setattr(unit, name, lambda device: True)
+        monkeypatch.setattr(fitting, name, lambda device: True)
     notices = []
     for each in ("float32", precision):
         recipe = dataclasses.replace(BASE, precision=each)
@@ -207,7 +207,7 @@ def test_a_precision_without_instructions_is_told_of_before_training(precision, 
         )
     (told,) = notices
     assert told.startswith(f"this processor has no instructions for {precision}")
-    assert unit._slow_precision("bfloat16", torch.device("cuda")) == (
+    assert fitting._slow_precision("bfloat16", torch.device("cuda")) == (
         "this GPU has no instructions for bfloat16 and computes it slowly; it has them for --precision float16"
     )
 

@@ -94,7 +94,7 @@ def test_a_stack_that_fails_is_reported_and_its_runs_are_tried_again(tmp_path, m
 
     store = Store(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr("convarium.studies.unit.fit_stack", out_of_memory)
+        patched.setattr("convarium.studies.fitting.fit_stack", out_of_memory)
         _, _, notices = trained(study(), store, stack=True)
     assert notices[1] == (
         "the stack of 4 runs failed: RuntimeError: not enough memory; without --stack they train one by one"

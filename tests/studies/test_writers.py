@@ -21,7 +21,7 @@ from convarium.recipes.recipe import Recipe
 from convarium.records import Environment, Epoch, Outcome
 from convarium.runs.store import Store
 from convarium.runs.stored_run import read_run
-from convarium.studies import plan, unit
+from convarium.studies import fitting, plan, unit
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study
 from convarium.studies.study import Study, grid
@@ -88,8 +88,8 @@ def stand_ins(trained: list[str]) -> Iterator[None]:
         def finish(self, *given): ...
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unit, "fit", fit)
-        patch.setattr(unit, "fit_stack", fit_stack)
+        patch.setattr(fitting, "fit", fit)
+        patch.setattr(fitting, "fit_stack", fit_stack)
         patch.setattr(unit, "event_log", lambda path: contextlib.nullcontext(Log()))
         patch.setattr(plan, "check_recipe", lambda recipe, splits: None)  # it builds networks and touches no file
         patch.setattr(os, "fsync", lambda file: None)  # no power fails here

@@ -6,9 +6,9 @@ import io
 import math
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -38,7 +38,8 @@ class EventLog:
             return
         example = torch.zeros(2, image.channels, image.height, image.width)
         # TensorBoard prints a failed trace to standard output, which is reserved for a command's result.
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
+        quiet = contextlib.redirect_stdout(io.StringIO())
+        with _TURN, warnings.catch_warnings(), torch.random.fork_rng(devices=[]), quiet:
             warnings.simplefilter("ignore")  # tracing is deprecated, but TensorBoard's graph page needs it
             try:
                 self.writer.add_graph(network.eval(), example, verbose=False)
@@ -113,22 +114,36 @@ def event_log(path: Path) -> Iterator[EventLog]:
 
 @contextlib.contextmanager
 def _without_tracebacks() -> Iterator[None]:
-    """Keeps TensorBoard's thread from printing a traceback when the disk is full.
+    """Keeps TensorBoard's thread from printing a traceback when the disk is full, while any event file is open.
 
     The thread hands its error to the next call of the writer, which raises it where it is handled.
     """
-    show = threading.excepthook
-
-    def show_others(ended: threading.ExceptHookArgs) -> None:
-        is_of_writer = ended.thread is not None and type(ended.thread).__module__.startswith("tensorboard.")
-        if not (is_of_writer and issubclass(ended.exc_type, OSError)):
-            show(ended)
-
-    threading.excepthook = show_others
+    with _TURN:
+        if not _shows:
+            show, threading.excepthook = threading.excepthook, _show_others
+        else:
+            show = _shows[0]
+        _shows.append(show)
     try:
         yield
     finally:
-        threading.excepthook = show
+        with _TURN:
+            show = _shows.pop()
+            if not _shows:
+                threading.excepthook = show
+
+
+_TURN = threading.Lock()
+"""For what is of the whole process: its hooks and standard output, while several threads have event files."""
+
+_shows: list[Callable[[threading.ExceptHookArgs], Any]] = []
+"""The hook that was there before, once for each event file that is open."""
+
+
+def _show_others(ended: threading.ExceptHookArgs) -> None:
+    is_of_writer = ended.thread is not None and type(ended.thread).__module__.startswith("tensorboard.")
+    if not (is_of_writer and issubclass(ended.exc_type, OSError)):
+        (_shows[0] if _shows else threading.__excepthook__)(ended)
 
 
 def _tag(name: str) -> str:

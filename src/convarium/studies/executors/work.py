@@ -8,6 +8,7 @@ import torch
 
 from convarium.runs.store import Store, StoredRun
 from convarium.studies.events import StudyEvent
+from convarium.studies.fitting import FitRuns, fit_runs
 from convarium.studies.plan import PlannedRun
 
 PlannedUnit = Sequence[PlannedRun]
@@ -31,6 +32,7 @@ class Work:
         wants_graph: asked with a network's spec before a unit begins: whether TensorBoard's graph of it is written.
         exact: refuse to go on with a run that was begun in another environment.
         should_stop: whether training is to end, after a checkpoint, and no other unit is to begin.
+        fit: fits the runs of a unit, here or elsewhere.
     """
 
     store: Store
@@ -39,6 +41,7 @@ class Work:
     wants_graph: Callable[[str], bool]
     exact: bool = False
     should_stop: Callable[[], bool] = never
+    fit: FitRuns = fit_runs
 
 
 class Executor(Protocol):

@@ -37,7 +37,7 @@ from convarium.studies.executors.messages import (
     receive,
 )
 from convarium.studies.executors.work import Work
-from convarium.studies.unit import OutOfMemoryError
+from convarium.studies.fitting import OutOfMemoryError
 from convarium.training import tune_memory
 from convarium.training.stopping import TerminatedError, TrainingStoppedError
 
