@@ -39,8 +39,13 @@ def predict_logits(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]])
 
 def split_logits(run: TrainingRun, data: ImageData) -> Tensor:
     """Logits (n, classes) of a split's images in their own order, preprocessed as the recipe says, not augmented."""
+    return predict_logits(run.network, scoring_batches(run, data).epoch(0)).cpu()
+
+
+def scoring_batches(run: TrainingRun, data: ImageData) -> Batches:
+    """A split's images in their own order, preprocessed as the recipe says, in the form of the run's network."""
     mean, std = normalization(run.recipe.normalize, run.splits)
-    batches = Batches(
+    return Batches(
         data,
         batch_size=EVALUATION_BATCH,
         mean=mean,
@@ -49,7 +54,6 @@ def split_logits(run: TrainingRun, data: ImageData) -> Tensor:
         channels_last=is_channels_last(run.network),
         dtype=next(run.network.parameters()).dtype,
     )
-    return predict_logits(run.network, batches.epoch(0)).cpu()
 
 
 def evaluate(
