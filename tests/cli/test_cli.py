@@ -276,6 +276,12 @@ def test_compare_results_and_report(call, tmp_path):
         code, out, _ = call("results", "pools", flag)
         assert code == 0
         assert sign in out
+    renamed = ["--label", "lenet(pool='avg')=A=B", "--columns", "network,verdict"]
+    code, out, _ = call("results", "pools", "--markdown", *renamed)
+    assert code == 0
+    assert "| A=B | undecided |" in out
+    for wrong in ("lenet", "lenet= "):
+        assert "cannot read --label: expected NAME=TEXT" in call("results", "pools", "--csv", "--label", wrong)[2]
     found = json.loads(call("results", "pools", "--json")[1])
     assert [row["label"] for row in found["rows"]] == ["lenet", "lenet(pool='avg')"]
     assert "lenet" in call("results", "pools")[1]
@@ -361,6 +367,8 @@ WRONG = [
     (["describe", "lenet(poool='max')"], "did you mean 'pool'"),
     (["results", "none"], "make one with convarium compare"),
     (["results", "none", "--csv", "--latex"], "choose one of"),
+    (["results", "none", "--columns", "network"], "--columns is for documents; add --latex, --markdown or --csv"),
+    (["results", "none", "--label", "a=b"], "--label is for documents"),
     (["report", "none"], "no study 'none'"),
     (["evaluate", "none"], "no finished run"),
     (["evaluate"], "evaluate takes either run, or weights with model and dataset"),

@@ -13,6 +13,7 @@ import numpy as np
 from convarium.analysis.comparison.formatting import listed
 from convarium.analysis.statistics import LEVEL, Interval
 from convarium.errors import ConvariumError
+from convarium.notebook import html_table
 
 Role = Literal["most accurate", "smallest", "fastest"]
 """What a network is recommended for. The smallest is that of the networks within the margin of the most accurate."""
@@ -207,6 +208,18 @@ class Recommendation:
     def __repr__(self) -> str:
         """The recommended networks and the notes: what a notebook shows."""
         return "\n".join([*map(self.sentence, self.choices), *self.notes])
+
+    def _repr_html_(self) -> str:
+        """The recommended networks as a table, and the notes."""
+        rows = [
+            (choice.network, ", ".join(choice.roles),
+             f"{100 * choice.accuracy:.1f} ({100 * choice.low:.1f} to {100 * choice.high:.1f})",
+             f"{choice.parameters:,}", f"{choice.images_per_second:,.0f}", choice.run)
+            for choice in self.choices
+        ]  # fmt: skip
+        columns = ("network", "recommended as", f"{self.stated}, %", "parameters", "images/s", "run")
+        title = f"Which network for {self.dataset}?"
+        return html_table(columns, rows, title=title, notes=self.notes, text=("recommended as", "run"))
 
     def sentence(self, choice: Choice) -> str:
         """A recommended network with its roles, its accuracy and its interval."""

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from convarium.cli.single_run import check_failed
 from convarium.cli.terminal import note, say, say_json
 from convarium.errors import ConvariumError, SpecError
 from convarium.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from convarium.analysis.comparison import Comparison
 
 
 @click.command()
@@ -148,15 +151,42 @@ def compare(
 @parameters.store
 @switch("csv", help="Print CSV.")
 @switch("markdown", help="Print Markdown.")
-@switch("latex", help="Print LaTeX.")
+@switch("latex", help="Print LaTeX, for the package booktabs.")
+@click.option(
+    "--columns",
+    metavar="NAME,...",
+    help="Columns of a document, in this order: of LaTeX and Markdown network, test, difference, verdict, validation, "
+    "seeds, train_seconds, parameters, flops and images_per_second; of CSV those that it has.",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME=TEXT",
+    help="Another name for a network in a document; may be given several times.",
+)
 @parameters.as_json
-def results(study: str, *, store: Path, csv: bool, markdown: bool, latex: bool, as_json: bool) -> None:
+def results(
+    study: str,
+    *,
+    store: Path,
+    csv: bool,
+    markdown: bool,
+    latex: bool,
+    columns: str | None,
+    labels: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Prints a study's table and verdicts.
 
     From its stored runs: nothing is trained. STUDY is the name of a folder in studies/.
     """
     if csv + markdown + latex + as_json > 1:
         raise ConvariumError("choose one of --csv, --markdown, --latex and --json")
+    is_document = csv or markdown or latex
+    if not is_document and (labels or columns is not None):
+        flag = "--label" if labels else "--columns"
+        raise ConvariumError(f"{flag} is for documents", hint="add --latex, --markdown or --csv")
     from convarium.analysis.comparison import as_json as comparison_as_json
     from convarium.pages import as_csv, as_latex, as_markdown, as_rich
     from convarium.workspace import Workspace
@@ -164,10 +194,31 @@ def results(study: str, *, store: Path, csv: bool, markdown: bool, latex: bool, 
     comparison = Workspace(store).results(study)
     if as_json:
         say_json(comparison_as_json(comparison))
-    elif csv or markdown or latex:
-        say((as_csv if csv else as_markdown if markdown else as_latex)(comparison).rstrip("\n"))
+    elif is_document:
+        write = as_csv if csv else as_markdown if markdown else as_latex
+        names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
+        say(write(comparison, columns=names, labels=_names_given(labels, comparison)).rstrip("\n"))
     else:
         say(as_rich(comparison))
+
+
+def _names_given(labels: tuple[str, ...], comparison: "Comparison") -> dict[str, str]:
+    """The other names by those that they stand for, which may have an equal sign themselves: lenet(pool='avg')=LeNet.
+
+    Raises:
+        ConvariumError: a text that is not NAME=TEXT.
+        SpecError: there is no such row.
+    """
+    names = {}
+    rows = {row.label for row in comparison.rows}
+    for given in labels:
+        parts = given.split("=")
+        splits = [("=".join(parts[:i]), "=".join(parts[i:])) for i in range(1, len(parts))]
+        if not splits or not given.rsplit("=", 1)[1].strip():
+            raise ConvariumError("cannot read --label", expected="NAME=TEXT", received=given)
+        name, text = next((split for split in reversed(splits) if split[0] in rows), splits[0])
+        names[name] = text
+    return names
 
 
 @click.command()

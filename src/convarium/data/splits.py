@@ -17,13 +17,17 @@ from convarium.data.published_files import read
 from convarium.data.readers import Part
 from convarium.data.sources import DIVISION_SEED, first_readable
 from convarium.errors import DataError
+from convarium.notebook import html_table
 from convarium.records import ImageSpec
+
+_NAMED = 20
+"""Classes that are named where a data set shows itself."""
 
 _AT_ONCE = 2**22
 """Pixels that are counted at once; each takes eight bytes meanwhile."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageData:
     """Labeled images.
 
@@ -42,6 +46,9 @@ class ImageData:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"ImageData({_described(self)})"
 
     @property
     def spec(self) -> ImageSpec:
@@ -76,7 +83,7 @@ class UndividedData:
     passed_over: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Splits:
     """The three parts of a data set. `validation` may be empty; `test` is the publisher's own, or empty by choice.
 
@@ -100,6 +107,30 @@ class Splits:
     form: ImageForm | None = None
     unreadable: int = 0
     passed_over: int = 0
+
+    def __repr__(self) -> str:
+        sizes = f"train={len(self.train):,}, validation={len(self.validation):,}, test={len(self.test):,}"
+        return f"Splits({self.dataset!r}, {sizes}: {_described(self.train)})"
+
+    def _repr_html_(self) -> str:
+        """The splits with their numbers of images: what a notebook shows."""
+        rows = []
+        for name, part in (("training", self.train), ("validation", self.validation), ("test", self.test)):
+            counts = torch.bincount(part.labels, minlength=len(part.class_names)).tolist()
+            rows.append((name, f"{len(part):,}", f"{min(counts):,}", f"{max(counts):,}"))
+        columns = ("split", "images", "fewest of a class", "most of a class")
+        sentence = f"{_described(self.train)}: {_some(self.train.class_names)}"
+        return html_table(columns, rows, title=self.dataset, sentences=[sentence], notes=self.notes)
+
+
+def _described(data: ImageData) -> str:
+    """Number, size and classes of images: "1,438 images of 1×28×28 in 10 classes"."""
+    spec = data.spec
+    return f"{len(data):,} images of {spec.channels}×{spec.height}×{spec.width} in {spec.classes:,} classes"
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
 def load_data(

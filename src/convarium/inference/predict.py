@@ -16,6 +16,7 @@ from convarium.data.preprocessing import form_of
 from convarium.errors import ConvariumError, RunError
 from convarium.inference.inputs import ImageInputs, check_file, find_images
 from convarium.inference.unknown import Floats, UnknownRule, probabilities_of
+from convarium.notebook import MOST_ROWS, html_table
 from convarium.training.scoring import EVALUATION_BATCH
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ UNKNOWN = "unknown"
 """What is answered where no class is."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
     """What networks answer for images, in the order of the images.
 
@@ -50,6 +51,19 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def __repr__(self) -> str:
+        unread = f", {len(self.unreadable):,} unreadable" if self.unreadable else ""
+        return f"Predictions({len(self):,} images, {len(self.classes):,} classes{unread})"
+
+    def _repr_html_(self) -> str:
+        """The answers with their probabilities: what a notebook shows."""
+        rows = [
+            (path, answer, f"{100 * probability:.1f}")
+            for path, answer, probability in zip(self.paths, self.answers, self.probabilities.max(axis=1), strict=True)
+        ]
+        notes = [f"cannot be read: {path}: {reason}" for path, reason in list(self.unreadable.items())[:MOST_ROWS]]
+        return html_table(("image", "answer", "probability, %"), rows, notes=notes, text=("answer",))
 
     @property
     def likeliest(self) -> tuple[str, ...]:

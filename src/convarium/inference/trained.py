@@ -23,6 +23,7 @@ from convarium.models.factories import load_recorded_factory
 from convarium.models.index import resolve
 from convarium.models.weight_files import read_weight_file
 from convarium.models.weights import fitting_weights, not_finite, set_weights
+from convarium.notebook import MOST_ROWS, html_table
 from convarium.recipes.recipe import Recipe
 from convarium.records import Preprocessing
 from convarium.runs.model_facts import METADATA, parse_model_facts, preprocessing_from_json
@@ -49,6 +50,20 @@ class TrainedNetwork(nn.Module):
         self.network = network
         self.preprocessing = preprocessing
         self.eval()
+
+    def _repr_html_(self) -> str:
+        """What the network takes and answers, and its parts: what a notebook shows; `repr` has every layer."""
+        takes, names = self.preprocessing.image, self.classes
+        rows = [
+            (name, type(part).__name__, f"{sum(p.numel() for p in part.parameters()):,}")
+            for name, part in self.network.named_children()
+        ]
+        sentence = f"takes images of {takes.channels}×{takes.height}×{takes.width} and answers with one of {len(names)}"
+        listed = ", ".join(names[:MOST_ROWS]) + (" …" if len(names) > MOST_ROWS else "")
+        return html_table(
+            ("part", "type", "parameters"), rows,
+            title=type(self.network).__name__, sentences=[f"{sentence} classes: {listed}"], text=("type",),
+        )  # fmt: skip
 
     @property
     def classes(self) -> tuple[str, ...]:

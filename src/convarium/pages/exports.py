@@ -1,6 +1,8 @@
 """The main table of a comparison for the terminal, for documents (Markdown, LaTeX) and for other programs (CSV)."""
 
 import dataclasses
+import re
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from rich import box
@@ -9,11 +11,13 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from convarium.analysis.comparison import Comparison
+from convarium.analysis.comparison import Comparison, Row, metric_of
 from convarium.analysis.comparison.formatting import escape_markdown
 from convarium.characters import encodable, one_line
+from convarium.errors import ConvariumError
 from convarium.pages.highlights import answer
 from convarium.pages.table import Cell, Column, caption, columns
+from convarium.spec import unknown
 
 _HEADINGS = {"seeds": "n", "train_seconds": "training, s", "difference": "difference"}
 """Headings that are shorter than the page's."""
@@ -30,6 +34,10 @@ _LABEL_WIDTH = 24
 
 _HEADING_WIDTH = 16
 """Characters of a heading up to which it is written in one line."""
+
+_OWN_COLUMNS = ("train_seconds", "parameters", "flops", "images_per_second")
+_PLACES = {"test_accuracy": "test", "validation_accuracy": "validation"} | {name: name for name in _OWN_COLUMNS}
+"""In which column a metric stands; any other stands in "measured"."""
 
 _COLORS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "baseline": "dim"}
 
@@ -88,9 +96,12 @@ def _width(column: Column) -> int:
     return widest if column.numeric else min(widest, _LABEL_WIDTH)
 
 
-def as_markdown(comparison: Comparison) -> str:
-    """The table in GitHub's Markdown, with question and answer above and verdicts below."""
-    shown = columns(comparison)
+def as_markdown(
+    comparison: Comparison, *, columns: Sequence[str] | None = None, labels: Mapping[str, str] | None = None
+) -> str:
+    """The table in GitHub's Markdown, with question and answer above and verdicts below; see `Comparison.markdown`."""
+    comparison = _renamed(comparison, labels or {})
+    shown = _chosen(comparison, columns)
     head = "| " + " | ".join(escape_markdown(column.heading) for column in shown) + " |"
     rule = "| " + " | ".join("---:" if column.numeric else "---" for column in shown) + " |"
     body = ["| " + " | ".join(escape_markdown(cell.text) for cell in cells) + " |" for cells in _rows(shown)]
@@ -100,9 +111,15 @@ def as_markdown(comparison: Comparison) -> str:
                       escape_markdown(caption(comparison)), "", *verdicts]) + "\n"  # fmt: skip
 
 
-def as_csv(comparison: Comparison) -> str:
-    """The rows of the comparison as comma-separated values: accuracies as fractions of 1, nothing rounded."""
-    return frame_as_csv(comparison.frame("rows"))
+def as_csv(
+    comparison: Comparison, *, columns: Sequence[str] | None = None, labels: Mapping[str, str] | None = None
+) -> str:
+    """The rows as comma-separated values: accuracies as fractions of 1, nothing rounded; see `Comparison.csv`."""
+    frame = _renamed(comparison, labels or {}).frame("rows")
+    for name in columns or ():
+        if name not in frame.columns:
+            raise unknown("column of the CSV", name, list(frame.columns))
+    return frame_as_csv(frame if columns is None else frame[list(columns)])
 
 
 def frame_as_csv(frame: pd.DataFrame) -> str:
@@ -123,12 +140,25 @@ def _without_formula(value: object) -> object:
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def as_latex(comparison: Comparison) -> str:
-    """The table as a LaTeX `tabular` with the package booktabs, with question, answer and caption as comments above."""
-    shown = columns(comparison)
-    comments = [comparison.question, answer(comparison), caption(comparison)]
+def as_latex(
+    comparison: Comparison, *, columns: Sequence[str] | None = None, labels: Mapping[str, str] | None = None
+) -> str:
+    """The table as a LaTeX `tabular`, with what it needs, question, answer and caption as comments above; see
+    `Comparison.latex`.
+    """
+    comparison = _renamed(comparison, labels or {})
+    shown, best = _chosen(comparison, columns), _best(comparison)
+    comments = [
+        r"needs \usepackage{booktabs} in the preamble", comparison.question, answer(comparison), caption(comparison),
+        *(["Bold: the best mean; the verdicts say that it is better."] if best else []),
+    ]  # fmt: skip
     head = [f"% {' '.join(line.split())}" for line in comments if line]
-    lines = [" & ".join(_latex(cell.text) for cell in cells) + r" \\" for cells in _rows(shown)]
+    lines = []
+    for number, cells in enumerate(_rows(shown)):
+        texts = [_latex(cell.text) for cell in cells]
+        is_bold = ((column.key, number) == best for column in shown)
+        written = (rf"\textbf{{{text}}}" if bold else text for text, bold in zip(texts, is_bold, strict=True))
+        lines.append(" & ".join(written) + r" \\")
     return "\n".join([
         *head,
         r"\begin{tabular}{" + "".join("r" if column.numeric else "l" for column in shown) + "}",
@@ -139,6 +169,62 @@ def as_latex(comparison: Comparison) -> str:
         r"\bottomrule",
         r"\end{tabular}",
     ]) + "\n"  # fmt: skip
+
+
+def _best(comparison: Comparison) -> tuple[str, int] | None:
+    """Column and row of the best mean, if the verdicts say that it is better than the baseline's, or the others' worse.
+
+    Returns:
+        None where they do not.
+    """
+    metric, rows = metric_of(comparison.metric), _ordered(comparison)
+    measured = {i: row.measured.mean for i, row in enumerate(rows) if row.measured is not None}
+    if comparison.baseline is None or not measured:
+        return None
+    leader = (max if metric.higher_is_better else min)(measured, key=measured.__getitem__)
+    others = [row for i, row in enumerate(rows) if i != leader]
+    is_baseline = rows[leader].label == comparison.baseline
+    if rows[leader].decision == "better" or (is_baseline and all(row.decision == "worse" for row in others)):
+        return _PLACES.get(metric.name, "measured"), leader
+    return None
+
+
+def _ordered(comparison: Comparison) -> tuple[Row, ...]:
+    """The rows in the table's order."""
+    return comparison.rows
+
+
+def _chosen(comparison: Comparison, names: Sequence[str] | None) -> tuple[Column, ...]:
+    """The columns of these names, in their order; None: all."""
+    every = {"network" if column.key == "label" else column.key: column for column in columns(comparison)}
+    if names is None:
+        return tuple(every.values())
+    if not names:
+        raise ConvariumError("there is no column to write", expected=" or ".join(every))
+    for name in names:
+        if name not in every:
+            raise unknown("column of the table", name, list(every))
+    return tuple(every[name] for name in names)
+
+
+def _renamed(comparison: Comparison, labels: Mapping[str, str]) -> Comparison:
+    """The comparison with other names for some rows, in its verdicts too."""
+    if not labels:
+        return comparison
+    names = {row.label: row.label for row in comparison.rows}
+    names |= {comparison.row(name).label: text for name, text in labels.items()}
+    # The longest first: the name "lenet" is not a part of "lenet(pool='avg')".
+    longest = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    pattern = re.compile(rf"(?<!\w)(?:{longest})(?!\w)")
+
+    def rename(text: str) -> str:
+        return pattern.sub(lambda found: names[found[0]], text)
+
+    rows = tuple(
+        dataclasses.replace(row, label=names[row.label], verdict=rename(row.verdict)) for row in comparison.rows
+    )
+    baseline = None if comparison.baseline is None else names[comparison.baseline]
+    return dataclasses.replace(comparison, rows=rows, baseline=baseline)
 
 
 def _rows(shown: tuple[Column, ...]) -> list[tuple[Cell, ...]]:

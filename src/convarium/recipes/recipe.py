@@ -118,6 +118,12 @@ class Recipe:
     start_from: str | None = None
     freeze: str | None = None
 
+    def __repr__(self) -> str:
+        """The call that makes the recipe, without the fields that have their defaults."""
+        values = ((field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self))
+        always = ("model", "dataset", "seed")
+        return f"Recipe({', '.join(f'{n}={v!r}' for n, v, default in values if n in always or v != default)})"
+
     def __post_init__(self) -> None:
         """Checks every field before anything is built or read; raises RecipeError or SpecError."""
         for field in dataclasses.fields(self):

@@ -62,6 +62,9 @@ class Store:
         self._folders = RunFolders(self.root / "runs")
         self.reader = RunReader(self._folders)
 
+    def __repr__(self) -> str:
+        return f"Store({str(self.root)!r})"
+
     def folder(self, recipe: Recipe, key: str) -> Path:
         """The folder of a run, existing or not. Its name is for people; only the key in it is looked up."""
         if key in self.records:

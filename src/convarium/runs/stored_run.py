@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StoredRun:
     """A finished run in a store.
 
@@ -70,6 +70,14 @@ class StoredRun:
     files: Mapping[str, str] = field(default_factory=dict, compare=False)
     has_digest: bool = field(default=True, compare=False)
     _compared: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"StoredRun({self.path.name!r}, {self.outcome.sentence})"
+
+    def _repr_html_(self) -> str:
+        """A sentence, and accuracy and loss of each split: what a notebook shows."""
+        recipe = self.recipe
+        return self.outcome.as_html(f"{recipe.model} on {recipe.dataset}, seed {recipe.seed}")
 
     @property
     def is_mixed(self) -> bool:

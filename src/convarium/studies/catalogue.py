@@ -65,7 +65,7 @@ class Entry:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finding:
     """The verdict on a claim, and the runs behind it.
 
@@ -86,6 +86,9 @@ class Finding:
     seconds: float
     error: ConvariumError | None = None
     left_out: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Finding({self.entry.name!r}, {self.verdict.sentence if self.verdict else 'not run yet'})"
 
 
 def catalogue(studies: Iterable[Study] = tuple(EXPERIMENTS.values())) -> dict[str, Entry]:

@@ -5,18 +5,20 @@ import hashlib
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from convarium.analysis.claims import Claim, Verdict, judge, labels_of
+from convarium.analysis.claims import Claim, Verdict, describe, judge, labels_of
 from convarium.analysis.comparison import Comparison, metric_of
 from convarium.analysis.comparison.formatting import listed
 from convarium.analysis.comparison.rows import label
 from convarium.data.folder_options import own_name
 from convarium.errors import RecipeError, SpecError
 from convarium.models.factories import factory_digest
+from convarium.notebook import html_table
 from convarium.recipes.recipe import ADDED_FIELDS, Recipe
 from convarium.recipes.starting import split_start
 from convarium.runs.names import LONGEST_NAME, file_name, is_file_name
@@ -27,7 +29,7 @@ MOST_SEEDS = 10_000
 TableKind = Literal["classes", "spread", "predicted", "gradients"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Study:
     """A question, and the runs that answer it.
 
@@ -87,6 +89,22 @@ class Study:
                     f"two different recipes of the study share {self.compare}={value!r} and seed {recipe.seed}",
                     hint="compare the field in which they differ, or make two studies of it",
                 )
+
+    def __repr__(self) -> str:
+        return f"Study({self.name!r}, {len(self.recipes)} runs, {len(self.values)} values of {self.compare})"
+
+    def _repr_html_(self) -> str:
+        """The question, and the compared values with their numbers of runs: what a notebook shows."""
+        counts = Counter(getattr(recipe, self.compare) for recipe in self.recipes)
+        shared = {name: value for name, value in self.base.items() if value != getattr(Recipe, name)}
+        settings = ", ".join(f"{name}={value!r}" for name, value in shared.items())
+        claims = [f"claim {name}: {describe(claim)}" for name, claim in self.claims.items()]
+        return html_table(
+            (self.compare, "runs"),
+            [(label(value, self.compare), n) for value, n in counts.items()],
+            title=self.question,
+            notes=[*([f"all with {settings}"] if settings else []), *claims],
+        )
 
     @property
     def values(self) -> tuple[Any, ...]:

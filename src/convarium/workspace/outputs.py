@@ -39,6 +39,13 @@ class StudyResult:
         claims = [f"{name}: {verdict.sentence}" for name, verdict in self.claims.verdicts.items()]
         return "\n".join([self.study.question, *verdicts, *claims, f"report: {self.report}"])
 
+    def _repr_html_(self) -> str:
+        """Question, answer, a small table, the verdicts on the claims, and the page."""
+        from convarium.analysis.comparison.shown import as_html
+
+        claims = [f"{name}: {verdict.sentence}" for name, verdict in self.claims.verdicts.items()]
+        return as_html(self.comparison, notes=[*claims, f"report: {self.report}"])
+
     @property
     def runs(self) -> tuple[StoredRun, ...]:
         """Every finished run, row by row."""

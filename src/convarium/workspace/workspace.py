@@ -64,6 +64,9 @@ class Workspace:
         self.data_dir = None if data_dir is None else usable_path(data_dir, "data_dir")
         self.device = device
 
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.store.root)!r}, device={self.device!r})"
+
     @cached_property
     def _resources(self) -> Resources:
         from convarium.studies.resources import Resources

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from convarium.analysis.comparison import formatting, frames
+from convarium.analysis.comparison import formatting, frames, shown
 from convarium.analysis.comparison.metrics import metric_of
 from convarium.analysis.comparison.notes import notes_on
 from convarium.analysis.comparison.primary import primary_metric, result_split
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The answer to one question: a pure function of stored runs.
 
@@ -67,17 +68,82 @@ class Comparison:
         """
         return find_row(self.rows, self.by, name)
 
-    def frame(self, what: frames.What = "runs") -> pd.DataFrame:
-        """Returns the data behind the comparison as a tidy table.
+    def __repr__(self) -> str:
+        return shown.short(self)
+
+    def _repr_html_(self) -> str:
+        """Question, answer and a small table: what a notebook shows."""
+        return shown.as_html(self)
+
+    def frame(self, what: frames.What = "table") -> pd.DataFrame:
+        """Returns the table of the page, or the data behind it, as a tidy data frame.
+
+        Accuracies are fractions of 1, and their differences too; times are seconds. No column is in per cent.
 
         Args:
-            what: what one row of the frame stands for: "runs", "epochs", "steps" (training steps), "classes" (of each
-                run), or "rows" (of the comparison).
+            what: what the frame holds: "table", the ten columns of the page, one row a network, with means over the
+                trained runs; "rows", the same with intervals and all other values of `Row`; or one row for each of the
+                "runs", "epochs", "steps" (training steps), or "classes" (of each run).
 
         Raises:
             ConvariumError: there is no such table.
         """
         return frames.frame(self, what)
+
+    def latex(self, *, columns: Sequence[str] | None = None, labels: Mapping[str, str] | None = None) -> str:
+        r"""Returns the table as a LaTeX `tabular`; the preamble needs \usepackage{booktabs}.
+
+        The best mean is bold where the verdicts say that it is better: its row is, or it is the baseline and every
+        other row is worse.
+
+        Args:
+            columns: which, in this order: "network", "test", "difference", "verdict", "validation", "seeds",
+                "train_seconds", "parameters", "flops", "images_per_second", and "measured" where another metric is
+                compared; None: all.
+            labels: other names for rows, {"resnet@uva": "ResNet-20"}. Special characters are escaped.
+
+        Raises:
+            SpecError: there is no such column or row.
+        """
+        return shown.as_document(self, "latex", columns=columns, labels=labels)
+
+    def markdown(self, *, columns: Sequence[str] | None = None, labels: Mapping[str, str] | None = None) -> str:
+        """Returns question, answer, table and verdicts in GitHub's Markdown; arguments as for `latex`."""
+        return shown.as_document(self, "markdown", columns=columns, labels=labels)
+
+    def csv(self, *, columns: Sequence[str] | None = None, labels: Mapping[str, str] | None = None) -> str:
+        """Returns `frame("rows")` as comma-separated values, which no spreadsheet takes for formulas.
+
+        Args:
+            columns: which of that frame's, in this order; None: all.
+            labels: as for `latex`.
+
+        Raises:
+            SpecError: there is no such column or row.
+        """
+        return shown.as_document(self, "csv", columns=columns, labels=labels)
+
+    def chart(self, name: str = "curves") -> shown.Chart:
+        """Returns one chart of the page as an Altair chart, which a notebook draws and `.save("curves.pdf")` writes.
+
+        Args:
+            name: "curves", "accuracy", "cost", "classes", "confusion", "calibration" or "agreement".
+
+        Raises:
+            SpecError: there is no such chart.
+            ConvariumError: the runs have no data for it.
+        """
+        return shown.chart(self, name)
+
+    def report(self, path: Path | str = "report.html") -> Path:
+        """Writes the comparison's page, one HTML file that opens offline, and returns its path.
+
+        `convarium.report` writes that of a stored study, with the test images on which networks differ.
+
+        Args:
+            path: the file; its folder is made.
+        """
+        return shown.write_report(self, path)
 
 
 def compare_runs(

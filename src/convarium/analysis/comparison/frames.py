@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from convarium.analysis.comparison.compare import Comparison
+    from convarium.analysis.statistics import Estimate
     from convarium.runs.store import StoredRun
 
-What = Literal["runs", "epochs", "rows", "classes", "steps"]
+What = Literal["table", "rows", "runs", "epochs", "classes", "steps"]
 Record = dict[str, Any]
 
 FEWEST_SEEDS = 3
@@ -35,7 +36,9 @@ def frame(comparison: Comparison, what: What) -> pd.DataFrame:
     if what not in _FRAMES:
         raise ConvariumError(f"there is no table {what!r}", expected=" or ".join(map(repr, _FRAMES)))
     records = list(_FRAMES[what](comparison))
-    return pd.DataFrame.from_records(records) if records else pd.DataFrame(columns=["label", "seed", "status"])
+    if records:
+        return pd.DataFrame.from_records(records)
+    return pd.DataFrame(columns=_names(comparison) if what == "table" else ["label", "seed", "status"])
 
 
 def class_differences(comparison: Comparison, first: object, second: object) -> pd.DataFrame:
@@ -105,6 +108,27 @@ _ROW_VALUES = (
     "flops", "train_seconds", "images_per_second", "environment", "difference", "decision", "verdict", "marks",
 )  # fmt: skip
 """Attributes of a row that its JSON holds, in this order."""
+
+
+def _table(comparison: Comparison) -> Iterator[Record]:
+    """The columns of the page; means over the trained runs."""
+    metric, names = metric_of(comparison.metric), _names(comparison)
+
+    def mean(estimate: Estimate | None) -> float | None:
+        return None if estimate is None else estimate.mean
+
+    for row in comparison.rows:
+        difference = row.difference.mean if row.difference else None
+        values = (row.label, mean(row.test), difference, row.decision, mean(row.validation), row.n,
+                  mean(row.train_seconds), row.parameters, row.flops, mean(row.images_per_second))  # fmt: skip
+        measured = {metric.name: mean(row.measured)} if metric.name not in names else {}
+        yield dict(zip(names, values, strict=True)) | measured
+
+
+def _names(comparison: Comparison) -> tuple[str, ...]:
+    first = "network" if comparison.by == "model" else comparison.by
+    return (first, "test_accuracy", "difference", "verdict", "validation_accuracy", "seeds", "train_seconds",
+            "parameters", "flops", "images_per_second")  # fmt: skip
 
 
 def _runs(comparison: Comparison) -> Iterator[Record]:
@@ -203,9 +227,10 @@ def _plain(value: Any) -> Any:
 
 
 _FRAMES: dict[str, Callable[[Comparison], Iterator[Record]]] = {
+    "table": _table,
+    "rows": _rows,
     "runs": _runs,
     "epochs": _epochs,
-    "rows": _rows,
     "classes": _classes,
     "steps": _steps,
 }

@@ -27,7 +27,7 @@ from convarium.runs.store import StoredRun
 Decision = Literal["baseline", "better", "worse", "equivalent", "undecided"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Row:
     """All runs with one label, which share their recipe except for its seed.
 
@@ -46,6 +46,9 @@ class Row:
     difference: Difference | None = None
     decision: Decision = "baseline"
     verdict: str = ""
+
+    def __repr__(self) -> str:
+        return f"Row({self.label!r}, {self.n} of {len(self.runs)} runs trained, {self.decision})"
 
     @cached_property
     def trained(self) -> tuple[StoredRun, ...]:

@@ -1,0 +1,173 @@
+"""What a notebook shows of each public object, in a line and as a small table."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+import convarium
+from convarium import Recipe, Store, Study, Workspace, grid, load_data
+from convarium.notebook import MOST_ROWS, html_table, is_notebook
+from convarium.studies.builtin import EXPERIMENTS
+from convarium.studies.catalogue import Finding, catalogue
+from html_page import Reader
+from made_studies import made_study
+
+HOSTILE = "<script>alert(1)</script> & \x1b[31m"
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    levels = {"lenet": 0.95, "residual_cnn": 0.9, "memory_mlp": None}
+    return made_study(tmp_path_factory.mktemp("made"), levels, names=[*"12345678", "nine", HOSTILE], question=HOSTILE)
+
+
+@pytest.fixture(scope="module")
+def shown(comparison):
+    """One of each object that a cell may end with."""
+    run = comparison.rows[0].runs[0]
+    study = Study(name="s", question=HOSTILE, recipes=grid(Recipe(), seed=range(100), model=["lenet", "memory_mlp"]))
+    entry = next(iter(catalogue().values()))
+    objects = [
+        comparison, comparison.rows[0], run, run.outcome, run.outcome.test, run.recipe, study, load_data("digits"),
+        load_data("digits").train, convarium.describe("lenet"), Finding(entry, None, (run,) * 50, 50, 1.0),
+        Workspace(), Store(), next(iter(EXPERIMENTS.values())),
+    ]  # fmt: skip
+    return {type(each).__name__: each for each in objects}
+
+
+def test_every_object_shows_itself_in_a_line_that_is_not_a_page(shown):
+    for name, each in shown.items():
+        assert len(repr(each)) < 400, name
+        assert "\x1b" not in repr(each), name
+        assert " object at 0x" not in repr(each), name
+
+
+def test_html_is_small_well_formed_and_escaped(shown):
+    with_html = {name: each for name, each in shown.items() if hasattr(each, "_repr_html_")}
+    assert set(with_html) >= {"Comparison", "StoredRun", "Outcome", "Scores", "Study", "Splits", "Description"}
+    for name, each in with_html.items():
+        html = each._repr_html_()
+        assert len(html) < 12_000, name
+        assert "<script" not in html, name
+        assert "\x1b" not in html, name
+        assert "color" not in html, name  # a light theme and a dark one have their own
+        assert html.count("<div>") == html.count("</div>"), name
+        Reader(html)
+
+
+def test_a_comparison_shows_its_question_its_answer_and_every_row(comparison):
+    html = comparison._repr_html_()
+    assert "&lt;script&gt;" in html
+    assert html.count("<tr>") == 1 + len(comparison.rows)
+    assert all(row.label in html for row in comparison.rows)
+
+
+def test_a_long_table_says_how_many_rows_are_left_out():
+    html = html_table(("a", "b"), [(i, None) for i in range(MOST_ROWS + 5)])
+    assert html.count("<tr>") == MOST_ROWS + 1
+    assert "and 5 more" in html
+
+
+def test_a_recipe_is_shown_as_the_call_that_makes_it():
+    recipe = Recipe(model="lenet(pool='avg')", epochs=3, learning_rate=0.1, validation=0, optimizer="adam")
+    assert eval(repr(recipe), {"Recipe": Recipe}) == recipe
+    assert "weight_decay" not in repr(recipe)
+
+
+def test_a_test_is_no_notebook():
+    assert not is_notebook()
+
+
+# ---- the table as a frame and as documents ---------------------------------------------------------------------------
+
+
+def test_the_frame_has_the_ten_columns_of_the_page_in_fractions(comparison):
+    frame = comparison.frame()
+    assert list(frame.columns) == [
+        "network", "test_accuracy", "difference", "verdict", "validation_accuracy", "seeds", "train_seconds",
+        "parameters", "flops", "images_per_second",
+    ]  # fmt: skip
+    by_name = frame.set_index("network")
+    for row in comparison.rows:
+        assert by_name.loc[row.label, "seeds"] == row.n
+        if row.test:
+            assert by_name.loc[row.label, "test_accuracy"] == row.test.mean <= 1
+
+
+def test_a_frame_by_another_field_is_named_after_it_and_has_the_metric_that_is_compared(comparison):
+    other = replace(comparison, by="learning_rate", metric="validation_loss")
+    columns = list(other.frame().columns)
+    assert (columns[0], columns[-1]) == ("learning_rate", "validation_loss")
+
+
+def cells(tabular):
+    """The cells of a tabular, row by row, which is checked for its form."""
+    lines = [line for line in tabular.splitlines() if not line.startswith("%")]
+    assert re.fullmatch(r"\\begin\{tabular\}\{[lr]+\}", lines[0])
+    assert lines[-1] == r"\end{tabular}"
+    assert [line for line in lines if line.endswith("rule")] == [r"\toprule", r"\midrule", r"\bottomrule"]
+    width = len(lines[0].split("{")[2].rstrip("}"))
+    rows = [re.split(r"(?<!\\)&", line.removesuffix(r"\\")) for line in lines[1:-1] if not line.endswith("rule")]
+    for row in rows:
+        assert len(row) == width
+        for cell in row:
+            bare = re.sub(r"\\[&%$#_{}]", "", cell)
+            assert bare.count("{") == bare.count("}")
+            assert bare.count("$") % 2 == 0
+            assert not re.search(r"[&%#_^~]", bare), cell
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_latex_is_balanced_escaped_and_says_what_it_needs(comparison):
+    text = comparison.latex(labels={"lenet": "a_b & {c} 100 % #1 ~ ^ \\x $"})
+    assert text.startswith(r"% needs \usepackage{booktabs}")
+    assert len(cells(text)) == 1 + len(comparison.rows)
+
+
+def test_latex_has_the_best_mean_in_bold_where_the_verdicts_say_that_it_is_better(comparison, tmp_path):
+    assert r"\textbf" not in made_study(tmp_path, {"lenet": 0.9, "residual_cnn": 0.9}).latex()
+    better = made_study(tmp_path / "better", {"lenet": 0.6, "residual_cnn": 0.9, "memory_mlp": 0.5}, seeds=5)
+    assert better.row("residual_cnn").decision == "better"
+    table = cells(better.latex(columns=["network", "test", "verdict"]))
+    assert [row[0] for row in table if r"\textbf" in row[1]] == ["residual\\_cnn"]
+    leads = made_study(tmp_path / "leads", {"lenet": 0.9, "residual_cnn": 0.6}, seeds=5)
+    assert leads.row("residual_cnn").decision == "worse"
+    assert [row[0] for row in cells(leads.latex(columns=["network", "test"])) if r"\textbf" in row[1]] == ["lenet"]
+
+
+def test_documents_have_the_columns_that_are_asked_for_in_their_order(comparison):
+    assert cells(comparison.latex(columns=["verdict", "network"]))[0] == ["verdict", "network"]
+    assert "| verdict | network |" in comparison.markdown(columns=["verdict", "network"])
+    assert comparison.csv(columns=["label", "n"]).splitlines()[0] == "label,n"
+    for write in (comparison.latex, comparison.markdown, comparison.csv):
+        with pytest.raises(convarium.ConvariumError, match="column"):
+            write(columns=["accuracies"])
+    with pytest.raises(convarium.ConvariumError, match="no column to write"):
+        comparison.latex(columns=[])
+
+
+def test_a_label_replaces_a_name_everywhere_and_no_part_of_another(tmp_path):
+    pools = made_study(tmp_path, {"lenet": 0.95, "lenet(pool='avg')": 0.9}, seeds=2)
+    for text in (pools.markdown(labels={"lenet": "Net"}), pools.csv(labels={"lenet": "Net"})):
+        assert "Net" in text
+        assert "lenet(pool='avg')" in text.replace("\\", "")
+        assert not re.search(r"lenet(?!\(pool)", text)
+    with pytest.raises(convarium.ConvariumError, match="unknown row"):
+        pools.latex(labels={"resnet": "x"})
+
+
+def test_a_comparison_writes_its_page_and_draws_its_charts(comparison, tmp_path):
+    page = comparison.report(tmp_path / "new" / "page.html")
+    assert page.read_text("utf-8").startswith("<!")
+    assert comparison.chart("accuracy").to_dict()["$schema"].endswith(".json")
+    with pytest.raises(convarium.ConvariumError, match="did you mean 'curves'"):
+        comparison.chart("curve")
+
+
+def test_help_names_the_charts_columns_and_tables():
+    from convarium.analysis.comparison.frames import _FRAMES
+    from convarium.pages.figures import FIGURES
+
+    assert all(f'"{name}"' in convarium.Comparison.chart.__doc__ for name in FIGURES)
+    assert all(f'"{name}"' in convarium.Comparison.frame.__doc__ for name in _FRAMES)
