@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import re
@@ -142,9 +143,10 @@ def test_list_studies_counts_the_finished_runs_of_the_store(call, tmp_path):
 
 
 def test_train_prints_its_score_and_a_second_call_trains_nothing(call):
-    code, out, _ = call("train", "lenet", *QUICK)
+    code, out, err = call("train", "lenet", *QUICK)
     assert code == 0
     assert "test accuracy" in out
+    assert re.search(r"^lenet seed 0  epoch 1/1  loss \d\.\d\d  validation \d+\.\d %  test \d+\.\d %$", err, re.M)
     code, out, _ = call("train", "lenet", *QUICK, "--json")
     facts = json.loads(out)
     assert code == 0
@@ -269,6 +271,9 @@ def test_compare_results_and_report(call, tmp_path):
         err,
         re.M,
     )
+    for number, (seed, pool) in enumerate(itertools.product(range(2), ["", "(pool='avg')"]), start=1):
+        end = rf"^lenet{re.escape(pool)} seed {seed}  epoch 1/1  loss .*  test .* %  run {number}/4"
+        assert re.search(end + (r"  about \d+ s left$" if number < 4 else "$"), err, re.M)
     assert "report:" in out
     page = tmp_path / "studies" / "pools" / "report.html"
     assert "lenet(pool=" in page.read_text("utf-8")

@@ -18,8 +18,11 @@ from convarium.records import Epoch
 from convarium.studies.events import StudyEvent
 from convarium.training import TrainingEvent
 from made_runs import run
+from terminals import in_terminal, needs_terminal, shown_lines
 
 LONG = Recipe(model="resnet(depth=56, shortcut='A', activation='leaky_relu')", dataset="cifar10", epochs=200, seed=12)
+WIDE = Recipe(model="网络:网" + "络" * 40, dataset="cifar10", epochs=200, seed=3)
+WIDTHS = (80, 60, 40)
 ROW = Epoch(123, 48_093, 0.1, 0.0123, 0.9, 0.02, 0.9876, None, None, 10.0)
 
 
@@ -27,6 +30,7 @@ ROW = Epoch(123, 48_093, 0.1, 0.0123, 0.9, 0.02, 0.9876, None, None, 10.0)
 def screen(monkeypatch):
     """A terminal of 80 columns; calling it gives the lines as they stood at some time, with their widths."""
     shown = io.StringIO()
+    monkeypatch.setattr(progress, "can_redraw", lambda _: True)
     for module in (terminal, progress):
         monkeypatch.setattr(
             module, "console_on", lambda _: Console(file=shown, width=80, force_terminal=True, highlight=False)
@@ -48,7 +52,89 @@ def test_progress_bars_fit_80_columns_and_cut_no_number(screen):
     assert "16/1200" in last[0]
     assert "48093/78200" in last[1]
     assert "resnet(depth=56" in last[1]
-    assert "loss 0.012, val 98.8%" in last[1]
+    assert "loss 0.012, val 98.8 %" in last[1]
+
+
+def show_bars():
+    with progress.study_progress() as on_event:
+        for recipe in (LONG, WIDE):
+            on_event(StudyEvent(17, 1_200, recipe, begins=(recipe,)))
+            for step in (0, 391):
+                time.sleep(0.05)
+                on_event(StudyEvent(17, 1_200, recipe, training=TrainingEvent(122, 200, step, 391, history=(ROW,))))
+        time.sleep(0.3)  # until it is drawn
+    with progress.download_progress() as on_download:
+        on_download("cifar-10-python-with-a-name-that-is-much-too-long-for-the-window.tar.gz", 12_300_000, 170_498_071)
+        time.sleep(0.3)
+
+
+@needs_terminal
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_bars_fit_a_terminal_and_cut_neither_count_nor_time_nor_seed(columns):
+    code, written = in_terminal(show_bars, columns=columns)
+    lines, last = shown_lines(written), {}
+    assert code == 0, written
+    assert max(map(cell_len, lines)) <= columns
+    for line in lines:
+        if "/" in line:
+            last[line.split()[0][:4]] = line
+    assert re.search(r"^runs .* 17/1200 +\d+:\d\d:\d\d", last["runs"]), lines
+    assert re.search(r"^resnet\S.*… ?seed 12 .*48093/78200 +\d+:\d\d:\d\d", last["resn"]), lines
+    assert re.search(r"^网络.*… ?seed 3 .*48093/78200 +\d+:\d\d:\d\d", last["网络:网"]), lines
+    assert re.search(r"^cifar.*….*tar.gz .*12.3/170.5 MB", last["cifa"]), lines
+    assert ("loss 0.012" in last["resn"]) == (columns > 40)
+
+
+@needs_terminal
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines():
+    code, written = in_terminal(show_bars, columns=80, term="dumb")
+    assert code == 0, written
+    assert "\x1b" not in written
+    assert "━" not in written
+    (line,) = [" ".join(part) for part in [written.split()]]  # it is folded
+    assert line.startswith(
+        "resnet(depth=56, shortcut='A', activation='leaky_relu') seed 12 epoch 122/200 loss 0.012 validation 98.8 %"
+    )
+    assert max(map(cell_len, written.splitlines())) <= 80
+
+
+def test_lines_reach_a_pipe_at_once(monkeypatch):
+    """Also where it asks for colors, as many services for continuous integration do."""
+    behind = io.BytesIO()
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(behind, "utf-8"))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress.study_progress("[reduced] ") as on_event:
+        on_event(StudyEvent(17, 1_200, LONG, training=TrainingEvent(122, 200, 0, 391, history=(ROW,))))
+        assert behind.getvalue().decode() == (
+            "[reduced] resnet(depth=56, shortcut='A', activation='leaky_relu') seed 12  epoch 122/200  loss 0.012  "
+            "validation 98.8 %\n"
+        )
+
+
+def test_a_download_and_the_reading_of_images_are_told_every_ten_seconds(monkeypatch, capsys):
+    now = iter(range(0, 1000, 4))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    with progress.download_progress() as on_download:
+        for part in range(1, 4):
+            on_download("train.gz", 10_000_000 * part, 50_000_000)
+    with progress.image_progress() as on_images:
+        for part in range(1, 4):
+            on_images("photos", 1_000 * part, 50_000)
+    assert capsys.readouterr().err == "train.gz  30.0 MB of 50.0 MB\nphotos  3,000 of 50,000\n"
+
+
+@pytest.mark.parametrize("width", range(12))
+def test_a_name_is_cut_in_its_middle(width):
+    """It takes the columns that there are, if its characters are one column wide, and keeps both ends."""
+    for encoding, mark in (("utf-8", "…"), ("ascii", "...")):
+        text = progress.elided("abcdefghijkl seed 3", width, tail=4, encoding=encoding)
+        assert len(text) == width
+        if width > len(mark) + 2:
+            head, tail = text.split(mark)
+            assert "abcdefghijkl".startswith(head)
+            assert "abcdefghijkl seed 3".endswith(tail)
+            assert len(tail) == min(4, (width - len(mark)) // 2)
+        assert cell_len(progress.elided("网" * 20, width, tail=4, encoding="utf-8")) <= width
 
 
 def test_every_run_in_training_has_a_bar_until_it_ends(screen):
@@ -144,6 +230,7 @@ ORDERS = "\x1b]0;owned\x07\x1b[2J\r\x9b2J\u202e"
 
 def test_names_give_no_orders_to_a_terminal(monkeypatch):
     shown = io.StringIO()
+    monkeypatch.setattr(progress, "can_redraw", lambda _: True)
     for module in (terminal, progress):
         monkeypatch.setattr(
             module, "console_on", lambda _: Console(file=shown, width=80, force_terminal=True, highlight=False)
@@ -170,5 +257,5 @@ def test_names_give_no_orders_to_a_terminal(monkeypatch):
 
 def test_a_notice_stays_one_line_whatever_it_names(capsys):
     with progress.study_progress() as on_event:
-        on_event(StudyEvent(0, 1, LONG, message="a\nrun 1 of 1: forged"))
-    assert capsys.readouterr().err == "a\\nrun 1 of 1: forged\n"
+        on_event(StudyEvent(0, 1, LONG, message="a\nlenet seed 0  epoch 1/1  forged"))
+    assert capsys.readouterr().err == "a\\nlenet seed 0  epoch 1/1  forged\n"

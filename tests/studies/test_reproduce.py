@@ -343,8 +343,8 @@ def test_the_command_runs_a_claim_goes_on_where_it_stopped_and_keeps_records(cal
     code, out, err = call("all", "--device", "cpu", "--json")
     told = json.loads(out)
     assert [row["name"] for row in told] == ["tiny-fails", "tiny-reproduces"]
-    assert "run 2 of 4: " in err
-    assert "run 1 of 4: " not in err
+    assert "  run 2/4" in err
+    assert "  run 1/4" not in err
     assert len(list(tmp_path.glob("runs/*/outcome.json"))) == 4
     code, out, _ = call("--record", "--page")
     assert code == 0

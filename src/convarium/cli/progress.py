@@ -1,28 +1,34 @@
-"""Bars on standard error while something takes long: a study, a download, the decoding of images.
+"""Progress on standard error while something takes long: a study, a download, the decoding of images.
 
-rich is imported where something is drawn: help and complaints do without it.
+Bars where a terminal can draw them, else lines: at most one in ten seconds, and one at the end of every run. rich is
+imported where something is drawn: help and complaints do without it.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from convarium.characters import encodable, one_line
-from convarium.cli.terminal import console_on
+from convarium.cli.terminal import can_redraw, console_on, note
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn, TaskID
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.measure import Measurement
+    from rich.progress import Progress, ProgressColumn, Task, TaskID
+    from rich.table import Column
 
-    from convarium.recipes.recipe import Recipe
-    from convarium.records import Epoch
     from convarium.studies.events import StudyEvent
 
-
-_ESTIMATED_FROM = 600.0
-"""Seconds from whose progress the time that is left is estimated."""
+_LEAST_FOR_BAR = 60
+"""Columns from which there is room for a bar beside the numbers."""
+_NAME_TAIL = 8
+"""Columns at the end of a name that stay where it is cut: those of " seed 12"."""
+_LEAST_FOR_STATE = 50
+"""Columns from which there is room for a run's scores."""
 
 
 @contextmanager
@@ -31,115 +37,32 @@ def study_progress(
 ) -> Iterator[Callable[[StudyEvent], None]]:
     """A handler of a study's events that draws bars: the runs of the study, and the steps of each run in training.
 
-    The bar of the runs also counts the shares of those in training, from which the time that is left is estimated.
-    Without a terminal a line is printed when a run ends.
+    Where no bars can be drawn, it prints the lines of `ProgressLines`.
 
     Args:
         mark: what stands before every line, such as "[reduced] ".
         split: whose accuracy is printed when a run ends, if the run has it.
     """
-    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+    if not can_redraw(sys.stderr):
+        from convarium.studies.progress_lines import ProgressLines
 
-    with _bars(MofNCompleteColumn(), TimeRemainingColumn(), _text("{task.fields[state]}")) as bars:
-        yield _StudyBars(bars, mark, split).on_event
+        yield ProgressLines(lambda line: note(one_line(f"{mark}{line}")), split=split).on_event
+        return
+    from rich.progress import MofNCompleteColumn
 
+    from convarium.cli.study_bars import StudyBars
 
-class _StudyBars:
-    def __init__(self, bars: Progress, mark: str, split: Literal["test", "validation"]) -> None:
-        self.bars, self.mark, self.split = bars, mark, split
-        self.runs = bars.add_task(f"{mark}runs", total=None, state="")
-        self.reading: TaskID | None = None
-        self.units: dict[Recipe, _UnitBar] = {}  # those in training, by each of their recipes
-        self.reused = self.failed = 0
-
-    def on_event(self, event: StudyEvent) -> None:
-        if event.reading:
-            self._show_reading(*event.reading)
-        if event.message:
-            self._print_above(event.message)
-        if event.notice:
-            self._print_above(f"note: {event.notice}")
-        if event.finished:
-            self._finish(event)
-        if event.begins:
-            self._begin(event.begins)
-        if event.training:
-            self._show_training(event)
-
-    def _show_reading(self, what: str, done: int, total: int) -> None:
-        if self.reading is None:
-            self.reading = self.bars.add_task("", total=None, state="")
-        self.bars.update(self.reading, description=one_line(f"{self.mark}reading {what}"), total=total, completed=done)
-        if done >= total:
-            self.bars.remove_task(self.reading)
-            self.reading = None
-
-    def _print_above(self, text: str) -> None:
-        """Folds a line between words on a terminal; in a file a line stays a line."""
-        shown = encodable(one_line(f"{self.mark}{text}"), sys.stderr.encoding)
-        self.bars.console.print(shown, markup=False, soft_wrap=not self.bars.console.is_terminal)
-
-    def _begin(self, recipes: tuple[Recipe, ...]) -> None:
-        for recipe in recipes:  # a unit that is tried again has a bar already
-            self._forget(recipe)
-        unit = _UnitBar(self.bars.add_task("", total=None, state=""), dict.fromkeys(recipes, 0.0))
-        self.units |= dict.fromkeys(recipes, unit)
-
-    def _show_training(self, event: StudyEvent) -> None:
-        training, recipe = event.training, event.recipe
-        assert training
-        if recipe not in self.units:
-            self._begin((recipe,))
-        unit, steps = self.units[recipe], training.epochs * training.steps_per_epoch
-        unit.shares[recipe] = (training.epoch * training.steps_per_epoch + training.step) / steps
-        runs, done = len(unit.shares), sum(unit.shares.values())
-        name = f"{recipe.model} seed {recipe.seed}" if runs == 1 else f"{recipe.model}, {runs} runs"
-        self.bars.update(
-            unit.task,
-            description=one_line(self.mark + name),
-            total=runs * steps,
-            completed=round(done * steps),
-        )
-        if training.history:
-            self.bars.update(unit.task, state=_scores(training.history[-1]))
-        in_training = {id(unit): unit for unit in self.units.values()}.values()
-        shares = sum(share for unit in in_training for share in unit.shares.values())
-        self.bars.update(self.runs, total=event.total, completed=min(event.number - 1 + shares, event.total - 1e-6))
-
-    def _finish(self, event: StudyEvent) -> None:
-        run = event.finished
-        assert run
-        self.reused += not event.trained_now
-        self.failed += run.outcome.status != "finished"
-        parts = [f"{self.reused} from the store"] if self.reused else []
-        parts += [f"{self.failed} failed"] if self.failed else []
-        self.bars.update(self.runs, total=event.total, completed=event.number, state=", ".join(parts))
-        if event.trained_now and not self.bars.console.is_terminal:
-            self._print_above(_end_of_run(event, self.split))
-        self._forget(event.recipe)
-
-    def _forget(self, recipe: Recipe) -> None:
-        """Takes a run's bar away, with the last of its runs if it is that of a stack."""
-        unit = self.units.pop(recipe, None)
-        if unit is not None:
-            del unit.shares[recipe]
-            if not unit.shares:
-                self.bars.remove_task(unit.task)
-
-
-class _UnitBar(NamedTuple):
-    """The bar of a run, or of a stack's runs, and the shares of their steps that are done."""
-
-    task: TaskID
-    shares: dict[Recipe, float]
+    with _bars(MofNCompleteColumn(), _fixed("left"), with_state=True) as bars:
+        yield StudyBars(bars, mark).on_event
 
 
 @contextmanager
 def download_progress() -> Iterator[Callable[[str, int, int], None]]:
     """A listener to downloads that draws one bar a file: name, bytes so far, bytes in all."""
+    from rich.filesize import decimal
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
-    with _progress_of(DownloadColumn(), TransferSpeedColumn()) as handle:
+    with _progress_of(DownloadColumn(), TransferSpeedColumn(), amount=decimal) as handle:
         yield handle
 
 
@@ -148,12 +71,15 @@ def image_progress() -> Iterator[Callable[[str, int, int], None]]:
     """A listener to the decoding of images that draws a bar: what is read, how many so far, how many in all."""
     from rich.progress import MofNCompleteColumn
 
-    with _progress_of(MofNCompleteColumn()) as handle:
+    with _progress_of(MofNCompleteColumn(), amount="{:,}".format) as handle:
         yield handle
 
 
 @contextmanager
-def _progress_of(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
+def _progress_of(*columns: ProgressColumn, amount: Callable[[int], str]) -> Iterator[Callable[[str, int, int], None]]:
+    if not can_redraw(sys.stderr):
+        yield _amounts_in_lines(amount)
+        return
     with _bars(*columns) as bars:
         tasks: dict[str, TaskID] = {}
 
@@ -165,43 +91,108 @@ def _progress_of(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int],
         yield handle
 
 
-def _bars(*columns: ProgressColumn) -> Progress:
-    """Bars with a description and these columns; texts are cut before a number is."""
+def _amounts_in_lines(amount: Callable[[int], str]) -> Callable[[str, int, int], None]:
+    """A listener that prints how far something is, once it has taken ten seconds and every ten seconds from then on."""
+    from convarium.studies.progress_lines import LINE_SECONDS
+
+    last = time.monotonic()
+
+    def handle(name: str, done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            note(one_line(f"{name}  {amount(done)} of {amount(total)}"))
+
+    return handle
+
+
+def _bars(*columns: ProgressColumn, with_state: bool = False) -> Progress:
+    """Bars with a description and these columns, whose numbers are never cut.
+
+    What there is no room for in a narrow terminal is left out: first the bar, then the state.
+    """
     from rich.progress import BarColumn, Progress
 
     console = console_on(sys.stderr)
-    every = (_text("{task.description}"), BarColumn(bar_width=10), *columns)
+    every: list[Any] = [_fitted("{task.description}", tail=_NAME_TAIL)]
+    every += [BarColumn(bar_width=10)] if console.width > _LEAST_FOR_BAR else []
+    every += columns
+    every += [_fitted("{task.fields[state]}", tail=0)] if with_state and console.width >= _LEAST_FOR_STATE else []
     return Progress(
         *every,
         console=console,
         transient=True,
         expand=True,
         refresh_per_second=5,
-        speed_estimate_period=_ESTIMATED_FROM,
-        disable=not console.is_terminal,
         redirect_stdout=sys.stdout.isatty(),  # answers that go to a file or a pipe go there
     )
 
 
-def _text(form: str) -> ProgressColumn:
+def _fixed(field: str) -> ProgressColumn:
+    """A column with a field of each task, which is never cut."""
     from rich.progress import TextColumn
     from rich.table import Column
 
-    return TextColumn(form, markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+    form = f"{{task.fields[{field}]}}"
+    return TextColumn(form, markup=False, justify="right", table_column=Column(no_wrap=True, min_width=7))
 
 
-def _end_of_run(event: StudyEvent, split: Literal["test", "validation"]) -> str:
-    assert event.finished is not None
-    outcome = event.finished.outcome
-    if event.finished.result_split == "validation":
-        split = "validation"
-    scores = outcome.test if split == "test" else outcome.validation
-    ended = f"{split} accuracy {scores.accuracy:.2%}" if scores else outcome.status
-    seconds = f", {outcome.cost.train_seconds:.1f} s of training" if outcome.cost else ""
-    return f"run {event.number} of {event.total}: {event.recipe.model} seed {event.recipe.seed}: {ended}{seconds}"
+def _fitted(form: str, *, tail: int) -> ProgressColumn:
+    """A column that shares the room that the numbers leave, see `elided`."""
+    return cast("ProgressColumn", _FittedColumn(form, tail))
 
 
-def _scores(row: Epoch) -> str:
-    """The last epoch's scores; the first words are what 80 columns have room for."""
-    validation = f", val {row.validation_accuracy:.1%}" if row.validation_accuracy is not None else ""
-    return f"loss {row.train_loss:.3f}{validation}, epoch {row.epoch}"
+class _FittedColumn:
+    def __init__(self, form: str, tail: int) -> None:
+        self.form, self.tail = form, tail
+
+    def get_table_column(self) -> Column:
+        from rich.table import Column
+
+        return Column(ratio=1, no_wrap=True)
+
+    def __call__(self, task: Task) -> _FittedText:
+        return _FittedText(self.form.format(task=task), self.tail)
+
+
+class _FittedText:
+    def __init__(self, text: str, tail: int) -> None:
+        self.text, self.tail = text, tail
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        from rich.measure import Measurement
+
+        return Measurement(
+            1, max(1, len(elided(self.text, options.max_width, tail=self.tail, encoding=options.encoding)))
+        )
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        yield Text(
+            elided(self.text, options.max_width, tail=self.tail, encoding=options.encoding),
+            no_wrap=True,
+            overflow="crop",
+        )
+
+
+def elided(text: str, width: int, *, tail: int, encoding: str | None = None) -> str:
+    """A text in so many columns.
+
+    Args:
+        text: any text.
+        width: columns that there are.
+        tail: columns at the end of a longer text that stay, such as those of " seed 12", but not more than half.
+        encoding: whose characters are used.
+    """
+    from rich.cells import cell_len, chop_cells
+
+    text, mark = encodable(text, encoding), encodable("…", encoding)
+    if cell_len(text) <= width:
+        return text
+    room = width - cell_len(mark)
+    if room < 1:
+        return mark[: max(0, width)]
+    tail = min(tail, room // 2)
+    end = chop_cells(text[::-1], tail)[0][::-1] if tail else ""
+    return chop_cells(text, room - tail)[0] + mark + end

@@ -121,6 +121,14 @@ def console_on(stream: Any) -> Console:
     return console
 
 
+def can_redraw(stream: Any) -> bool:
+    """Whether lines can be drawn again in place: on a terminal that can move its cursor, and nowhere else.
+
+    FORCE_COLOR asks for colors in a pipe; a bar that is drawn again and again has no place there.
+    """
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
 def drawn_lines(drawing: RenderableType, width: int) -> list[str]:
     """What rich draws in so many columns, as lines of plain text in characters that standard output can encode."""
     from rich.console import Console

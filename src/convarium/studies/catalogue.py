@@ -168,8 +168,8 @@ def run_claims(
         head = StudyEvent(0, len(study.recipes), study.recipes[0])
         try:
             prepared = prepare_study(study, resources, only=values, on_event=on_event)
-            plan = describe_plan(plan_study(prepared, resources))
-            notify(dataclasses.replace(head, message=f"{study.name}: {plan}"))
+            plan = plan_study(prepared, resources)
+            notify(dataclasses.replace(head, message=f"{study.name}: {describe_plan(plan)}", expected=plan.expected))
             run_prepared(prepared, resources, stack=stack, on_event=on_event)
         except TimeLimitError:
             raise

@@ -1,10 +1,31 @@
 """StudyEvent: what is reported while a study is carried out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import StoredRun
 from convarium.training import TrainingEvent
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a plan expects of the runs that are still to be trained.
+
+    Attributes:
+        seconds: that each run takes.
+        afterwards: seconds for what follows the last run.
+        workers: how many runs train at the same time.
+    """
+
+    seconds: Mapping[Recipe, float]
+    afterwards: float = 0.0
+    workers: int = 1
+
+    @property
+    def total(self) -> float:
+        """The seconds that all of it takes."""
+        return sum(self.seconds.values()) / self.workers + self.afterwards
 
 
 @dataclass(frozen=True)
@@ -21,6 +42,7 @@ class StudyEvent:
         begins: the recipes that begin to train, one or a stack.
         reading: while data are downloaded or images are decoded: what, how much of it is done, and how much there is.
         message: a line about what comes next: the plan, a learning rate that was chosen, the page that follows.
+        expected: with the plan, the time that it expects each run to take; None where a network could not be timed.
     """
 
     number: int
@@ -33,3 +55,4 @@ class StudyEvent:
     begins: tuple[Recipe, ...] = ()
     message: str | None = None
     reading: tuple[str, int, int] | None = None
+    expected: Expected | None = None

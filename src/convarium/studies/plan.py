@@ -5,7 +5,7 @@ smallest difference that its seeds resolve.
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from convarium.models.factories import check_source_unchanged
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.estimate import run_seconds
-from convarium.studies.events import StudyEvent
+from convarium.studies.events import Expected, StudyEvent
 from convarium.studies.extension import check_unchanged, extended_record
 from convarium.studies.resources import Resources
 from convarium.studies.starts import find_start, with_starts
@@ -80,6 +80,7 @@ class Plan:
         seconds: for what is missing, from a timed start of each network's first epoch; None where that failed.
         kernels: those that will compute the training steps on a CPU, as in `Environment`; None on other devices.
         workers: how many runs train at the same time.
+        expected: what each missing run takes, for those who follow the training; None where that is not known.
     """
 
     runs: int
@@ -89,6 +90,7 @@ class Plan:
     seconds: float | None
     kernels: str | None = None
     workers: int = 1
+    expected: Expected | None = field(default=None, repr=False)
 
 
 def prepare_study(
@@ -206,15 +208,20 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
         missing[base] += run.stored is None
     torch.set_num_threads(executor.threads if executor else threads)
     try:
-        each = [
-            (n, run_seconds(base, planned[base].splits, device, start=planned[base].start, like=stored.get(base)))
+        each = {
+            base: run_seconds(base, planned[base].splits, device, start=planned[base].start, like=stored.get(base))
             for base, n in missing.items()
             if n
-        ]
+        }
     finally:
         torch.set_num_threads(threads)
     workers = max(1, min(executor.workers if executor else 1, sum(missing.values())))
-    known = [n * seconds for n, seconds in each if seconds is not None]
+    known = {base: seconds for base, seconds in each.items() if seconds is not None}
+    expected = None
+    if len(known) == len(each):
+        wanted = [run.recipe for run in prepared.runs if run.stored is None]
+        seconds = {recipe: known[dataclasses.replace(recipe, seed=0)] for recipe in wanted}
+        expected = Expected(seconds, workers=workers)
     seeds = min(Counter(getattr(run.recipe, prepared.study.compare) for run in prepared.runs).values())
     family = len(prepared.study.values) - 1
     return Plan(
@@ -222,9 +229,10 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
         missing=sum(missing.values()),
         seeds=seeds,
         smallest=smallest_difference(seeds, family=family) if family else None,
-        seconds=sum(known) / workers if len(known) == len(each) else None,
+        seconds=expected.total if expected else None,
         kernels=kernels.version() if device.type == "cpu" else None,
         workers=workers,
+        expected=expected,
     )
 
 

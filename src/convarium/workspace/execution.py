@@ -82,7 +82,8 @@ def carry_out_study(
     notify = on_event or (lambda _: None)
     prepared = prepare_study(study, resources, on_event=on_event)
     study = prepared.study
-    notify(message_event(study, describe_plan(plan_study(prepared, resources))))
+    plan = plan_study(prepared, resources)
+    notify(dataclasses.replace(message_event(study, describe_plan(plan)), expected=plan.expected))
     with followed(study.name, resources.store, notify, live=live) as notify_all:
         comparison = run_prepared(prepared, resources, stack=stack, on_event=notify_all)
     claims = claims_section(study, comparison, study_tables(study, comparison, resources=resources))

@@ -1,6 +1,7 @@
 """Worker processes train the same bits as this process, lose at most one run's last steps, and end when they should."""
 
 import dataclasses
+import re
 import signal
 import sys
 from collections import deque
@@ -18,6 +19,7 @@ from convarium.studies.executors.local_workers import LocalWorkers, count_worker
 from convarium.studies.executors.work import Work
 from convarium.studies.executors.worker_process import WorkerProcess
 from convarium.studies.plan import PlannedRun
+from convarium.studies.progress_lines import ProgressLines
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
 from convarium.studies.study import Study, grid
@@ -81,6 +83,12 @@ def test_a_study_has_the_bits_that_one_process_gives_it_and_says_who_trained_it(
         assert len(list(one.path.iterdir())) == len(list(other.path.iterdir()))
     assert [event.number for event in events if event.finished] == [1, 2, 3]
     assert {event.total for event in events if event.finished or event.begins} == {3}
+    lines = list[str]()
+    progress = ProgressLines(lines.append)
+    for event in events:
+        progress.on_event(event)
+    ends = [re.search(rf"epoch {BASE.epochs}/{BASE.epochs}  .*  run (\d)/3", line) for line in lines]
+    assert [end[1] for end in ends if end] == ["1", "2", "3"]
     assert any("1 thread in each of 2 workers" in note for note in comparison.notes)
     assert "workers" not in " ".join(alone.notes)
     events.clear()
