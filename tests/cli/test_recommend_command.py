@@ -138,6 +138,9 @@ def test_json_has_everything_that_was_found(call):
     assert found["rungs"][0]["validation"]["nin"] is None
     assert found["report"] == "report.html"
     assert (asked["budget"], asked["models"], asked["seeds"]) == ("1h", ("lenet", "resnet"), 2)
+    assert (asked["workers"], asked["minutes"]) == (None, None)
+    call("--recommend", "--workers", "auto", "--minutes", "55")
+    assert (asked["workers"], asked["minutes"]) == ("auto", 55.0)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +151,6 @@ def test_json_has_everything_that_was_found(call):
         (["--recommend", "--live"], "--recommend does not go with --live"),
         (["--recommend", "--preset", "d2l"], "--recommend does not go with --preset"),
         (["--recommend", "--baseline", "lenet"], "--recommend does not go with --baseline"),
-        (["--recommend", "--workers", "2"], "--recommend does not go with --workers"),
-        (["--recommend", "--minutes", "2"], "--recommend does not go with --minutes"),
         (["--recommend", "--start-from", "x"], "--recommend does not go with --start-from"),
     ],
 )

@@ -33,18 +33,26 @@ def test_the_last_rung_is_small_enough_to_choose_from(networks):
     assert 1 <= rung_sizes(networks)[-1] <= FINALISTS
 
 
-@given(TIMES, st.floats(1, 2000), st.integers(1, 10), st.integers(10, 60))
-def test_the_rungs_of_the_networks_that_fit_end_in_time(times, seconds, least, most):
+def taken(seconds, workers):
+    """The seconds that runs take where each worker trains the next one as soon as it is free, in the order given."""
+    free = [0.0] * workers
+    for each in seconds:
+        free[free.index(min(free))] += each
+    return max(free)
+
+
+@given(TIMES, st.floats(1, 2000), st.integers(1, 10), st.integers(10, 60), st.integers(1, 4))
+def test_the_rungs_of_the_networks_that_fit_end_in_time(times, seconds, least, most, workers):
     """Whichever networks go on: here the slowest ones."""
     epochs = Epochs(least, most)
-    names, left, before = fitting(times, seconds, epochs), seconds, least
+    names, left, before = fitting(times, seconds, epochs, workers=workers), seconds, least
     sizes = rung_sizes(len(names)) if names else ()
     for number, size in enumerate(sizes):
         names = sorted(names, key=lambda name: -times[name].epoch)[:size]
         here = [times[name] for name in names]
-        length = epochs_of_rung(here, left, len(sizes) - number, Epochs(before, most))
+        length = epochs_of_rung(here, left, len(sizes) - number, Epochs(before, most), workers=workers)
         assert before <= length <= most
-        left -= sum(time.of(length) for time in here)
+        left -= taken([time.of(length) for time in here], workers)
         before = length
     assert left >= -1e-6 * seconds
 
@@ -67,6 +75,7 @@ def test_seeds_fill_the_time_that_is_left():
     assert seeds_that_fit(times, 95, 10, 5) == 3
     assert seeds_that_fit(times, 1e6, 10, 5) == 5
     assert seeds_that_fit(times, 1, 10, 5) == 1
+    assert seeds_that_fit(times, 55, 10, 5, workers=2) == 3  # 90 seconds of work, 45 for each, and 10 for the last
 
 
 def test_the_better_half_goes_on_and_failed_runs_never_do():

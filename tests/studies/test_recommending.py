@@ -8,7 +8,7 @@ from PIL import Image
 
 from convarium import Workspace
 from convarium.analysis.recommendation import simultaneous_interval
-from convarium.errors import ConvariumError, RecipeError, RunError
+from convarium.errors import ConvariumError, RecipeError, RunError, TimeLimitError
 from convarium.studies import recommending, report, shortlist
 from convarium.workspace.recommending import budget_seconds
 
@@ -116,7 +116,7 @@ def test_it_says_what_it_does(done):
 
 def test_the_same_command_trains_nothing_again_and_says_the_same(done, dataset):
     workspace, found, _ = done
-    other, trained = again(workspace, dataset)
+    other, trained = again(workspace, dataset, workers=2, minutes=50)
     assert trained == []
     assert other.rungs == tuple(
         dataclasses.replace(r, seconds=o.seconds) for r, o in zip(found.rungs, other.rungs, strict=True)
@@ -128,6 +128,8 @@ def test_the_same_command_trains_nothing_again_and_says_the_same(done, dataset):
 
 def test_it_goes_on_where_it_was_stopped(tmp_path, dataset, done):
     workspace, (_, found, _) = Workspace(tmp_path, device="cpu"), done
+    with pytest.raises(TimeLimitError, match="the time limit is reached with 0 of 5 runs finished"):
+        again(workspace, dataset, minutes=1e-6)
     with pytest.raises(KeyboardInterrupt):
         again(workspace, dataset, stop_after=6)
     other, trained = again(workspace, dataset)

@@ -1,10 +1,13 @@
 """A recommendation ends within its time and a little more, however wrong the expected times were."""
 
 import dataclasses
+import heapq
 import random
+from collections import deque
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 import made_runs
 from convarium.analysis.recommendation import Recommendation
@@ -34,29 +37,43 @@ class FakeClock:
 
 @pytest.fixture
 def search(tmp_path, monkeypatch):
-    """Calls `recommend_network` where nothing is trained, and every epoch takes the time that is given."""
+    """Calls `recommend_network` where nothing is trained, and every epoch takes the time that is given.
+
+    Each of the workers takes the next run as soon as it is free, and a step is a twentieth of an epoch.
+    """
     images = drawn(256)
     splits = dataclasses.replace(splits_of(images), validation=images)
     stored = {}
     clock = FakeClock()
 
-    def call(budget, expected, true, **options):
+    def call(budget, expected, true, *, workers=1, **options):
         def run_prepared(prepared, resources, *, on_event):
-            for planned in prepared.runs:
-                recipe = planned.recipe
-                if recipe in stored:
-                    on_event(StudyEvent(1, 1, recipe, finished=stored[recipe], trained_now=False))
-                    continue
-                on_event(StudyEvent(1, 1, recipe, begins=(recipe,)))
-                for _ in range(20 * recipe.epochs):
-                    clock.now += true[recipe.model] / 20
-                    if clock.now > resources.deadline:
+            waiting, training, enough = deque(planned.recipe for planned in prepared.runs), [], True
+            while waiting or training:
+                while waiting and len(training) < workers:
+                    recipe = waiting.popleft()
+                    if recipe in stored:
+                        on_event(StudyEvent(1, 1, recipe, finished=stored[recipe], trained_now=False))
+                    elif resources.may_begin([recipe]):
+                        on_event(StudyEvent(1, 1, recipe, begins=(recipe,)))
+                        end = clock.now + true[recipe.model] * recipe.epochs
+                        heapq.heappush(training, (end, recipe.model, recipe.seed, recipe))
+                    else:
+                        waiting.clear()
+                        enough = False
+                if training:
+                    end, *_, recipe = heapq.heappop(training)
+                    if end > resources.deadline:
+                        steps = [true[each.model] / 20 for *_, each in [(recipe,), *training]]
+                        clock.now = max(clock.now, resources.deadline) + max(steps)
                         raise TimeLimitError("the time is over")
-                clock.now += 0.3
-                history = [made_runs.epoch(number + 1) for number in range(recipe.epochs)]
-                seconds = true[recipe.model] * recipe.epochs
-                stored[recipe] = made_runs.run(recipe, 0.9, history=history, seconds=seconds)
-                on_event(StudyEvent(1, 1, recipe, finished=stored[recipe], trained_now=True))
+                    clock.now = max(clock.now, end) + 0.3
+                    history = [made_runs.epoch(number + 1) for number in range(recipe.epochs)]
+                    seconds = true[recipe.model] * recipe.epochs
+                    stored[recipe] = made_runs.run(recipe, 0.9, history=history, seconds=seconds)
+                    on_event(StudyEvent(1, 1, recipe, finished=stored[recipe], trained_now=True))
+            if not enough:
+                raise TimeLimitError("the time is over")
 
         def prepare(study, resources):
             return SimpleNamespace(runs=[look_up(recipe, splits, None) for recipe in study.recipes])
@@ -78,7 +95,8 @@ def search(tmp_path, monkeypatch):
         monkeypatch.setattr(recommending, "check_recipe", lambda recipe, splits: None)
         monkeypatch.setattr(recommending, "scoring_speeds", lambda runs, device: dict.fromkeys(runs, 1.0))
         bases = [Recipe(model=name, dataset="mnist", epochs=40, batch_size=8) for name in expected]
-        resources = Resources(Store(tmp_path), device="cpu")
+        executor = SimpleNamespace(workers=workers, threads=torch.get_num_threads())
+        resources = Resources(Store(tmp_path), device="cpu", executor=executor)
         return recommend_network(bases, resources, time=TimeBudget(budget, clock), **options)
 
     call.clock = clock
@@ -91,14 +109,14 @@ def test_it_ends_within_the_time_and_a_little_more(search, seed):
     networks = draw.sample(NETWORKS, draw.randint(1, 11))
     expected = {name: draw.uniform(0.1, 20) for name in networks}
     true = {name: seconds * draw.uniform(0.3, 3) for name, seconds in expected.items()}
-    budget = draw.choice([20, 100, 600, 3600])
+    budget, workers = draw.choice([20, 100, 600, 3600]), draw.choice([1, 1, 2, 4])
     try:
-        found = search(budget, expected, true)
+        found = search(budget, expected, true, workers=workers)
     except RunError:
         assert budget < 600  # a run of seven epochs takes at most 420 seconds
         found = None
     # The longest step is a twentieth of an epoch, after which the clock is looked at again.
-    assert search.clock.now <= budget * (1 + GRACE) + max(true.values()) / 20 + 0.3
+    assert search.clock.now <= budget * (1 + GRACE) + max(true.values()) / 20 + 0.3 * workers
     if found is not None:
         assert isinstance(found, Recommendation)
         assert found.seconds == search.clock.now
@@ -111,6 +129,15 @@ def test_with_right_expectations_most_of_the_time_is_used_and_every_rung_is_fini
     assert [len(rung.validation) for rung in found.rungs] == [8, 4]
     assert 500 < found.seconds < 1000
     assert not any("in time" in text for text in found.notes)
+
+
+def test_with_workers_the_networks_train_longer_in_the_same_time(search):
+    times = {name: 1.0 + number for number, name in enumerate(NETWORKS[:8])}
+    found = search(1000, times, times, workers=4)
+    assert [len(rung.validation) for rung in found.rungs] == [8, 4]
+    assert [rung.epochs for rung in found.rungs] == [20, 40]
+    assert not any("in time" in text for text in found.notes)
+    assert found.seconds < 1000
 
 
 def test_with_much_time_the_finalists_get_several_seeds(search):

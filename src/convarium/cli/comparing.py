@@ -90,9 +90,9 @@ def compare(
             "preset": preset,
             "baseline": baseline,
             "start-from": start_from,
-            "workers": workers,
+            "stack": stack,
+            "live": live,
         }
-        unfit |= {"minutes": minutes, "stack": stack, "live": live}
         recommending.check_flags(
             recommends=recommends, budget=budget, other=[f"--{flag}" for flag in unfit if unfit[flag]]
         )
@@ -101,6 +101,8 @@ def compare(
             budget=budget or recommending.BUDGET,
             seeds=seeds,
             name=name,
+            workers=workers,
+            minutes=minutes,
             exact=exact,
             command=shlex.join(["convarium", *context.obj]),
             store=store,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from convarium.analysis.comparison.formatting import count, duration
 from convarium.characters import one_line
+from convarium.cli.parameters import Workers
 from convarium.cli.progress import study_progress
 from convarium.cli.terminal import note, say, say_json, say_wrapped, table
 from convarium.errors import ConvariumError
@@ -44,6 +45,8 @@ def recommend(
     budget: str,
     seeds: int,
     name: str | None,
+    workers: Workers,
+    minutes: float | None,
     exact: bool,
     command: str,
     store: Path,
@@ -59,7 +62,16 @@ def recommend(
     note(f"reading {fields.get('dataset', Recipe.dataset)} …")
     with study_progress(split="validation") as on_event:
         found = Workspace(store, data_dir, device).recommend(
-            models, budget=budget, seeds=seeds, name=name, exact=exact, command=command, on_event=on_event, **fields
+            models,
+            budget=budget,
+            seeds=seeds,
+            name=name,
+            workers=workers,
+            minutes=minutes,
+            exact=exact,
+            command=command,
+            on_event=on_event,
+            **fields,
         )
     if as_json:
         say_json(_as_json(found))

@@ -12,7 +12,7 @@ from convarium.errors import TimeLimitError
 from convarium.runs.store import StoredRun
 from convarium.studies.events import StudyEvent
 from convarium.studies.executors.in_process import InProcess
-from convarium.studies.executors.work import Work
+from convarium.studies.executors.work import Work, always
 from convarium.studies.plan import PlannedRun
 from convarium.studies.resources import Resources
 from convarium.training.scoring import pick_device
@@ -60,6 +60,7 @@ def carry_out(
         announcer.tell,
         wants_graph,
         exact=resources.exact,
+        may_begin=resources.may_begin or always,
         should_stop=resources.is_time_over,
     )
     try:

@@ -41,6 +41,18 @@ class Epochs:
     most: int
 
 
+def seconds_together(seconds: Sequence[float], workers: int) -> float:
+    """The longest that runs take where each of several workers trains the next one as soon as it is free.
+
+    Graham 1966, "Bounds for certain multiprocessing anomalies": the last run begins when no worker was idle before.
+
+    Args:
+        seconds: of each run.
+        workers: how many runs train at the same time; with one it is the sum.
+    """
+    return sum(seconds) / workers + (1 - 1 / workers) * max(seconds, default=0.0)
+
+
 def rung_sizes(networks: int) -> tuple[int, ...]:
     """How many networks each rung trains: 8 → (8, 4), 12 → (12, 6, 3), 3 → (3,)."""
     sizes = [networks]
@@ -49,24 +61,25 @@ def rung_sizes(networks: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def fitting(times: Mapping[str, RunTime], seconds: float, epochs: Epochs) -> list[str]:
+def fitting(times: Mapping[str, RunTime], seconds: float, epochs: Epochs, *, workers: int = 1) -> list[str]:
     """The networks that are tried: all, without the slowest ones where the time would not allow the shortest rungs.
 
     Args:
         times: of each network.
         seconds: that there are for all rungs.
         epochs: of the rungs.
+        workers: how many runs train at the same time.
 
     Returns:
         Networks in the order of `times`; none if not even the fastest one can be trained.
     """
     kept = list(times)
-    while kept and _shortest([times[name] for name in kept], epochs) > seconds:
+    while kept and _shortest([times[name] for name in kept], epochs, workers) > seconds:
         kept.remove(max(kept, key=lambda name: times[name].of(epochs.least)))
     return kept
 
 
-def epochs_of_rung(times: Sequence[RunTime], seconds: float, rungs: int, epochs: Epochs) -> int:
+def epochs_of_rung(times: Sequence[RunTime], seconds: float, rungs: int, epochs: Epochs, *, workers: int = 1) -> int:
     """The epochs of the rung that comes next: as many as its share of the time allows.
 
     Args:
@@ -74,16 +87,19 @@ def epochs_of_rung(times: Sequence[RunTime], seconds: float, rungs: int, epochs:
         seconds: that are left for all rungs.
         rungs: how many are left, this one included. A rung before the last is at most half as long as the next.
         epochs: of the rungs.
+        workers: how many runs train at the same time.
     """
-    share = seconds / rungs - sum(time.rest for time in times)
-    possible = int(share / max(sum(time.epoch for time in times), 1e-9))
+    share = seconds / rungs - seconds_together([time.rest for time in times], workers)
+    possible = int(share / max(seconds_together([time.epoch for time in times], workers), 1e-9))
     most = epochs.most // 2 ** (rungs - 1)
     return max(min(possible, int(most)), epochs.least)
 
 
-def seeds_that_fit(times: Sequence[RunTime], seconds: float, epochs: int, most: int) -> int:
+def seeds_that_fit(times: Sequence[RunTime], seconds: float, epochs: int, most: int, *, workers: int = 1) -> int:
     """How many seeds of every finalist can be trained; at least one."""
-    return max(1, min(most, int(seconds / max(sum(time.of(epochs) for time in times), 1e-9))))
+    each = [time.of(epochs) for time in times]
+    fitting = [n for n in range(1, most + 1) if seconds_together(n * each, workers) <= seconds]
+    return max(fitting, default=1)
 
 
 def best_of(scores: Mapping[str, float | None], parameters: Mapping[str, int], keep: int) -> list[str]:
@@ -98,11 +114,11 @@ def best_of(scores: Mapping[str, float | None], parameters: Mapping[str, int], k
     return sorted(known, key=lambda name: (-known[name], parameters[name]))[:keep]
 
 
-def _shortest(times: Sequence[RunTime], epochs: Epochs) -> float:
+def _shortest(times: Sequence[RunTime], epochs: Epochs, workers: int) -> float:
     """The seconds of the shortest rungs, if the slowest networks are those that go on."""
     total, length = 0.0, epochs.least
     slowest = sorted(times, key=lambda time: -time.epoch)
     for size in rung_sizes(len(times)):
-        total += sum(time.of(length) for time in slowest[:size])
+        total += seconds_together([time.of(length) for time in slowest[:size]], workers)
         length = min(2 * length, epochs.most)
     return total

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from convarium import kernels
 from convarium.analysis.comparison.formatting import count, duration
 from convarium.analysis.statistics import smallest_difference
@@ -194,7 +192,6 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
         prepared: from `prepare_study`.
         resources: the device on which the networks are timed, with as many threads as its executor gives a run.
     """
-    executor, threads = resources.executor, torch.get_num_threads()
     device = pick_device(resources.device)
     missing: Counter[Recipe] = Counter()
     stored: dict[Recipe, StoredRun] = {}
@@ -206,16 +203,13 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
         if run.stored is not None:
             stored[base] = run.stored
         missing[base] += run.stored is None
-    torch.set_num_threads(executor.threads if executor else threads)
-    try:
+    with resources.threads_of_a_run():
         each = {
             base: run_seconds(base, planned[base].splits, device, start=planned[base].start, like=stored.get(base))
             for base, n in missing.items()
             if n
         }
-    finally:
-        torch.set_num_threads(threads)
-    workers = max(1, min(executor.workers if executor else 1, sum(missing.values())))
+    workers = max(1, min(resources.workers, sum(missing.values())))
     known = {base: seconds for base, seconds in each.items() if seconds is not None}
     expected = None
     if len(known) == len(each):

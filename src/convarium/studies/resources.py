@@ -1,6 +1,8 @@
 """What carrying out a study takes beside the study: the store, the data sets, the device, who trains and until when."""
 
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +32,8 @@ class Resources:
         device: on which networks train; None: CUDA if there is a device, else the CPU.
         exact: refuse to go on with a run that was begun in another environment, which would be recorded as mixed.
         executor: who trains; None: this process, one run after another.
+        may_begin: asked with the recipes of a unit before it begins; after False, nothing begins any more. None:
+            everything may.
         deadline: the reading of `time.monotonic` at which training ends, with checkpoints; None: when all is trained.
     """
 
@@ -38,6 +42,7 @@ class Resources:
     device: str | None = None
     exact: bool = False
     executor: "Executor | None" = None
+    may_begin: Callable[[Sequence[Recipe]], bool] | None = None
     deadline: float | None = None
     _read: dict[tuple[str, FolderOptions], "UndividedData"] = field(default_factory=dict, repr=False, compare=False)
     _starts: dict[tuple[str, str, str, int | None], "StartWeights"] = field(
@@ -48,6 +53,23 @@ class Resources:
     def is_time_over(self) -> bool:
         """Whether the deadline has passed."""
         return self.deadline is not None and time.monotonic() >= self.deadline
+
+    @property
+    def workers(self) -> int:
+        """How many runs may train at the same time."""
+        return self.executor.workers if self.executor else 1
+
+    @contextmanager
+    def threads_of_a_run(self) -> Iterator[None]:
+        """Inside, this process has as many threads as the executor gives a run, so that runs can be timed."""
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self.executor.threads if self.executor else threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
     def splits(self, recipe: Recipe, *, download: bool = True, on_event: Progress | None = None) -> "Splits":
         """The data set of a recipe, divided as the recipe says.

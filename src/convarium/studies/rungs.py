@@ -6,7 +6,6 @@ They are named "<name>-rung-1" and so on, the last one "<name>". What such a stu
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
@@ -26,7 +25,7 @@ from convarium.studies.plan import planned_run, prepare_study
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_prepared
 from convarium.studies.study import Study, with_seeds
-from convarium.studies.time_budget import OutOfTimeError, TimeBudget, run_time
+from convarium.studies.time_budget import TimeBudget, run_time
 from convarium.training.scoring import pick_device
 
 LEAST_STEPS = 200
@@ -98,7 +97,7 @@ def first_networks(search: Search) -> list[str]:
             return names
     _measure(search, list(search.bases.values()))
     times = {name: search.time.times[name] for name in search.bases if name in search.time.times}
-    names = fitting(times, PLANNED * search.time.left, epochs_between(search))
+    names = fitting(times, PLANNED * search.time.left, epochs_between(search), workers=search.resources.workers)
     if not names:
         least = epochs_between(search).least
         shortest = min((each.of(least) for each in times.values()), default=None)
@@ -129,9 +128,10 @@ def train_rung(
         limits = Epochs(least, epochs_between(search).most)
         _measure(search, [search.bases[each] for each in names])
         times = [search.time.times[each] for each in names]
-        epochs = epochs_of_rung(times, PLANNED * search.time.left, rungs - number, limits)
+        workers = search.resources.workers
+        epochs = epochs_of_rung(times, PLANNED * search.time.left, rungs - number, limits, workers=workers)
         several = number + 1 == rungs and epochs == limits.most
-        n = seeds_that_fit(times, PLANNED * search.time.left, epochs, seeds) if several else 1
+        n = seeds_that_fit(times, PLANNED * search.time.left, epochs, seeds, workers=workers) if several else 1
         recipes = with_seeds([dataclasses.replace(search.bases[each], epochs=epochs) for each in names], range(n))
     is_last = number + 1 == rungs
     study = Study(
@@ -148,12 +148,18 @@ def train_rung(
     _measure(search, missing)
     n = len({recipe.seed for recipe in recipes})
     each = "" if n == 1 else f", {count(n, 'seed')} each"
-    how_long = f"about {duration(search.time.expected(missing))}" if missing else "all in the store"
+    how_long = (
+        f"about {duration(search.time.expected(missing, search.resources.workers))}" if missing else "all in the store"
+    )
     what = f"{count(len(study.values), 'network')}, {count(recipes[0].epochs, 'epoch')}{each}"
     search.say(f"rung {number + 1} of {rungs}: {what}; {how_long}")
-    with suppress(OutOfTimeError, TimeLimitError):
-        limited = dataclasses.replace(search.resources, deadline=search.time.deadline)
+    deadline = min(search.time.deadline, search.resources.deadline or math.inf)
+    limited = dataclasses.replace(search.resources, deadline=deadline, may_begin=search.time.fits)
+    try:
         run_prepared(prepared, limited, on_event=search.time.follow(search.on_event))
+    except TimeLimitError:  # the time for a recommendation ends in what has been trained; another limit ends the call
+        if search.resources.is_time_over():
+            raise
     return _ended(search, study, search.time.used - started)
 
 
@@ -187,7 +193,8 @@ def _measure(search: Search, recipes: Sequence[Recipe]) -> None:
     for name in unknown:
         one = dataclasses.replace(search.bases[name], epochs=1, warmup=0)
         at_most = min(TIMED_SECONDS, search.time.seconds / 20 / len(search.bases))
-        seconds = run_seconds(one, search.splits, device, timed_seconds=at_most)
+        with search.resources.threads_of_a_run():
+            seconds = run_seconds(one, search.splits, device, timed_seconds=at_most)
         if seconds is None:
             search.notes.append(f"Left out, since it fails in training: {name}.")
         else:

@@ -1,20 +1,16 @@
 """A time that is not exceeded: which runs still fit into it, by the measured times of those before."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import StoredRun
 from convarium.studies.events import StudyEvent
-from convarium.studies.halving import RunTime
+from convarium.studies.halving import RunTime, seconds_together
 
 GRACE = 0.05
 """A run that takes longer than was expected is ended when the time is over by this share of it."""
-
-
-class OutOfTimeError(Exception):
-    """The next run does not fit into what is left of the time."""
 
 
 @dataclass
@@ -31,10 +27,10 @@ class TimeBudget:
     clock: Callable[[], float] = time.monotonic
     times: dict[str, RunTime] = field(default_factory=dict)
     started: float = field(init=False)
-    _run_started: float = field(init=False)
+    _begun: dict[Recipe, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.started = self._run_started = self.clock()
+        self.started = self.clock()
 
     @property
     def used(self) -> float:
@@ -51,24 +47,24 @@ class TimeBudget:
         """The reading of the clock at which a run is ended that takes longer than was expected."""
         return self.started + (1 + GRACE) * self.seconds
 
-    def expected(self, recipes: Iterable[Recipe]) -> float:
-        """The seconds that runs will take one after another; nothing for a network whose time is not known."""
+    def expected(self, recipes: Sequence[Recipe], workers: int = 1) -> float:
+        """The seconds that runs will take; nothing for a network whose time is not known."""
         known = ((self.times.get(recipe.model), recipe.epochs) for recipe in recipes)
-        return sum(each.of(epochs) for each, epochs in known if each is not None)
+        return seconds_together([each.of(epochs) for each, epochs in known if each is not None], workers)
+
+    def fits(self, recipes: Sequence[Recipe]) -> bool:
+        """Whether there is the time for runs that would begin now, one after another."""
+        return self.expected(recipes) <= self.left
 
     def follow(self, on_event: Callable[[StudyEvent], None] | None) -> Callable[[StudyEvent], None]:
-        """A listener that lets no run begin that does not fit, learns the networks' times, and passes every event on.
-
-        What it raises is `OutOfTimeError`.
-        """
+        """A listener that learns the networks' times, and passes every event on."""
 
         def listen(event: StudyEvent) -> None:
-            if event.begins:
-                if self.expected(event.begins) > self.left:
-                    raise OutOfTimeError
-                self._run_started = self.clock()
+            for recipe in event.begins:
+                self._begun[recipe] = self.clock()
             if event.finished:
-                self._learn(event.finished, self.clock() - self._run_started if event.trained_now else None)
+                begun = self._begun.pop(event.finished.recipe, None)
+                self._learn(event.finished, None if begun is None else self.clock() - begun)
             if on_event:
                 on_event(event)
 

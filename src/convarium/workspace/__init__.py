@@ -141,6 +141,8 @@ def recommend(
     budget: str | float = "10m",
     seeds: int = 5,
     name: str | None = None,
+    workers: Workers = None,
+    minutes: float | None = None,
     exact: bool = False,
     on_event: OnEvent | None = None,
     store: Path | str = ".",
@@ -150,7 +152,15 @@ def recommend(
 ) -> Recommendation:
     """See `Workspace.recommend`."""
     return Workspace(store, data_dir, device).recommend(
-        models, budget=budget, seeds=seeds, name=name, exact=exact, on_event=on_event, **fields
+        models,
+        budget=budget,
+        seeds=seeds,
+        name=name,
+        workers=workers,
+        minutes=minutes,
+        exact=exact,
+        on_event=on_event,
+        **fields,
     )
 
 

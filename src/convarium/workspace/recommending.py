@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convarium.errors import ConvariumError, RecipeError
 from convarium.workspace.arguments import compare_command, planned_recipe
+from convarium.workspace.execution import Workers, training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,9 @@ def recommend(
     seeds: int,
     name: str | None,
     command: str | None,
+    exact: bool,
+    workers: Workers,
+    minutes: float | None,
     on_event: Callable[[StudyEvent], None] | None,
     fields: Mapping[str, Any],
 ) -> Recommendation:
@@ -52,7 +56,7 @@ def recommend(
     from convarium.studies.compare import compare_study
     from convarium.studies.recommending import recommend_network
     from convarium.studies.report import write_study_report
-    from convarium.studies.shortlist import shortlist, usual_recipe
+    from convarium.studies.shortlist import NETWORKS, shortlist, usual_recipe
     from convarium.studies.time_budget import TimeBudget
     from convarium.training.scoring import pick_device
 
@@ -66,9 +70,13 @@ def recommend(
     if command is None:
         asked = {"recommend": True, "budget": budget, "seeds": seeds, "name": name}
         command = compare_command(models, asked | dict(fields))
-    fields = usual_recipe(resources, fields, device, on_event=on_event)
-    models = models or shortlist(resources.splits(Recipe(**fields)).train.spec, device)
-    bases = [planned_recipe(model, None, fields) for model in models]
-    found = recommend_network(bases, resources, time=time, seeds=seeds, name=name, command=command, on_event=on_event)
+    runs = len(models) or len(NETWORKS)  # those of the first rung
+    with training(resources, exact=exact, runs=runs, workers=workers, minutes=minutes) as resources:
+        fields = usual_recipe(resources, fields, device, on_event=on_event)
+        models = models or shortlist(resources.splits(Recipe(**fields)).train.spec, device)
+        bases = [planned_recipe(model, None, fields) for model in models]
+        found = recommend_network(
+            bases, resources, time=time, seeds=seeds, name=name, command=command, on_event=on_event
+        )
     comparison = compare_study(resources.store.study(found.study), resources.store, drawn=True)
     return dataclasses.replace(found, report=write_study_report(comparison, found.study, resources))

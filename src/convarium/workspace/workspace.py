@@ -182,6 +182,8 @@ class Workspace:
         seeds: int = 5,
         name: str | None = None,
         command: str | None = None,
+        workers: Workers = None,
+        minutes: float | None = None,
         exact: bool = False,
         on_event: OnEvent | None = None,
         **fields: Any,
@@ -198,6 +200,8 @@ class Workspace:
             seeds: at most so many runs of each network that is left at the end, where the time allows them.
             name: of the study; None: made from the data set and a digest of what is asked.
             command: the command line that does the same; None: it is put together.
+            workers: as for `compare`; the budget counts with them.
+            minutes: as for `compare`: the call ends by then, though the budget would last longer.
             exact: refuse runs that were begun in another environment, as for `compare`.
             on_event: called as the runs go on.
             fields: fields of the recipe by name, such as dataset="folder:photos". Without them, size of the images,
@@ -206,16 +210,20 @@ class Workspace:
         Raises:
             ConvariumError: a field that does not exist, a recipe that does not fit its data, or no validation images.
             RunError: no run fits into the time, or all failed.
+            TimeLimitError: the minutes were over before the budget.
         """
         from convarium.workspace.recommending import recommend
 
         return recommend(
             models,
-            dataclasses.replace(self._resources, exact=exact),
+            self._resources,
             budget=budget,
             seeds=seeds,
             name=name,
             command=command,
+            exact=exact,
+            workers=workers,
+            minutes=minutes,
             on_event=on_event,
             fields=fields,
         )

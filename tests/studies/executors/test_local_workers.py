@@ -236,6 +236,18 @@ def test_a_worker_that_is_killed_while_it_starts_is_replaced_and_a_run_that_ends
     assert run.outcome.retried == "its worker process was killed by SIGKILL"
 
 
+@pytest.mark.parametrize("workers", [False, True])
+def test_a_run_that_may_not_begin_lets_those_in_training_end(resources, workers):
+    begun = []
+    limited = resources if workers else dataclasses.replace(resources, executor=None)
+    limited = dataclasses.replace(limited, may_begin=lambda recipes: not begun and not begun.extend(recipes))
+    study = Study(name="nets", question="?", recipes=grid(BASE, seed=range(3)))
+    with pytest.raises(TimeLimitError, match="the time limit is reached with 1 of 3 runs finished"):
+        run_study(study, limited)
+    assert [run.recipe for run in resources.store.runs()] == begun
+    assert len(list(resources.store.root.glob("runs/digits-*"))) == 1
+
+
 def test_an_error_of_a_listener_ends_the_workers_with_checkpoints(resources, pool):
     def interrupt(event):
         if event.training:

@@ -6,7 +6,8 @@ import torch
 
 from convarium.runs.store import StoredRun
 from convarium.studies.executors.locked_unit import carry_out_unit
-from convarium.studies.executors.work import PlannedUnit, Work
+from convarium.studies.executors.work import PlannedUnit, Work, is_unfit
+from convarium.training.stopping import TrainingStoppedError
 
 
 class InProcess:
@@ -22,4 +23,6 @@ class InProcess:
     def carry_out(self, units: Sequence[PlannedUnit], work: Work) -> Iterator[tuple[int, list[StoredRun] | None]]:
         """See `Executor.carry_out`."""
         for number, planned in enumerate(units):
+            if is_unfit(planned, work):
+                raise TrainingStoppedError
             yield number, carry_out_unit(planned, work)

@@ -15,7 +15,7 @@ from convarium.runs.files import read_history
 from convarium.runs.store import StoredRun
 from convarium.studies.events import StudyEvent
 from convarium.studies.executors.messages import Done, Failed, Happened, Job, Logged, Ready
-from convarium.studies.executors.work import PlannedUnit, Work
+from convarium.studies.executors.work import PlannedUnit, Work, is_unfit
 from convarium.studies.executors.worker_process import Ended, WorkerProcess
 from convarium.studies.unit import Attempt
 from convarium.training.stopping import TrainingStoppedError
@@ -58,6 +58,9 @@ class Round:
 
     def _hand_out(self) -> None:
         for process in self.pool.idle(len(self.waiting)):
+            if is_unfit(self.units[self.waiting[0]], self.work):
+                self.waiting.clear()
+                return
             number = self.waiting.popleft()
             unit, reason, work = self.units[number], self.lost.get(number), self.work
             job = Job(

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 
+from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun
 from convarium.studies.events import StudyEvent
 from convarium.studies.fitting import FitRuns, fit_runs
@@ -20,6 +21,11 @@ def never() -> bool:
     return False
 
 
+def always(_: Sequence[Recipe]) -> bool:
+    """Every unit may begin."""
+    return True
+
+
 @dataclass(frozen=True)
 class Work:
     """What training a study's units takes beside the units.
@@ -31,6 +37,8 @@ class Work:
             the events are filled in there. Whatever it raises ends the study.
         wants_graph: asked with a network's spec before a unit begins: whether TensorBoard's graph of it is written.
         exact: refuse to go on with a run that was begun in another environment.
+        may_begin: asked with the recipes that a unit would train now; after False, nothing begins any more, and what is
+            in training goes on to its end.
         should_stop: whether training is to end, after a checkpoint, and no other unit is to begin.
         fit: fits the runs of a unit, here or elsewhere.
     """
@@ -40,8 +48,15 @@ class Work:
     notify: Callable[[StudyEvent], None]
     wants_graph: Callable[[str], bool]
     exact: bool = False
+    may_begin: Callable[[Sequence[Recipe]], bool] = always
     should_stop: Callable[[], bool] = never
     fit: FitRuns = fit_runs
+
+
+def is_unfit(unit: PlannedUnit, work: Work) -> bool:
+    """Whether a unit has runs to train that may not begin."""
+    missing = [planned.recipe for planned in unit if planned.stored is None]
+    return bool(missing) and not work.may_begin(missing)
 
 
 class Executor(Protocol):
@@ -71,6 +86,7 @@ class Executor(Protocol):
             process is training one of them.
 
         Raises:
-            TrainingStoppedError: `work.should_stop` answered True; what was in training has a checkpoint.
+            TrainingStoppedError: `work.should_stop` answered True, and what was in training has a checkpoint; or
+                `work.may_begin` answered False.
             KeyboardInterrupt: after Ctrl-C or a signal to terminate; what was in training has a checkpoint.
         """
