@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from convarium.records import ImageSpec, Outcome, Scores
     from convarium.runs.store import Store
     from convarium.studies.study import Study, grid
-    from convarium.training import fit
     from convarium.workspace import (
         ReportFiles,
         StudyResult,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
         run,
         train,
     )
+    from convarium.workspace.fitting import fit
 
 __all__ = [
     "Comparison",
@@ -84,7 +84,7 @@ _HOMES = {
     "records": ("ImageSpec", "Outcome", "Scores"),
     "runs.store": ("Store",),
     "studies.study": ("Study", "grid"),
-    "training": ("fit",),
+    "workspace.fitting": ("fit",),
     "workspace": (
         "ReportFiles",
         "StudyResult",

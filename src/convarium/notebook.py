@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from importlib import import_module
 from typing import Any
@@ -83,18 +83,32 @@ class UpdatedDisplay:
         """Replaces what is shown, at once.
 
         Args:
-            lines: of text, the first beside the bar.
+            lines: of text, the last beside the bar.
             share: of the bar that is filled, 0 to 1; None: there is no bar.
         """
         self._next = time.monotonic() + self._seconds
         bar = "" if share is None else f'<progress max="1" value="{share:.4f}"></progress> '
-        html = "".join(f"<div>{bar * (i == 0)}{_text(line)}</div>" for i, line in enumerate(lines))
+        bars = [*[""] * (len(lines) - 1), bar]
+        html = "".join(f"<div>{before}{_text(line)}</div>" for before, line in zip(bars, lines, strict=True))
         bundle = {"text/plain": "\n".join(map(one_line, lines)), "text/html": html}
         if self._handle is None:
             display = import_module("IPython.display").display  # the kernel has imported it
             self._handle = display(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
+
+
+def counting_display() -> Callable[[str, int, int], None] | None:
+    """A listener to downloads and to the reading of images that shows a bar in a notebook; None elsewhere."""
+    if not is_notebook():
+        return None
+    display = UpdatedDisplay()
+
+    def on_event(what: str, done: int, total: int) -> None:
+        if display.is_due() or done >= total:
+            display.show([f"{what}  {done / total:.0%}" if total else what], done / total if total else None)
+
+    return on_event
 
 
 def _cells(tag: str, cells: Sequence[object], align: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from convarium.data.published_files import read
 from convarium.data.readers import Part
 from convarium.data.sources import DIVISION_SEED, first_readable
 from convarium.errors import DataError
-from convarium.notebook import html_table
+from convarium.notebook import counting_display, html_table
 from convarium.records import ImageSpec
 
 _NAMED = 20
@@ -169,6 +169,7 @@ def load_data(
     options = FolderOptions(
         side=resize, validation=validation, fit=fit, ground=ground, groups=groups, skip_broken=skip_broken, test=test
     )
+    on_event = on_event or counting_display()
     undivided = read_data(dataset, data_dir=data_dir, options=options, download=download, on_event=on_event)
     return divide(undivided, validation=validation, resize=resize)
 

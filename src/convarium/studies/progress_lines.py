@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from convarium.analysis.comparison.formatting import duration
 from convarium.records import Epoch
 from convarium.studies.events import StudyEvent
 from convarium.studies.time_left import TimeLeft
@@ -66,10 +65,12 @@ class ProgressLines:
             # The last epoch is told with the scores of the run, at its end.
             if training.epoch < training.epochs and self._clock() - self._last_epoch >= LINE_SECONDS:
                 self._last_epoch = self._clock()
-                self._say(_name(event), at, *scores(training.history[-1]), self._left())
+                self._say(run_name(event), at, *scores(training.history[-1]), self._time_left.text())
         elif self._clock() - self._last_line >= SILENT_SECONDS:
             at = f"epoch {training.epoch + 1}/{training.epochs}"
-            self._say(_name(event), at, f"step {training.step:,}/{training.steps_per_epoch:,}", self._left())
+            self._say(
+                run_name(event), at, f"step {training.step:,}/{training.steps_per_epoch:,}", self._time_left.text()
+            )
 
     def _say_end(self, event: StudyEvent) -> None:
         run = event.finished
@@ -79,7 +80,7 @@ class ProgressLines:
         outcome, split = run.outcome, self._split
         if run.result_split == "validation":
             split = "validation"
-        parts = [_name(event)]
+        parts = [run_name(event)]
         if outcome.history:
             last = outcome.history[-1]
             parts += [f"epoch {last.epoch}/{event.recipe.epochs}", *scores(last, without=split)]
@@ -87,11 +88,7 @@ class ProgressLines:
         parts.append(f"{split} {percent(ended.accuracy)}" if ended else outcome.status)
         parts += [f"run {event.number}/{event.total}"] if event.total > 1 else []
         self._last_epoch = self._clock()
-        self._say(*parts, self._left() if event.number < event.total else "")
-
-    def _left(self) -> str:
-        seconds = self._time_left.seconds()
-        return "" if seconds is None else f"about {duration(seconds)} left"
+        self._say(*parts, self._time_left.text() if event.number < event.total else "")
 
     def _say(self, *parts: str) -> None:
         """Gives a line of the parts that are not empty."""
@@ -118,7 +115,8 @@ def percent(share: float) -> str:
     return f"{share:.1%}".replace("%", " %")
 
 
-def _name(event: StudyEvent) -> str:
+def run_name(event: StudyEvent) -> str:
+    """What a person calls the run of an event: "resnet seed 0"."""
     return f"{event.recipe.model} seed {event.recipe.seed}"
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from convarium.analysis.comparison.formatting import duration
 from convarium.recipes.recipe import Recipe
 from convarium.studies.events import StudyEvent
 
@@ -76,6 +77,11 @@ class TimeLeft:
         if self._per_second:
             return max(0.0, left) * (elapsed + _PRIOR) / (worked + _PRIOR * self._per_second) + self._after
         return max(0.0, left) * elapsed / worked if worked > 0 else None
+
+    def text(self) -> str:
+        """The time that is left in words: "about 20 s left"; empty while nothing is known."""
+        seconds = self.seconds()
+        return "" if seconds is None else f"about {duration(seconds)} left"
 
     def _weight(self, recipe: Recipe) -> float:
         return self._expected.get(recipe, 0.0) if self._per_second else 1.0

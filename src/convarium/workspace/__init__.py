@@ -3,7 +3,7 @@
     import convarium
 
     result = convarium.compare(["lenet", "residual_cnn"], dataset="digits", seeds=5)
-    result.comparison.frame("rows")     # the table, as pandas has it
+    result.comparison.frame()           # the table, as pandas has it
     result.report                       # the page
 
 Each function of this module is a method of `Workspace` with `store=`, `data_dir=` and `device=` beside it. Use a
@@ -87,6 +87,7 @@ def train(
     exact: bool = False,
     minutes: float | None = None,
     on_event: OnEvent | None = None,
+    progress: bool | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
     device: str | None = None,
@@ -94,7 +95,7 @@ def train(
 ) -> StoredRun:
     """See `Workspace.train`."""
     return Workspace(store, data_dir, device).train(
-        model, preset=preset, exact=exact, minutes=minutes, on_event=on_event, **fields
+        model, preset=preset, exact=exact, minutes=minutes, on_event=on_event, progress=progress, **fields
     )
 
 
@@ -112,6 +113,7 @@ def compare(
     minutes: float | None = None,
     exact: bool = False,
     on_event: OnEvent | None = None,
+    progress: bool | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
     device: str | None = None,
@@ -130,6 +132,7 @@ def compare(
         minutes=minutes,
         exact=exact,
         on_event=on_event,
+        progress=progress,
         **fields,
     )
 
@@ -145,6 +148,7 @@ def recommend(
     minutes: float | None = None,
     exact: bool = False,
     on_event: OnEvent | None = None,
+    progress: bool | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
     device: str | None = None,
@@ -160,6 +164,7 @@ def recommend(
         minutes=minutes,
         exact=exact,
         on_event=on_event,
+        progress=progress,
         **fields,
     )
 
@@ -177,6 +182,7 @@ def run(
     minutes: float | None = None,
     exact: bool = False,
     on_event: OnEvent | None = None,
+    progress: bool | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
     device: str | None = None,
@@ -193,6 +199,7 @@ def run(
         minutes=minutes,
         exact=exact,
         on_event=on_event,
+        progress=progress,
     )
 
 
@@ -319,13 +326,21 @@ def reproduce(
     minutes: float | None = None,
     exact: bool = False,
     on_event: OnEvent | None = None,
+    progress: bool | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
     device: str | None = None,
 ) -> tuple[Finding, ...]:
     """See `Workspace.reproduce`."""
     return Workspace(store, data_dir, device).reproduce(
-        *claims, quick=quick, stack=stack, workers=workers, minutes=minutes, exact=exact, on_event=on_event
+        *claims,
+        quick=quick,
+        stack=stack,
+        workers=workers,
+        minutes=minutes,
+        exact=exact,
+        on_event=on_event,
+        progress=progress,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from convarium.disk import usable_path
 from convarium.errors import RecipeError
+from convarium.notebook import counting_display
 from convarium.runs.store import Store, StoredRun
 from convarium.workspace.arguments import (
     chosen_study,
@@ -21,6 +22,7 @@ from convarium.workspace.arguments import (
 )
 from convarium.workspace.execution import Workers, carry_out_study, training
 from convarium.workspace.outputs import ReportFiles, StudyResult
+from convarium.workspace.progress import with_progress
 
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
@@ -93,6 +95,7 @@ class Workspace:
         exact: bool = False,
         minutes: float | None = None,
         on_event: OnEvent | None = None,
+        progress: bool | None = None,
         **fields: Any,
     ) -> StoredRun:
         """Trains one network once; a run that the store already has is reused.
@@ -104,6 +107,8 @@ class Workspace:
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
             minutes: after which training ends, with a checkpoint; the same call goes on from there. None: no limit.
             on_event: called as the run goes on.
+            progress: show how it goes: a bar in a notebook, lines on standard error elsewhere. None: in notebooks
+                alone.
             fields: fields of the recipe by name, see `Recipe`; they win over the preset.
 
         Raises:
@@ -112,6 +117,7 @@ class Workspace:
         """
         from convarium.studies.run import train_one
 
+        on_event = with_progress(on_event, progress)
         recipe = planned_recipe(model, preset, fields)
         with training(self._resources, exact=exact, runs=1, minutes=minutes) as resources:
             return train_one(recipe, resources, on_event=on_event)
@@ -131,6 +137,7 @@ class Workspace:
         command: str | None = None,
         exact: bool = False,
         on_event: OnEvent | None = None,
+        progress: bool | None = None,
         **fields: Any,
     ) -> StudyResult:
         """Compares networks on equal terms: networks × seeds, then table, verdicts and report.
@@ -151,6 +158,8 @@ class Workspace:
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
             on_event: called as the study goes on.
+            progress: show how it goes: a bar in a notebook, lines on standard error elsewhere. None: in notebooks
+                alone.
             fields: fields of the recipe by name, such as dataset="mnist" and epochs=5; they win over the preset. A list
                 of several starts, start_from=[None, "RUN"], compares these for one network.
 
@@ -160,6 +169,7 @@ class Workspace:
         """
         from convarium.studies.study import study_of_networks
 
+        on_event = with_progress(on_event, progress)
         if "seed" in fields:
             hint = "use seeds=N here, or convarium.train for one run with a seed"
             raise RecipeError("compare trains every network with the seeds 0, 1, 2, …, so it takes no seed", hint=hint)
@@ -186,6 +196,7 @@ class Workspace:
         minutes: float | None = None,
         exact: bool = False,
         on_event: OnEvent | None = None,
+        progress: bool | None = None,
         **fields: Any,
     ) -> Recommendation:
         """Says which network to use for a data set: the most accurate, the smallest as good as it, the fastest.
@@ -204,6 +215,8 @@ class Workspace:
             minutes: as for `compare`: the call ends by then, though the budget would last longer.
             exact: refuse runs that were begun in another environment, as for `compare`.
             on_event: called as the runs go on.
+            progress: show how it goes: a bar in a notebook, lines on standard error elsewhere. None: in notebooks
+                alone.
             fields: fields of the recipe by name, such as dataset="folder:photos". Without them, size of the images,
                 batch and epochs are chosen for the images, and Adam with the one-cycle schedule trains.
 
@@ -224,7 +237,7 @@ class Workspace:
             exact=exact,
             workers=workers,
             minutes=minutes,
-            on_event=on_event,
+            on_event=with_progress(on_event, progress, split="validation"),
             fields=fields,
         )
 
@@ -241,6 +254,7 @@ class Workspace:
         minutes: float | None = None,
         exact: bool = False,
         on_event: OnEvent | None = None,
+        progress: bool | None = None,
     ) -> StudyResult:
         """Carries out a study: plan, runs, table, verdicts, report.
 
@@ -257,6 +271,8 @@ class Workspace:
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
             on_event: called as the study goes on.
+            progress: show how it goes: a bar in a notebook, lines on standard error elsewhere. None: in notebooks
+                alone.
 
         Raises:
             ConvariumError: no such study, a recipe that does not fit its data, or a study of this name with other
@@ -265,6 +281,7 @@ class Workspace:
         """
         from convarium.studies.tuning import tune as tune_study
 
+        on_event = with_progress(on_event, progress)
         chosen, notify = chosen_study(study, seeds=seeds, quick=quick), on_event or (lambda _: None)
         if quick:
             from convarium.studies.variants import describe_reduction
@@ -387,7 +404,7 @@ class Workspace:
             split=split,
             skip_broken=skip_broken,
             on_note=on_note,
-            on_event=on_event,
+            on_event=on_event or counting_display(),
         )
 
     def predictor(
@@ -468,7 +485,7 @@ class Workspace:
             unknown=unknown,
             coverage=coverage,
         )
-        return predictor.predict(images, on_event=on_event)
+        return predictor.predict(images, on_event=on_event or counting_display())
 
     def export(
         self,
@@ -512,6 +529,7 @@ class Workspace:
         minutes: float | None = None,
         exact: bool = False,
         on_event: OnEvent | None = None,
+        progress: bool | None = None,
     ) -> tuple[Finding, ...]:
         """Trains the runs that published claims need, and judges them; without a claim, the catalogue as measured.
 
@@ -526,6 +544,8 @@ class Workspace:
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
             on_event: called as the studies go on.
+            progress: show how it goes: a bar in a notebook, lines on standard error elsewhere. None: in notebooks
+                alone.
 
         Returns:
             One finding for each claim. If its study could not be run, its `error` says why; the other studies ran.
@@ -540,6 +560,7 @@ class Workspace:
         chosen = select(claims or ("all",), catalogue())
         if not claims and not quick:
             return findings(chosen, [self.store, Store(results_folder())])
+        on_event = with_progress(on_event, progress)
         if quick:
             from convarium.studies.variants import describe_reduction, reduced
 
