@@ -15,6 +15,7 @@ from torch import nn
 
 from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch, ImageSpec, Outcome
+from convarium.runs.event_files import PATTERN, RESULT, STEP, forget_after
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -28,9 +29,10 @@ class EventLog:
         earlier: event files of the folder that are older.
     """
 
-    def __init__(self, writer: "SummaryWriter | None", earlier: Sequence[Path] = ()):
+    def __init__(self, writer: "SummaryWriter | None", earlier: list[Path] | None = None):
         self.writer = writer
-        self.earlier = earlier
+        self.earlier = earlier or []
+        self.has_graph = False
 
     def graph(self, network: nn.Module, image: ImageSpec) -> None:
         """Writes the network's graph, from a trace of two images; a network that cannot be traced has none."""
@@ -45,6 +47,20 @@ class EventLog:
                 self.writer.add_graph(network.eval(), example, verbose=False)
             except Exception:  # a user's network may raise anything; training it will raise the same error
                 return
+        self.has_graph = True
+
+    def go_on(self, history: Sequence[Epoch]) -> None:
+        """Takes up the log of a run that was interrupted: the earlier files keep what the checkpoint knows, once.
+
+        Args:
+            history: the epochs that the run has finished, one at least.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if self.writer is not None:
+            last = history[-1]
+            forget_after(self.earlier, epoch=last.epoch, step=last.steps, keep_graph=not self.has_graph)
 
     def epoch(self, row: Epoch, step_loss: Sequence[float], step_accuracy: Sequence[float]) -> None:
         """Writes one epoch: its row of the history by epoch, and its training steps by step.
@@ -65,11 +81,12 @@ class EventLog:
                 self.writer.add_scalar(_tag(name), value, row.epoch)
         first = row.steps - len(step_loss)
         for number, (loss, accuracy) in enumerate(zip(step_loss, step_accuracy, strict=True), start=1):
-            self.writer.add_scalar("step/train_loss", loss, first + number)
-            self.writer.add_scalar("step/train_accuracy", accuracy, first + number)
+            self.writer.add_scalar(f"{STEP}train_loss", loss, first + number)
+            self.writer.add_scalar(f"{STEP}train_accuracy", accuracy, first + number)
+        self.writer.flush()  # before the next checkpoint, so that no epoch is missing after a kill
 
     def finish(self, recipe: Recipe, outcome: Outcome) -> None:
-        """Writes the recipe as hyper-parameters, with the final scores.
+        """Writes the recipe as hyper-parameters, with the final scores under names of their own.
 
         Raises:
             OSError: the disk is full.
@@ -79,11 +96,12 @@ class EventLog:
         from torch.utils.tensorboard.summary import hparams
 
         settings = {k: v if isinstance(v, (bool, int, float, str)) else "none" for k, v in recipe.to_json().items()}
-        finals = {"test/accuracy": outcome.test.accuracy if outcome.test else math.nan}
+        test, validation = f"{RESULT}test_accuracy", f"{RESULT}validation_accuracy"
+        finals = {test: outcome.test.accuracy if outcome.test else math.nan}
         if recipe.test == "none":
-            finals = {"validation/accuracy": math.nan}
+            finals = {validation: math.nan}
         if outcome.validation:
-            finals["validation/accuracy"] = outcome.validation.accuracy
+            finals[validation] = outcome.validation.accuracy
         writer = self.writer._get_file_writer()  # type: ignore[no-untyped-call]  # add_hparams would open a second run
         for summary in hparams(settings, finals):  # type: ignore[no-untyped-call]
             writer.add_summary(summary)
@@ -99,7 +117,7 @@ def event_log(path: Path) -> Iterator[EventLog]:
     """
     from torch.utils.tensorboard.writer import SummaryWriter  # half a second that not every command needs
 
-    earlier = sorted(path.glob("events.out.tfevents.*"))
+    earlier = sorted(path.glob(PATTERN))
     with _without_tracebacks():
         writer = None
         with contextlib.suppress(OSError):

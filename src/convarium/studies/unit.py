@@ -183,7 +183,9 @@ def _record_epoch(path: Path, log: EventLog, training: TrainingEvent) -> OSError
         write_history(path, training.history)
         if training.test_predicted is not None:
             write_predicted(path, training.test_predicted)
-        if training.step_loss is not None and training.step_accuracy is not None:  # else an earlier process logged them
+        if training.step_loss is None or training.step_accuracy is None:  # an earlier process logged them
+            log.go_on(training.history)
+        else:
             log.epoch(training.history[-1], training.step_loss.tolist(), training.step_accuracy.tolist())
     except OSError as error:
         return error

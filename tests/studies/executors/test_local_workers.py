@@ -24,6 +24,7 @@ from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
 from convarium.studies.study import Study, grid
 from convarium.training import loop
+from event_logs import told
 from own_modules import forget
 
 BASE = Recipe(model="residual_mlp", epochs=2, batch_size=64)
@@ -115,6 +116,7 @@ def test_a_run_that_loses_its_worker_is_tried_again_once_and_its_record_says_so(
     run, failed = comparison.rows[0].runs
     assert run.outcome.status == "finished"
     assert run.outcome.retried == "its worker process was killed by SIGKILL"
+    assert set(told(run.path).values()) == {1}  # in TensorBoard
     again = "residual_mlp seed {}: its worker process was killed by SIGKILL; it is tried again from its last checkpoint"
     assert {again.format(0), again.format(1)} <= set(notices)
     assert "residual_mlp seed 1 failed: its worker process ended with exit code 143, twice" in notices
