@@ -244,6 +244,7 @@ class Environment:
             1: one process trained all.
         code: a digest of the source files that decide a run's numbers, see `runs.environment.code_digest`; None in
             records that are older than this field.
+        engine: what carried the training steps out: the native loop, or "Lightning 2.6.0 on 2 devices".
     """
 
     convarium: str
@@ -259,6 +260,7 @@ class Environment:
     kernels: str | None = None
     code: str | None = None
     workers: int = 1
+    engine: str = "native"
 
 
 @dataclass(frozen=True, repr=False)

@@ -92,6 +92,7 @@ def environment_changes(environments: Sequence[Environment]) -> tuple[str, ...]:
         for phrase, value in {
             "Convarium's code {}": lambda e: e.code,
             "torch {}": lambda e: e.torch,
+            "engine {}": lambda e: e.engine,
             "kernels {}": lambda e: e.kernels,
             "processor {}": lambda e: e.processor,
             "device {}": lambda e: e.device,

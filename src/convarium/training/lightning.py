@@ -143,6 +143,15 @@ class Classifier(LightningModule):  # type: ignore[misc]
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def go_to_step(self, step: int) -> None:
+        """Sets the learning rate to that of a step, counted from 0 over all epochs."""
+        schedule = self.lr_schedulers()
+        schedule.last_epoch = step
+        for group, rate, factor in zip(
+            schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
+        ):
+            group["lr"] = rate * factor(step)
+
     def configure_callbacks(self) -> list[Callback]:
         """Learning rates in the log, and the checkpoints that the class's docstring names."""
         trainer, callbacks = self.trainer, list[Callback]()
@@ -220,11 +229,9 @@ class Classifier(LightningModule):  # type: ignore[misc]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's
         """Seeds dropout on all devices but the first, whose masks shall be others than those of the first."""
-        rank = self.trainer.global_rank
+        rank, step = self.trainer.global_rank, self.lr_schedulers().last_epoch
         if rank:
-            seed_generators(
-                derive_seed(self.recipe.seed, f"dropout/{rank}", self.trainer.fit_loop.total_batch_idx + 1), self.device
-            )
+            seed_generators(derive_seed(self.recipe.seed, f"dropout/{rank}", step), self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002 - Lightning's
         """Loss and number of correct predictions of a batch, of which every device has a part.
@@ -250,7 +257,7 @@ class Classifier(LightningModule):  # type: ignore[misc]
             is_image = labels != PADDING
             weight = self.class_weights[labels[is_image]].sum() if self.class_weights is not None else is_image.sum()
             part = torch.stack([loss.detach(), weight.to(loss.dtype), correct.to(loss.dtype), is_image.sum().to(loss)])
-            total = self.trainer.strategy.reduce(part, reduce_op="sum")
+            total = self.sum_over_devices(part)
             loss, mean_loss = loss * (self.trainer.world_size / total[1]), total[0] / total[1]
             correct, counted = total[2].round().long(), total[3].round().long()
         self._add("train", mean_loss.detach() * counted, correct, counted)
@@ -289,6 +296,12 @@ class Classifier(LightningModule):  # type: ignore[misc]
         logits: Tensor = self(batch if isinstance(batch, Tensor) else batch[0])
         return logits
 
+    def sum_over_devices(self, numbers: Tensor) -> Tensor:
+        """The sums of what each device has, without the barriers of Lightning's own function."""
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(numbers)
+        return numbers
+
     def _score(self, split: str, batch: Batch) -> None:
         images, labels = batch
         with torch.autocast(self.device.type, enabled=False):  # scores are computed in float32, as `evaluate` does
@@ -308,7 +321,7 @@ class Classifier(LightningModule):  # type: ignore[misc]
     def _log(self, split: str) -> None:
         total = self._totals[split]
         if split != "train":  # a training step has the numbers of all devices
-            total = self.trainer.strategy.reduce(total, reduce_op="sum")
+            total = self.sum_over_devices(total.clone())
         for name, number in (("loss", total[0]), ("accuracy", total[1])):
             self.log(f"{split}_{name}", (number / total[2]).float(), prog_bar=name == "accuracy")
 

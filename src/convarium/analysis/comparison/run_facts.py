@@ -16,7 +16,8 @@ def hardware_label(environment: Environment) -> str:
     stack = f", {len(environment.stack)} runs stacked" if environment.stack else ""
     device = f"{environment.device}, {count(environment.threads, 'thread')}"
     device += f" in each of {environment.workers} workers" if environment.workers > 1 else ""
-    return f"{environment.processor}, {device}, torch {environment.torch}{_kernels(environment)}{stack}"
+    engine = "" if environment.engine == "native" else f", {environment.engine}"
+    return f"{environment.processor}, {device}, torch {environment.torch}{_kernels(environment)}{stack}{engine}"
 
 
 def _kernels(environment: Environment) -> str:

@@ -1,0 +1,77 @@
+"""What carries a run's steps out: `training.fit`, or Lightning's Trainer on one device or several."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from convarium.errors import ConvariumError, RecipeError
+from convarium.spec import unknown
+
+ENGINES = ("native", "lightning")
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
+"""Those of Lightning's strategies in which every device has the whole network."""
+
+
+@dataclass(frozen=True)
+class LightningEngine:
+    """Trains every run with Lightning, on so many devices.
+
+    The numbers are those of the native loop but for rounding, and but for batch norm: each device normalizes by its own
+    part of a batch, and keeps the first one's running statistics.
+
+    Attributes:
+        devices: of each machine: GPUs, or processes on a CPU. A batch is divided among them.
+        nodes: machines. On each the same command is given, with NODE_RANK, MASTER_ADDR and MASTER_PORT in its
+            environment, as Lightning has it.
+        strategy: how Lightning combines the devices: auto, ddp or ddp_find_unused_parameters_true.
+
+    Raises:
+        RecipeError: a number or a strategy that cannot be.
+        ConvariumError: Lightning is not installed.
+    """
+
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Checks every field."""
+        for name in ("devices", "nodes"):
+            number = getattr(self, name)
+            if type(number) is not int or number < 1:
+                raise RecipeError(f"{name} is out of range", expected="1 or more", received=number)
+        if self.strategy not in STRATEGIES:
+            raise RecipeError(
+                "an unknown strategy",
+                expected=", ".join(STRATEGIES),
+                received=self.strategy,
+                hint="in a Trainer of your own, convarium.training.lightning.Classifier takes any strategy",
+            )
+        if find_spec("lightning") is None:
+            raise ConvariumError("Lightning is not installed", hint='pip install "convarium[lightning]"')
+
+    @property
+    def world_size(self) -> int:
+        """Devices of all machines."""
+        return self.devices * self.nodes
+
+
+def chosen_engine(name: str, settings: Mapping[str, int | str | None]) -> LightningEngine | None:
+    """The engine of a name; None: the native loop.
+
+    Args:
+        name: native or lightning.
+        settings: attributes of `LightningEngine`; None: as by default.
+
+    Raises:
+        SpecError: no such engine.
+        RecipeError: a setting of Lightning for the native loop, or one that cannot be.
+    """
+    if name not in ENGINES:
+        raise unknown("engine", name, ENGINES)
+    given = {key: value for key, value in settings.items() if value is not None}
+    if name == "native":
+        if given:
+            raise RecipeError(f"--{next(iter(given))} is for Lightning", hint="add --engine lightning, or leave it out")
+        return None
+    return LightningEngine(**given)  # type: ignore[arg-type]  # which is checked there
