@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from convarium.records import ImageSpec, Outcome, Scores
     from convarium.runs.store import Store
     from convarium.studies.study import Study, grid
+    from convarium.training.engines import LightningEngine
     from convarium.workspace import (
         ReportFiles,
         StudyResult,
@@ -41,6 +42,7 @@ __all__ = [
     "Comparison",
     "ConvariumError",
     "ImageSpec",
+    "LightningEngine",
     "Outcome",
     "Recipe",
     "ReportFiles",
@@ -84,6 +86,7 @@ _HOMES = {
     "records": ("ImageSpec", "Outcome", "Scores"),
     "runs.store": ("Store",),
     "studies.study": ("Study", "grid"),
+    "training.engines": ("LightningEngine",),
     "workspace.fitting": ("fit",),
     "workspace": (
         "ReportFiles",

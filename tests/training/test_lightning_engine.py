@@ -152,3 +152,14 @@ def test_settings_that_cannot_be_are_refused(monkeypatch):
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     with pytest.raises(ConvariumError, match=r'Lightning is not installed; pip install "convarium\[lightning\]"'):
         LightningEngine()
+
+
+def test_two_devices_train_as_one_where_there_is_no_batch_norm(splits):
+    """The last batch of an epoch has two images, one for each; dropout, whose masks differ, is not in this network."""
+    recipe = dataclasses.replace(SMALL, augment="pad_crop(2)", class_weights="balanced")
+    with in_float64():
+        outcome = fit_with_lightning(recipe, splits, engine=LightningEngine(devices=2), device="cpu")
+        same_numbers(fit(recipe, splits, device="cpu"), outcome, 1e-7)
+    assert outcome.environment.engine.endswith("on 2 devices")
+    assert not torch.distributed.is_initialized()
+    assert "LOCAL_RANK" not in os.environ

@@ -17,6 +17,7 @@ from convarium.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
+    from convarium.training.engines import LightningEngine
 
 
 @click.command()
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 @parameters.live
 @parameters.workers
 @parameters.minutes
+@parameters.engine
 @parameters.exact
 @parameters.store
 @parameters.data_dir
@@ -69,6 +71,7 @@ def compare(
     live: bool,
     workers: Workers,
     minutes: float | None,
+    engine: "LightningEngine | None",
     exact: bool,
     store: Path,
     data_dir: Path | None,
@@ -88,6 +91,7 @@ def compare(
 
         unfit: dict[str, object] = {
             "preset": preset,
+            "engine": engine,
             "baseline": baseline,
             "start-from": start_from,
             "stack": stack,
@@ -131,6 +135,7 @@ def compare(
             live=live,
             workers=workers,
             minutes=minutes,
+            engine=engine,
             exact=exact,
             command=shlex.join(["convarium", *context.obj]),
             on_event=on_event,

@@ -96,6 +96,50 @@ minutes = click.option(
     metavar="FLOAT",
     help="Stop after so many minutes, with checkpoints and exit code 75; the same command goes on from there.",
 )
+
+
+def _engine_setting(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Keeps a setting of Lightning for `_engine`, which is called after it."""
+    context.meta.setdefault(_ENGINE, {})[parameter.name] = value
+
+
+def _engine(context: click.Context, _: click.Parameter, value: str) -> object:
+    from convarium.training.engines import chosen_engine
+
+    return chosen_engine(value, context.meta[_ENGINE])  # type: ignore[arg-type]  # any text is refused there
+
+
+_ENGINE = "convarium.engine"
+_setting: dict[str, Any] = {"is_eager": True, "expose_value": False, "callback": _engine_setting}
+
+
+def engine(command: F) -> F:
+    """Adds `--engine` and its settings; the command gets them as one argument, `engine`."""
+    for option in (
+        click.option(
+            "--strategy",
+            metavar="NAME",
+            help="Lightning's strategy: auto, ddp or ddp_find_unused_parameters_true.",
+            **_setting,
+        ),
+        click.option("--nodes", type=int, help="Machines for a run, with --engine lightning.", **_setting),
+        click.option(
+            "--devices", type=int, help="Devices of each machine for a run, with --engine lightning.", **_setting
+        ),
+        click.option(
+            "--engine",
+            metavar="native|lightning",
+            default="native",
+            show_default=True,
+            shell_complete=completion.among(("native", "lightning")),
+            callback=_engine,
+            help="What carries training steps out: Convarium's own loop, or PyTorch Lightning, on several devices too.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 exact = switch(
     "exact",
     help="Refuse runs that were begun in another environment (threads, kernels, torch, device, code) instead of "

@@ -19,6 +19,7 @@ from convarium.recipes.starting import describe_beginning
 if TYPE_CHECKING:
     from convarium.records import Scores
     from convarium.runs.store import StoredRun
+    from convarium.training.engines import LightningEngine
 
 _NOT_FINITE = "the network's logits are not finite"
 
@@ -28,6 +29,7 @@ _NOT_FINITE = "the network's logits are not finite"
 @recipe_flags(without=["model"])
 @parameters.preset
 @parameters.minutes
+@parameters.engine
 @parameters.exact
 @parameters.store
 @parameters.data_dir
@@ -41,6 +43,7 @@ def train(
     *,
     preset: str | None,
     minutes: float | None,
+    engine: "LightningEngine | None",
     exact: bool,
     store: Path,
     data_dir: Path | None,
@@ -58,7 +61,9 @@ def train(
     recipe = planned_recipe(model, preset, given_fields(fields, context))
     note(f"reading {recipe.dataset} …")
     with study_progress() as on_event:
-        done = Workspace(store, data_dir, device).train(recipe, exact=exact, minutes=minutes, on_event=on_event)
+        done = Workspace(store, data_dir, device).train(
+            recipe, exact=exact, minutes=minutes, engine=engine, on_event=on_event
+        )
     outcome = done.outcome
     if as_json:
         from convarium.runs.json_forms import history_to_json

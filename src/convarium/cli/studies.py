@@ -18,6 +18,7 @@ from convarium.errors import ConvariumError
 
 if TYPE_CHECKING:
     from convarium.studies.catalogue import Finding
+    from convarium.training.engines import LightningEngine
 
 _MARK = "[reduced] "
 _WIDE = 150
@@ -33,6 +34,7 @@ _WIDE = 150
 @parameters.live
 @parameters.workers
 @parameters.minutes
+@parameters.engine
 @parameters.exact
 @parameters.store
 @parameters.data_dir
@@ -48,6 +50,7 @@ def run(
     live: bool,
     workers: Workers,
     minutes: float | None,
+    engine: "LightningEngine | None",
     exact: bool,
     store: Path,
     data_dir: Path | None,
@@ -73,6 +76,7 @@ def run(
             live=live,
             workers=workers,
             minutes=minutes,
+            engine=engine,
             exact=exact,
             on_event=on_event,
         )

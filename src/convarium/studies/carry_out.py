@@ -47,7 +47,7 @@ def carry_out(
         StoreError: a run may not be read, or the store cannot be written to.
     """
     announcer, finished = _Announcer(units, notify, hints), list[StoredRun]()
-    executor, graphs = resources.executor or InProcess(), set[str]()
+    executor, graphs = resources.executor or InProcess(resources.engine), set[str]()
 
     def wants_graph(model: str) -> bool:
         wanted = model not in graphs

@@ -15,6 +15,7 @@ from convarium.runs.environment import emulates_bfloat16, emulates_float16, envi
 from convarium.studies.plan import PlannedRun
 from convarium.studies.stacks import stack_notice
 from convarium.training import TrainingEvent, fit, fit_stack
+from convarium.training.engines import LightningEngine
 from convarium.training.stopping import TrainingStoppedError
 from convarium.training.trainer import has_batch_of_one, larger_batch_hint
 
@@ -49,6 +50,7 @@ def fit_runs(
     should_stop: Callable[[], bool],
     exact: bool,
     is_last: bool,
+    engine: LightningEngine | None = None,
 ) -> list[Outcome]:
     """Fits one run, or the runs of a stack; if the network or the memory fails, every outcome has the status "failed".
 
@@ -59,6 +61,7 @@ def fit_runs(
         on_event: called with a run's position and what `fit` reports of it; whatever that raises is raised.
         should_stop, exact: as for `fit`.
         is_last: whether runs for which the memory does not suffice have failed; if not, that is an error.
+        engine: what carries the steps of a single run out; None: the native loop.
 
     Raises:
         ConvariumError: a recipe that does not fit its data, or a run that was begun elsewhere, with `exact`.
@@ -86,6 +89,11 @@ def fit_runs(
     start = next((run.start for run in planned if run.start), None)  # members of a stack share it
     settings: Any = {"start": start, "device": device, "should_stop": should_stop, "exact": exact}
     try:
+        if engine is not None:
+            from convarium.training.lightning_engine import fit_with_lightning  # Lightning is an extra
+
+            settings |= {"folder": folders[0], "on_event": partial(report, 0)}
+            return [fit_with_lightning(recipes[0], splits, engine=engine, **settings)]
         if len(recipes) == 1:
             return [fit(recipes[0], splits, folder=folders[0], on_event=partial(report, 0), **settings)]
         return fit_stack(recipes, splits, folders=folders, on_event=report, **settings)

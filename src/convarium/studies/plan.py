@@ -224,7 +224,7 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
         seeds=seeds,
         smallest=smallest_difference(seeds, family=family) if family else None,
         seconds=expected.total if expected else None,
-        kernels=kernels.version() if device.type == "cpu" else None,
+        kernels=None if device.type != "cpu" else kernels.TORCH if resources.engine else kernels.version(),
         workers=workers,
         expected=expected,
     )

@@ -19,6 +19,7 @@ from convarium.runs.store import Store, StoredRun
 if TYPE_CHECKING:
     from convarium.data.splits import Splits, UndividedData
     from convarium.studies.executors.work import Executor
+    from convarium.training.engines import LightningEngine
     from convarium.training.starting import StartWeights
 
 
@@ -34,6 +35,7 @@ class Resources:
         executor: who trains; None: this process, one run after another.
         may_begin: asked with the recipes of a unit before it begins; after False, nothing begins any more. None:
             everything may.
+        engine: what carries the steps of a run out, in this process; None: the native loop.
         deadline: the reading of `time.monotonic` at which training ends, with checkpoints; None: when all is trained.
     """
 
@@ -42,6 +44,7 @@ class Resources:
     device: str | None = None
     exact: bool = False
     executor: "Executor | None" = None
+    engine: "LightningEngine | None" = None
     may_begin: Callable[[Sequence[Recipe]], bool] | None = None
     deadline: float | None = None
     _read: dict[tuple[str, FolderOptions], "UndividedData"] = field(default_factory=dict, repr=False, compare=False)

@@ -68,7 +68,7 @@ def run_prepared(
         return dataclasses.replace(record, stacks=stacks_of(wanted, missing, record)) if stack else record
 
     record = store.update_study(prepared.study.name, extend)
-    hints = {} if stack or resources.executor else stacking_hints(wanted, device)
+    hints = {} if stack or resources.executor or resources.engine else stacking_hints(wanted, device)
     carry_out(
         units_of(wanted, record if stack else None),
         resources,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Literal
 
 from convarium.errors import ConvariumError, RecipeError
 from convarium.spec import unknown
@@ -56,19 +57,26 @@ class LightningEngine:
         return self.devices * self.nodes
 
 
-def chosen_engine(name: str, settings: Mapping[str, int | str | None]) -> LightningEngine | None:
-    """The engine of a name; None: the native loop.
+Engine = LightningEngine | Literal["native", "lightning"] | None
+"""None and "native": the native loop; "lightning": on one device."""
+
+
+def chosen_engine(engine: Engine, settings: Mapping[str, int | str | None]) -> LightningEngine | None:
+    """The engine that was asked for; None: the native loop.
 
     Args:
-        name: native or lightning.
+        engine: a name, or an engine, which has its settings.
         settings: attributes of `LightningEngine`; None: as by default.
 
     Raises:
         SpecError: no such engine.
         RecipeError: a setting of Lightning for the native loop, or one that cannot be.
     """
+    if isinstance(engine, LightningEngine):
+        return engine
+    name = engine or "native"
     if name not in ENGINES:
-        raise unknown("engine", name, ENGINES)
+        raise unknown("engine", str(name), ENGINES)
     given = {key: value for key, value in settings.items() if value is not None}
     if name == "native":
         if given:

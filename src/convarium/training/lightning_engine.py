@@ -171,7 +171,7 @@ class Conductor(pl.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(
         self,
-        trainer: pl.Trainer,
+        trainer: pl.Trainer,  # noqa: ARG002
         module: pl.LightningModule,  # noqa: ARG002
         outputs: Any,
         batch: Any,  # noqa: ARG002

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from convarium.studies.events import StudyEvent
     from convarium.studies.plan import Plan
     from convarium.studies.study import Study
+    from convarium.training.engines import Engine
 
     OnEvent = Callable[[StudyEvent], None]
 
@@ -86,6 +87,7 @@ def train(
     preset: str | None = None,
     exact: bool = False,
     minutes: float | None = None,
+    engine: Engine = None,
     on_event: OnEvent | None = None,
     progress: bool | None = None,
     store: Path | str = ".",
@@ -95,7 +97,14 @@ def train(
 ) -> StoredRun:
     """See `Workspace.train`."""
     return Workspace(store, data_dir, device).train(
-        model, preset=preset, exact=exact, minutes=minutes, on_event=on_event, progress=progress, **fields
+        model,
+        preset=preset,
+        exact=exact,
+        minutes=minutes,
+        engine=engine,
+        on_event=on_event,
+        progress=progress,
+        **fields,
     )
 
 
@@ -111,6 +120,7 @@ def compare(
     live: bool = False,
     workers: Workers = None,
     minutes: float | None = None,
+    engine: Engine = None,
     exact: bool = False,
     on_event: OnEvent | None = None,
     progress: bool | None = None,
@@ -130,6 +140,7 @@ def compare(
         live=live,
         workers=workers,
         minutes=minutes,
+        engine=engine,
         exact=exact,
         on_event=on_event,
         progress=progress,
@@ -180,6 +191,7 @@ def run(
     live: bool = False,
     workers: Workers = None,
     minutes: float | None = None,
+    engine: Engine = None,
     exact: bool = False,
     on_event: OnEvent | None = None,
     progress: bool | None = None,
@@ -197,6 +209,7 @@ def run(
         live=live,
         workers=workers,
         minutes=minutes,
+        engine=engine,
         exact=exact,
         on_event=on_event,
         progress=progress,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from convarium.studies.resources import Resources
     from convarium.studies.study import Study
     from convarium.studies.tuning import Tuned
+    from convarium.training.engines import Engine
 
     OnEvent = Callable[[StudyEvent], None]
 
@@ -26,7 +27,14 @@ Workers = int | Literal["auto"] | None
 
 @contextmanager
 def training(
-    resources: Resources, *, exact: bool, runs: int, workers: Workers = None, minutes: float | None = None
+    resources: Resources,
+    *,
+    exact: bool,
+    runs: int,
+    workers: Workers = None,
+    minutes: float | None = None,
+    engine: Engine = None,
+    stack: bool = False,
 ) -> Iterator[Resources]:
     """Gives the resources with which a verb trains, and ends its worker processes afterwards.
 
@@ -36,17 +44,24 @@ def training(
         runs: how many there are to train, those included that the store has.
         workers: see `count_workers`.
         minutes: from now, after which training ends with checkpoints; None: it is not limited.
+        engine: what carries the steps of a run out, see `chosen_engine`.
+        stack: whether runs are to train as one model, which only the native loop does.
 
     Raises:
-        RecipeError: a number of workers or of minutes that cannot be.
+        RecipeError: a number of workers or of minutes that cannot be, or Lightning with workers or stacks.
     """
     from convarium.studies.executors.local_workers import LocalWorkers, count_workers
+    from convarium.training.engines import chosen_engine
     from convarium.training.scoring import pick_device
 
+    chosen = chosen_engine(engine, {})
+    if chosen and (stack or workers is not None):
+        hint = f"leave out {'--stack' if stack else '--workers'}, or --engine lightning"
+        raise RecipeError("Lightning trains one run at a time, on all of its devices", hint=hint)
     if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
         raise RecipeError("minutes is out of range", expected="more than 0", received=minutes)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    resources = dataclasses.replace(resources, exact=exact, deadline=deadline)
+    resources = dataclasses.replace(resources, exact=exact, deadline=deadline, engine=chosen)
     device = pick_device(resources.device)
     number = count_workers(workers, device, runs=runs)
     if number is None:

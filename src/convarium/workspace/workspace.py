@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from convarium.studies.resources import Resources
     from convarium.studies.study import Study
     from convarium.studies.tuning import Tuned
+    from convarium.training.engines import Engine
 
     OnEvent = Callable[[StudyEvent], None]
 
@@ -94,6 +95,7 @@ class Workspace:
         preset: str | None = None,
         exact: bool = False,
         minutes: float | None = None,
+        engine: Engine = None,
         on_event: OnEvent | None = None,
         progress: bool | None = None,
         **fields: Any,
@@ -106,6 +108,8 @@ class Workspace:
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
             minutes: after which training ends, with a checkpoint; the same call goes on from there. None: no limit.
+            engine: what carries the steps of a run out: "lightning", or a `LightningEngine` with several devices, for
+                PyTorch Lightning (the extra convarium[lightning]); None: Convarium's own loop.
             on_event: called as the run goes on.
             progress: show how it goes: a bar in a notebook, lines on standard error elsewhere. None: in notebooks
                 alone.
@@ -119,7 +123,7 @@ class Workspace:
 
         on_event = with_progress(on_event, progress)
         recipe = planned_recipe(model, preset, fields)
-        with training(self._resources, exact=exact, runs=1, minutes=minutes) as resources:
+        with training(self._resources, exact=exact, runs=1, minutes=minutes, engine=engine) as resources:
             return train_one(recipe, resources, on_event=on_event)
 
     def compare(
@@ -134,6 +138,7 @@ class Workspace:
         live: bool = False,
         workers: Workers = None,
         minutes: float | None = None,
+        engine: Engine = None,
         command: str | None = None,
         exact: bool = False,
         on_event: OnEvent | None = None,
@@ -154,6 +159,8 @@ class Workspace:
             workers: processes among which the runs are divided, and with them this machine's cores and GPUs; "auto": as
                 many as there are GPUs, or cores; None: this process trains one run after another.
             minutes: after which training ends, with checkpoints; the same call goes on from there. None: no limit.
+            engine: what carries the steps of a run out: "lightning", or a `LightningEngine` with several devices, for
+                PyTorch Lightning (the extra convarium[lightning]); None: Convarium's own loop.
             command: the command line that does the same, which the report shows; None: it is put together.
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
@@ -180,7 +187,13 @@ class Workspace:
             command = compare_command(models, asked | fields)
         study = study_of_networks(bases, seeds=seeds, baseline=baseline, name=name, command=command)
         with training(
-            self._resources, exact=exact, runs=len(study.recipes), workers=workers, minutes=minutes
+            self._resources,
+            exact=exact,
+            runs=len(study.recipes),
+            workers=workers,
+            minutes=minutes,
+            engine=engine,
+            stack=stack,
         ) as resources:
             return carry_out_study(study, resources, stack=stack, live=live, on_event=on_event)
 
@@ -252,6 +265,7 @@ class Workspace:
         live: bool = False,
         workers: Workers = None,
         minutes: float | None = None,
+        engine: Engine = None,
         exact: bool = False,
         on_event: OnEvent | None = None,
         progress: bool | None = None,
@@ -268,6 +282,8 @@ class Workspace:
             workers: processes among which the runs are divided, and with them this machine's cores and GPUs; "auto": as
                 many as there are GPUs, or cores; None: this process trains one run after another.
             minutes: after which training ends, with checkpoints; the same call goes on from there. None: no limit.
+            engine: what carries the steps of a run out: "lightning", or a `LightningEngine` with several devices, for
+                PyTorch Lightning (the extra convarium[lightning]); None: Convarium's own loop.
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
             on_event: called as the study goes on.
@@ -289,7 +305,13 @@ class Workspace:
             notify(message_event(chosen, describe_reduction(chosen)))
         tuned: tuple[Tuned, ...] = ()
         with training(
-            self._resources, exact=exact, runs=len(chosen.recipes), workers=workers, minutes=minutes
+            self._resources,
+            exact=exact,
+            runs=len(chosen.recipes),
+            workers=workers,
+            minutes=minutes,
+            engine=engine,
+            stack=stack,
         ) as resources:
             if tune:
                 chosen, tuned = tune_study(chosen, resources, on_event=on_event)
