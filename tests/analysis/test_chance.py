@@ -122,7 +122,7 @@ def test_a_comparison_says_which_runs_cannot_be_told_from_chance():
     assert (
         "Whether 2 of 2 runs of lenet learned anything cannot be told: even the largest set that was scored, "
         "15 images, is too small."
-    ) in found.notes
+    ) in found.warnings
     assert as_json(found)["rows"][0]["undetermined"] == found.frame("rows")["undetermined"][0] == 2
     enough = compare_runs([small_run(train=scored(90, 120), test=scored(2, 3))])
-    assert not any("cannot be told" in note for note in enough.notes)
+    assert not any("cannot be told" in note for note in enough.warnings)

@@ -134,7 +134,7 @@ def test_fewer_than_five_trained_runs_reproduce_nothing():
     four = compare_runs(runs(LENET, [*GOOD[:4], None]))
     verdict = judge(Reproduces(LENET, 0.9804, source="a paper"), four)
     assert (verdict.outcome, verdict.n) == ("undecided", 4)
-    assert verdict.sentence.startswith("undecided: 1 of 5 runs of lenet failed (1 diverged); of the trained ones,")
+    assert verdict.sentence.startswith("undecided: lenet failed in 1 of 5 runs (1 diverged); of the trained ones,")
     assert verdict.sentence.endswith("judging the published 98.04 % (a paper) takes 5 trained runs or more")
 
 
@@ -256,9 +256,19 @@ def test_a_network_that_fails_more_often_cannot_be_better_on_its_surviving_runs(
     luck = compare_runs(runs(LENET, [0.98, 0.981, 0.982, None, 0.5]) + runs(AVG, BAD))
     verdict = judge(Better(LENET, than=AVG, source="a paper"), luck)
     assert verdict.outcome == "undecided"
-    assert "2 of 5 runs of lenet failed" in verdict.sentence
-    assert verdict.sentence.endswith("but lenet failed more often")
+    assert "lenet failed in 2 of 5 runs" in verdict.sentence
+    assert verdict.sentence.count("fails more often") == 1
     assert outcome(Better(AVG, than=LENET, source="a paper"), luck) == "undecided"
+
+
+def test_two_trained_runs_support_and_refute_nothing():
+    two = compare_runs(runs(LENET, [0.98, 0.981]) + runs(AVG, [0.90, 0.901]))
+    assert two.row(AVG).difference.high < 0
+    for claim in (Better(LENET, than=AVG, source="a paper"), Better(AVG, than=LENET, source="a paper")):
+        assert outcome(claim, two) == "undecided"
+    close = compare_runs(runs(LENET, [0.98, 0.98002]) + runs(AVG, [0.98001, 0.98003]))
+    assert outcome(Equivalent(LENET, to=AVG, source="a paper"), close) == "undecided"
+    assert outcome(Equivalent(LENET, to=AVG, source="a paper", margin=1e-6), two) == "undecided"
 
 
 def test_an_order_stands_or_falls_with_each_pair():

@@ -55,13 +55,88 @@ def test_the_baseline_can_be_any_row_in_any_spelling():
     assert verdict(found, "lenet(pool='max')").startswith("lenet is better than lenet(pool='avg') by 1.0 points")
 
 
-def test_an_undecided_verdict_says_where_the_difference_lies_and_what_would_resolve_the_margin():
+def test_an_undecided_verdict_says_where_the_difference_lies_and_how_many_seeds_would_show_the_margin():
     found = compare_runs(runs(LENET, [0.95, 0.96, 0.97]) + runs(AVG, [0.95, 0.962, 0.97]))
     assert re.fullmatch(
-        r"undecided: the difference of lenet\(pool='avg'\) to lenet lies between −2\.\d and 2\.\d points "
-        r"\(95 % interval, 3 seeds each\); \d+ to \d+ seeds each would resolve 0\.3 points",
+        r"lenet\(pool='avg'\) against lenet is undecided: the difference lies between −2\.\d and 2\.\d points "
+        r"\(95 % interval, 3 seeds each\); to detect 0\.3 points you would need \d+ to [\d,]+ seeds each",
         verdict(found, AVG),
     )
+
+
+def test_an_undecided_verdict_also_says_how_many_seeds_a_difference_as_seen_would_need():
+    found = compare_runs(runs(LENET, [0.95, 0.96, 0.97]) + runs(AVG, [0.93, 0.942, 0.955]))
+    margin, seen = re.search(
+        r"to detect 0\.3 points you would need (\d+) to [\d,]+ seeds each, and (\d+) to \d+ seeds for the 1\.77 points "
+        r"seen here$",
+        verdict(found, AVG),
+    ).groups()
+    assert 3 < int(seen) < int(margin)
+
+
+def test_fewer_than_three_seeds_decide_nothing():
+    """Two seeds each, far apart, with an interval that excludes 0; paired, and a size is decided nevertheless."""
+    two = compare_runs(runs(LENET, [0.98, 0.981]) + runs(AVG, [0.90, 0.901]))
+    assert two.row(AVG).difference.high < 0
+    assert two.row(AVG).decision == "undecided"
+    assert "is undecided, because fewer than 3 seeds decide nothing: the difference lies between" in verdict(two, AVG)
+    close = compare_runs(runs(LENET, [0.98, 0.98002]) + runs(AVG, [0.98001, 0.98003]))
+    assert close.row(AVG).decision == "undecided"
+    three = compare_runs(runs(LENET, [0.98, 0.981, 0.982]) + runs(AVG, [0.90, 0.901, 0.902]))
+    assert three.row(AVG).decision == "worse"
+    assert compare_runs(runs(LENET, [0.98]) + runs(AVG, [0.9]), metric="parameters").row(AVG).decision == "equivalent"
+
+
+def test_a_network_that_fails_more_often_is_neither_better_nor_equivalent_in_either_direction():
+    failing = [None, *(accuracy + 0.01 for accuracy in GOOD)]
+    ahead = compare_runs(runs(LENET, GOOD) + runs(AVG, failing))
+    assert ahead.row(AVG).difference.low > 0
+    assert ahead.row(AVG).decision == "undecided"
+    told = f"of the trained ones, {AVG} against lenet is undecided, because {AVG} fails more often"
+    assert told in verdict(ahead, AVG)
+    turned = compare_runs(runs(AVG, failing) + runs(LENET, GOOD))
+    assert turned.row(LENET).decision == "undecided"
+    assert compare_runs(runs(LENET, GOOD) + runs(AVG, [None, *GOOD])).row(AVG).decision == "undecided"
+    as_often = compare_runs(runs(LENET, [None, *GOOD]) + runs(AVG, failing))
+    assert as_often.row(AVG).decision == "better"
+    behind = compare_runs(runs(LENET, GOOD) + runs(AVG, [None, *BAD]))
+    assert behind.row(AVG).decision == "worse"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "decision"),
+    [
+        ([None, None, 0.97], "failed"),
+        ([None, 0.5, 0.97], "failed"),
+        ([None, 0.971, 0.97, 0.972], "worse"),
+        ([None, None, 0.971, 0.97], "undecided"),
+        ([None] * 3, "failed"),
+    ],
+)
+def test_a_row_has_failed_where_most_of_its_runs_did(accuracies, decision):
+    assert compare_runs(runs(LENET, GOOD) + runs(AVG, accuracies)).row(AVG).decision == decision
+    if decision == "failed":
+        baseline = compare_runs(runs(AVG, accuracies) + runs(LENET, GOOD))
+        assert [row.decision for row in baseline.rows] == ["failed", "undecided"]
+        assert [row.label for row in baseline.ranked] == [LENET, AVG]
+        size = compare_runs(runs(LENET, GOOD) + runs(AVG, accuracies), metric="parameters")
+        assert size.row(AVG).decision == "equivalent"
+
+
+def test_every_verdict_begins_with_its_row():
+    accuracies = {AVG: BAD, TANH: [None, None, 0.9], ELU: [0.98], "vgg": [0.9, 0.99, 0.94], "nin": [None], "plain": [1]}
+    for metric in ("test_accuracy", "test_loss", "parameters", "train_seconds", "epochs_to(validation_accuracy=0.9)"):
+        made = sum((runs(model, values) for model, values in accuracies.items()), runs(LENET, GOOD))
+        for row in compare_runs(made, metric=metric).rows:
+            assert row.verdict.startswith(row.label), row.verdict
+
+
+def test_ranked_rows_are_the_best_first_and_the_failed_last():
+    made = runs(AVG, BAD) + runs(TANH, [None, None, 0.99]) + runs(LENET, GOOD) + runs(ELU, [0.9])
+    by_accuracy = compare_runs(made)
+    assert [row.label for row in by_accuracy.ranked] == [LENET, AVG, ELU, TANH]
+    assert [row.label for row in by_accuracy.rows] == [AVG, TANH, LENET, ELU]
+    assert [row.label for row in compare_runs(made, metric="test_loss").ranked] == [LENET, AVG, ELU, TANH]
 
 
 def test_where_the_seeds_resolve_the_margin_half_of_it_is_named():
@@ -69,7 +144,7 @@ def test_where_the_seeds_resolve_the_margin_half_of_it_is_named():
     spread = [0.0018 * step for step in (-1, -0.5, 0, 0.5, 1)]
     found = compare_runs(runs(LENET, [0.98 + x for x in spread]) + runs(AVG, [0.9817 + x for x in spread]))
     assert found.row(AVG).decision == "undecided"
-    assert re.search(r"\d+ to \d+ seeds each would resolve 0\.15 points", verdict(found, AVG))
+    assert re.search(r"to detect 0\.15 points you would need \d+ to \d+ seeds each", verdict(found, AVG))
 
 
 def test_equivalence_is_stated_with_the_interval_that_shows_it():
@@ -98,7 +173,7 @@ def test_failures_come_first():
     assert (len(row.runs), row.n, row.failed, row.diverged, row.at_chance) == (5, 3, 2, 1, 1)
     assert row.measured.mean == pytest.approx(0.971)
     assert row.verdict.startswith(
-        "2 of 5 runs of lenet(pool='avg') failed (1 diverged, 1 at chance); of the trained ones, "
+        "lenet(pool='avg') failed in 2 of 5 runs (1 diverged, 1 at chance); of the trained ones, "
         "lenet(pool='avg') is worse than lenet by"
     )
     assert any("a run counts as failed if it diverges, ends at chance or stops" in note for note in found.notes)
@@ -107,25 +182,25 @@ def test_failures_come_first():
 def test_a_network_that_never_trains_has_a_sentence_that_says_so():
     found = compare_runs(runs(LENET, GOOD) + runs(AVG, [0.5, 0.5, None]))
     assert verdict(found, AVG) == (
-        "3 of 3 runs of lenet(pool='avg') failed (1 diverged, 2 at chance); "
-        "undecided: lenet(pool='avg') has no trained run to compare"
+        "lenet(pool='avg') failed in 3 of 3 runs (1 diverged, 2 at chance); "
+        "lenet(pool='avg') against lenet is undecided: lenet(pool='avg') has no trained run to compare"
     )
     assert found.row(AVG).test is None
     assert compare_runs(runs(AVG, [None, None])).rows[0].verdict == (
-        "2 of 2 runs of lenet(pool='avg') failed (2 diverged); lenet(pool='avg') has no trained run"
+        "lenet(pool='avg') failed in 2 of 2 runs (2 diverged); lenet(pool='avg') has no trained run"
     )
 
 
 def test_a_run_that_stopped_with_an_error_is_no_result_but_is_counted():
     broken = run(Recipe(model=AVG, dataset="mnist", seed=9), status="failed")
     found = compare_runs([*runs(LENET, GOOD), *runs(AVG, BAD), broken])
-    assert verdict(found, AVG).startswith("1 of 6 runs of lenet(pool='avg') failed (1 stopped by an error); of the")
+    assert verdict(found, AVG).startswith("lenet(pool='avg') failed in 1 of 6 runs (1 stopped by an error); of the")
 
 
 def test_one_seed_cannot_decide():
     found = compare_runs(runs(LENET, [0.98]) + runs(AVG, [0.97]))
     assert verdict(found, AVG) == (
-        "undecided: one seed cannot decide (lenet(pool='avg') (97.0 %) against lenet (98.0 %), 1 seed each)"
+        "lenet(pool='avg') against lenet is undecided: one seed cannot decide (97.0 % against 98.0 %, 1 seed each)"
     )
     against_five = compare_runs(runs(LENET, GOOD) + runs(AVG, [0.97]))
     assert "one seed cannot decide" in verdict(against_five, AVG)
@@ -148,17 +223,18 @@ def test_two_single_models_are_compared_by_mcnemar_on_the_same_images(tmp_path):
 @pytest.mark.parametrize("n", [2, 5])
 def test_results_without_spread_decide_nothing(n):
     same = compare_runs(runs(LENET, [0.98] * n) + runs(AVG, [0.98] * n))
-    assert "have the same test accuracy in every seed" in verdict(same, AVG)
+    assert "both have the same test accuracy in every seed" in verdict(same, AVG)
     apart = compare_runs(runs(LENET, [0.98] * n) + runs(AVG, [0.97] * n))
-    assert (
-        "all seeds of lenet(pool='avg') (97.0 %) have the same value, and so have all seeds of lenet (98.0 %)"
-        in verdict(apart, AVG)
+    assert "all seeds of the first have the same value (97.0 %), and so have all of the second (98.0 %)" in verdict(
+        apart, AVG
     )
     assert {same.row(AVG).decision, apart.row(AVG).decision} == {"undecided"}
     shifted = compare_runs(
         runs(LENET, GOOD[:n], momentum=0.5) + runs(LENET, [x - 0.01 for x in GOOD[:n]], momentum=0.9), by="momentum"
     )
-    assert "momentum=0.9 and momentum=0.5 differ by the same 1 point in every seed" in verdict(shifted, 0.9)
+    assert "momentum=0.9 against momentum=0.5 is undecided: they differ by the same 1 point in every seed" in verdict(
+        shifted, 0.9
+    )
 
 
 def test_a_loss_that_is_not_finite_is_no_measurement():
@@ -215,7 +291,7 @@ def test_pairs_are_of_the_seeds_that_both_have():
 def test_pairs_without_a_common_seed_are_undecided():
     other = [run(Recipe(model=LENET, dataset="mnist", seed=s, momentum=0.9), 0.98) for s in (7, 8)]
     found = compare_runs(runs(LENET, GOOD[:2]) + other, by="momentum")
-    assert verdict(found, 0.9) == "undecided: momentum=0.9 and momentum=0.0 have no seed in common"
+    assert verdict(found, 0.9) == "momentum=0.9 against momentum=0.0 is undecided: they have no seed in common"
 
 
 def test_the_family_is_all_comparisons_with_the_baseline_failed_ones_included():
@@ -301,9 +377,9 @@ def test_nothing_to_compare_is_an_error_with_a_way_out():
         compare_runs([])
 
 
-def test_other_settings_beside_the_axis_are_noted():
+def test_other_settings_beside_the_axis_are_a_warning():
     found = compare_runs(runs(LENET, GOOD, epochs=10) + runs(AVG, BAD, epochs=20))
-    assert "The rows differ in epochs too: 10 (lenet), 20 (lenet(pool='avg'))." in found.notes
+    assert "The rows differ in epochs too: 10 (lenet), 20 (lenet(pool='avg'))." in found.warnings
 
 
 # Text
@@ -347,10 +423,10 @@ def test_times_are_compared_within_one_environment_only():
     elsewhere = dataclasses.replace(HERE, threads=8)
     slow = [run(Recipe(model=AVG, dataset="mnist", seed=s), a, environment=elsewhere) for s, a in enumerate(GOOD)]
     found = compare_runs(runs(LENET, GOOD) + slow, metric="train_seconds")
-    assert verdict(found, AVG) == "not compared: lenet(pool='avg') and lenet were timed in different environments"
+    assert verdict(found, AVG) == f"{AVG} is not compared with lenet: they were timed in different environments"
     assert found.row(AVG).environment == "Some CPU, cpu, 8 threads, torch 2.13.0"
     assert found.row(AVG).difference is None
-    assert any(note.startswith("Times are not comparable") for note in found.notes)
+    assert any(note.startswith("Times are not comparable") for note in found.warnings)
 
 
 def test_a_mixed_run_is_marked_and_explained_and_its_times_are_not_compared():
@@ -363,7 +439,7 @@ def test_a_mixed_run_is_marked_and_explained_and_its_times_are_not_compared():
     assert (
         "Mixed are runs that were interrupted and went on in another environment: lenet seed 1 (threads 8, then 2). "
         "They keep the rules of the comparison, but no environment gives their last bits again."
-    ) in found.notes
+    ) in found.warnings
     assert found.row(LENET).environment is None
     assert found.row(LENET).train_seconds is None
     assert "Times are not comparable: the runs were made in several environments." in found.notes

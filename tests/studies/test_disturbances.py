@@ -295,7 +295,7 @@ def test_a_verdict_on_single_runs_is_not_stopped_by_damaged_predictions(tmp_path
     victim.write_bytes(victim.read_bytes()[:-1] + b"?")
     comparison = compare_study(Store(tmp_path).study("nets"), Store(tmp_path))
     assert [row.label for row in comparison.rows] == [BASE.model]
-    assert comparison.notes[0].startswith(f"A run is left out: {victim} is damaged")
+    assert comparison.warnings[0].startswith(f"A run is left out: {victim} is damaged")
 
 
 def test_a_damaged_run_hides_none_of_its_study(tmp_path, capsys):
@@ -306,7 +306,7 @@ def test_a_damaged_run_hides_none_of_its_study(tmp_path, capsys):
     record = Store(tmp_path).study("pools")
     comparison = compare_study(record, Store(tmp_path))
     assert [len(row.runs) for row in comparison.rows] == [2]
-    assert comparison.notes[0].startswith(f"A run is left out: {victim.path / 'history.jsonl'} is damaged")
+    assert comparison.warnings[0].startswith(f"A run is left out: {victim.path / 'history.jsonl'} is damaged")
     for command in ("results", "report"):
         assert main([command, "pools", "--store", str(tmp_path)]) == 0
     assert "A run is left out: " in " ".join(capsys.readouterr().out.split())

@@ -179,7 +179,7 @@ def test_a_study_is_compared_by_its_metric_and_its_claims_are_judged_once_their_
     comparison = run_study(of_loss, Resources(store, device="cpu"), only=["lenet"])
     assert comparison.metric == "test_loss"
     assert list(judge_study(of_loss, comparison)) == ["one"]
-    assert "1 of the 2 planned runs is finished." in comparison.notes
+    assert "1 of the 2 planned runs is finished." in comparison.warnings
     (shown,) = study_tables(
         of_loss, comparison, resources=Resources(store)
     )  # one seed has no spread, and nothing was watched

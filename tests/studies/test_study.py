@@ -189,7 +189,7 @@ def test_history_is_on_disk_while_a_run_is_training_and_what_is_finished_is_kept
     assert len(seen[0]) == 1
     assert len(store.runs()) == 1
     comparison = compare_study(store.study("pools"), store)
-    assert "1 of the 4 planned runs is finished." in comparison.notes
+    assert "1 of the 4 planned runs is finished." in comparison.warnings
     assert len(trained(study(), store)[1]) == 3
 
 

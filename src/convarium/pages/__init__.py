@@ -20,10 +20,11 @@ if TYPE_CHECKING:
         plot_units,
     )
     from convarium.pages.claims_section import ClaimsSection, ExtraTable
-    from convarium.pages.exports import as_csv, as_latex, as_markdown, as_rich
+    from convarium.pages.exports import as_csv, as_latex, as_markdown
     from convarium.pages.figures import save_figures
     from convarium.pages.page import write_report
     from convarium.pages.study_status import RunInProgress, StudyStatus, stopped_status
+    from convarium.pages.terminal_table import as_rich
 
 __all__ = [
     "ClaimsSection",
@@ -57,7 +58,7 @@ _MODULES = {
     "as_csv": "exports",
     "as_latex": "exports",
     "as_markdown": "exports",
-    "as_rich": "exports",
+    "as_rich": "terminal_table",
     "save_figures": "figures",
     "stopped_status": "study_status",
     "write_report": "page",

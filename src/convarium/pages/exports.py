@@ -1,99 +1,20 @@
-"""The main table of a comparison for the terminal, for documents (Markdown, LaTeX) and for other programs (CSV)."""
+"""The main table of a comparison for documents (Markdown, LaTeX) and for other programs (CSV)."""
 
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from rich import box
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
-from rich.text import Text
 
 from convarium.analysis.comparison import Comparison, Row, metric_of
 from convarium.analysis.comparison.formatting import escape_markdown
-from convarium.characters import encodable, one_line
 from convarium.errors import ConvariumError
-from convarium.pages.highlights import answer
 from convarium.pages.table import Cell, Column, caption, columns
 from convarium.spec import unknown
-
-_HEADINGS = {"seeds": "n", "train_seconds": "training, s", "difference": "difference"}
-"""Headings that are shorter than the page's."""
-
-_TERMINAL_COLUMNS = ("label", "seeds", "parameters", "test", "validation", "measured", "train_seconds", "difference")
-_DROPPED = ("validation", "parameters", "train_seconds")
-"""Columns that are left out, in this order, if the terminal is too narrow for all. The report has every column."""
-
-_GAP, _EDGES = 3, 2
-"""Characters between two columns of the terminal's table, and at its two sides together."""
-
-_LABEL_WIDTH = 24
-"""Characters of a network's name that are written in one line at least."""
-
-_HEADING_WIDTH = 16
-"""Characters of a heading up to which it is written in one line."""
 
 _OWN_COLUMNS = ("train_seconds", "parameters", "flops", "images_per_second")
 _PLACES = {"test_accuracy": "test", "validation_accuracy": "validation"} | {name: name for name in _OWN_COLUMNS}
 """In which column a metric stands; any other stands in "measured"."""
-
-_COLORS = {"better": "green", "worse": "red", "equivalent": "cyan", "undecided": "yellow", "baseline": "dim"}
-
-
-def as_rich(comparison: Comparison) -> RenderableType:
-    """The table for a terminal, with the verdicts below it. Names are shown as text, never as markup.
-
-    A terminal that is too narrow for all columns shows fewer of them: accuracy and difference always fit 60 columns.
-    """
-    verdicts = [Text(row.verdict, style=_COLORS[row.decision]) for row in comparison.rows if row.verdict]
-    question = [Text(one_line(comparison.question), "bold")] if comparison.question else []
-    notes = [Text(note, "dim") for note in (caption(comparison), *comparison.notes)]
-    return Group(*question, _TerminalTable(comparison), *verdicts, Text(""), *notes)
-
-
-class _TerminalTable:
-    """A table whose columns are chosen when it is drawn, as many as fit."""
-
-    def __init__(self, comparison: Comparison):
-        self.comparison = comparison
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        all_columns = {column.key: _encodable(column, options.encoding) for column in columns(self.comparison)}
-        shown = [all_columns[key] for key in _TERMINAL_COLUMNS if key in all_columns]
-        for dropped in _DROPPED:
-            if sum(_width(column) + _GAP for column in shown) - _GAP + _EDGES > options.max_width:
-                shown = [column for column in shown if column.key != dropped]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1))
-        for column in shown:
-            heading, width = _heading(column), _width(column)
-            if column.numeric:  # A fixed width, because rich narrows a column below its least width.
-                table.add_column(heading, justify="right", overflow="fold", width=width)
-            else:
-                table.add_column(heading, overflow="fold", min_width=width)
-        for cells in _rows(tuple(shown)):
-            styles = ("bold" if column.key == self.comparison.split else "" for column in shown)
-            table.add_row(*(Text(cell.text, style) for cell, style in zip(cells, styles, strict=True)))
-        yield table
-
-
-def _encodable(column: Column, encoding: str) -> Column:
-    """The column in characters that a terminal's encoding has, before its width is measured."""
-    cells = (dataclasses.replace(cell, text=encodable(one_line(cell.text), encoding)) for cell in column.cells)
-    return dataclasses.replace(column, heading=encodable(column.heading, encoding), cells=tuple(cells))
-
-
-def _heading(column: Column) -> Text:
-    return Text(_HEADINGS.get(column.key, column.heading))
-
-
-def _width(column: Column) -> int:
-    """The least width of a column: a long name and a long heading may be folded, a number never."""
-    heading = _heading(column).plain
-    parts = heading.split() if cell_len(heading) > _HEADING_WIDTH else [heading]
-    widest = max(cell_len(text) for text in (*parts, *(cell.text for cell in column.cells)))
-    return widest if column.numeric else min(widest, _LABEL_WIDTH)
 
 
 def as_markdown(
@@ -107,7 +28,7 @@ def as_markdown(
     body = ["| " + " | ".join(escape_markdown(cell.text) for cell in cells) + " |" for cells in _rows(shown)]
     above = [f"**{escape_markdown(comparison.question)}**", ""] if comparison.question else []
     verdicts = [f"- {escape_markdown(row.verdict)}" for row in comparison.rows if row.verdict]
-    return "\n".join([*above, escape_markdown(answer(comparison)), "", head, rule, *body, "",
+    return "\n".join([*above, escape_markdown(comparison.answer), "", head, rule, *body, "",
                       escape_markdown(caption(comparison)), "", *verdicts]) + "\n"  # fmt: skip
 
 
@@ -149,7 +70,7 @@ def as_latex(
     comparison = _renamed(comparison, labels or {})
     shown, best = _chosen(comparison, columns), _best(comparison)
     comments = [
-        r"needs \usepackage{booktabs} in the preamble", comparison.question, answer(comparison), caption(comparison),
+        r"needs \usepackage{booktabs} in the preamble", comparison.question, comparison.answer, caption(comparison),
         *(["Bold: the best mean; the verdicts say that it is better."] if best else []),
     ]  # fmt: skip
     head = [f"% {' '.join(line.split())}" for line in comments if line]

@@ -1,10 +1,10 @@
-"""The facts that a reader looks for first: the answer in one sentence, the hardest classes, who was accurate first."""
+"""The facts that a reader looks for beside the answer: the hardest classes, and who was accurate first."""
 
 import math
 from dataclasses import dataclass
 from statistics import fmean
 
-from convarium.analysis.comparison import Comparison, Row, formatting, metric_of
+from convarium.analysis.comparison import Comparison, Row, metric_of
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 """Levels of accuracy for `epochs_to_level`."""
@@ -44,34 +44,6 @@ class EpochsToLevel:
     epochs: tuple[tuple[str, str], ...]
 
 
-def answer(comparison: Comparison) -> str:
-    """The answer to the comparison's question in one sentence, with n and interval."""
-    if not comparison.rows:
-        return "No run has finished yet."
-    metric = metric_of(comparison.metric)
-    others = [row for row in comparison.rows if row.label != comparison.baseline]
-    if len(others) == 1 or comparison.baseline is None:
-        return _sentence(others[0].verdict)
-    parts = _failures(comparison)
-    others = [row for row in others if not has_failed(row)]
-    if others:
-        parts.append(_decisions(comparison, others))
-    measured = [(row, row.measured) for row in comparison.rows if row.measured is not None]
-    if not measured:
-        return _sentence("; ".join(parts))
-    sign = 1 if metric.higher_is_better else -1
-    best, estimate = max(measured, key=lambda pair: sign * pair[1].mean)
-    superlative = "highest" if metric.higher_is_better else "lowest"
-    leader = f"the {superlative} mean {metric.title} is that of {best.label}, {formatting.mean(metric, estimate)}"
-    has_failures = any(row.failed for row in comparison.rows)
-    return _sentence("; ".join([*parts, leader] if has_failures else [leader, *parts]))
-
-
-def has_failed(row: Row) -> bool:
-    """Whether all runs of a row failed."""
-    return row.failed > 0 and row.n == 0
-
-
 def hardest_classes(comparison: Comparison) -> tuple[HardestClasses, ...]:
     """The hardest classes of every network that has accuracies of two classes or more in all of its trained runs."""
     return tuple(hardest for row in comparison.rows if (hardest := _hardest(comparison, row)) is not None)
@@ -94,45 +66,6 @@ def epochs_to_level(comparison: Comparison) -> EpochsToLevel | None:
                     split, f"{100 * level:g} %", tuple((label, f"{mean:.3g}") for mean, label in means)
                 )
     return None
-
-
-def _failures(comparison: Comparison) -> list[str]:
-    """How many runs failed and which networks lost all of theirs; empty if no run failed."""
-    failed, runs = sum(row.failed for row in comparison.rows), sum(len(row.runs) for row in comparison.rows)
-    if not failed:
-        return []
-    lost = [row.label for row in comparison.rows if has_failed(row)]
-    every = f", all of {formatting.listed(lost)}" if lost else ""
-    return [f"{failed} of {formatting.count(runs, 'run')} failed{every}"]
-
-
-def _decisions(comparison: Comparison, others: list[Row]) -> str:
-    """How many of the other networks are better, worse, equivalent and undecided."""
-    metric = metric_of(comparison.metric)
-    counts = {
-        decision: sum(row.decision == decision for row in others) for decision in ("better", "worse", "equivalent")
-    }
-    undecided = len(others) - sum(counts.values())
-    if undecided == len(others) and all(row.n <= 1 for row in comparison.rows):
-        return "one seed each decides nothing between them"
-    phrases = [
-        f"{counts[decision]} {'is' if counts[decision] == 1 else 'are'} {name} {comparison.baseline}"
-        for decision, name in (
-            ("better", f"{metric.better} than"),
-            ("worse", f"{metric.worse} than"),
-            ("equivalent", "equivalent to"),
-        )
-        if counts[decision]
-    ]
-    phrases += [f"{undecided} {'is' if undecided == 1 else 'are'} undecided"] if undecided else []
-    return f"of {formatting.count(len(others), 'other')}, {formatting.listed(phrases)}"
-
-
-def _sentence(text: str) -> str:
-    """The text with a full stop. It is not always capitalized, because it may begin with a network's name."""
-    first = text.partition(" ")[0]
-    text = text[0].upper() + text[1:] if first in ("the", "of", "undecided:", "not") else text
-    return text if text.endswith(".") else text + "."
 
 
 def _hardest(comparison: Comparison, row: Row) -> HardestClasses | None:

@@ -24,7 +24,7 @@ from convarium.pages.claims_section import ClaimsSection
 from convarium.pages.diagnostics_section import MOMENTS, SHARES, diagnostics_section
 from convarium.pages.disagreements import TestImages, disagreements
 from convarium.pages.exports import as_csv, as_latex, as_markdown
-from convarium.pages.highlights import answer, epochs_to_level, hardest_classes
+from convarium.pages.highlights import epochs_to_level, hardest_classes
 from convarium.pages.page_charts import page_charts
 from convarium.pages.predictions import calibration_errors, read_predictions
 from convarium.pages.runs_section import network_layers, runs_section
@@ -102,7 +102,7 @@ def render(
         status=status,
         status_sentence=status_sentence(status, comparison) if status else "",
         so_far=so_far if status else str,
-        answer=answer(comparison),
+        answer=comparison.answer,
         columns=columns(comparison),
         caption=caption(comparison),
         forest_plot=forest_plot(comparison),

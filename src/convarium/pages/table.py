@@ -7,7 +7,6 @@ from convarium.analysis.comparison.metrics import METRICS, Metric, metric_of
 from convarium.analysis.comparison.rows import Row
 from convarium.analysis.statistics import Estimate
 from convarium.models.layer_tables import short_count
-from convarium.pages.highlights import has_failed
 
 NO_VALUE = "–"
 NOT_COMPARABLE = "†"
@@ -133,8 +132,8 @@ def has_several_environments(comparison: Comparison) -> bool:
 
 
 def verdict_word(row: Row) -> str:
-    """A row's verdict in one word, which is "failed" for a network without a trained run."""
-    return "failed" if has_failed(row) else row.decision
+    """A row's verdict in one word."""
+    return row.decision
 
 
 def _seeds(row: Row) -> Cell:

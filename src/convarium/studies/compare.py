@@ -15,7 +15,7 @@ DRAWN = frozenset(FILES) - {WEIGHTS, MODEL}
 
 
 def compare_study(record: StudyRecord, store: Store, *, drawn: bool = False) -> Comparison:
-    """The comparison of a study's finished runs. Those that are damaged are left out, and a note names each.
+    """The comparison of a study's finished runs. Those that are damaged are left out, and a warning names each.
 
     Args:
         record: the study.
@@ -42,15 +42,15 @@ def compare_study(record: StudyRecord, store: Store, *, drawn: bool = False) -> 
         )
     comparison = compare_finished(record, runs)
     left_out = tuple(f"{_LEFT_OUT}{error}." for error in damaged)
-    return dataclasses.replace(comparison, notes=(*left_out, *comparison.notes))
+    return dataclasses.replace(comparison, warnings=(*left_out, *comparison.warnings))
 
 
 _LEFT_OUT = "A run is left out: "
 
 
 def left_out_notes(comparison: Comparison | None) -> tuple[str, ...]:
-    """A comparison's notes on damaged runs, one for each."""
-    return () if comparison is None else tuple(note for note in comparison.notes if note.startswith(_LEFT_OUT))
+    """A comparison's warnings of damaged runs, one for each."""
+    return () if comparison is None else tuple(text for text in comparison.warnings if text.startswith(_LEFT_OUT))
 
 
 def compare_finished(record: StudyRecord, runs: Sequence[StoredRun]) -> Comparison:
@@ -74,12 +74,12 @@ def compare_finished(record: StudyRecord, runs: Sequence[StoredRun]) -> Comparis
         question=record.question,
         command=record.command,
     )
-    notes = list(comparison.notes)
+    notes, warnings = list(comparison.notes), list(comparison.warnings)
     if len(runs) < len(record.keys):
         verb = "is" if len(runs) == 1 else "are"
-        notes.append(f"{len(runs)} of the {len(record.keys)} planned runs {verb} finished.")
+        warnings.append(f"{len(runs)} of the {len(record.keys)} planned runs {verb} finished.")
     if record.planned < len(record.keys):
         added = len(record.keys) - record.planned
         planned, verb = count(record.planned, "run"), "was" if added == 1 else "were"
         notes.append(f"The study was planned with {planned}; {added} {verb} added afterwards.")
-    return dataclasses.replace(comparison, notes=tuple(notes))
+    return dataclasses.replace(comparison, notes=tuple(notes), warnings=tuple(warnings))

@@ -23,7 +23,18 @@ from convarium.analysis.claims.kinds import (
     margin_in,
 )
 from convarium.analysis.claims.reproduction import judge_classes, judge_number
-from convarium.analysis.comparison import METRICS, Comparison, Contrast, Metric, Row, contrast, formatting, metric_of
+from convarium.analysis.comparison import (
+    LEAST_SEEDS,
+    METRICS,
+    Comparison,
+    Contrast,
+    Metric,
+    Row,
+    contrast,
+    fails_more_often,
+    formatting,
+    metric_of,
+)
 from convarium.analysis.statistics import LEVEL
 from convarium.errors import ConvariumError
 from convarium.runs.store import StoredRun
@@ -85,7 +96,9 @@ def _equivalent(claim: Equivalent, comparison: Comparison) -> Verdict:
     result = contrast(rows[0], rows[1], metric, family=comparison.family, margin=margin)
     interval = result.interval
     outcome: Judgement = "undecided"
-    if result.equivalence is not None and result.equivalence.equivalent:
+    if _are_too_few(metric, *rows):
+        pass
+    elif result.equivalence is not None and result.equivalence.equivalent:
         outcome = "supported"
     elif interval is not None and (interval.low > margin or interval.high < -margin):
         outcome = "refuted"
@@ -180,9 +193,15 @@ def _judge_better(
     result = contrast(first, second, metric, family=family, margin=margin_in(comparison, metric))
     outcome = _direction(result, metric, by)
     winner, loser = (first, second) if outcome == "supported" else (second, first)
-    if outcome != "undecided" and winner.failed * len(loser.runs) > loser.failed * len(winner.runs):
-        return "undecided", f"{result.sentence}; but {winner.label} failed more often"
-    return outcome, result.sentence
+    if outcome != "undecided" and fails_more_often(winner, loser):
+        reason = "" if "fails more often" in result.sentence else f"; {winner.label} fails more often"
+        return "undecided", result.sentence + reason
+    return ("undecided" if _are_too_few(metric, first, second) else outcome), result.sentence
+
+
+def _are_too_few(metric: Metric, *rows: Row) -> bool:
+    """Whether a row has fewer values of a metric than decide anything. A size needs one."""
+    return metric.kind != "size" and any(len(row.values(metric)) < LEAST_SEEDS for row in rows)
 
 
 def _direction(result: Contrast, metric: Metric, by: float) -> Judgement:

@@ -143,7 +143,10 @@ def make_verdict(claim: Claim, rows: Sequence[Row], outcome: Judgement, text: st
         metric: the metric that the claim is about.
     """
     values = [row.values(metric) for row in rows]
-    sentence = f"{outcome}: {text.removeprefix('undecided: ')}"
+    start, undecided, rest = text.removeprefix("undecided: ").partition(" is undecided")
+    if ";" in start:  # it is not the first that is said
+        rest = undecided + rest
+    sentence = f"{outcome}: {start}{rest}"
     return Verdict(claim, outcome, sentence, mean_of(list(values[0].values())), min(map(len, values)))
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from convarium.analysis.comparison import formatting, frames, shown
+from convarium.analysis.comparison.answer import answer_of
+from convarium.analysis.comparison.failures import qualify
 from convarium.analysis.comparison.metrics import metric_of
 from convarium.analysis.comparison.notes import notes_on
 from convarium.analysis.comparison.primary import primary_metric, result_split
+from convarium.analysis.comparison.ranking import rank
 from convarium.analysis.comparison.rows import Row, canonical_spec, gather, label
-from convarium.analysis.comparison.verdicts import contrast, qualify
+from convarium.analysis.comparison.verdicts import contrast
+from convarium.analysis.comparison.warnings import warnings_on
 from convarium.analysis.statistics import margin_of
 from convarium.errors import ConvariumError
 from convarium.recipes.recipe import Recipe
@@ -37,7 +42,9 @@ class Comparison:
         margin: the difference of accuracy that is too small to matter, as a fraction of 1; None for other metrics.
         family: the number of comparisons with the baseline, whose intervals are simultaneous.
         rows: one for each label, in the order in which the runs were given.
-        notes: one sentence for each rule and each difference that a reader must know beside the table.
+        notes: one sentence for each rule that the comparison follows, the most important first.
+        warnings: one sentence for each thing that a reader must know before believing the table, the worst first: a
+            damaged run that was left out, a row that was still learning, rows that differ in other settings too.
     """
 
     question: str
@@ -50,6 +57,19 @@ class Comparison:
     family: int
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def answer(self) -> str:
+        """The answer in one to three sentences: who leads, by how much, how sure that is, and what failed."""
+        noun = "network" if self.by == "model" else "row"
+        metric = metric_of(self.metric)
+        return answer_of(self.rows, baseline=self.baseline, metric=metric, margin=self.margin, noun=noun)
+
+    @cached_property
+    def ranked(self) -> tuple[Row, ...]:
+        """The rows by their mean of the metric, the best first; those of which most runs failed come last."""
+        return rank(self.rows, metric_of(self.metric))
 
     @property
     def split(self) -> Literal["test", "validation"]:
@@ -189,8 +209,7 @@ def compare_runs(
     family = max(len(gathered) - 1, 1)
     margin = min(map(margin_of, datasets)) if measured.kind == "accuracy" else None
     rows = tuple(
-        replace(row, verdict=_summary(row)) if row is against else _judge(row, against, family=family, margin=margin)
-        for row in gathered
+        _sum_up(row) if row is against else _judge(row, against, family=family, margin=margin) for row in gathered
     )
     return Comparison(
         question=question,
@@ -203,14 +222,9 @@ def compare_runs(
         family=family,
         rows=rows,
         notes=notes_on(
-            rows,
-            baseline=gathered.index(against),
-            by=by,
-            metric=measured,
-            reason=reason,
-            family=family,
-            margin=margin,
+            rows, baseline=gathered.index(against), metric=measured, reason=reason, family=family, margin=margin
         ),
+        warnings=warnings_on(rows, by=by, metric=measured, command=command),
     )
 
 
@@ -234,10 +248,16 @@ def find_row(rows: Sequence[Row], by: str, name: object) -> Row:
 
 def _judge(row: Row, against: Row, *, family: int, margin: float | None) -> Row:
     result = contrast(row, against, row.metric, family=family, margin=margin)
-    return replace(row, difference=result.difference, decision=result.decision, verdict=result.sentence)
+    decision = "failed" if _has_failed(row) else result.decision
+    return replace(row, difference=result.difference, decision=decision, verdict=result.sentence)
 
 
-def _summary(row: Row) -> str:
+def _has_failed(row: Row) -> bool:
+    """Whether a row's verdict is that it failed; its size it has nevertheless."""
+    return row.has_failed and row.metric.kind != "size"
+
+
+def _sum_up(row: Row) -> Row:
     metric, mean = row.metric, row.measured
     values = row.values(metric).values()
     if metric.kind == "size" and mean is not None:
@@ -250,4 +270,4 @@ def _summary(row: Row) -> str:
         text = f"{row.label} has no trained run"
     else:
         text = f"{row.label}: no mean of {metric.title}"
-    return qualify((row,), metric, text)
+    return replace(row, decision="failed" if _has_failed(row) else "baseline", verdict=qualify((row,), metric, text))

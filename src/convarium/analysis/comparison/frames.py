@@ -99,13 +99,14 @@ def as_json(comparison: Comparison) -> Record:
         }
         for row in comparison.rows
     ]
-    plain: Record = _plain(fields | {"split": comparison.split, "rows": rows})
+    plain: Record = _plain(fields | {"answer": comparison.answer, "split": comparison.split, "rows": rows})
     return plain
 
 
 _ROW_VALUES = (
     "n", "failed", "diverged", "at_chance", "undetermined", "measured", "validation", "test", "images", "parameters",
-    "flops", "train_seconds", "images_per_second", "environment", "difference", "decision", "verdict", "marks",
+    "flops", "train_seconds", "images_per_second", "environment", "difference", "decision", "verdict", "still_learning",
+    "marks",
 )  # fmt: skip
 """Attributes of a row that its JSON holds, in this order."""
 

@@ -1,24 +1,24 @@
-"""The notes under a comparison: one sentence for each rule that it follows and each way in which its rows differ."""
+"""The notes under a comparison: one sentence for each rule that it follows, and for what else is true of its runs."""
 
 from collections.abc import Iterator
 
 from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
-from convarium.analysis.comparison.rows import Row, settings, share_weights
-from convarium.analysis.comparison.run_facts import SELECTED_ON_VALIDATION, largest_scores
+from convarium.analysis.comparison.rows import Row, share_weights
+from convarium.analysis.comparison.run_facts import SELECTED_ON_VALIDATION
+from convarium.analysis.comparison.warnings import TIMES_DIFFER, have_one_environment
 from convarium.recipes.starting import describe_beginning
 from convarium.records import LEFT_OUT
 
 
 def notes_on(
-    rows: tuple[Row, ...], *, baseline: int, by: str, metric: Metric, reason: str, family: int, margin: float | None
+    rows: tuple[Row, ...], *, baseline: int, metric: Metric, reason: str, family: int, margin: float | None
 ) -> tuple[str, ...]:
-    """Writes the notes of a comparison.
+    """Writes the notes of a comparison, the most important first.
 
     Args:
         rows: all rows.
         baseline: the index of the row that the others are compared with.
-        by: the recipe field by which the rows differ.
         metric: the comparison's metric.
         reason: why it is this one, as a part of a sentence; "" where it was asked for, or is the usual one.
         family: the number of differences whose intervals are simultaneous.
@@ -34,18 +34,15 @@ def notes_on(
         )
     return (
         *notes,
-        *_images(rows),
         *_failed(rows),
-        *_undetermined(rows),
-        *_seeds(rows),
         *_starts(rows),
-        *_settings(rows, by),
-        *_mixed(rows),
+        *_environments(rows, metric),
+        *_seeds(rows),
+        *_images(rows),
         *_retried(rows),
         *_skipped(rows),
         *_without_digest(rows),
         *_kernels(rows),
-        *_environments(rows),
     )
 
 
@@ -85,19 +82,12 @@ def _pairing(others: list[Row], against: Row) -> Iterator[str]:
 
 
 def _images(rows: tuple[Row, ...]) -> Iterator[str]:
-    """What was noted of the images as they were read; of those that were left out, how many."""
+    """What was noted of the images as they were read."""
     outcomes = [(run.recipe.dataset, run.outcome) for row in rows for run in row.runs]
-    left_out = {dataset: outcome.unreadable_images for dataset, outcome in outcomes if outcome.unreadable_images}
-    for dataset, count in left_out.items():
-        yield f"{formatting.count(count, 'image')} of {dataset} could not be read and {_was(count)} left out."
     notes = dict.fromkeys((dataset, note) for dataset, outcome in outcomes for note in outcome.data_notes)
     for dataset, note in notes:
         if not note.startswith(LEFT_OUT):
             yield f"About the images of {dataset}: {note}."
-
-
-def _was(count: int) -> str:
-    return "was" if count == 1 else "were"
 
 
 def _failed(rows: tuple[Row, ...]) -> Iterator[str]:
@@ -106,18 +96,6 @@ def _failed(rows: tuple[Row, ...]) -> Iterator[str]:
             "Means are over the trained runs; a run counts as failed if it diverges, ends at chance or stops with an "
             "error."
         )
-
-
-def _undetermined(rows: tuple[Row, ...]) -> Iterator[str]:
-    """Says of which runs the images are too few to tell them from runs at chance."""
-    for row in rows:
-        if row.undetermined:
-            largest = max(scores.n for run in row.runs if (scores := largest_scores(run)))
-            runs = formatting.count(len(row.runs), "run")
-            yield (
-                f"Whether {row.undetermined} of {runs} of {row.label} learned anything cannot be told: even the "
-                f"largest set that was scored, {formatting.count(largest, 'image')}, is too small."
-            )
 
 
 def _seeds(rows: tuple[Row, ...]) -> Iterator[str]:
@@ -137,16 +115,6 @@ def _starts(rows: tuple[Row, ...]) -> Iterator[str]:
             yield f"{row.label}: {beginning}."
 
 
-def _settings(rows: tuple[Row, ...], by: str) -> Iterator[str]:
-    """Names every setting beside the axis in which the rows differ: tuned rates, other budgets, presets."""
-    recipes = {row.label: settings(row.runs[0].recipe, by) for row in rows}
-    for field in [name for name in next(iter(recipes.values())) if name not in ("start_from", "freeze")]:
-        values = {label: recipe[field] for label, recipe in recipes.items()}
-        if len(set(values.values())) > 1:
-            listed = ", ".join(f"{value!r} ({label})" for label, value in values.items())
-            yield f"The rows differ in {field} too: {listed}."
-
-
 def _kernels(rows: tuple[Row, ...]) -> Iterator[str]:
     """Says which runs had other kernels than most."""
     runs: dict[str, list[str]] = {}
@@ -158,18 +126,6 @@ def _kernels(rows: tuple[Row, ...]) -> Iterator[str]:
     if fewer:
         listed = "; ".join(f"{name} in {formatting.listed(runs[name])}" for name in fewer)
         yield f"The steps had different kernels, which moves last bits: {listed}; {most} in all others."
-
-
-def _mixed(rows: tuple[Row, ...]) -> Iterator[str]:
-    """Says which runs went on in another environment than they were begun in."""
-    mixed = [
-        f"{row.label} seed {run.recipe.seed} ({run.mixed_reason})" for row in rows for run in row.runs if run.is_mixed
-    ]
-    if mixed:
-        yield (
-            f"Mixed are runs that were interrupted and went on in another environment: {formatting.listed(mixed)}. "
-            "They keep the rules of the comparison, but no environment gives their last bits again."
-        )
 
 
 def _skipped(rows: tuple[Row, ...]) -> Iterator[str]:
@@ -205,9 +161,8 @@ def _retried(rows: tuple[Row, ...]) -> Iterator[str]:
         yield f"Tried again from their last checkpoint: {formatting.listed(retried)}."
 
 
-def _environments(rows: tuple[Row, ...]) -> Iterator[str]:
-    environments = dict.fromkeys(row.environment for row in rows)
-    if len(environments) > 1 or None in environments:
-        yield "Times are not comparable: the runs were made in several environments."
-    elif rows[0].environment:
+def _environments(rows: tuple[Row, ...], metric: Metric) -> Iterator[str]:
+    if have_one_environment(rows):
         yield f"Times were measured on {rows[0].environment}."
+    elif metric.kind != "time":
+        yield TIMES_DIFFER

@@ -10,6 +10,7 @@ import numpy as np
 
 from convarium.analysis.comparison.metrics import METRICS, Metric
 from convarium.analysis.comparison.run_facts import hardware_label, is_at_chance, marks_of, status
+from convarium.analysis.comparison.still_learning import still_learning
 from convarium.analysis.statistics import (
     Difference,
     Estimate,
@@ -24,7 +25,7 @@ from convarium.recipes.recipe import Recipe
 from convarium.recipes.starting import split_start
 from convarium.runs.store import StoredRun
 
-Decision = Literal["baseline", "better", "worse", "equivalent", "undecided"]
+Decision = Literal["baseline", "better", "worse", "equivalent", "undecided", "failed"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,8 +37,8 @@ class Row:
         runs: every run, by seed.
         metric: the comparison's metric.
         difference: in the metric, this row minus the baseline.
-        decision: the verdict as one word.
-        verdict: the verdict as one sentence.
+        decision: the verdict as one word; "failed" where most runs failed, also of the baseline.
+        verdict: the verdict as one sentence, which begins with the label.
     """
 
     label: str
@@ -64,6 +65,16 @@ class Row:
     def failed(self) -> int:
         """The number of runs that diverged, ended at chance or stopped with an error."""
         return len(self.runs) - self.n
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether most of the runs failed, so that the others say little."""
+        return 2 * self.failed > len(self.runs)
+
+    @cached_property
+    def still_learning(self) -> str | None:
+        """Says that the loss was still falling when the trained runs ended; None if it was not, or cannot be told."""
+        return still_learning(self.label, self.trained)
 
     @property
     def diverged(self) -> int:

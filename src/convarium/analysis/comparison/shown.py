@@ -30,7 +30,7 @@ def short(comparison: Comparison) -> str:
     """What the comparison is of, and its answer."""
     runs = sum(len(row.runs) for row in comparison.rows)
     of = f"{formatting.count(len(comparison.rows), 'row')} by {comparison.by}, {formatting.count(runs, 'run')}"
-    return f"Comparison of {of} on {comparison.dataset}: {_answer(comparison)}"
+    return f"Comparison of {of} on {comparison.dataset}: {comparison.answer}"
 
 
 def as_html(comparison: Comparison, *, notes: Sequence[str] = ()) -> str:
@@ -42,7 +42,7 @@ def as_html(comparison: Comparison, *, notes: Sequence[str] = ()) -> str:
         [column.heading for column in shown],
         list(zip(*cells, strict=True)),
         title=comparison.question,
-        sentences=[_answer(comparison)],
+        sentences=[comparison.answer],
         notes=notes,
         text=[column.heading for column in shown if not column.numeric],
     )
@@ -77,7 +77,3 @@ def chart(comparison: Comparison, name: str) -> Chart:
         raise unknown("chart", name, figures)
     drawn: Chart = figures[name](comparison)
     return drawn
-
-
-def _answer(comparison: Comparison) -> str:
-    return str(import_module("convarium.pages.highlights").answer(comparison))

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from convarium.analysis.comparison import formatting
+from convarium.analysis.comparison.failures import fails_more_often, qualify
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Decision, Row, share_weights
-from convarium.analysis.comparison.run_facts import SELECTED_ON_VALIDATION, marks_of
 from convarium.analysis.statistics import (
     LEVEL,
     Difference,
@@ -20,16 +20,20 @@ from convarium.analysis.statistics import (
     seeds_needed,
 )
 
+LEAST_SEEDS = 3
+"""Fewer trained runs of either row decide nothing."""
+
 
 @dataclass(frozen=True)
 class Contrast:
     """`first` against `second` in one metric.
 
     Attributes:
-        decision: about `first`; "equivalent" may come with an interval that excludes 0.
+        decision: about `first`; "equivalent" may come with an interval that excludes 0. Fewer than `LEAST_SEEDS` of
+            either decide nothing, and a row that fails more often than the other is neither better nor equivalent.
         difference: first minus second; None where there is nothing to subtract.
         equivalence: against the margin; None without a margin or without an interval.
-        sentence: the verdict, failures first.
+        sentence: the verdict; it begins with `first`, and with its failures if it has any.
     """
 
     first: str
@@ -74,7 +78,7 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
         decision, text = _compare_sizes(first, second, metric, next(iter(a.values())), next(iter(b.values())))
         return Contrast(first.label, second.label, decision, None, None, text)
     if metric.kind == "time" and (first.environment is None or first.environment != second.environment):
-        text = f"not compared: {first.label} and {second.label} were timed in different environments"
+        text = f"{first.label} is not compared with {second.label}: they were timed in different environments"
         return conclude("undecided", text)
     if not all(map(math.isfinite, [*a.values(), *b.values()])):
         decision, text = _compare_ranks(first, second, metric, a, b, family)
@@ -82,7 +86,7 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
         return Contrast(first.label, second.label, decision, None, None, text)
     common = sorted(set(a) & set(b))
     if paired and not common:
-        return conclude("undecided", f"undecided: {first.label} and {second.label} have no seed in common")
+        return conclude("undecided", f"{_undecided(first, second)}: they have no seed in common")
     x, y = ([a[s] for s in common], [b[s] for s in common]) if paired else (list(a.values()), list(b.values()))
     most = 1.0 if metric.kind == "accuracy" else None
     gap = difference(x, y, paired=paired, family=family, level=LEVEL, most=most)
@@ -93,43 +97,15 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
     return conclude(decision, text, gap, same)
 
 
-def failures(row: Row) -> str | None:
-    """Counts the failed runs: "2 of 5 runs of lenet failed (1 diverged, 1 at chance)"; None if no run failed."""
-    if not row.failed:
-        return None
-    errors = row.failed - row.diverged - row.at_chance
-    kinds = [(row.diverged, "diverged"), (row.at_chance, "at chance"), (errors, "stopped by an error")]
-    listed = ", ".join(f"{n} {kind}" for n, kind in kinds if n)
-    return f"{row.failed} of {formatting.count(len(row.runs), 'run')} of {row.label} failed ({listed})"
-
-
-def qualify(rows: tuple[Row, ...], metric: Metric, text: str, *, failed_runs_count: bool = False) -> str:
-    """Completes a verdict: the failures of its rows come before it, their marks after it.
-
-    Args:
-        rows: the rows that the sentence is about.
-        metric: the metric that it is about.
-        text: the sentence.
-        failed_runs_count: whether the sentence counts failed runs too, instead of the trained ones alone.
-    """
-    failed = [failure for row in rows if (failure := failures(row))]
-    if failed:
-        trained = "of the trained ones, " if all(row.n for row in rows) and not failed_runs_count else ""
-        text = "; ".join([*failed, trained + text])
-    marks = dict.fromkeys(
-        mark
-        for row in rows
-        for mark in marks_of(row.runs, metric)
-        if metric.on_test or mark == SELECTED_ON_VALIDATION  # the others say nothing about a metric of another split
-    )
-    return f"{text} [{', '.join(marks)}]" if marks else text
-
-
 def _no_values(first: Row, second: Row, metric: Metric, first_values: Mapping[int, float]) -> str:
     row = second if first_values else first
     if not row.n:
-        return f"undecided: {row.label} has no trained run to compare"
-    return f"undecided: no run of {row.label} recorded the {metric.title}"
+        return f"{_undecided(first, second)}: {row.label} has no trained run to compare"
+    return f"{_undecided(first, second)}: no run of {row.label} recorded the {metric.title}"
+
+
+def _undecided(first: Row, second: Row) -> str:
+    return f"{first.label} against {second.label} is undecided"
 
 
 def _decide(
@@ -139,33 +115,37 @@ def _decide(
     width, n = (high - low) / 2, formatting.seeds(gap)
     equivalent = same is not None and same.equivalent
     within = f"within {formatting.quantity(metric, same.margin)}" if same is not None else ""
-    if low > 0 or high < 0:
+    after = _after(first, second) if metric.kind in ("accuracy", "loss") else ""
+    reason = _forbids(first, second, metric, gap, equivalent=equivalent)
+    if (low > 0 or high < 0) and not reason:
         better = (low > 0) == metric.higher_is_better
         sizes = sorted(abs(end) for end in (low, high))
         middle, near, far = formatting.amounts(metric, [abs(gap.mean), *sizes], width)
         text = (
             f"{first.label} is {metric.better if better else metric.worse} than {second.label} by {middle} "
-            f"{metric.unit}{of_metric} (95 % interval {near} to {far}, {n})"
+            f"{metric.unit}{of_metric}{after} (95 % interval {near} to {far}, {n})"
         )
         if equivalent:
             return "equivalent", f"{text}, but equivalent {within}"
         return ("better" if better else "worse"), text
-    if same is not None and equivalent:
+    if same is not None and equivalent and not reason:
         inner = formatting.amounts(metric, [same.low or 0.0, same.high or 0.0], min(width, same.margin / 10))
         return "equivalent", (
-            f"{first.label} is equivalent to {second.label} {within}{of_metric} "
+            f"{first.label} is equivalent to {second.label} {within}{of_metric}{after} "
             f"(90 % interval {inner[0]} to {inner[1]}, {n})"
         )
     below, above = formatting.amounts(metric, [low, high], width)
     text = (
-        f"undecided: the difference of {first.label} to {second.label} lies between {below} and {above} "
-        f"{metric.unit}{of_metric} (95 % interval, {n})"
+        f"{_undecided(first, second)}{reason}: the difference lies between {below} and {above} "
+        f"{metric.unit}{of_metric}{after} (95 % interval, {n})"
     )
-    return "undecided", text + (_to_resolve(metric, gap, same.margin) if same is not None else "")
+    return "undecided", text + (_to_resolve(metric, gap, same.margin) if same is not None and not reason else "")
 
 
 def _to_resolve(metric: Metric, gap: Difference, margin: float) -> str:
-    """How many seeds would resolve the margin; if as many as there are would, half the margin, and so on."""
+    """How many seeds would show the margin, or half of it where as many as there are would, and so on; and how many a
+    difference as large as the one that was seen.
+    """
     n = min(gap.n_first, gap.n_second)
     resolve = margin
     needed = seeds_needed(gap, resolve)
@@ -175,24 +155,49 @@ def _to_resolve(metric: Metric, gap: Difference, margin: float) -> str:
     if needed is None:
         return ""
     seeds = formatting.more_seeds(needed, paired=gap.paired)
-    return f"; {seeds} would resolve {formatting.quantity(metric, resolve)}"
+    text = f"; to detect {formatting.quantity(metric, resolve)} you would need {seeds}"
+    as_seen = seeds_needed(gap, abs(gap.mean)) if abs(gap.mean) > resolve else None
+    if as_seen is None or as_seen.expected <= n:
+        return text
+    seeds = formatting.more_seeds(as_seen, paired=gap.paired).removesuffix(" each")
+    return f"{text}, and {seeds} for the {formatting.quantity(metric, abs(gap.mean))} seen here"
 
 
 def _no_interval(first: Row, second: Row, metric: Metric, gap: Difference, x: list[float], y: list[float]) -> str:
-    one, other = (f"{row.label} ({formatting.level(metric, sum(v) / len(v))})" for row, v in ((first, x), (second, y)))
-    n = formatting.seeds(gap)
+    one, other = (formatting.level(metric, sum(values) / len(values)) for values in (x, y))
+    n, undecided = formatting.seeds(gap), _undecided(first, second)
     if min(gap.n_first, gap.n_second) < 2:
-        text = f"undecided: one seed cannot decide ({one} against {other}, {n})"
+        text = f"{undecided}: one seed cannot decide ({one} against {other}, {n})"
         is_of_predictions = metric.name == f"{first.runs[0].result_split}_accuracy"
         return text + (_compare_models(first, second) if is_of_predictions else "")
     if not gap.mean:
-        text = f"{first.label} and {second.label} have the same {metric.title} in every seed"
+        text = f"both have the same {metric.title} in every seed"
     elif gap.paired:
-        size = formatting.quantity(metric, abs(gap.mean))
-        text = f"{first.label} and {second.label} differ by the same {size} in every seed"
+        text = f"they differ by the same {formatting.quantity(metric, abs(gap.mean))} in every seed"
     else:
-        text = f"all seeds of {one} have the same value, and so have all seeds of {other}"
-    return f"undecided: {text} ({n}), so there is no spread to judge by"
+        text = f"all seeds of the first have the same value ({one}), and so have all of the second ({other})"
+    return f"{undecided}: {text} ({n}), so there is no spread to judge by"
+
+
+def _forbids(first: Row, second: Row, metric: Metric, gap: Difference, *, equivalent: bool) -> str:
+    """Why a difference or an equivalence decides nothing although the numbers would; "" if it may."""
+    if min(gap.n_first, gap.n_second) < LEAST_SEEDS:
+        return f", because fewer than {LEAST_SEEDS} seeds decide nothing"
+    winner, loser = (first, second) if (gap.mean > 0) == metric.higher_is_better else (second, first)
+    if equivalent:  # neither of the two is allowed to fail more often
+        winner, loser = sorted((first, second), key=lambda row: row.failed / len(row.runs), reverse=True)
+    significant = gap.low is not None and gap.high is not None and (gap.low > 0 or gap.high < 0)
+    if (significant or equivalent) and fails_more_often(winner, loser):
+        return f", because {winner.label} fails more often"
+    return ""
+
+
+def _after(first: Row, second: Row) -> str:
+    """Says of rows that were still learning after how many epochs they were compared."""
+    if not (first.still_learning or second.still_learning):
+        return ""
+    epochs = list(dict.fromkeys(row.runs[0].recipe.epochs for row in (first, second)))
+    return f" after {' and '.join(map(str, epochs))} {'epoch' if epochs == [1] else 'epochs'}"
 
 
 def _compare_models(first: Row, second: Row) -> str:
@@ -220,12 +225,12 @@ def _compare_ranks(
     one, other = (formatting.reached(list(values.values())) for values in (a, b))
     text = f"{level} was {one} of {first.label} and {other.removeprefix('reached ')} of {second.label}"
     if len(budgets) > 1:
-        return "undecided", f"undecided: {text}, which had different budgets"
+        return "undecided", f"{_undecided(first, second)}: {text}, which had different budgets"
     p = rank_test(list(a.values()), list(b.values()))
     order = sum((x < y) - (x > y) for x in a.values() for y in b.values())
     shown = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
     if p > (1 - LEVEL) / family or not order:
-        return "undecided", f"undecided: {text} (Mann–Whitney {shown})"
+        return "undecided", f"{_undecided(first, second)}: {text} (Mann–Whitney {shown})"
     decision: Decision = "better" if order > 0 else "worse"
     adjective = metric.better if order > 0 else metric.worse
     return decision, f"{first.label} is {adjective} than {second.label}: {text} (Mann–Whitney {shown})"

@@ -1,0 +1,24 @@
+"""The order in which the rows of a comparison are shown: best first, failed last."""
+
+import math
+from collections.abc import Sequence
+
+from convarium.analysis.comparison.metrics import Metric
+from convarium.analysis.comparison.rows import Row
+
+
+def rank(rows: Sequence[Row], metric: Metric) -> tuple[Row, ...]:
+    """The rows by their mean of a metric, the best first; rows of which most runs failed come last.
+
+    Of a level that not every run reached, a row comes before those of which a smaller share reached it. Rows without a
+    value come after those with one. Equal rows keep their order.
+    """
+
+    def position(row: Row) -> tuple[bool, bool, float, float]:
+        values = list(row.values(metric).values())
+        reached = [value for value in values if math.isfinite(value)]
+        mean = sum(reached) / len(reached) if reached else math.inf
+        share = len(reached) / len(values) if values else 0.0
+        return row.decision == "failed", not values, -share, -mean if reached and metric.higher_is_better else mean
+
+    return tuple(sorted(rows, key=position))

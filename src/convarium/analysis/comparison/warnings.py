@@ -1,0 +1,97 @@
+"""What a reader must know before believing a comparison's table: one sentence each, the worst first."""
+
+from collections.abc import Iterator
+
+from convarium.analysis.comparison import formatting
+from convarium.analysis.comparison.metrics import Metric
+from convarium.analysis.comparison.rows import Row, settings
+from convarium.analysis.comparison.run_facts import largest_scores
+
+TIMES_DIFFER = "Times are not comparable: the runs were made in several environments."
+LONGER = 3
+"""The factor of the number of epochs that is suggested for a row that was still learning."""
+
+
+def warnings_on(rows: tuple[Row, ...], *, by: str, metric: Metric, command: str | None) -> tuple[str, ...]:
+    """Writes the warnings of a comparison.
+
+    Args:
+        rows: all rows.
+        by: the recipe field by which the rows differ.
+        metric: the comparison's metric.
+        command: the command that repeats the study; None: there is none.
+    """
+    return (
+        *_left_out(rows),
+        *_undetermined(rows),
+        *_still_learning(rows, by, command),
+        *_settings(rows, by),
+        *_mixed(rows),
+        *((TIMES_DIFFER,) if metric.kind == "time" and not have_one_environment(rows) else ()),
+    )
+
+
+def have_one_environment(rows: tuple[Row, ...]) -> bool:
+    """Whether all runs were made in one environment, so that their times can be compared."""
+    environments = {row.environment for row in rows}
+    return len(environments) == 1 and None not in environments
+
+
+def _left_out(rows: tuple[Row, ...]) -> Iterator[str]:
+    """How many images of a data set could not be read."""
+    outcomes = [(run.recipe.dataset, run.outcome) for row in rows for run in row.runs]
+    left_out = {dataset: outcome.unreadable_images for dataset, outcome in outcomes if outcome.unreadable_images}
+    for dataset, count in left_out.items():
+        was = "was" if count == 1 else "were"
+        yield f"{formatting.count(count, 'image')} of {dataset} could not be read and {was} left out."
+
+
+def _undetermined(rows: tuple[Row, ...]) -> Iterator[str]:
+    """Says of which runs the images are too few to tell them from runs at chance."""
+    for row in rows:
+        if row.undetermined:
+            largest = max(scores.n for run in row.runs if (scores := largest_scores(run)))
+            runs = formatting.count(len(row.runs), "run")
+            yield (
+                f"Whether {row.undetermined} of {runs} of {row.label} learned anything cannot be told: even the "
+                f"largest set that was scored, {formatting.count(largest, 'image')}, is too small."
+            )
+
+
+def _still_learning(rows: tuple[Row, ...], by: str, command: str | None) -> Iterator[str]:
+    """Names the rows that were still learning, and what may change that."""
+    learning = [row for row in rows if row.still_learning]
+    if not learning:
+        return
+    told = str(learning[0].still_learning)
+    others = [row.label for row in learning[1:]]
+    if others:
+        told += f", and so {'was' if len(others) == 1 else 'were'} {formatting.listed(others)}"
+    ways = []
+    if command and command.startswith("convarium compare") and by != "epochs":
+        ways.append(f"--epochs {LONGER * max(row.runs[0].recipe.epochs for row in learning)}")
+    if command and command.startswith(("convarium compare", "convarium run")) and by != "learning_rate":
+        ways += ["--tune"] if "--tune" not in command else []
+    yield f"{told}; longer training may change this." + (f" Try {' or '.join(ways)}." if ways else "")
+
+
+def _settings(rows: tuple[Row, ...], by: str) -> Iterator[str]:
+    """Names every setting beside the axis in which the rows differ: tuned rates, other budgets, presets."""
+    recipes = {row.label: settings(row.runs[0].recipe, by) for row in rows}
+    for field in [name for name in next(iter(recipes.values())) if name not in ("start_from", "freeze")]:
+        values = {label: recipe[field] for label, recipe in recipes.items()}
+        if len(set(values.values())) > 1:
+            listed = ", ".join(f"{value!r} ({label})" for label, value in values.items())
+            yield f"The rows differ in {field} too: {listed}."
+
+
+def _mixed(rows: tuple[Row, ...]) -> Iterator[str]:
+    """Says which runs went on in another environment than they were begun in."""
+    mixed = [
+        f"{row.label} seed {run.recipe.seed} ({run.mixed_reason})" for row in rows for run in row.runs if run.is_mixed
+    ]
+    if mixed:
+        yield (
+            f"Mixed are runs that were interrupted and went on in another environment: {formatting.listed(mixed)}. "
+            "They keep the rules of the comparison, but no environment gives their last bits again."
+        )

@@ -1,0 +1,101 @@
+"""What a terminal shows of a comparison: answer, table, verdicts, notes."""
+
+import dataclasses
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from convarium.analysis.comparison import Comparison
+from convarium.characters import encodable, one_line
+from convarium.pages.table import Column, columns
+
+_HEADINGS = {"seeds": "n", "train_seconds": "training, s", "difference": "difference"}
+"""Headings that are shorter than the page's."""
+
+_TERMINAL_COLUMNS = ("label", "seeds", "parameters", "test", "validation", "measured", "train_seconds", "difference")
+_DROPPED = ("validation", "parameters", "train_seconds")
+"""Columns that are left out, in this order, if the terminal is too narrow for all. The report has every column."""
+
+_GAP, _EDGES = 3, 2
+"""Characters between two columns of the terminal's table, and at its two sides together."""
+
+_LABEL_WIDTH = 24
+"""Characters of a network's name that are written in one line at least."""
+
+_HEADING_WIDTH = 16
+"""Characters of a heading up to which it is written in one line."""
+
+_COLORS = {
+    "better": "green",
+    "worse": "red",
+    "equivalent": "cyan",
+    "undecided": "yellow",
+    "baseline": "dim",
+    "failed": "red",
+}
+
+_NOTES = 3
+"""Warnings and notes that are shown."""
+
+
+def as_rich(comparison: Comparison) -> RenderableType:
+    """What a terminal shows of a comparison: the answer, the table, the verdicts, and the most important notes.
+
+    The rows are sorted by the comparison's metric. Names are shown as text, never as markup. A terminal that is too
+    narrow for all columns shows fewer of them: accuracy and difference always fit 60 columns.
+    """
+    question = [Text(one_line(comparison.question), "dim")] if comparison.question else []
+    verdicts = [Text(row.verdict, style=_COLORS[row.decision]) for row in comparison.ranked if row.verdict]
+    notes = [Text(note, "dim") for note in most_important(comparison)]
+    return Group(*question, Text(comparison.answer, "bold"), _TerminalTable(comparison), *verdicts, Text(""), *notes)
+
+
+def most_important(comparison: Comparison) -> list[str]:
+    """The first of the comparison's warnings and notes, as many as a terminal shows; the report has all."""
+    return [*comparison.warnings, *comparison.notes][:_NOTES]
+
+
+class _TerminalTable:
+    """A table whose columns are chosen when it is drawn, as many as fit."""
+
+    def __init__(self, comparison: Comparison):
+        self.comparison = dataclasses.replace(comparison, rows=comparison.ranked)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        all_columns = {column.key: _encodable(column, options.encoding) for column in columns(self.comparison)}
+        shown = [all_columns[key] for key in _TERMINAL_COLUMNS if key in all_columns]
+        for dropped in _DROPPED:
+            if sum(_width(column) + _GAP for column in shown) - _GAP + _EDGES > options.max_width:
+                shown = [column for column in shown if column.key != dropped]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1))
+        for column in shown:
+            heading, width = _heading(column), _width(column)
+            if column.numeric:  # A fixed width, because rich narrows a column below its least width.
+                table.add_column(heading, justify="right", overflow="fold", width=width)
+            else:
+                table.add_column(heading, overflow="fold", min_width=width)
+        for cells in zip(*(column.cells for column in shown), strict=True):
+            styles = ("bold" if column.key == self.comparison.split else "" for column in shown)
+            table.add_row(*(Text(cell.text, style) for cell, style in zip(cells, styles, strict=True)))
+        yield table
+
+
+def _encodable(column: Column, encoding: str) -> Column:
+    """The column in characters that a terminal's encoding has, before its width is measured."""
+    cells = (dataclasses.replace(cell, text=encodable(one_line(cell.text), encoding)) for cell in column.cells)
+    return dataclasses.replace(column, heading=encodable(column.heading, encoding), cells=tuple(cells))
+
+
+def _heading(column: Column) -> Text:
+    return Text(_HEADINGS.get(column.key, column.heading))
+
+
+def _width(column: Column) -> int:
+    """The least width of a column: a long name and a long heading may be folded, a number never."""
+    heading = _heading(column).plain
+    parts = heading.split() if cell_len(heading) > _HEADING_WIDTH else [heading]
+    widest = max(cell_len(text) for text in (*parts, *(cell.text for cell in column.cells)))
+    return widest if column.numeric else min(widest, _LABEL_WIDTH)
