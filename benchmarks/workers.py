@@ -157,7 +157,8 @@ def kills() -> Rows:
                 nothing = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
                 driver = subprocess.Popen(command(*words, "--store", str(store)), **nothing)
                 while driver.poll() is None:
-                    time.sleep(draw.uniform(1, 12))
+                    _wait_for_training(driver, store)
+                    time.sleep(draw.uniform(0, 4))
                     victims, number = workers_of(driver.pid), sum(killed.values())
                     if number < times and victims:
                         what = "driver" if number % 5 == 4 else "worker"
@@ -189,6 +190,16 @@ def kills() -> Rows:
             "of which the page says it": shown,
         }
     ]
+
+
+def _wait_for_training(driver: subprocess.Popen[bytes], store: Path) -> None:
+    """Waits until a run in a store has ended another epoch, since workers need time to start, or the driver has."""
+    began = time.time()
+    while driver.poll() is None:
+        time.sleep(0.1)
+        with suppress(FileNotFoundError):
+            if max((path.stat().st_mtime for path in store.glob("runs/*/history.jsonl")), default=0.0) > began:
+                return
 
 
 def _records(store: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from convarium.cli import main
+from convarium.cli.store import run_lines
 from convarium.errors import LockedError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Outcome
@@ -243,6 +244,38 @@ def test_the_command_lists_runs(store, runs, capsys):
     assert [row["state"] for row in rows] == ["finished", "damaged", "finished", "finished"]
     assert main(["list", "runs", "--store", str(store.root / "empty")]) == 0
     assert "holds no run; make one with convarium train" in capsys.readouterr().out
+
+
+def test_a_list_has_a_line_for_each_run_and_another_for_a_name_that_is_too_long():
+    def row(name, studies=()):
+        return {"run": name, "state": "finished", "bytes": 273_200, "studies": list(studies), "reason": None}
+
+    long = "photos-of-my-garden-resnet-depth-20-activation-leaky-relu-s0-0a1b2c3d"
+    many = [f"study-{number}" for number in range(30)]
+    rows = [row("digits-lenet-s0-12345678", ["one"]), row(long, ["one", "two"]), row("图像-lenet-s0-12345679", many)]
+    head, rule, first, name, second, third = run_lines(rows, 80)
+    assert head == "run                       state         size  studies"
+    assert set(rule) == {"─"}
+    assert first == "digits-lenet-s0-12345678  finished  273.2 kB  one"
+    assert name == long
+    assert second == "                          finished  273.2 kB  one, two"
+    assert third == "图像-lenet-s0-12345679    finished  273.2 kB  study-0, study-1 and 28 more"
+    assert len(list(run_lines(rows, 200))) == 5
+
+
+def test_a_list_does_not_look_into_runs_that_are_whole(store, runs, monkeypatch):
+    (runs[1].path / "history.jsonl").write_text("")
+    runs[2].path.rename(store.folder(recipe(10), "9" * 64))
+    looked = []
+    monkeypatch.setattr(type(store.reader), "read", lambda reader, path: looked.append(path.name))
+    list_runs(store)
+    assert [name.partition("-s")[2][:2] for name in looked] == ["1-", "10"]
+
+
+def test_a_list_has_seeds_in_their_order(store):
+    for seed in (10, 9, 2):
+        store.begin(recipe(seed), f"{seed:08d}{'0' * 56}")
+    assert [entry.name for entry in list_runs(store)] == [f"digits-lenet-s{seed}-{seed:08d}" for seed in (2, 9, 10)]
 
 
 def test_a_damaged_study_hides_none_of_the_others(store, runs, capsys):

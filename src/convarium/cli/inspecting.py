@@ -9,7 +9,7 @@ import click
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import one_of
 from convarium.cli.progress import download_progress, image_progress
-from convarium.cli.terminal import note, say, say_json, table
+from convarium.cli.terminal import columns_of_terminal, note, say, say_json, table
 from convarium.errors import SpecError, StoreError
 
 _KINDS = ("models", "presets", "datasets", "activations", "recipes", "experiments", "studies", "runs")
@@ -214,7 +214,7 @@ def _studies(folder: Path) -> Rows:
 
 
 def _list_runs(folder: Path, *, as_json: bool) -> None:
-    from convarium.cli.store import run_rows, size
+    from convarium.cli.store import run_lines, run_rows
     from convarium.workspace import Workspace
 
     rows = run_rows(Workspace(folder).list_runs())
@@ -223,8 +223,7 @@ def _list_runs(folder: Path, *, as_json: bool) -> None:
     elif not rows:
         say(f"{folder} holds no run; make one with convarium train or convarium compare")
     else:
-        cells = [[row["run"], row["state"], size(row["bytes"]), ", ".join(row["studies"])] for row in rows]
-        say(table(["run", "state", "size", "studies"], cells, right=["size"]))
+        say("\n".join(run_lines(rows, columns_of_terminal())))
         for row in rows:
             if row["reason"]:
                 note(f"{row['run']}: {row['reason']}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from convarium.runs.listing import RunEntry
     from convarium.runs.removal import Removal
 
+_GAP = "  "
 SHOWN = 20
 """Runs that are named before a removal; of the others it says how many."""
 
@@ -94,6 +96,54 @@ def run_rows(entries: "list[RunEntry]") -> list[dict[str, Any]]:
         }
         for entry in entries
     ]
+
+
+def run_lines(rows: Sequence[dict[str, Any]], width: int) -> Iterator[str]:
+    """The table of `list runs`, line by line; rich takes seconds to draw 10,000 rows.
+
+    A name that leaves no room for the other columns has a line of its own, so that it can be copied, and of many
+    studies those are named that fit.
+
+    Args:
+        rows: from `run_rows`.
+        width: of the terminal.
+    """
+    cells = [
+        (one_line(row["run"]), row["state"], size(row["bytes"]), list(map(one_line, row["studies"]))) for row in rows
+    ]
+    states, sizes = (max(len(cell[column]) for cell in cells) for column in (1, 2))
+    reserved = min(20, max(_columns(study) for *_, studies in cells for study in [*studies, "studies"]))
+    room = width - states - sizes - reserved - 3 * len(_GAP)
+    names = max((_columns(cell[0]) for cell in cells if _columns(cell[0]) <= room), default=len("run"))
+    left = width - names - states - sizes - 3 * len(_GAP)
+    head = f"{'run':{names}}{_GAP}{'state':{states}}{_GAP}{'size':>{sizes}}{_GAP}studies"
+    yield head
+    yield "─" * len(head)
+    for name, state, amount, studies in cells:
+        if _columns(name) > room:
+            yield name
+            name = ""
+        padded = name + " " * (names - _columns(name))
+        yield f"{padded}{_GAP}{state:{states}}{_GAP}{amount:>{sizes}}{_GAP}{_listed_within(studies, left)}".rstrip()
+
+
+def _columns(text: str) -> int:
+    """How wide a text is in a terminal, where a letter of Chinese is as wide as two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _listed_within(names: list[str], width: int) -> str:
+    """Names with commas, and how many others there are where not all of them fit; the first is always named."""
+    text = ", ".join(names)
+    shown = len(names)
+    while _columns(text) > width and shown > 1:
+        shown -= 1
+        text = f"{', '.join(names[:shown])} and {len(names) - shown} more"
+    return text
 
 
 def as_plain(removal: "Removal") -> dict[str, object]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from convarium.errors import LockedError, StoreError
-from convarium.runs.folders import digits_in_name, key_of
-from convarium.runs.reading import check_place
+from convarium.runs.folders import digits_in_name, key_of, name_without_digits
+from convarium.runs.quick_look import quick_look
+from convarium.runs.reading import check_place, garbage_collection_paused
 from convarium.runs.store import Store
 
 State = Literal["finished", "diverged", "failed", "unfinished", "in training", "damaged"]
@@ -51,8 +52,15 @@ def list_runs(store: Store) -> list[RunEntry]:
     recorded = [
         RunEntry(run.path, run.outcome.status, 0, studies.get(key, ()), key) for key, run in store.records.items()
     ]
-    entries = [_entry(path, store, studies) for path in run_folders(store)]
-    return sorted([*recorded, *entries], key=lambda entry: entry.name)
+    with garbage_collection_paused():
+        entries = [_entry(path, store, studies) for path in run_folders(store)]
+    return sorted([*recorded, *entries], key=lambda entry: _order(entry.name))
+
+
+def _order(name: str) -> tuple[str, int, str]:
+    """Sorts seeds as numbers: seed 2 comes before seed 10."""
+    before, found, seed = name_without_digits(name).rpartition("-s")
+    return (before, int(seed), name) if found and seed.isdecimal() else (name, 0, name)
 
 
 def studies_by_key(store: Store) -> dict[str, tuple[str, ...]]:
@@ -103,6 +111,9 @@ def _sizes(path: Path) -> Iterator[int]:
 
 def _entry(path: Path, store: Store, studies: dict[str, tuple[str, ...]]) -> RunEntry:
     size = folder_bytes(path)
+    whole = quick_look(path)
+    if whole is not None and SET_ASIDE not in path.name:
+        return RunEntry(path, whole.status, size, studies.get(whole.key, ()), whole.key)
     if SET_ASIDE in path.name:
         return RunEntry(path, "damaged", size, reason="it was set aside")
     try:
