@@ -32,8 +32,9 @@ from convarium.pages import (
     save_figures,
     write_report,
 )
-from convarium.pages.accuracy_panel import PLOT_WIDTH, cost_points, forest_plot
+from convarium.pages.accuracy_panel import PLOT_WIDTH, forest_plot
 from convarium.pages.chart_style import colors, dashes
+from convarium.pages.cost_panel import cost_points
 from convarium.pages.curves import POINTS, curve_points, steps_per_point
 from convarium.pages.disagreements import shares_correct
 from convarium.pages.highlights import epochs_to_level, hardest_classes

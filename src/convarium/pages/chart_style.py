@@ -9,6 +9,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from convarium.pages.numbers import LOCALE
+
 Chart = (
     alt.Chart
     | alt.LayerChart
@@ -76,6 +78,7 @@ def vega_config(*, font_size: int = 9, ink: str = "#222222", font: str = _FONT) 
     return {
         "background": "white",
         "font": font,
+        "locale": LOCALE,
         "view": {"stroke": None},
         "axis": axis | faint | sizes | {"labelLimit": 220, "tickSize": 4, "titlePadding": 6},
         "legend": {"labelColor": ink, "titleColor": ink, "labelLimit": 260, "orient": "bottom", "columns": 3} | sizes,

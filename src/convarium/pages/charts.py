@@ -9,9 +9,9 @@ import pandas as pd
 from convarium.analysis.comparison import Comparison
 from convarium.diagnostics import Diagnoses
 from convarium.errors import ConvariumError
-from convarium.pages import accuracy_panel, diagnostics_charts, prediction_charts
-from convarium.pages.accuracy_panel import COSTS
+from convarium.pages import accuracy_panel, cost_panel, diagnostics_charts, prediction_charts
 from convarium.pages.chart_style import HEIGHT, Chart, hidden_parameter, inline_data, with_style
+from convarium.pages.cost_panel import COSTS
 from convarium.pages.curves import QUANTITIES, XAxis, curve_chart, curve_points, recorded_splits
 from convarium.pages.diagnostics_section import MOMENTS, SHARES, available_diagnoses
 from convarium.pages.predictions import (
@@ -70,9 +70,9 @@ def plot_cost(comparison: Comparison) -> Chart:
     Raises:
         ConvariumError: no trained run has a cost.
     """
-    points = _not_empty(accuracy_panel.cost_points(comparison), "a cost and test scores")
+    points = _not_empty(cost_panel.cost_points(comparison), "a cost and test scores")
     panels = [
-        accuracy_panel.cost_chart(
+        cost_panel.cost_chart(
             inline_data(points[points["cost"] == cost]),
             points,
             _labels(comparison),

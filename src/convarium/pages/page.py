@@ -18,9 +18,10 @@ from convarium.analysis.comparison import Comparison, formatting
 from convarium.diagnostics import Diagnoses
 from convarium.disk import write_text
 from convarium.models.layer_tables import short_count
-from convarium.pages.accuracy_panel import COSTS, forest_plot
+from convarium.pages.accuracy_panel import forest_plot
 from convarium.pages.chart_style import colors, dashes
 from convarium.pages.claims_section import ClaimsSection
+from convarium.pages.cost_panel import COSTS
 from convarium.pages.diagnostics_section import MOMENTS, SHARES, diagnostics_section
 from convarium.pages.disagreements import TestImages, disagreements
 from convarium.pages.exports import as_csv, as_latex, as_markdown

@@ -9,9 +9,9 @@ import pandas as pd
 
 from convarium.analysis.comparison import Comparison
 from convarium.diagnostics import Diagnoses
-from convarium.pages import accuracy_panel, diagnostics_charts, prediction_charts
-from convarium.pages.accuracy_panel import COSTS
+from convarium.pages import accuracy_panel, cost_panel, diagnostics_charts, prediction_charts
 from convarium.pages.chart_style import hidden_parameter, to_columns, vega_config
+from convarium.pages.cost_panel import COSTS
 from convarium.pages.curves import QUANTITIES, XAxis, curve_chart, curve_points, recorded_splits, steps_per_point
 from convarium.pages.diagnostics_section import MOMENTS, SHARES, available_diagnoses
 from convarium.pages.predictions import Predictions, agreement, calibration, class_points, confusion_points
@@ -20,6 +20,8 @@ from convarium.pages.study_status import RunInProgress
 _PAGE_STYLE = vega_config(font_size=12, ink="currentColor", font="system-ui, sans-serif") | {"background": None}
 _CELL = 34
 """Width of a cell of a matrix with numbers, in pixels."""
+_COST_WIDTH, _COST_HEIGHT = 270, 200
+"""Size of the plots of costs, in pixels: their names stand where nothing else is in exactly this width."""
 _SURFACE_SIZE = 216
 """Width and height of a loss surface, in pixels."""
 
@@ -102,15 +104,16 @@ def _add_curves(
 
 
 def _add_costs(made: PageCharts, comparison: Comparison, labels: Sequence[str]) -> None:
-    seeds, costs = accuracy_panel.seed_points(comparison), accuracy_panel.cost_points(comparison)
+    seeds, costs = accuracy_panel.seed_points(comparison), cost_panel.cost_points(comparison)
     title = accuracy_panel.panel_metric(comparison).title
     if not seeds.empty:
         panel: Any = accuracy_panel.seeds_chart(_named(made, "seeds", seeds), seeds, labels, title=title)
         made.specs["seeds"] = _for_page(panel, "seeds")
     made.costs = tuple(cost for cost in COSTS if (costs["cost"] == cost).any())
     for cost in made.costs:
-        panel = accuracy_panel.cost_chart(_named(made, "costs", costs), costs, labels, cost, title=title)
-        made.specs[f"cost/{cost}"] = _for_page(panel, "costs", height=260)
+        panel = cost_panel.cost_chart(_named(made, "costs", costs), costs, labels, cost, title=title,
+                                      width=_COST_WIDTH, height=_COST_HEIGHT, font_size=12)  # fmt: skip
+        made.specs[f"cost/{cost}"] = _for_page(panel, "costs", wide=False)
 
 
 def _add_classes(made: PageCharts, comparison: Comparison, labels: Sequence[str]) -> None:
