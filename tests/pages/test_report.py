@@ -190,11 +190,43 @@ def test_failed_runs_are_lines_of_their_own(study):
 def test_step_curves_keep_the_mean_of_all_steps(study):
     run = study.row("residual_cnn").trained[0]
     steps = len(run.steps()[0])
-    points = curve_points(study, "step").query("label == 'residual_cnn' and quantity == 'loss'")
+    points = curve_points(study, "step").query("label == 'residual_cnn' and split == 'train' and quantity == 'loss'")
     expected = np.mean([run.steps()[0].astype(float) for run in study.row("residual_cnn").trained], 0)
     assert len(points) == steps  # fewer than POINTS: nothing is thinned
     np.testing.assert_allclose(points["mean"], expected, rtol=1e-6)
     assert steps_per_point(curve_points(study, "step")) == 1
+
+
+def test_by_step_and_by_time_every_split_has_its_points(study):
+    by_epoch = curve_points(study).query("label == 'lenet' and split == 'validation' and quantity == 'loss'")
+    run = study.row("lenet").trained[0]
+    for x, ends in (("step", [epoch.steps for epoch in run.outcome.history]), ("second", None)):
+        points = curve_points(study, x).query("label == 'lenet' and split == 'validation' and quantity == 'loss'")
+        assert points["mean"].tolist() == by_epoch["mean"].tolist()
+        assert ends is None or points["x"].tolist() == ends
+    seconds = [sum(epoch.seconds for epoch in run.outcome.history) for run in study.row("lenet").trained]
+    assert points["x"].tolist()[-1] == pytest.approx(np.mean(seconds))
+
+
+def test_curves_by_time_need_one_environment(tmp_path):
+    elsewhere = replace(HERE, processor="Another CPU")
+    runs = [
+        made_run(tmp_path, Recipe(model="lenet", epochs=2), 0.9),
+        made_run(tmp_path, Recipe(model="nin", epochs=2), 0.9, environment=elsewhere),
+    ]
+    assert curve_points(compare_runs(runs), "second").empty
+    assert "not all timed in one environment" in Reader(render(compare_runs(runs))).visible
+
+
+def test_the_learning_rate_has_a_panel_only_where_it_changes(tmp_path, text):
+    assert "The learning rate was 0.01 throughout." in Reader(text).visible
+    assert not [name for name in data_of(text)["specs"] if "learning rate" in name]
+    runs = [made_run(tmp_path, Recipe(model="lenet", epochs=3, learning_rate=rate), 0.8 + rate) for rate in (0.01, 0.1)]
+    comparison = compare_runs(runs, by="learning_rate")
+    changing = render(comparison)
+    assert 'id="rate"' in changing
+    assert "curves/learning rate/train/epoch/linear" in data_of(changing)["specs"]
+    assert "learning rate" in json.dumps(plot_curves(comparison, learning_rate=True).to_dict())
 
 
 @pytest.mark.parametrize("x", ["epoch", "step"])

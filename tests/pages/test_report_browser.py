@@ -1,5 +1,6 @@
 """The report in a real browser."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ import pytest
 
 from browsers import browser as browser  # the fixture
 from browsers import lines, needs_browser, opened
+from convarium.analysis.comparison import compare_runs
 from convarium.pages import as_csv, as_latex, as_markdown, write_report
-from made_studies import made_study
+from convarium.recipes.recipe import Recipe
+from made_studies import made_run, made_study
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -152,15 +155,78 @@ def test_pointer_and_arrow_keys_read_the_curves(page):
     assert hover.inner_text().startswith("epoch 2")
 
 
-def test_switches_draw_by_step_in_logarithms_and_smoothed(page):
-    seen = [first_line(page)]
-    for act in (lambda: page.locator("#log").check(), lambda: page.locator("input[value=step]").check(),
-                lambda: page.locator("#smoothing").press("End")):  # fmt: skip
+def all_lines(page: "Page") -> list[str | None]:
+    """How the last line of each panel is drawn."""
+    return [
+        figure.locator("g.mark-line path").last.get_attribute("d")
+        for figure in page.locator("figure.curve:not([hidden])").all()
+    ]
+
+
+def test_every_switch_acts_on_all_panels_but_logarithms_on_losses_alone(page):
+    seen = [all_lines(page)]
+    for act, panels in (
+        (lambda: page.locator("input[value=step]").check(), [0, 1, 2, 3]),
+        (lambda: page.locator("input[value=second]").check(), [0, 1, 2, 3]),
+        (lambda: page.locator("#smoothing").press("End"), [0, 1, 2, 3]),
+        (lambda: page.locator("#log").check(), [0, 1]),
+    ):
         act()
-        changed(page, seen[-1])
-        seen.append(first_line(page))
-    assert len(set(seen)) == 4
-    assert page.locator("#smoothed").inner_text() == "over 25 points"
+        for i in panels:
+            line = f"[...document.querySelectorAll('figure.curve')[{i}].querySelectorAll('g.mark-line path')].at(-1)"
+            page.wait_for_function(f"old => {line} && {line}.getAttribute('d') !== old", arg=seen[-1][i])
+        seen.append(all_lines(page))
+        assert [i for i in range(4) if seen[-1][i] != seen[-2][i]] == panels
+    assert page.locator("#smoothed").inner_text() == "over 3 seconds"  # a fifth of the axis, which ends at 15.3 s
+
+
+def test_names_in_the_cost_charts_touch_no_point_no_line_and_no_other_name(browser, tmp_path):
+    rates = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
+    runs = [
+        made_run(tmp_path, Recipe(learning_rate=rate, epochs=2, seed=seed), 0.85 + 0.01 * i,
+                 parameters=20_000 * (i + 1) ** 2, seconds=5.0 * (i + 1) + seed)
+        for i, rate in enumerate(rates) for seed in range(2)
+    ]  # fmt: skip
+    report = write_report(compare_runs(runs, by="learning_rate"), tmp_path / "report.html")
+    boxes_of = "(all) => all.map((one) => one.getBoundingClientRect().toJSON())"
+    with opened(browser, report, 380) as page:
+        for cost in ("parameters", "flops", "train_seconds"):
+            chart = page.locator(f"figure[data-chart='cost/{cost}']")
+            texts = chart.locator("g.mark-text.role-mark text").evaluate_all(boxes_of)
+            assert len(texts) == len(rates)
+            dots = chart.locator("g.mark-symbol path").evaluate_all(boxes_of)
+            rules = chart.locator("g.mark-rule.role-mark line").evaluate_all(boxes_of)
+            upright = [rule for rule in rules if rule["width"] < 2]  # of a slanted leader the box is not the line
+            for one, other in itertools.combinations(texts, 2):
+                assert not touch(one, other)
+            assert not any(touch(text, other) for text in texts for other in dots + upright)
+            plot = chart.bounding_box()
+            assert all(text["left"] >= plot["x"] and text["right"] <= plot["x"] + plot["width"] for text in texts)
+
+
+def touch(one, other) -> bool:
+    across = one["left"] < other["right"] and other["left"] < one["right"]
+    return across and one["top"] + 2 < other["bottom"] - 2 and other["top"] + 2 < one["bottom"] - 2
+
+
+@pytest.mark.parametrize("width", [380, 1280])
+def test_tooltips_stand_beside_the_pointer_within_the_window(browser, report, width):
+    with opened(browser, report, width) as page:
+        for chart in ("cost/parameters", "calibration"):
+            dot = page.locator(f"figure[data-chart='{chart}'] g.mark-symbol path").last
+            dot.scroll_into_view_if_needed()
+            box = dot.bounding_box()
+            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            page.mouse.move(x - 1, y)
+            page.mouse.move(x, y)
+            page.locator("#hover", has_text="residual_cnn").wait_for()
+            tip = page.locator("#hover").bounding_box()
+            assert 0 <= tip["x"] <= tip["x"] + tip["width"] <= width
+            assert not (tip["x"] <= x <= tip["x"] + tip["width"] and tip["y"] <= y <= tip["y"] + tip["height"])
+            far = max(tip["x"] - x, x - tip["x"] - tip["width"], tip["y"] - y, y - tip["y"] - tip["height"])
+            assert far < 40
+            assert "\u00a0%" in page.locator("#hover").inner_text()
+            page.mouse.move(2, 2)
 
 
 def test_choosing_a_network_changes_its_confusion_matrix(page):

@@ -12,7 +12,8 @@ from convarium.errors import ConvariumError
 from convarium.pages import accuracy_panel, cost_panel, diagnostics_charts, prediction_charts
 from convarium.pages.chart_style import HEIGHT, Chart, hidden_parameter, inline_data, with_style
 from convarium.pages.cost_panel import COSTS
-from convarium.pages.curves import QUANTITIES, XAxis, curve_chart, curve_points, recorded_splits
+from convarium.pages.curve_charts import curve_chart
+from convarium.pages.curves import QUANTITIES, RATE, XAxis, curve_points, recorded_splits
 from convarium.pages.diagnostics_section import MOMENTS, SHARES, available_diagnoses
 from convarium.pages.predictions import (
     Predictions,
@@ -24,15 +25,17 @@ from convarium.pages.predictions import (
 )
 
 
-def plot_curves(comparison: Comparison, *, x: XAxis = "epoch", log: bool = False) -> Chart:
+def plot_curves(comparison: Comparison, *, x: XAxis = "epoch", log: bool = False, learning_rate: bool = False) -> Chart:
     """Loss and accuracy of every split: one line for each network, with a band from the lowest to the highest seed.
 
     A click on the legend highlights a network. Failed runs are thin dotted lines of their own.
 
     Args:
         comparison: the comparison whose runs are drawn.
-        x: whether the horizontal axis counts epochs ("epoch") or steps ("step").
+        x: whether the horizontal axis counts epochs ("epoch"), steps ("step"), or seconds of training ("second"), which
+            must have been measured in one environment.
         log: whether losses have a logarithmic scale.
+        learning_rate: whether a last panel shows the learning rate.
 
     Raises:
         ConvariumError: no run has recorded a value.
@@ -50,6 +53,9 @@ def plot_curves(comparison: Comparison, *, x: XAxis = "epoch", log: bool = False
         if not rows:  # A selection belongs to one panel, and all panels react to it.
             panels[0] = panels[0].add_params(chosen)
         rows.append(alt.hconcat(*panels))
+    if learning_rate:
+        data = inline_data(points[points["quantity"] == RATE])
+        rows.append(curve_chart(data, points, RATE, "train", labels=_labels(comparison), x=x, log=log, chosen=chosen))
     return _finish(alt.vconcat(*rows))
 
 

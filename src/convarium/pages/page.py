@@ -26,6 +26,7 @@ from convarium.pages.diagnostics_section import MOMENTS, SHARES, diagnostics_sec
 from convarium.pages.disagreements import TestImages, disagreements
 from convarium.pages.exports import as_csv, as_latex, as_markdown
 from convarium.pages.highlights import epochs_to_level, hardest_classes
+from convarium.pages.numbers import written
 from convarium.pages.page_charts import page_charts
 from convarium.pages.predictions import calibration_errors, read_predictions
 from convarium.pages.runs_section import network_layers, runs_section
@@ -113,6 +114,7 @@ def render(
         ],
         charts=charts,
         cost_titles=COSTS,
+        written=written,
         disagreements=disagreements(comparison, predictions, test_images),
         calibration_errors=calibration_errors(comparison),
         diagnostics=diagnostics_section(diagnoses),

@@ -12,7 +12,16 @@ from convarium.diagnostics import Diagnoses
 from convarium.pages import accuracy_panel, cost_panel, diagnostics_charts, prediction_charts
 from convarium.pages.chart_style import hidden_parameter, to_columns, vega_config
 from convarium.pages.cost_panel import COSTS
-from convarium.pages.curves import QUANTITIES, XAxis, curve_chart, curve_points, recorded_splits, steps_per_point
+from convarium.pages.curve_charts import curve_chart
+from convarium.pages.curves import (
+    AXES,
+    QUANTITIES,
+    RATE,
+    constant_rate,
+    curve_points,
+    recorded_splits,
+    steps_per_point,
+)
 from convarium.pages.diagnostics_section import MOMENTS, SHARES, available_diagnoses
 from convarium.pages.predictions import Predictions, agreement, calibration, class_points, confusion_points
 from convarium.pages.study_status import RunInProgress
@@ -35,7 +44,8 @@ class PageCharts:
             that a specification needs.
         tables: data by name, one list for each column.
         curves: (quantity, split) of each panel of the learning curves.
-        by_step: whether the curves can be shown by step.
+        axes: names of AXES by which the curves can be shown.
+        constant_rate: the learning rate of all runs if it never changes; None if it does, and has a panel.
         one_epoch: whether every run has one epoch, so that curves by epoch are dots.
         steps_per_point: the largest number of training steps that one point of a curve by step represents.
         costs: names of COSTS that can be drawn.
@@ -46,7 +56,8 @@ class PageCharts:
     specs: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, Any] = field(default_factory=dict)
     curves: tuple[tuple[str, str], ...] = ()
-    by_step: bool = False
+    axes: tuple[str, ...] = ()
+    constant_rate: float | None = None
     one_epoch: bool = False
     steps_per_point: int = 1
     costs: tuple[str, ...] = ()
@@ -85,18 +96,19 @@ def page_charts(
 def _add_curves(
     made: PageCharts, comparison: Comparison, labels: Sequence[str], in_progress: Sequence[RunInProgress]
 ) -> None:
-    axes: tuple[XAxis, ...] = ("epoch", "step")
-    for x in axes:
+    for x in AXES:
         points = curve_points(comparison, x, in_progress)
         if points.empty:
             continue
-        made.tables[x] = to_columns(points)
         shown = [(quantity, split) for quantity in QUANTITIES for split in recorded_splits(points)]
+        if not made.curves:
+            made.curves, made.constant_rate = tuple(shown), constant_rate(points)
+        made.axes = (*made.axes, x)
+        made.tables[x] = to_columns(points if made.constant_rate is None else points[points["quantity"] != RATE])
         if x == "step":
             made.one_epoch = all(run.recipe.epochs == 1 for row in comparison.rows for run in row.runs)
-            made.by_step, made.steps_per_point = True, steps_per_point(points)
-        made.curves = made.curves or tuple(shown)
-        for quantity, split in shown:
+            made.steps_per_point = steps_per_point(points)
+        for quantity, split in [*shown, *([(RATE, "train")] if made.constant_rate is None else [])]:
             for log in (False, True) if quantity == "loss" else (False,):
                 panel = curve_chart(alt.NamedData(name=x), points, quantity, split, labels=labels, x=x, log=log)
                 name = f"curves/{quantity}/{split}/{x}/{'log' if log else 'linear'}"

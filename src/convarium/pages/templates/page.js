@@ -3,6 +3,7 @@ const page = JSON.parse(document.getElementById("page-data").textContent);
 const tables = Object.fromEntries(Object.entries(page.tables).map(([name, columns]) => [name, rowsOf(columns)]));
 const hidden = new Set([...document.querySelectorAll('.legend button[aria-pressed="false"]')].map((b) => b.dataset.label));
 const views = new Map(); // figure → Vega view
+const hover = document.getElementById("hover");
 
 function rowsOf(columns) {
   const names = Object.keys(columns);
@@ -26,13 +27,13 @@ function specOf(figure) {
 
 async function draw(figure) {
   const spec = specOf(figure);
-  figure.hidden = !spec; // there are curves by step for the training split only
+  figure.hidden = !spec || (figure.dataset.quantity === "learning rate" && !document.getElementById("rate")?.checked);
   views.get(figure)?.finalize();
   views.delete(figure);
-  if (!spec) return;
+  if (!spec || figure.hidden) return;
   const name = spec.usermeta.table;
   const rows = figure.classList.contains("curve") ? smoothed(name, settings().window) : tables[name];
-  const options = { renderer: "svg", mode: "vega-lite", actions: { export: true, source: false, compiled: false, editor: false } };
+  const options = { renderer: "svg", mode: "vega-lite", tooltip: showTooltip, actions: { export: true, source: false, compiled: false, editor: false } };
   const { view } = await vegaEmbed(figure, { ...spec, datasets: { ...spec.datasets, [name]: rows } }, options);
   views.set(figure, view);
   if (hidden.size) await view.signal("hidden", [...hidden]).runAsync();
@@ -41,16 +42,26 @@ async function draw(figure) {
 const drawAll = async (figures) => { for (const figure of figures) await draw(figure); };
 const curves = () => document.querySelectorAll("figure.curve");
 
-// A centered moving average over each line; the band moves with it.
-function smoothed(name, window) {
-  if (window === 1) return tables[name];
-  const reach = (window - 1) / 2;
-  const average = (line, i, column) => {
-    const neighbors = line.slice(Math.max(0, i - reach), i + reach + 1);
-    return neighbors.reduce((sum, point) => sum + point[column], 0) / neighbors.length;
-  };
-  return linesOf(tables[name]).flatMap((line) =>
-    line.map((point, i) => ({ ...point, mean: average(line, i, "mean"), low: average(line, i, "low"), high: average(line, i, "high") })));
+// The mean over a part of the horizontal axis around each point, the same in all panels; the band moves with it.
+function smoothed(name, share) {
+  const reach = reachOf(name, share);
+  if (!reach) return tables[name];
+  return linesOf(tables[name]).flatMap((line) => {
+    if (line[0].quantity === "learning rate") return line;
+    let first = 0, end = 0;
+    return line.map((point) => {
+      while (line[first].x < point.x - reach) first += 1;
+      while (end < line.length && line[end].x <= point.x + reach) end += 1;
+      const near = line.slice(first, end);
+      const mean = (column) => near.reduce((sum, other) => sum + other[column], 0) / near.length;
+      return { ...point, mean: mean("mean"), low: mean("low"), high: mean("high") };
+    });
+  });
+}
+
+function reachOf(name, share) { // half of the part of the axis that is averaged
+  const xs = tables[name].map((point) => point.x);
+  return share <= 1 ? 0 : ((share - 1) / 200) * (xs.reduce((a, b) => Math.max(a, b)) - xs.reduce((a, b) => Math.min(a, b)));
 }
 
 function linesOf(points) {
@@ -65,8 +76,9 @@ function linesOf(points) {
 
 for (const input of document.querySelectorAll(".controls input")) {
   input.addEventListener("change", () => {
-    const { window } = settings();
-    document.getElementById("smoothed").textContent = window === 1 ? "none" : `over ${window} points`;
+    const { x, window } = settings();
+    const over = Number((2 * reachOf(x, window)).toPrecision(2)).toLocaleString("en");
+    document.getElementById("smoothed").textContent = window === 1 ? "none" : `over ${over} ${x}s`;
     drawAll(curves());
   });
 }
@@ -92,22 +104,51 @@ for (const select of document.querySelectorAll("select[data-sets]")) {
 
 const drawn = drawAll(document.querySelectorAll("figure.chart"));
 
-// ---- values of the curves, by pointer and by arrow keys -------------------------------------------------------------
+// ---- tooltips, beside the pointer and never under it --------------------------------------------------------------
 
-const hover = document.getElementById("hover");
+function placeBeside(box, x, y) {
+  const { width, height } = box.getBoundingClientRect();
+  const right = x + 16, left = x - 16 - width;
+  const beside = right + width <= innerWidth - 4 ? right : left >= 4 ? left : null;
+  const within = (at, size, most) => Math.max(4, Math.min(at, most - size - 4));
+  box.style.left = `${beside ?? within(x - width / 2, width, innerWidth)}px`;
+  const below = y + 20 + height <= innerHeight - 4 ? y + 20 : y - 20 - height;
+  box.style.top = `${beside === null ? Math.max(4, below) : within(y + 12, height, innerHeight)}px`;
+}
+
+// Vega calls this with the values of the mark under the pointer, as text; and with nothing when the pointer leaves it.
+function showTooltip(_, event, __, value) {
+  if (value === null || value === undefined || value === "") return void (hover.hidden = true);
+  const table = document.createElement("table");
+  for (const [name, text] of Object.entries(value)) {
+    if (text === "" || text === "null") continue;
+    const row = table.insertRow();
+    row.append(Object.assign(document.createElement("th"), { textContent: name === "label" ? "network" : name }));
+    row.append(Object.assign(document.createElement("td"), { textContent: text }));
+  }
+  hover.replaceChildren(table);
+  hover.hidden = false;
+  placeBeside(hover, event.clientX, event.clientY);
+}
+
+// ---- values of the curves, by pointer and by arrow keys -------------------------------------------------------------
 
 function values(figure, at) {
   const { x, window } = settings();
   const { quantity, split } = figure.dataset;
   const lines = linesOf(smoothed(x, window)).filter(([p]) => p.quantity === quantity && p.split === split && !hidden.has(p.label));
   const nearest = (line) => line.reduce((best, p) => (Math.abs(p.x - at) < Math.abs(best.x - at) ? p : best));
+  if (x !== "epoch") { // the networks have values at different places
+    const within = (line) => Math.abs(nearest(line).x - at) <= Math.max(2, (line.at(-1).x - line[0].x) / (line.length - 1 || 1));
+    return { x: at, points: lines.filter(within).map(nearest).sort((a, b) => b.mean - a.mean) };
+  }
   const points = lines.map(nearest);
   const x0 = points.reduce((best, p) => (Math.abs(p.x - at) < Math.abs(best - at) ? p.x : best), Infinity);
   return { x: x0, points: points.filter((p) => p.x === x0).sort((a, b) => b.mean - a.mean) };
 }
 
 function format(quantity, value) {
-  return quantity === "accuracy" ? `${(100 * value).toFixed(1)} %` : value.toPrecision(3);
+  return quantity === "accuracy" ? `${(100 * value).toFixed(1)}\u00a0%` : Number(value.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 });
 }
 
 function showValues(figure, at, left, top) {
@@ -116,7 +157,8 @@ function showValues(figure, at, left, top) {
   for (const other of curves()) views.get(other)?.signal("at", x).runAsync();
   const cell = (tag, text, kind) => Object.assign(document.createElement(tag), { textContent: text, className: kind ?? "" });
   const table = document.createElement("table");
-  table.append(cell("caption", `${settings().x} ${Math.round(x).toLocaleString("en")}`));
+  const written = settings().x === "second" ? `${Number(x.toPrecision(3))} s of training` : `${settings().x} ${Math.round(x).toLocaleString("en")}`;
+  table.append(cell("caption", written));
   for (const point of points.slice(0, 12)) {
     const row = table.insertRow();
     const swatch = cell("td", "");
@@ -129,9 +171,7 @@ function showValues(figure, at, left, top) {
   if (points.length > 12) table.insertRow().append(cell("td"), cell("th", `and ${points.length - 12} more`));
   hover.replaceChildren(table);
   hover.hidden = false;
-  const box = hover.getBoundingClientRect();
-  hover.style.left = `${Math.max(4, left + 16 + box.width > innerWidth ? left - box.width - 16 : left + 16)}px`;
-  hover.style.top = `${Math.max(4, Math.min(top + 16, innerHeight - box.height - 8))}px`;
+  placeBeside(hover, left, top);
 }
 
 function hideValues() {
