@@ -7,7 +7,7 @@ import pytest
 import vl_convert
 
 from convarium.pages.chart_style import vega_config
-from convarium.pages.numbers import AXIS_NUMBER, even_ticks, log_ticks, written
+from convarium.pages.numbers import AXIS_NUMBER, AXIS_POWER, even_ticks, log_ticks, written
 
 
 @pytest.mark.parametrize(
@@ -17,9 +17,19 @@ from convarium.pages.numbers import AXIS_NUMBER, even_ticks, log_ticks, written
 )  # fmt: skip
 def test_python_and_vega_write_a_number_alike_and_never_in_exponents_of_e(value, text):
     assert written(value) == text
-    at = alt.X("x:Q", axis=alt.Axis(values=[value], labelExpr=AXIS_NUMBER), scale=alt.Scale(domain=[value, value + 1]))
+    at = alt.X("x:Q", axis=alt.Axis(values=[value], labelExpr=AXIS_POWER), scale=alt.Scale(domain=[value, value + 1]))
     spec = alt.Chart(alt.InlineData(values=[{"x": value}])).mark_point().encode(x=at).configure(**vega_config())
     assert f">{text}</text>" in vl_convert.vegalite_to_svg(spec.to_dict())
+
+
+def test_the_short_expression_is_the_long_one_for_what_is_neither_tiny_nor_huge():
+    values = [0, 0.0005, 0.1, 10, 1000, 61706, 100_000, 1.5e6, 2e9]
+    at = alt.Axis(values=values, labelOverlap=False, labelExpr=AXIS_NUMBER)
+    x = alt.X("x:Q", axis=at, scale=alt.Scale(type="symlog", domain=[0, 2e9]))
+    spec = alt.Chart(alt.InlineData(values=[{"x": 1}])).mark_point().encode(x=x).configure(**vega_config())
+    assert re.findall(r">([^<>]+)</text>", vl_convert.vegalite_to_svg(spec.to_dict()))[:-1] == list(
+        map(written, values)
+    )
 
 
 def test_per_cent_has_its_space():

@@ -115,8 +115,9 @@ def test_curves_of_a_training_run_are_its_history_and_leave_the_others_alone(tmp
     assert after[after["run"] == ""].equals(before)
     assert new[(new["split"] == "train") & (new["quantity"] == "loss")]["mean"].tolist() == [1, 1 / 2, 1 / 3]
     assert set(new["label"]) == {"lenet"}
-    under = [RunInProgress(Recipe(seed=2), (epoch(1),))]
-    assert curve_points(study, "step", under).equals(curve_points(study, "step"))
+    by_step = curve_points(study, "step", [RunInProgress(Recipe(seed=2), (epoch(1),))])
+    assert by_step[by_step["run"] == ""].equals(curve_points(study, "step"))
+    assert set(by_step.loc[by_step["run"] == "seed 2, training", "x"]) == {epoch(1).steps}
 
 
 # ---- how it is written -----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pandas as pd
 
 from convarium.pages.chart_style import HEIGHT, IS_SHOWN, WIDTH, Chart, axis_bounds, label_color, label_dash
 from convarium.pages.curves import AXES, RATE, XAxis
-from convarium.pages.numbers import AXIS_NUMBER, log_ticks
+from convarium.pages.numbers import AXIS_NUMBER, AXIS_POWER, log_ticks
 
 _MOST_TICKS = 8
 """Number of epochs up to which each epoch has its own tick; Vega alone would put ticks between them."""
@@ -53,7 +53,7 @@ def curve_chart(
     if quantity != "accuracy":
         y_axis = alt.Axis(title=title, labelExpr=AXIS_NUMBER, tickCount=5)
     if is_log:
-        y_axis = alt.Axis(title=title, labelExpr=AXIS_NUMBER, values=log_ticks(*bounds))
+        y_axis = alt.Axis(title=title, labelExpr=AXIS_POWER, values=log_ticks(*bounds))
     first, last = axis_bounds(points["x"])
     few = list(range(math.ceil(first), math.floor(last) + 1)) if last - first <= _MOST_TICKS else alt.Undefined
     along = alt.X(

@@ -29,12 +29,20 @@ def written(value: float) -> str:
     return text.replace("-", "−")
 
 
-def number_expression(value: str) -> str:
+def number_expression(value: str, *, powers: bool = True) -> str:
     """A Vega expression that writes a number as `written` does, with up to six decimals.
 
     Args:
         value: the expression of the number, such as "datum.value".
+        powers: whether the number may be so small or so large that it is a power of ten; without them the expression
+            is short.
     """
+    plain = (
+        f"abs({value}) < {_LARGE:.0f} ? format({value}, ',.6~f') : abs({value}) < 1e9 ? "
+        f"format({value} / 1e6, ',.3~f') + ' M' : format({value} / 1e9, ',.3~f') + ' G'"
+    )
+    if not powers:
+        return plain
     exponent = f"floor(log(abs({value})) / LN10 + 1e-9)"
     mantissa = f"{value} / pow(10, {exponent})"
     digit = f"'{_SUPERSCRIPTS}'"
@@ -43,16 +51,12 @@ def number_expression(value: str) -> str:
     ones = f"substring({digit}, {places} % 10, {places} % 10 + 1)"
     times = f"(abs({mantissa} - 1) < 1e-6 ? '' : format({mantissa}, '.2~f') + '·')"
     power = f"{times} + '10' + ({exponent} < 0 ? '⁻' : '') + {tens} + {ones}"
-    return (
-        f"{value} === 0 ? '0' : abs({value}) >= 1e12 ? {power} : "
-        f"abs({value}) >= 1e9 ? format({value} / 1e9, ',.3~f') + ' G' : "
-        f"abs({value}) >= {_LARGE:.0f} ? format({value} / 1e6, ',.3~f') + ' M' : "
-        f"abs({value}) >= {_SMALL:.4f} ? format({value}, ',.6~f') : {power}"
-    )
+    is_plain = f"{value} === 0 || (abs({value}) >= {_SMALL:.4f} && abs({value}) < 1e12)"
+    return f"{is_plain} ? ({plain}) : {power}"
 
 
-AXIS_NUMBER = number_expression("datum.value")
-"""The `labelExpr` of an axis of numbers."""
+AXIS_NUMBER, AXIS_POWER = number_expression("datum.value", powers=False), number_expression("datum.value")
+"""The `labelExpr` of an axis of numbers, and of one that may span many powers of ten."""
 
 
 def log_ticks(low: float, high: float, *, most: int = 6) -> list[float]:

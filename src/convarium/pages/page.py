@@ -27,7 +27,7 @@ from convarium.pages.disagreements import TestImages, disagreements
 from convarium.pages.exports import as_csv, as_latex, as_markdown
 from convarium.pages.highlights import epochs_to_level, hardest_classes
 from convarium.pages.numbers import written
-from convarium.pages.page_charts import page_charts
+from convarium.pages.page_charts import PAGE_STYLE, page_charts
 from convarium.pages.predictions import calibration_errors, read_predictions
 from convarium.pages.runs_section import network_layers, runs_section
 from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
@@ -130,7 +130,7 @@ def render(
         runs=runs_section(comparison),
         networks=network_layers(comparison, test_images),
         short_count=short_count,
-        data=_json({"specs": charts.specs, "tables": charts.tables, "copies": copies}),
+        data=_json({"config": PAGE_STYLE, "specs": charts.specs, "tables": charts.tables, "copies": copies}),
         css=Markup(_read("page.css")),  # noqa: S704  our own file
         script=Markup("".join(map(_read, scripts))),  # noqa: S704  our own files
         library=Markup(_vega()),  # noqa: S704  Vega's own

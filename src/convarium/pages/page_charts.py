@@ -26,7 +26,8 @@ from convarium.pages.diagnostics_section import MOMENTS, SHARES, available_diagn
 from convarium.pages.predictions import Predictions, agreement, calibration, class_points, confusion_points
 from convarium.pages.study_status import RunInProgress
 
-_PAGE_STYLE = vega_config(font_size=12, ink="currentColor", font="system-ui, sans-serif") | {"background": None}
+PAGE_STYLE = vega_config(font_size=12, ink="currentColor", font="system-ui, sans-serif") | {"background": None}
+"""Vega-Lite's `config` of all charts of the page."""
 _CELL = 34
 """Width of a cell of a matrix with numbers, in pixels."""
 _COST_WIDTH, _COST_HEIGHT = 270, 200
@@ -196,7 +197,7 @@ def _named(made: PageCharts, name: str, points: pd.DataFrame) -> alt.NamedData:
 def _for_page(
     chart: Any, table: str, *, height: int | None = None, wide: bool = True, rule: str | None = None
 ) -> dict[str, Any]:
-    """A specification in the page's own colors and without a legend.
+    """A specification without a legend, for the page's own colors, which the script adds.
 
     Args:
         chart: the chart.
@@ -210,7 +211,7 @@ def _for_page(
         validate=False
     )  # Its parts were validated when they were made.
     del spec["$schema"]
-    spec |= {"config": _PAGE_STYLE, "usermeta": {"table": table}}
+    spec["usermeta"] = {"table": table}
     if wide:
         spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
     if height is not None:

@@ -34,7 +34,7 @@ async function draw(figure) {
   const name = spec.usermeta.table;
   const rows = figure.classList.contains("curve") ? smoothed(name, settings().window) : tables[name];
   const options = { renderer: "svg", mode: "vega-lite", tooltip: showTooltip, actions: { export: true, source: false, compiled: false, editor: false } };
-  const { view } = await vegaEmbed(figure, { ...spec, datasets: { ...spec.datasets, [name]: rows } }, options);
+  const { view } = await vegaEmbed(figure, { ...spec, config: page.config, datasets: { ...spec.datasets, [name]: rows } }, options);
   views.set(figure, view);
   if (hidden.size) await view.signal("hidden", [...hidden]).runAsync();
 }
