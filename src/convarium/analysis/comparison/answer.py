@@ -1,48 +1,20 @@
-"""The first sentence of a comparison: who leads, by how much, how sure that is, who is worse, and what failed.
-
-The pairs that it speaks of are the leader's. Those with the baseline are the table's own. The others were chosen after
-the means were seen, so their intervals are simultaneous (Bonferroni) over every pair of rows without the baseline that
-could have been chosen.
-"""
+"""The first sentence of a comparison: who leads, by how much, how sure that is, who is worse, and what failed."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.failures import fails_more_often
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.ranking import rank
-from convarium.analysis.comparison.rows import Decision, Row
-from convarium.analysis.comparison.verdicts import contrast
-from convarium.analysis.statistics import Difference
+from convarium.analysis.comparison.rows import Row
+from convarium.analysis.comparison.standings import Standing, beside_baseline, standings_of
 
 MOST_NAMED = 3
 """Of more rows than these the first two are named, and the others counted."""
 
 _LEADS = {"better": "leads", "faster": "is fastest", "smaller": "is smallest", "cheaper": "is cheapest"}
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A row beside the leader.
-
-    Attributes:
-        row: the row.
-        decision: about it, against the leader.
-        gap: the row minus the leader; None where only their order or their sizes are compared.
-    """
-
-    row: Row
-    decision: Decision
-    gap: Difference | None
-
-    @property
-    def is_apart(self) -> bool:
-        """Whether the interval of the difference excludes 0."""
-        gap = self.gap
-        return gap is not None and gap.low is not None and gap.high is not None and (gap.low > 0 or gap.high < 0)
 
 
 def answer_of(
@@ -60,153 +32,152 @@ def answer_of(
     if not rows:
         return "No run has finished yet."
     told = [row for row in rank(rows, metric) if row.decision != "failed" and row.values(metric)]
-    last = [text for text in (_failed(rows, noun), _still_learning(told, noun)) if text]
+    last = "; ".join(text for text in (_failed(rows, noun), _still_learning(told, noun)) if text)
     if not told:
         if all(row.n == 0 for row in rows):
-            return _sentences([_all_failed(rows, noun)])
-        reason = "every row failed in most of its runs" if any(row.failed for row in rows) else ""
-        return _sentences([reason or f"no run recorded the {metric.title}", "; ".join(last)])
+            return _sentences(_all_failed(rows, noun))
+        has_failed = all(row.decision == "failed" for row in rows)
+        return _sentences("most runs failed" if has_failed else f"no run recorded the {metric.title}", last)
     leader, *others = told
     if not others:
-        return _sentences([_alone(leader, metric, others_failed=len(rows) > 1), "; ".join(last)])
+        return _sentences(_alone(leader, metric, is_left=len(rows) > 1), last)
     if metric.kind == "time" and len({row.environment for row in told} | {None}) != 2:
         text = f"the {metric.title} cannot be compared, because it was measured in several environments"
-        return _sentences([text, "; ".join(last)])
+        return _sentences(text, last)
     if not any(map(math.isfinite, leader.values(metric).values())):
-        return _sentences([f"no run reached {metric.title.removeprefix(f'{metric.unit} to ')}", "; ".join(last)])
+        return _sentences(f"no run reached {_level_of(metric)}", last)
     standings = standings_of(rows, leader, others, baseline=baseline, margin=margin)
-    return _sentences([*_lead(leader, standings, metric, margin, noun), "; ".join(last)])
+    return _sentences(*_lead(leader, standings, baseline=baseline, margin=margin, noun=noun), last)
 
 
-def standings_of(
-    rows: Sequence[Row], leader: Row, others: Sequence[Row], *, baseline: str | None, margin: float | None
-) -> list[Standing]:
-    """Every other row against the leader; see the module's docstring for the families of their intervals."""
-    family = max((len(rows) - 1) * (len(rows) - 2) // 2, 1)
-    opposite: dict[Decision, Decision] = {"better": "worse", "worse": "better"}
-    found = []
-    for row in others:
-        if leader.label == baseline:
-            found.append(Standing(row, row.decision, row.difference))
-        elif row.label == baseline:
-            gap = leader.difference
-            found.append(Standing(row, opposite.get(leader.decision, leader.decision), gap and _turned(gap)))
-        else:
-            pair = contrast(row, leader, leader.metric, family=family, margin=margin)
-            found.append(Standing(row, pair.decision, pair.difference))
-    return found
-
-
-def _turned(gap: Difference) -> Difference:
-    low, high = (None if end is None else -end for end in (gap.high, gap.low))
-    return replace(gap, mean=-gap.mean, low=low, high=high, n_first=gap.n_second, n_second=gap.n_first)
-
-
-def _lead(leader: Row, standings: list[Standing], metric: Metric, margin: float | None, noun: str) -> tuple[str, str]:
+def _lead(
+    leader: Row, standings: list[Standing], *, baseline: str | None, margin: float | None, noun: str
+) -> tuple[str, str]:
     """The first sentence, about the leader and those that may be as good, and the second, about those that are not."""
+    metric = leader.metric
     worse = [each for each in standings if each.decision == "worse"]
-    level = [each for each in standings if each.decision == "equivalent" and metric.kind != "size"]
-    tied = [each for each in standings if _mean(each.row) is not None and _mean(each.row) == _mean(leader)]
-    told = [*worse, *level, *tied]
-    open_ = [each for each in standings if each not in told]
-    text = f"{leader.label} {_LEADS[metric.better]} with {_value(leader, metric)}"
+    tied = [each for each in standings if _have_one_mean(each.row, leader)]
+    tied = [each for each in tied if each not in worse]
+    level = [each for each in standings if each.decision == "equivalent" and each not in tied]
+    open_ = [each for each in standings if each not in [*worse, *level, *tied]]
+    # A row that the table calls worse than a baseline that does not lead is told with that.
+    below = [beside_baseline(each.row) for each in open_ if leader.label != baseline and each.row.decision == "worse"]
+    open_ = [each for each in open_ if leader.label == baseline or each.row.decision != "worse"]
+    text = f"{leader.label} {_LEADS[metric.better]} with {_value(leader)}"
     if tied:
-        names = formatting.listed([leader.label, *(each.row.label for each in tied)])
-        text = f"{names} are level at {_value(leader, metric)}"
+        text = f"{_listed([leader.label, *(each.row.label for each in tied)], noun)} are level at {_value(leader)}"
     if open_:
-        text += f", but {_cannot_separate(leader, open_, metric, noun)}"
-    level = [each for each in level if each not in tied]
+        text += f", but {_cannot_separate([leader, *(each.row for each in tied)], open_, noun)}"
     if level and margin is not None:
-        names = _named([each.row for each in level], metric, noun)
-        text += f"; within {formatting.quantity(metric, margin)}, {names} {_is(level)} equivalent to it"
-    if worse and not (open_ or level or tied):
+        text += f"; within {formatting.quantity(metric, margin)}, {_named(level, noun)} {_are(level)} equivalent"
+    if worse and not (open_ or level or tied or below):
         runner_up, *worse = worse
-        text += f", {metric.better} than {runner_up.row.label}{_by(runner_up, leader, metric, is_told=True)}"
-    return text, _worse(leader, worse, metric, others=len(standings), noun=noun)
+        text += f", {metric.better} than {runner_up.row.label}{_by(runner_up, metric)}{_interval(runner_up, metric)}"
+    than = "" if leader.label == baseline else f" than {leader.label}"
+    parts = _worse(worse, metric, than, noun, others=len(standings)), _below(below, metric, str(baseline), noun)
+    return text, "; ".join(part for part in parts if part)
 
 
-def _cannot_separate(leader: Row, open_: list[Standing], metric: Metric, noun: str) -> str:
-    """Why rows that are behind are not called worse; the most frequent reason stands for all."""
-    names = _named([each.row for each in open_], metric, noun)
+def _cannot_separate(leaders: list[Row], open_: list[Standing], noun: str) -> str:
+    """Why rows that are behind are not called worse; where the reasons differ, that the seeds cannot tell."""
+    leader, names = leaders[0], _named(open_, noun)
+    rows = [*leaders, *(each.row for each in open_)]
     if all(each.decision == "better" for each in open_):
-        return f"on the seeds that both have, {names} {_is(open_)} {metric.better}"
-    if all(each.is_apart and fails_more_often(leader, each.row) for each in open_) and _least(leader, open_) > 2:
+        return f"on the seeds that both have, {names} {_are(open_)} {leader.metric.better}"
+    if all(each.is_apart and fails_more_often(leader, each.row) for each in open_) and min(row.n for row in rows) > 2:
         return f"it fails more often than {names}"
-    counts = {row.n for row in (leader, *(each.row for each in open_))}
-    seeds = formatting.count(counts.pop(), "seed") if len(counts) == 1 else "the seeds"
-    first, _, rest = seeds.partition(" ")
-    seeds = f"{_number(int(first))} {rest}" if first.isdigit() else seeds
-    without = all(each.gap is not None and each.gap.low is None for each in open_) and _least(leader, open_) > 1
-    return f"{seeds}{' without spread' if without else ''} cannot separate it from {names}"
+    counts = {row.n for row in rows}
+    seeds = f"{_number(rows[0].n)} seed{'s' * (rows[0].n != 1)}" if len(counts) == 1 else "the seeds"
+    has_spread = min(counts) < 2 or any(each.gap is None or each.width is not None for each in open_)
+    seeds += "" if has_spread else " without spread"
+    return f"{seeds} cannot separate {'it' if len(leaders) == 1 else 'them'} from {names}"
 
 
-def _least(leader: Row, standings: list[Standing]) -> int:
-    return min(row.n for row in (leader, *(each.row for each in standings)))
+def _worse(worse: list[Standing], metric: Metric, than: str, noun: str, *, others: int = 0) -> str:
+    """Names rows that are worse, each with its size; of many, how many there are and the ends of the range.
 
-
-def _worse(leader: Row, worse: list[Standing], metric: Metric, *, others: int, noun: str) -> str:
+    Args:
+        worse: the rows.
+        metric: of all.
+        than: what they are worse than, where that is not the row that the sentence is about.
+        noun: what a row is.
+        others: the number of rows beside the leader.
+    """
     if not worse:
         return ""
     if len(worse) <= MOST_NAMED:
         first, *rest = worse
-        texts = [f"{first.row.label} is {metric.worse}{_by(first, leader, metric)}"]
-        texts += [f"{each.row.label}{_by(each, leader, metric)}" for each in rest]
-        return formatting.listed(texts)
-    counted = f"{'the other ' if len(worse) == others - 1 else ''}{_number(len(worse))} {noun}s"
-    sizes = [size for each in (worse[0], worse[-1]) if (size := _by(each, leader, metric))]
-    text = f"{counted} are {metric.worse}"
-    return f"{text},{sizes[0]} to {sizes[1].removeprefix(' by ')}" if len(sizes) > 1 else text
+        texts = [f"{first.row.label} is {metric.worse}{than}{_by(first, metric)}"]
+        return formatting.listed([*texts, *(f"{each.row.label}{_by(each, metric)}" for each in rest)])
+    every = "the other " if others and len(worse) >= others - 1 else ""
+    text = f"{every}{_number(len(worse))} {noun}s are {metric.worse}{than}"
+    sizes = [each.amount for each in worse if each.amount is not None]
+    if len(sizes) < len(worse):
+        return text
+    widest = max((each.width or 0.0 for each in worse), default=0.0)
+    least, most = formatting.amounts(metric, [min(sizes), max(sizes)], widest or None)
+    return f"{text}, by {least} to {most} {metric.unit}"
 
 
-def _by(standing: Standing, leader: Row, metric: Metric, *, is_told: bool = False) -> str:
-    """The size of a difference: " by 4.7 points"; "" where only the order is known.
+def _below(below: list[Standing], metric: Metric, baseline: str, noun: str) -> str:
+    """Names rows that the table calls worse than the baseline."""
+    if len(below) < 2:
+        return _worse(below, metric, f" than {baseline}", noun)
+    names = formatting.listed([each.row.label for each in below])
+    return (
+        f"{names if len(below) < MOST_NAMED else f'{_number(len(below))} {noun}s'} are {metric.worse} than {baseline}"
+    )
 
-    Args:
-        standing: of the row.
-        leader: the row that it is compared with.
-        metric: of both.
-        is_told: whether the interval and the seeds are told too.
-    """
+
+def _by(standing: Standing, metric: Metric) -> str:
+    """The size of a difference: " by 4.7 points"; "" where only the order is known."""
+    if standing.amount is None:
+        return ""
+    return f" by {formatting.amounts(metric, [standing.amount], standing.width)[0]} {metric.unit}"
+
+
+def _interval(standing: Standing, metric: Metric) -> str:
     gap = standing.gap
     if gap is None or gap.low is None or gap.high is None:
-        means = _mean(standing.row), _mean(leader)
-        if means[0] is None or means[1] is None or metric.kind == "reach":
-            return ""
-        return f" by {formatting.amounts(metric, [abs(means[0] - means[1])])[0]} {metric.unit}"
-    near, far = sorted(map(abs, (gap.low, gap.high)))
-    middle, near_, far_ = formatting.amounts(metric, [abs(gap.mean), near, far], (gap.high - gap.low) / 2)
-    told = f" (95 % interval {near_} to {far_}, {formatting.seeds(gap)})" if is_told else ""
-    return f" by {middle} {metric.unit}{told}"
+        return ""
+    near, far = formatting.amounts(metric, sorted(map(abs, (gap.low, gap.high))), standing.width)
+    return f" (95 % interval {near} to {far}, {formatting.seeds(gap)})"
 
 
-def _named(rows: Sequence[Row], metric: Metric, noun: str) -> str:
-    shown = rows if len(rows) <= MOST_NAMED else rows[: MOST_NAMED - 1]
-    names = [f"{row.label} ({_short_value(row, metric)})" for row in shown]
-    more = len(rows) - len(shown)
-    return formatting.listed([*names, f"{_number(more)} more {noun}s"] if more else names)
+def _named(standings: Sequence[Standing], noun: str) -> str:
+    return _listed([f"{each.row.label} ({_value(each.row, is_short=True)})" for each in standings], noun)
 
 
-def _value(row: Row, metric: Metric) -> str:
+def _listed(names: Sequence[str], noun: str) -> str:
+    """All names, or the first two and how many more there are."""
+    shown = list(names) if len(names) <= MOST_NAMED else list(names[: MOST_NAMED - 1])
+    return formatting.listed(shown + _more(len(names) - len(shown), noun))
+
+
+def _more(n: int, noun: str) -> list[str]:
+    return [f"{_number(n)} more {noun}{'s' * (n != 1)}"] if n else []
+
+
+def _value(row: Row, *, is_short: bool = False) -> str:
     """A row's mean in words: "90.9 %", "0.04 nats (test loss)", "4.2 epochs to test accuracy 98 %"."""
-    title = metric.title.removeprefix(f"{metric.unit} to ")
+    metric = row.metric
     if row.measured is None:
-        return f"{title} {formatting.reached(row.values(metric).values())}"
+        reached = formatting.reached(row.values(metric).values())
+        return reached if is_short else f"{_level_of(metric)} {reached}"
     shown = formatting.level(metric, row.measured.mean)
-    if metric.kind == "reach":
-        return f"{shown} to {title}"
-    return shown if metric.name == "test_accuracy" or metric.kind == "size" else f"{shown} ({title})"
+    if is_short or metric.name == "test_accuracy" or metric.kind == "size":
+        return shown
+    return f"{shown} to {_level_of(metric)}" if metric.kind == "reach" else f"{shown} ({metric.title})"
 
 
-def _short_value(row: Row, metric: Metric) -> str:
+def _level_of(metric: Metric) -> str:
+    return metric.title.removeprefix(f"{metric.unit} to ")
+
+
+def _alone(row: Row, metric: Metric, *, is_left: bool) -> str:
     if row.measured is None:
-        return formatting.reached(row.values(metric).values())
-    return formatting.level(metric, row.measured.mean)
-
-
-def _alone(row: Row, metric: Metric, *, others_failed: bool) -> str:
-    if row.measured is None:
-        return f"{row.label}: {_value(row, metric)}"
-    subject = f"only {row.label} trained and has" if others_failed else f"{row.label} has"
+        return f"{row.label}: {_value(row)}"
+    subject = f"only {row.label} trained and has" if is_left else f"{row.label} has"
     if metric.kind == "size":
         return f"{subject} {formatting.level(metric, row.measured.mean)}"
     shown = formatting.mean(metric, row.measured)
@@ -219,21 +190,16 @@ def _failed(rows: Sequence[Row], noun: str) -> str:
         return ""
     if len(failed) <= MOST_NAMED:
         first, *rest = failed
-        texts = [f"{first.label} failed to train in {_share(first)} {'run' if len(first.runs) == 1 else 'runs'}"]
+        texts = [f"{first.label} failed to train in {_share(first)} run{'s' * (len(first.runs) != 1)}"]
         return formatting.listed([*texts, *(f"{row.label} in {_share(row)}" for row in rest)])
-    runs = formatting.count(sum(len(row.runs) for row in failed), "run")
-    names = formatting.listed([*(row.label for row in failed[:2]), f"{_number(len(failed) - 2)} more {noun}s"])
-    return f"{names} failed to train in {sum(row.failed for row in failed)} of {runs}"
+    runs = sum(len(row.runs) for row in failed)
+    return f"{sum(row.failed for row in failed)} of {runs} runs of {_number(len(failed))} {noun}s failed to train"
 
 
 def _all_failed(rows: Sequence[Row], noun: str) -> str:
-    runs = sum(len(row.runs) for row in rows)
-    names = (
-        formatting.listed([row.label for row in rows])
-        if len(rows) <= MOST_NAMED
-        else f"all {_number(len(rows))} {noun}s"
-    )
-    return f"no run trained: {formatting.count(runs, 'run')} of {names} failed"
+    names = formatting.listed([row.label for row in rows])
+    names = names if len(rows) <= MOST_NAMED else f"all {_number(len(rows))} {noun}s"
+    return f"no run trained: {formatting.count(sum(len(row.runs) for row in rows), 'run')} of {names} failed"
 
 
 def _share(row: Row) -> str:
@@ -244,15 +210,18 @@ def _still_learning(rows: Sequence[Row], noun: str) -> str:
     learning = [row.label for row in rows if row.still_learning]
     if not learning:
         return ""
-    names = learning if len(learning) <= MOST_NAMED else [*learning[:2], f"{_number(len(learning) - 2)} more {noun}s"]
-    return f"{formatting.listed(names)} {'was' if len(learning) == 1 else 'were'} still learning"
+    if len(learning) == len(rows) > 1:
+        return f"all {_number(len(rows))} {noun}s were still learning" if len(rows) > 2 else "both were still learning"
+    return f"{_listed(learning, noun)} {'was' if len(learning) == 1 else 'were'} still learning"
 
 
-def _mean(row: Row) -> float | None:
-    return row.measured.mean if row.measured else None
+def _have_one_mean(row: Row, leader: Row) -> bool:
+    if row.measured is None or leader.measured is None:
+        return False
+    return math.isclose(row.measured.mean, leader.measured.mean, rel_tol=1e-12)
 
 
-def _is(standings: Sequence[Standing]) -> str:
+def _are(standings: Sequence[Standing]) -> str:
     return "is" if len(standings) == 1 else "are"
 
 
@@ -260,8 +229,8 @@ def _number(n: int) -> str:
     return _NUMBERS[n] if n < len(_NUMBERS) else f"{n:,}"
 
 
-def _sentences(parts: Sequence[str]) -> str:
+def _sentences(*parts: str) -> str:
     """The parts as sentences. One that begins with a row's label keeps its first letter."""
-    words = ("no", "every", "only", "the", "all", *_NUMBERS)
+    words = ("no", "most", "only", "the", "all", "both", *_NUMBERS)
     texts = [part[0].upper() + part[1:] if part.partition(" ")[0] in words else part for part in parts if part]
     return " ".join(f"{text}." for text in texts)

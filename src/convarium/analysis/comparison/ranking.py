@@ -17,7 +17,7 @@ def rank(rows: Sequence[Row], metric: Metric) -> tuple[Row, ...]:
     def position(row: Row) -> tuple[bool, bool, float, float]:
         values = list(row.values(metric).values())
         reached = [value for value in values if math.isfinite(value)]
-        mean = sum(reached) / len(reached) if reached else math.inf
+        mean = round(sum(reached) / len(reached), 12) if reached else math.inf  # last bits are not an order
         share = len(reached) / len(values) if values else 0.0
         return row.decision == "failed", not values, -share, -mean if reached and metric.higher_is_better else mean
 
