@@ -1,6 +1,5 @@
 """Describes networks layer by layer, and compares two of them, on the meta device, which computes nothing."""
 
-import difflib
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from rich.text import Text
 from torch import nn
 
 from convarium.errors import ImageSizeError
+from convarium.models.alignment import aligned
 from convarium.models.build import check_image, load_architecture
 from convarium.models.cost import layer_costs
 from convarium.models.factories import Factory
@@ -80,22 +80,14 @@ def as_json(description: Description) -> dict[str, Any]:
 
 
 def diff(a: str, b: str, image: ImageSpec) -> Difference:
-    """Compares two networks layer by layer, by type, output shape and parameters; names are not compared.
+    """Compares two networks layer by layer, by type, kernel, output shape and parameters, see `aligned`.
 
     Raises:
         SpecError: a spec is wrong.
         ImageSizeError: one of the two cannot take such images.
     """
     first, second = describe(a, image), describe(b, image)
-    before, after = ([(x.type, x.output_shape, x.parameters) for x in d.layers] for d in (first, second))
-    rows: list[tuple[str, Layer]] = []
-    for change, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if change == "equal":
-            rows += [(" ", layer) for layer in second.layers[k:m]]
-        else:
-            rows += [("-", layer) for layer in first.layers[i:j]]
-            rows += [("+", layer) for layer in second.layers[k:m]]
-    return Difference(first, second, tuple(rows))
+    return Difference(first, second, aligned(first.layers, second.layers))
 
 
 def diff_as_json(difference: Difference) -> dict[str, Any]:
@@ -139,7 +131,7 @@ def as_diff(difference: Difference) -> RenderableType:
     _add(table, Text(f"− {a.model}", "bold red"), a.root)
     _add(table, Text(f"+ {b.model}", "bold green"), b.root)
     same = all(change == " " for change, _ in difference.rows)
-    verdict = "No difference in types, shapes and parameters; names, initial weights and options of a layer may differ."
+    verdict = "No difference in types, kernels, shapes and parameters; names, initial weights and options may differ."
     return Group(table, Text(verdict)) if same else table
 
 
