@@ -63,6 +63,14 @@ def test_a_comparison_shows_its_question_its_answer_and_every_row(comparison):
     assert all(row.label in html for row in comparison.rows)
 
 
+def test_a_comparison_without_rows_shows_itself_too(comparison):
+    nothing = replace(comparison, rows=(), baseline=None)
+    assert nothing.answer in nothing._repr_html_()
+    assert len(nothing.frame().columns) == 10
+    assert len(cells(nothing.latex())) == 1
+    assert repr(nothing)
+
+
 def test_a_long_table_says_how_many_rows_are_left_out():
     html = html_table(("a", "b"), [(i, None) for i in range(MOST_ROWS + 5)])
     assert html.count("<tr>") == MOST_ROWS + 1
@@ -131,7 +139,7 @@ def test_latex_has_the_best_mean_in_bold_where_the_verdicts_say_that_it_is_bette
     assert better.row("residual_cnn").decision == "better"
     table = cells(better.latex(columns=["network", "test", "verdict"]))
     assert [row[0] for row in table if r"\textbf" in row[1]] == ["residual\\_cnn"]
-    leads = made_study(tmp_path / "leads", {"lenet": 0.9, "residual_cnn": 0.6}, seeds=5)
+    leads = made_study(tmp_path / "leads", {"lenet": 0.9, "residual_cnn": 0.6, "memory_mlp": None}, seeds=5)
     assert leads.row("residual_cnn").decision == "worse"
     assert [row[0] for row in cells(leads.latex(columns=["network", "test"])) if r"\textbf" in row[1]] == ["lenet"]
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from convarium.analysis.comparison import Comparison, Row, metric_of
+from convarium.analysis.comparison import Comparison, metric_of
 from convarium.analysis.comparison.formatting import escape_markdown
 from convarium.errors import ConvariumError
-from convarium.pages.table import Cell, Column, caption, columns
+from convarium.pages.table import Cell, Column, caption
+from convarium.pages.table import columns as columns_of
 from convarium.spec import unknown
 
 _OWN_COLUMNS = ("train_seconds", "parameters", "flops", "images_per_second")
@@ -75,9 +76,10 @@ def as_latex(
     ]  # fmt: skip
     head = [f"% {' '.join(line.split())}" for line in comments if line]
     lines = []
-    for number, cells in enumerate(_rows(shown)):
+    names = next(column for column in columns_of(comparison) if column.key == "label").cells
+    for name, cells in zip(names, _rows(shown), strict=True):
         texts = [_latex(cell.text) for cell in cells]
-        is_bold = ((column.key, number) == best for column in shown)
+        is_bold = ((column.key, name.value) == best for column in shown)
         written = (rf"\textbf{{{text}}}" if bold else text for text, bold in zip(texts, is_bold, strict=True))
         lines.append(" & ".join(written) + r" \\")
     return "\n".join([
@@ -92,32 +94,25 @@ def as_latex(
     ]) + "\n"  # fmt: skip
 
 
-def _best(comparison: Comparison) -> tuple[str, int] | None:
+def _best(comparison: Comparison) -> tuple[str, str] | None:
     """Column and row of the best mean, if the verdicts say that it is better than the baseline's, or the others' worse.
 
     Returns:
-        None where they do not.
+        The column's key and the row's label; None where the verdicts do not say so.
     """
-    metric, rows = metric_of(comparison.metric), _ordered(comparison)
-    measured = {i: row.measured.mean for i, row in enumerate(rows) if row.measured is not None}
-    if comparison.baseline is None or not measured:
+    trained = [row for row in comparison.ranked if row.decision != "failed" and row.measured is not None]
+    if len(trained) < 2:
         return None
-    leader = (max if metric.higher_is_better else min)(measured, key=measured.__getitem__)
-    others = [row for i, row in enumerate(rows) if i != leader]
-    is_baseline = rows[leader].label == comparison.baseline
-    if rows[leader].decision == "better" or (is_baseline and all(row.decision == "worse" for row in others)):
-        return _PLACES.get(metric.name, "measured"), leader
-    return None
-
-
-def _ordered(comparison: Comparison) -> tuple[Row, ...]:
-    """The rows in the table's order."""
-    return comparison.rows
+    leader, others = trained[0], trained[1:]
+    leads = leader.label == comparison.baseline and all(row.decision == "worse" for row in others)
+    if not leads and leader.decision != "better":
+        return None
+    return _PLACES.get(metric_of(comparison.metric).name, "measured"), leader.label
 
 
 def _chosen(comparison: Comparison, names: Sequence[str] | None) -> tuple[Column, ...]:
     """The columns of these names, in their order; None: all."""
-    every = {"network" if column.key == "label" else column.key: column for column in columns(comparison)}
+    every = {"network" if column.key == "label" else column.key: column for column in columns_of(comparison)}
     if names is None:
         return tuple(every.values())
     if not names:

@@ -101,9 +101,9 @@ class Comparison:
         Accuracies are fractions of 1, and their differences too; times are seconds. No column is in per cent.
 
         Args:
-            what: what the frame holds: "table", the ten columns of the page, one row a network, with means over the
-                trained runs; "rows", the same with intervals and all other values of `Row`; or one row for each of the
-                "runs", "epochs", "steps" (training steps), or "classes" (of each run).
+            what: what the frame holds: "table", the ten columns of the page, one row a network, the best first, with
+                means over the trained runs; "rows", the same with intervals and all other values of `Row`; or one row
+                for each of the "runs", "epochs", "steps" (training steps), or "classes" (of each run).
 
         Raises:
             ConvariumError: there is no such table.

@@ -118,7 +118,7 @@ def _table(comparison: Comparison) -> Iterator[Record]:
     def mean(estimate: Estimate | None) -> float | None:
         return None if estimate is None else estimate.mean
 
-    for row in comparison.rows:
+    for row in comparison.ranked:
         difference = row.difference.mean if row.difference else None
         values = (row.label, mean(row.test), difference, row.decision, mean(row.validation), row.n,
                   mean(row.train_seconds), row.parameters, row.flops, mean(row.images_per_second))  # fmt: skip

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from convarium.analysis.comparison.compare import Comparison
 
+_WARNINGS = 3
+"""Warnings that are shown below the table; the page has all."""
+
 Chart: TypeAlias = Any
 """An Altair chart, of whichever class."""
 
@@ -43,7 +46,7 @@ def as_html(comparison: Comparison, *, notes: Sequence[str] = ()) -> str:
         list(zip(*cells, strict=True)),
         title=comparison.question,
         sentences=[comparison.answer],
-        notes=notes,
+        notes=[*comparison.warnings[:_WARNINGS], *notes],
         text=[column.heading for column in shown if not column.numeric],
     )
 
