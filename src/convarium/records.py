@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from convarium.characters import one_line
 from convarium.notebook import html_table
 
 if TYPE_CHECKING:
@@ -329,7 +330,7 @@ class Outcome:
         return f"{text}: {name} accuracy {100 * scores.accuracy:.2f} % of {scores.n:,} images" if scores else text
 
     def __repr__(self) -> str:
-        return f"Outcome({self.sentence})"
+        return f"Outcome({one_line(self.sentence)})"
 
     def _repr_html_(self) -> str:
         """A sentence, and accuracy and loss of each split."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from convarium.analysis.comparison.formatting import listed
 from convarium.analysis.statistics import LEVEL, Interval
+from convarium.characters import visible
 from convarium.errors import ConvariumError
 from convarium.notebook import html_table
 
@@ -207,7 +208,7 @@ class Recommendation:
 
     def __repr__(self) -> str:
         """The recommended networks and the notes: what a notebook shows."""
-        return "\n".join([*map(self.sentence, self.choices), *self.notes])
+        return visible("\n".join([*map(self.sentence, self.choices), *self.notes]))
 
     def _repr_html_(self) -> str:
         """The recommended networks as a table, and the notes."""

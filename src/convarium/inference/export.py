@@ -29,6 +29,7 @@ from convarium.inference.export_formats import (
 )
 from convarium.inference.quantize import Loss, measure_loss, to_int8
 from convarium.inference.trained import TrainedNetwork
+from convarium.notebook import html_table
 from convarium.runs.model_facts import METADATA, without_paths
 
 FLOAT32, INT8 = "float32", "int8"
@@ -66,7 +67,7 @@ class LabeledImages:
     labels: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exported:
     """An exported network that answers as the original does.
 
@@ -92,6 +93,18 @@ class Exported:
     bytes: Mapping[str, int]
     latencies: tuple[Latency, ...]
     loss: Loss | None
+
+    def __repr__(self) -> str:
+        return f"Exported({str(self.path)!r}, {self.format}, compared on {self.agreement.images:,} images)"
+
+    def _repr_html_(self) -> str:
+        """What the file takes and gives, and size and speed beside the original: what a notebook shows."""
+        columns = ("", "MB", *(f"batch of {latency.batch}, ms" for latency in self.latencies))
+        rows = [
+            (name, f"{size / 1e6:.2f}", *(f"{latency.milliseconds[name]:.3g}" for latency in self.latencies))
+            for name, size in self.bytes.items()
+        ]
+        return html_table(columns, rows, title=str(self.path), sentences=[self.input, self.output])
 
 
 def export_network(

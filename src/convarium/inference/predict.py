@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from convarium.characters import one_line
 from convarium.data.image_files import decode, in_parallel
 from convarium.data.preprocessing import form_of
 from convarium.errors import ConvariumError, RunError
@@ -108,7 +109,7 @@ def check_top(k: int, classes: int) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictor:
     """One network with its weights, or an ensemble of several, ready to predict.
 
@@ -125,6 +126,9 @@ class Predictor:
     runs: tuple[str, ...] = ()
     rule: UnknownRule | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Predictor({one_line(self.description)}, {len(self.classes):,} classes)"
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from convarium.characters import visible
 from convarium.disk import remove_unfinished, write_file
 from convarium.errors import StoreError
 from convarium.recipes.recipe import ADDED_FIELDS, Recipe
@@ -33,7 +34,7 @@ _DIFFERING = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Merge:
     """What `merge` has done.
 
@@ -48,6 +49,10 @@ class Merge:
     present: int
     studies: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        found = f"{len(self.copied):,} runs copied, {self.present:,} present, {len(self.studies):,} studies changed"
+        return visible("\n".join([f"Merge({found})", *self.notes]))
 
 
 def merge(store: Store, others: Sequence[Store]) -> Merge:

@@ -17,7 +17,7 @@ _LEAST_DIGITS = 4
 _GOING = ".removed-"  # a folder that a killed removal left behind is no damaged run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Removal:
     """What `remove` deletes.
 
@@ -34,6 +34,9 @@ class Removal:
     kept: Mapping[str, tuple[str, ...]]
     used: Mapping[str, tuple[str, ...]]
     size_bytes: int
+
+    def __repr__(self) -> str:
+        return f"Removal({len(self.studies):,} studies, {len(self.runs):,} runs, {self.size_bytes:,} bytes)"
 
 
 def plan_removal(store: Store, names: Sequence[str]) -> Removal:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from convarium.characters import one_line
 from convarium.disk import parse_json, parse_json_lines
 from convarium.errors import DamageError
 from convarium.metrics import scores
@@ -72,7 +73,7 @@ class StoredRun:
     _compared: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False, compare=False)
 
     def __repr__(self) -> str:
-        return f"StoredRun({self.path.name!r}, {self.outcome.sentence})"
+        return f"StoredRun({self.path.name!r}, {one_line(self.outcome.sentence)})"
 
     def _repr_html_(self) -> str:
         """A sentence, and accuracy and loss of each split: what a notebook shows."""

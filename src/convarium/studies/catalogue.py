@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convarium.analysis.claims import Claim, Verdict, labels_of, published
 from convarium.analysis.comparison import Comparison, formatting
+from convarium.characters import one_line
 from convarium.errors import ConvariumError, SpecError, StoreError, TimeLimitError
 from convarium.runs.store import Store, StoredRun
 from convarium.spec import unknown
@@ -88,7 +89,7 @@ class Finding:
     left_out: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Finding({self.entry.name!r}, {self.verdict.sentence if self.verdict else 'not run yet'})"
+        return f"Finding({self.entry.name!r}, {one_line(self.verdict.sentence) if self.verdict else 'not run yet'})"
 
 
 def catalogue(studies: Iterable[Study] = tuple(EXPERIMENTS.values())) -> dict[str, Entry]:

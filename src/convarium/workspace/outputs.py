@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convarium.characters import visible
 from convarium.runs.store import StoredRun
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class StudyResult:
         """The question, the verdict on each row and on each claim, and the page: what a notebook shows."""
         verdicts = [row.verdict for row in self.comparison.rows]
         claims = [f"{name}: {verdict.sentence}" for name, verdict in self.claims.verdicts.items()]
-        return "\n".join([self.study.question, *verdicts, *claims, f"report: {self.report}"])
+        return visible("\n".join([self.study.question, *verdicts, *claims, f"report: {self.report}"]))
 
     def _repr_html_(self) -> str:
         """Question, answer, a small table, the verdicts on the claims, and the page."""
@@ -52,7 +53,7 @@ class StudyResult:
         return tuple(run for row in self.comparison.rows for run in row.runs)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReportFiles:
     """The files that a report is made of.
 
@@ -63,3 +64,6 @@ class ReportFiles:
 
     report: Path
     figures: tuple[Path, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"ReportFiles({str(self.report)!r}, {len(self.figures)} files of figures)"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from convarium.analysis.comparison import formatting
+from convarium.characters import visible
 from convarium.notebook import html_table
 from convarium.spec import unknown
 
@@ -33,7 +34,7 @@ def short(comparison: Comparison) -> str:
     """What the comparison is of, and its answer."""
     runs = sum(len(row.runs) for row in comparison.rows)
     of = f"{formatting.count(len(comparison.rows), 'row')} by {comparison.by}, {formatting.count(runs, 'run')}"
-    return f"Comparison of {of} on {comparison.dataset}: {comparison.answer}"
+    return visible(f"Comparison of {of} on {comparison.dataset}: {comparison.answer}")
 
 
 def as_html(comparison: Comparison, *, notes: Sequence[str] = ()) -> str:
