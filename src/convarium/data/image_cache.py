@@ -6,10 +6,8 @@ pixels have the digest that was noted.
 """
 
 import hashlib
-import mmap
 import os
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -29,6 +27,7 @@ from convarium.data.folder_scan import ImageFile
 from convarium.data.image_errors import unreadable
 from convarium.data.image_files import ImageForm, decode, in_parallel
 from convarium.data.image_form import decide_form
+from convarium.data.mapped_files import map_file
 from convarium.disk import parts_digest, read_json, remove_unfinished, value_digest, write_file, write_json
 from convarium.errors import DataError, FileContentError
 
@@ -43,9 +42,6 @@ SETTLED = 2 * 10**9
 
 UNUSED = 90 * 24 * 3600
 """Seconds after which an entry that was not used is deleted."""
-
-_MAP_NORESERVE = 0x4000
-"""Linux's flag of mmap by which it sets no memory aside; Python names it from 3.13 on."""
 
 _IDLE = 3600
 """Seconds without a new image after which the process that decoded them is dead."""
@@ -228,19 +224,8 @@ def _kept(place: Path, fingerprint: str) -> Pixels | None:
 
 
 def _mapped(path: Path, form: ImageForm) -> npt.NDArray[np.uint8]:
-    """The pixels of an entry. What is written into the array stays in this process.
-
-    Raises:
-        OSError: it cannot be mapped.
-    """
-    with path.open("rb") as file:
-        if sys.platform == "win32":
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        else:
-            # Otherwise Linux counts all of it as memory that might be written to, and refuses more than there is.
-            flags = mmap.MAP_PRIVATE | (_MAP_NORESERVE if sys.platform == "linux" else 0)
-            mapped = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    return np.frombuffer(mapped, np.uint8).reshape(-1, form.channels, form.height, form.width)
+    """The pixels of an entry, see `map_file`."""
+    return map_file(path).reshape(-1, form.channels, form.height, form.width)
 
 
 def _is_own(place: Path) -> bool:

@@ -1,10 +1,13 @@
 """Data sets in files: the same numbers, each array once."""
 
 import dataclasses
+import os
 
+import pytest
 import torch
 
 from convarium.data import load_data
+from convarium.data.mapped_files import file_of, map_file
 from convarium.studies.executors.shared_data import SharedData, open_shared
 
 
@@ -28,6 +31,34 @@ def test_an_array_of_several_splits_is_written_once(tmp_path):
     written = [file.name for file in tmp_path.iterdir()]
     data.reference(dataclasses.replace(whole, notes=("another division of the same images",)))
     assert {file.name for file in tmp_path.iterdir()} == {*written, "splits-1"}
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["one disk", "another disk"])
+def test_images_in_a_mapped_file_are_not_written_again(tmp_path, monkeypatch, links):
+    splits, kept, folder = load_data("digits"), tmp_path / "kept.pixels", tmp_path / "shared"
+    folder.mkdir()
+    kept.write_bytes(splits.train.images.numpy().tobytes())
+    mapped = torch.from_numpy(map_file(kept)[28 * 28 :].reshape(-1, 1, 28, 28))
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (tmp_path / "nothing").stat())
+    inode = kept.stat().st_ino
+    of_mapped = dataclasses.replace(splits.train, images=mapped, labels=splits.train.labels[1:])
+    reference = SharedData(folder).reference(dataclasses.replace(splits, train=of_mapped))
+    assert inode in {file.stat().st_ino for file in folder.iterdir()}
+    if links:
+        kept.unlink()  # as another process does that has read other images
+    assert torch.equal(open_shared(reference).train.images, splits.train.images[1:])
+
+
+def test_a_file_is_forgotten_when_nothing_maps_it(tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(b"12345678")
+    numbers = map_file(file)
+    address = numbers.ctypes.data
+    assert file_of(address + 2, 3) == (file, 2)
+    assert file_of(address + 2, 8) is None
+    del numbers
+    assert file_of(address + 2, 3) is None
 
 
 def test_what_a_process_writes_to_shared_splits_stays_in_it(tmp_path):

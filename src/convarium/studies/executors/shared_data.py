@@ -1,19 +1,22 @@
 """Data sets for several processes: written to files once, which each process maps into its memory.
 
 The system keeps one copy of a mapped file for all processes, so that a worker's memory does not grow by its data. Files
-are used, and not shared memory, because containers often have 64 MB of that, and CIFAR-10 has 184.
+are used, and not shared memory, because containers often have 64 MB of that, and CIFAR-10 has 184. Images that lie in a
+mapped file already, as those of a large folder do, are not written again.
 """
 
+import os
 import pickle
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from convarium.data.mapped_files import file_of, map_file
 from convarium.data.splits import Splits
 
 
@@ -37,7 +40,7 @@ class SharedData:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._written: dict[int, tuple[Splits, str]] = {}
-        self._files: dict[tuple[int, int], str] = {}
+        self._files: dict[tuple[int, int] | Path, str] = {}
 
     def reference(self, splits: Splits) -> str:
         """A text from which `open_shared` makes the same splits in another process.
@@ -59,12 +62,28 @@ class SharedData:
         if not storage.nbytes():
             return None
         memory = storage.data_ptr(), storage.nbytes()
-        if memory not in self._files:
+        mapped = file_of(*memory) if tensor.dtype == torch.uint8 else None
+        where, begin = (memory, 0) if mapped is None else mapped
+        if where not in self._files:
             name = f"array-{len(self._files)}"
-            torch.empty(0, dtype=torch.uint8).set_(storage).numpy().tofile(self.folder / name)
-            self._files[memory] = name
-        form = tensor.dtype, tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset())
-        return _Place(self._files[memory], *form)
+            if isinstance(where, Path):
+                _link(where, self.folder / name)
+            else:
+                torch.empty(0, dtype=torch.uint8).set_(storage).numpy().tofile(self.folder / name)
+            self._files[where] = name
+        offset = begin + int(tensor.storage_offset())
+        return _Place(self._files[where], tensor.dtype, tuple(tensor.shape), tensor.stride(), offset)
+
+
+def _link(file: Path, name: Path) -> None:
+    """Gives a file another name, under which it stays if the first is deleted, where the file system can do that."""
+    for link in (os.link, os.symlink, shutil.copyfile):
+        try:
+            link(file, name)
+            return
+        except OSError:
+            if link is shutil.copyfile:
+                raise
 
 
 @cache
@@ -93,5 +112,5 @@ class _Unpickler(pickle.Unpickler):
     folder = Path()
 
     def persistent_load(self, place: _Place) -> Tensor:
-        numbers = torch.from_numpy(np.memmap(self.folder / place.file, np.uint8, "c")).view(place.dtype)
+        numbers = torch.from_numpy(map_file(self.folder / place.file)).view(place.dtype)
         return numbers.as_strided(place.shape, place.stride, place.offset)
