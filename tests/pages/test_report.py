@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 from rich.console import Console
 
 from convarium.analysis.claims import Better, judge
@@ -310,6 +311,15 @@ def test_thirty_networks_are_told_apart_by_color_and_dashes():
 # ---- charts and figures ----------------------------------------------------------------------------------------------
 
 
+def test_a_bin_of_few_predictions_is_not_drawn(tmp_path):
+    study = made_study(tmp_path, {"lenet": 0.9}, seeds=1, images=60)
+    points = calibration(read_predictions(study))
+    enough = points[points["count"] >= 10]
+    assert 0 < len(enough) < len(points)
+    svg = vl_convert.vegalite_to_svg(plot_calibration(study).to_dict())
+    assert len(re.findall('aria-roledescription="point"', svg)) == len(enough)
+
+
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.__name__)
 def test_charts_are_valid_and_hold_their_own_data(plot, study):
     spec = plot(study).to_dict()
@@ -432,7 +442,7 @@ def test_images_that_divide_two_networks_are_shown_where_given(tmp_path):
     path = write_report(study, tmp_path / "deep" / "report.html", test_images=images)
     tags = Reader(path.read_text("utf-8")).tags
     pictures = [attributes for tag, attributes in tags if tag == "img"]
-    assert len(pictures) == 24  # twelve for either side
+    assert len(pictures) == 48  # twelve for either side, and twelve mistakes of each network
     assert all(attributes["src"].startswith("data:image/png;base64,") and attributes["alt"] for attributes in pictures)
     without = Reader(render(study))
     assert not [tag for tag, _ in without.tags if tag == "img"]

@@ -232,9 +232,19 @@ def test_tooltips_stand_beside_the_pointer_within_the_window(browser, report, wi
 def test_choosing_a_network_changes_its_confusion_matrix(page):
     numbers = page.locator("figure[data-chart=confusion] g.mark-text text")
     before = numbers.all_text_contents()
+    scores = page.locator("[data-shown-by=class-scores]")
+    assert [one.is_visible() for one in scores.all()] == [True, False, False]
     page.locator("select[data-of=confusion]").select_option("residual_cnn")
+    assert [one.is_visible() for one in scores.all()] == [False, False, True]
     page.wait_for_function("old => [...document.querySelectorAll('figure[data-chart=confusion] g.mark-text text')]"
                            ".map(t => t.textContent).join() !== old", arg=",".join(before))  # fmt: skip
+
+
+def test_the_mistakes_are_those_of_the_network_that_is_chosen(page):
+    assert page.locator("#mistakes").inner_text().startswith("The most confident mistakes")
+    page.locator("#mistakes-of").select_option("memory_mlp")
+    assert "memory_mlp, seed 0, is wrong on" in page.locator("#mistakes").inner_text()
+    assert "lenet, seed 0" not in page.locator("#mistakes").inner_text()
 
 
 def test_prints_to_a_pdf(page, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 
 from convarium.analysis.comparison import Comparison
 from convarium.errors import ConvariumError
-from convarium.pages.pictures import data_uri
+from convarium.pages.pictures import thumbnail
 from convarium.pages.predictions import Predictions
 
 TestImages = tuple[np.ndarray, np.ndarray]
@@ -92,12 +92,12 @@ def disagreements(
             true=predictions.class_names[predictions.labels[number]],
             this=_predicted(predictions, label, number),
             baseline=_predicted(predictions, baseline, number),
-            source=None if test_images is None else data_uri(test_images[0][number]),
+            source=None if test_images is None else thumbnail(test_images[0][number]),
         )
 
     return tuple(
         Disagreement(shares, *(tuple(contested_image(shares.label, i) for i in side) for side in shares.images))
-        for shares in shares_correct(predictions, baseline)
+        for shares in shares_correct(predictions, baseline, most_images=12 if len(predictions.predicted) <= 6 else 6)
     )
 
 

@@ -21,13 +21,16 @@ from convarium.models.layer_tables import short_count
 from convarium.pages.accuracy_panel import forest_plot
 from convarium.pages.chart_style import colors, dashes
 from convarium.pages.claims_section import ClaimsSection
+from convarium.pages.class_scores import class_scores
 from convarium.pages.cost_panel import COSTS
 from convarium.pages.diagnostics_section import MOMENTS, SHARES, diagnostics_section
 from convarium.pages.disagreements import TestImages, disagreements
 from convarium.pages.exports import as_csv, as_latex, as_markdown
 from convarium.pages.highlights import epochs_to_level, hardest_classes
+from convarium.pages.mistakes import confident_mistakes
 from convarium.pages.numbers import written
 from convarium.pages.page_charts import PAGE_STYLE, page_charts
+from convarium.pages.prediction_charts import FEWEST_PREDICTIONS
 from convarium.pages.predictions import calibration_errors, read_predictions
 from convarium.pages.runs_section import network_layers, runs_section
 from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
@@ -116,6 +119,9 @@ def render(
         cost_titles=COSTS,
         written=written,
         disagreements=disagreements(comparison, predictions, test_images),
+        mistakes=confident_mistakes(predictions, test_images),
+        class_scores=class_scores(comparison, charts.shown_classes),
+        fewest_predictions=FEWEST_PREDICTIONS,
         calibration_errors=calibration_errors(comparison),
         diagnostics=diagnostics_section(diagnoses),
         claims=claims or ClaimsSection(),

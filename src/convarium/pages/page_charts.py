@@ -50,7 +50,8 @@ class PageCharts:
         one_epoch: whether every run has one epoch, so that curves by epoch are dots.
         steps_per_point: the largest number of training steps that one point of a curve by step represents.
         costs: names of COSTS that can be drawn.
-        classes, shown_classes: number of classes, and number of classes that the charts show.
+        classes: number of classes.
+        shown_classes: names of the classes that the charts show.
         confusion_labels: labels of the networks with a confusion matrix.
     """
 
@@ -63,7 +64,7 @@ class PageCharts:
     steps_per_point: int = 1
     costs: tuple[str, ...] = ()
     classes: int = 0
-    shown_classes: int = 0
+    shown_classes: tuple[str, ...] = ()
     confusion_labels: tuple[str, ...] = ()
 
 
@@ -135,7 +136,7 @@ def _add_classes(made: PageCharts, comparison: Comparison, labels: Sequence[str]
         return
     names = list(dict.fromkeys(points["class"]))
     classes = prediction_charts.most_differing(points)
-    made.classes, made.shown_classes = len(names), len(classes)
+    made.classes, made.shown_classes = len(names), tuple(classes)
     shown = points[points["class"].isin(classes)]
     title = f"{comparison.split} accuracy"
     panel = prediction_charts.classes_chart(_named(made, "classes", shown), shown, labels, title=title)

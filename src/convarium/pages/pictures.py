@@ -13,6 +13,9 @@ _COLUMNS, _GAP = 8, 6
 _SMALL, _LARGE = 40, 56
 """Approximate heights of a tile in pixels; small images are enlarged by an integer factor."""
 
+_THUMBNAIL = 96
+"""Longest side of a test image on the page, in pixels."""
+
 _VIRIDIS = np.array(
     [(68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99),
      (170, 220, 50), (253, 231, 37)], dtype=float
@@ -23,6 +26,16 @@ _VIRIDIS = np.array(
 def data_uri(pixels: np.ndarray) -> str:
     """A (c, h, w) uint8 image, gray with c = 1 or RGB with c = 3, as a PNG."""
     return _uri(_picture(pixels))
+
+
+def thumbnail(pixels: np.ndarray) -> str:
+    """A (c, h, w) uint8 image as `data_uri` writes it, made smaller if it is longer than _THUMBNAIL pixels."""
+    picture = _picture(pixels)
+    shrunk = _THUMBNAIL / max(picture.size)
+    if shrunk < 1:
+        size = max(1, round(shrunk * picture.width)), max(1, round(shrunk * picture.height))
+        picture = picture.resize(size, Image.Resampling.BOX)
+    return _uri(picture)
 
 
 def filters_sheet(filters: Filters) -> str:

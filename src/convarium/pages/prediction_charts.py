@@ -12,6 +12,9 @@ MOST_CLASSES = 30
 
 _RIGHT, _WRONG, _GRAY = "#0072B2", "#D55E00", "#8A8A8A"
 
+FEWEST_PREDICTIONS = 10
+"""Number of predictions below which a bin of the reliability diagram is not drawn: its accuracy is chance."""
+
 _MOST_LINES = 6
 """Number of networks that have a line each within a class; more networks share one line."""
 
@@ -115,19 +118,27 @@ def confusion_chart(data: alt.Data, classes: Sequence[str], *, cell: int = 22) -
 def calibration_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], *, legend: bool) -> Chart:
     """Accuracy against confidence (a reliability diagram). On the dotted diagonal a network is perfectly calibrated.
 
+    Bins with fewer than FEWEST_PREDICTIONS predictions are not drawn.
+
     Args:
         data: what is drawn.
         points: the rows of `calibration`, which decide the scale.
         labels: labels of all networks, in the order of their colors.
         legend: whether the chart has a legend of its own.
     """
-    low = min(0.9, float(min(points["confidence"].min(), points["accuracy"].min())))
+    drawn = points.loc[points["count"] >= FEWEST_PREDICTIONS, ["confidence", "accuracy"]]
+    low = min(0.9, float(drawn.to_numpy().min())) if len(drawn) else 0.0
     scale = alt.Scale(domain=[low, 1.0], nice=False, zero=False)
     x = alt.X("confidence:Q", scale=scale, axis=alt.Axis(format="~%", tickCount=5, grid=False), title="confidence")
     y = alt.Y("accuracy:Q", scale=scale, axis=alt.Axis(format="~%", tickCount=5), title="accuracy")
     diagonal = alt.Chart(alt.InlineData(values=[{"confidence": v, "accuracy": v} for v in (low, 1.0)]))
-    base = alt.Chart(data).transform_filter(IS_SHOWN).encode(x=x, y=y, color=label_color(labels, legend=legend))
-    tooltip = ["label:N", *(alt.Tooltip(f"{part}:Q", format=".1%") for part in ("confidence", "accuracy", "share"))]
+    enough = f"datum.count >= {FEWEST_PREDICTIONS} && {IS_SHOWN}"
+    base = alt.Chart(data).transform_filter(enough).encode(x=x, y=y, color=label_color(labels, legend=legend))
+    tooltip = [
+        "label:N",
+        alt.Tooltip("count:Q", title="predictions", format=","),
+        *(alt.Tooltip(f"{part}:Q", format=".1%") for part in ("confidence", "accuracy", "share")),
+    ]
     return alt.layer(
         diagonal.mark_line(strokeDash=[2, 3], strokeWidth=1, color=_GRAY).encode(x=x, y=y),
         base.mark_line(strokeWidth=1.5),

@@ -18,12 +18,16 @@ class Predictions:
         class_names: one name for each class.
         predicted: by label of the row, (runs, n), the predicted classes.
         confidence: by label of the row, (runs, n), the probability of the predicted class.
+        true_confidence: by label of the row, (runs, n), the probability of the true class.
+        seeds: by label of the row, the seed of each run.
     """
 
     labels: np.ndarray
     class_names: tuple[str, ...]
     predicted: dict[str, np.ndarray]
     confidence: dict[str, np.ndarray]
+    true_confidence: dict[str, np.ndarray]
+    seeds: dict[str, tuple[int, ...]]
 
     def share_correct(self, label: str) -> np.ndarray:
         """(n,): for each image the share of the row's runs that predict its true class."""
@@ -35,6 +39,8 @@ def read_predictions(comparison: Comparison) -> Predictions | None:
     labels: np.ndarray | None = None
     predicted: dict[str, list[np.ndarray]] = {}
     confidence: dict[str, list[np.ndarray]] = {}
+    true_confidence: dict[str, list[np.ndarray]] = {}
+    seeds: dict[str, tuple[int, ...]] = {}
     names: tuple[str, ...] = ()
     for row in comparison.rows:
         for run in row.trained:
@@ -47,11 +53,19 @@ def read_predictions(comparison: Comparison) -> Predictions | None:
             if not np.array_equal(truth, labels):
                 return None
             predicted.setdefault(row.label, []).append(logits.argmax(1).astype(np.int16))
-            confidence.setdefault(row.label, []).append(_confidence(logits))
+            confidence.setdefault(row.label, []).append(_probability(logits, logits.argmax(1)))
+            true_confidence.setdefault(row.label, []).append(_probability(logits, truth))
+            seeds[row.label] = (*seeds.get(row.label, ()), run.recipe.seed)
     if labels is None:
         return None
-    stacked = ({label: np.stack(runs) for label, runs in values.items()} for values in (predicted, confidence))
-    return Predictions(labels, names, *stacked)
+    return Predictions(
+        labels,
+        names,
+        predicted={label: np.stack(runs) for label, runs in predicted.items()},
+        confidence={label: np.stack(runs) for label, runs in confidence.items()},
+        true_confidence={label: np.stack(runs) for label, runs in true_confidence.items()},
+        seeds=seeds,
+    )
 
 
 def agreement(predictions: Predictions) -> pd.DataFrame:
@@ -80,7 +94,8 @@ def calibration(predictions: Predictions) -> pd.DataFrame:
     """Confidence against accuracy in bins of equal width, over all runs of a row together.
 
     Returns:
-        Columns label, confidence (mean of the bin), accuracy, share (of all predictions); empty bins have no row.
+        Columns label, confidence (mean of the bin), accuracy, share (of all predictions), count; empty bins
+        have no row.
     """
     parts = []
     for label, predicted in predictions.predicted.items():
@@ -90,7 +105,7 @@ def calibration(predictions: Predictions) -> pd.DataFrame:
         sure, right = sure[known], right[known]
         bins = calibration_bins(sure, right)
         parts.append(pd.DataFrame({"label": label, "confidence": bins.confidence, "accuracy": bins.accuracy,
-                                   "share": bins.counts / max(len(sure), 1)}))  # fmt: skip
+                                   "share": bins.counts / max(len(sure), 1), "count": bins.counts}))  # fmt: skip
     return pd.concat(parts, ignore_index=True)
 
 
@@ -137,6 +152,8 @@ def confusion_points(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "true", "predicted", "count", "share"])
 
 
-def _confidence(logits: np.ndarray) -> np.ndarray:
+def _probability(logits: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The probability of one class of each image: (n, classes), (n,) → (n,)."""
     shifted = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(1 / shifted.sum(1), dtype=np.float32)
+    chosen = shifted[np.arange(len(shifted)), classes]
+    return np.asarray(chosen / shifted.sum(1), dtype=np.float32)

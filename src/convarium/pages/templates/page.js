@@ -102,6 +102,14 @@ for (const select of document.querySelectorAll("select[data-sets]")) {
   });
 }
 
+for (const select of document.querySelectorAll("select[data-shows]")) {
+  select.addEventListener("change", () => {
+    for (const part of document.querySelectorAll(`[data-shown-by="${select.dataset.shows}"]`)) {
+      part.hidden = part.dataset.label !== select.value;
+    }
+  });
+}
+
 const drawn = drawAll(document.querySelectorAll("figure.chart"));
 
 // ---- tooltips, beside the pointer and never under it --------------------------------------------------------------

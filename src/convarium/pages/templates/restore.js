@@ -47,7 +47,7 @@ if (saved) {
     });
     scrollToAnchor();
     await drawn;
-    for (const select of all("select[data-sets]")) select.dispatchEvent(new Event("change"));
+    for (const select of all(".controls select")) select.dispatchEvent(new Event("change"));
     for (const figure of all("figure.chart")) figure.style.minHeight = "";
     scrollToAnchor();
     history.replaceState(null, "");
