@@ -47,6 +47,10 @@ if TYPE_CHECKING:
 @parameters.stack
 @parameters.live
 @parameters.workers
+@parameters.executor
+@parameters.address
+@parameters.cpus_per_run
+@parameters.gpus_per_run
 @parameters.minutes
 @parameters.engine
 @parameters.exact
@@ -70,6 +74,10 @@ def compare(
     stack: bool,
     live: bool,
     workers: Workers,
+    executor: str | None,
+    address: str | None,
+    cpus_per_run: float | None,
+    gpus_per_run: float | None,
     minutes: float | None,
     engine: "LightningEngine | None",
     exact: bool,
@@ -94,6 +102,7 @@ def compare(
             "engine": engine,
             "baseline": baseline,
             "start-from": start_from,
+            "executor": executor,
             "stack": stack,
             "live": live,
         }
@@ -134,6 +143,10 @@ def compare(
             stack=stack,
             live=live,
             workers=workers,
+            executor=executor,
+            address=address,
+            cpus_per_run=cpus_per_run,
+            gpus_per_run=gpus_per_run,
             minutes=minutes,
             engine=engine,
             exact=exact,

@@ -90,6 +90,28 @@ workers = click.option(
     help="Processes among which runs, cores and GPUs are divided; auto: one a GPU, or a core. By default this process "
     "trains one run after another.",
 )
+executor = click.option(
+    "--executor",
+    **one_of("executor", ["ray"]),
+    help="Train on a Ray cluster; --workers is then the most runs at a time. By default this machine trains.",
+)
+address = click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="Ray cluster; by default the one of this machine, which is started if needed.",
+)
+cpus_per_run = click.option(
+    "--cpus-per-run",
+    type=float,
+    metavar="FLOAT",
+    help="With --executor ray: cores and threads of each run; by default 1.",
+)
+gpus_per_run = click.option(
+    "--gpus-per-run",
+    type=float,
+    metavar="FLOAT",
+    help="With --executor ray: GPUs of each run, or the share of one; by default 1 if there are any.",
+)
 minutes = click.option(
     "--minutes",
     type=float,

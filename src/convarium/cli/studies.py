@@ -33,6 +33,10 @@ _WIDE = 150
 @parameters.stack
 @parameters.live
 @parameters.workers
+@parameters.executor
+@parameters.address
+@parameters.cpus_per_run
+@parameters.gpus_per_run
 @parameters.minutes
 @parameters.engine
 @parameters.exact
@@ -49,6 +53,10 @@ def run(
     stack: bool,
     live: bool,
     workers: Workers,
+    executor: str | None,
+    address: str | None,
+    cpus_per_run: float | None,
+    gpus_per_run: float | None,
     minutes: float | None,
     engine: "LightningEngine | None",
     exact: bool,
@@ -75,6 +83,10 @@ def run(
             stack=stack,
             live=live,
             workers=workers,
+            executor=executor,
+            address=address,
+            cpus_per_run=cpus_per_run,
+            gpus_per_run=gpus_per_run,
             minutes=minutes,
             engine=engine,
             exact=exact,
@@ -112,6 +124,10 @@ def run(
 @parameters.quick
 @parameters.stack
 @parameters.workers
+@parameters.executor
+@parameters.address
+@parameters.cpus_per_run
+@parameters.gpus_per_run
 @parameters.minutes
 @parameters.exact
 @switch("record", help="Copy the store's studies into results/, without weights and predictions.")
@@ -127,6 +143,10 @@ def reproduce(
     quick: bool,
     stack: bool,
     workers: Workers,
+    executor: str | None,
+    address: str | None,
+    cpus_per_run: float | None,
+    gpus_per_run: float | None,
     minutes: float | None,
     exact: bool,
     record: bool,
@@ -157,7 +177,17 @@ def reproduce(
     if claims or quick:
         with study_progress(mark) as on_event:
             findings = workspace.reproduce(
-                *claims, quick=quick, stack=stack, workers=workers, minutes=minutes, exact=exact, on_event=on_event
+                *claims,
+                quick=quick,
+                stack=stack,
+                workers=workers,
+                executor=executor,
+                address=address,
+                cpus_per_run=cpus_per_run,
+                gpus_per_run=gpus_per_run,
+                minutes=minutes,
+                exact=exact,
+                on_event=on_event,
             )
     else:
         findings = workspace.reproduce()

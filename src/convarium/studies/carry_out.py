@@ -15,7 +15,6 @@ from convarium.studies.executors.in_process import InProcess
 from convarium.studies.executors.work import Work, always
 from convarium.studies.plan import PlannedRun
 from convarium.studies.resources import Resources
-from convarium.training.scoring import pick_device
 from convarium.training.starting import describe_taken
 from convarium.training.stopping import TrainingStoppedError
 
@@ -56,7 +55,7 @@ def carry_out(
 
     work = Work(
         resources.store,
-        pick_device(resources.device),
+        resources.training_device,
         announcer.tell,
         wants_graph,
         exact=resources.exact,

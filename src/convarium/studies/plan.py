@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from convarium import kernels
 from convarium.analysis.comparison.formatting import count, duration
 from convarium.analysis.statistics import smallest_difference
@@ -24,7 +26,6 @@ from convarium.studies.resources import Resources
 from convarium.studies.starts import find_start, with_starts
 from convarium.studies.study import Study
 from convarium.training.freezing import freeze
-from convarium.training.scoring import pick_device
 from convarium.training.starting import StartWeights
 from convarium.training.trainer import check_batches
 
@@ -110,7 +111,7 @@ def prepare_study(
         ConvariumError: a recipe that does not fit its data, or a study of this name with another base recipe, other
             images or another source of a network.
     """
-    pick_device(resources.device)
+    _ = resources.training_device  # which is refused before anything is read
     n, given = len(study.recipes), study
     splits_of_runs = [
         resources.splits(recipe, on_event=reading_events(recipe, n, on_event)) for recipe in study.recipes
@@ -192,7 +193,8 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
         prepared: from `prepare_study`.
         resources: the device on which the networks are timed, with as many threads as its executor gives a run.
     """
-    device = pick_device(resources.device)
+    device = resources.training_device
+    is_here = device.type != "cuda" or torch.cuda.is_available()  # else the time is not known
     missing: Counter[Recipe] = Counter()
     stored: dict[Recipe, StoredRun] = {}
     planned: dict[Recipe, PlannedRun] = {}
@@ -207,12 +209,12 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
         each = {
             base: run_seconds(base, planned[base].splits, device, start=planned[base].start, like=stored.get(base))
             for base, n in missing.items()
-            if n
+            if n and is_here
         }
     workers = max(1, min(resources.workers, sum(missing.values())))
     known = {base: seconds for base, seconds in each.items() if seconds is not None}
     expected = None
-    if len(known) == len(each):
+    if is_here and len(known) == len(each):
         wanted = [run.recipe for run in prepared.runs if run.stored is None]
         seconds = {recipe: known[dataclasses.replace(recipe, seed=0)] for recipe in wanted}
         expected = Expected(seconds, workers=workers)

@@ -17,6 +17,8 @@ from convarium.runs.same_images import has_images, recipe_of_images
 from convarium.runs.store import Store, StoredRun
 
 if TYPE_CHECKING:
+    import torch
+
     from convarium.data.splits import Splits, UndividedData
     from convarium.studies.executors.work import Executor
     from convarium.training.engines import LightningEngine
@@ -56,6 +58,17 @@ class Resources:
     def is_time_over(self) -> bool:
         """Whether the deadline has passed."""
         return self.deadline is not None and time.monotonic() >= self.deadline
+
+    @property
+    def training_device(self) -> "torch.device":
+        """On which networks train: that of the executor, which may be another machine's.
+
+        Raises:
+            RecipeError: there is no such device.
+        """
+        from convarium.training.scoring import pick_device
+
+        return pick_device(self.device) if self.executor is None else self.executor.device
 
     @property
     def workers(self) -> int:

@@ -16,7 +16,6 @@ from convarium.studies.resources import Resources
 from convarium.studies.stacks import stacking_hints, stacks_of, units_of
 from convarium.studies.starts import find_start
 from convarium.studies.study import Study
-from convarium.training.scoring import pick_device
 
 
 def run_study(
@@ -59,7 +58,7 @@ def run_prepared(
     on_event: Callable[[StudyEvent], None] | None = None,
 ) -> Comparison:
     """Trains what is missing of a prepared study, and compares; arguments as for `run_study`."""
-    notify, device = on_event or (lambda _: None), pick_device(resources.device)
+    notify, device = on_event or (lambda _: None), resources.training_device
     store, wanted = resources.store, prepared.runs
     missing = [planned.key for planned in wanted if planned.stored is None]
 
@@ -88,7 +87,7 @@ def train_one(
         ConvariumError: the recipe does not fit its data.
     """
     notify = on_event or (lambda _: None)
-    pick_device(resources.device)
+    _ = resources.training_device  # which is refused before anything is read
     splits = resources.splits(recipe, on_event=reading_events(recipe, 1, on_event))
     recipe, start = find_start(recipe, resources)
     check_recipe(recipe, splits)

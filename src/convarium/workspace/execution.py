@@ -35,6 +35,10 @@ def training(
     minutes: float | None = None,
     engine: Engine = None,
     stack: bool = False,
+    executor: str | None = None,
+    address: str | None = None,
+    cpus_per_run: float | None = None,
+    gpus_per_run: float | None = None,
 ) -> Iterator[Resources]:
     """Gives the resources with which a verb trains, and ends its worker processes afterwards.
 
@@ -43,32 +47,50 @@ def training(
         exact: as in `Resources`.
         runs: how many there are to train, those included that the store has.
         workers: see `count_workers`.
+        executor: "ray", or None for processes on this machine.
+        address, cpus_per_run, gpus_per_run: of the Ray cluster and the runs on it, see `RayWorkers`.
         minutes: from now, after which training ends with checkpoints; None: it is not limited.
         engine: what carries the steps of a run out, see `chosen_engine`.
         stack: whether runs are to train as one model, which only the native loop does.
 
     Raises:
-        RecipeError: a number of workers or of minutes that cannot be, or Lightning with workers or stacks.
+        RecipeError: a number of workers or of minutes that cannot be, or an argument that the executor does not take,
+            or Lightning with workers, stacks or Ray.
+        ConvariumError: Ray is not installed.
+        RunError: there is no Ray cluster at the address.
     """
     from convarium.studies.executors.local_workers import LocalWorkers, count_workers
     from convarium.training.engines import chosen_engine
     from convarium.training.scoring import pick_device
 
     chosen = chosen_engine(engine, {})
-    if chosen and (stack or workers is not None):
-        hint = f"leave out {'--stack' if stack else '--workers'}, or --engine lightning"
+    if chosen and (stack or executor or workers is not None):
+        hint = f"leave out {'--stack' if stack else '--executor' if executor else '--workers'}, or --engine lightning"
         raise RecipeError("Lightning trains one run at a time, on all of its devices", hint=hint)
     if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
         raise RecipeError("minutes is out of range", expected="more than 0", received=minutes)
+    if executor not in (None, "ray"):
+        raise RecipeError(f"unknown executor {executor!r}", hint="use ray, or none for this machine alone")
+    of_ray = {"address": address, "cpus_per_run": cpus_per_run, "gpus_per_run": gpus_per_run}
+    given = [name for name, value in of_ray.items() if value is not None]
+    if executor is None and given:
+        raise RecipeError(f"{' and '.join(given)} take executor='ray'", hint="on the command line, --executor ray")
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     resources = dataclasses.replace(resources, exact=exact, deadline=deadline, engine=chosen)
+    if executor == "ray":
+        from convarium.studies.executors.ray_workers import RayWorkers
+
+        cpus, gpus = 1.0 if cpus_per_run is None else cpus_per_run, gpus_per_run
+        with RayWorkers(address, cpus=cpus, gpus=gpus, device=resources.device, limit=workers) as ray_workers:
+            yield dataclasses.replace(resources, executor=ray_workers)
+        return
     device = pick_device(resources.device)
     number = count_workers(workers, device, runs=runs)
     if number is None:
         yield resources
         return
-    with LocalWorkers(number, device) as executor:
-        yield dataclasses.replace(resources, executor=executor)
+    with LocalWorkers(number, device) as local_workers:
+        yield dataclasses.replace(resources, executor=local_workers)
 
 
 def carry_out_study(

@@ -137,6 +137,10 @@ class Workspace:
         stack: bool = False,
         live: bool = False,
         workers: Workers = None,
+        executor: str | None = None,
+        address: str | None = None,
+        cpus_per_run: float | None = None,
+        gpus_per_run: float | None = None,
         minutes: float | None = None,
         engine: Engine = None,
         command: str | None = None,
@@ -158,6 +162,10 @@ class Workspace:
             live: write the report when training begins, and again as it goes on.
             workers: processes among which the runs are divided, and with them this machine's cores and GPUs; "auto": as
                 many as there are GPUs, or cores; None: this process trains one run after another.
+            executor: "ray": the runs train on a Ray cluster, and `workers` is the most of them at a time; None: here.
+            address: of the cluster, such as "10.0.0.1:6379"; None: the one of this machine, which is started if needed.
+            cpus_per_run: processor cores of the cluster for each run, and its threads; None: 1.
+            gpus_per_run: GPUs of the cluster for each run, or a share of one; None: 1 if there are any.
             minutes: after which training ends, with checkpoints; the same call goes on from there. None: no limit.
             engine: what carries the steps of a run out: "lightning", or a `LightningEngine` with several devices, for
                 PyTorch Lightning (the extra convarium[lightning]); None: Convarium's own loop.
@@ -194,6 +202,10 @@ class Workspace:
             minutes=minutes,
             engine=engine,
             stack=stack,
+            executor=executor,
+            address=address,
+            cpus_per_run=cpus_per_run,
+            gpus_per_run=gpus_per_run,
         ) as resources:
             return carry_out_study(study, resources, stack=stack, live=live, on_event=on_event)
 
@@ -264,6 +276,10 @@ class Workspace:
         stack: bool = False,
         live: bool = False,
         workers: Workers = None,
+        executor: str | None = None,
+        address: str | None = None,
+        cpus_per_run: float | None = None,
+        gpus_per_run: float | None = None,
         minutes: float | None = None,
         engine: Engine = None,
         exact: bool = False,
@@ -281,6 +297,10 @@ class Workspace:
             live: write the report when training begins, and again as it goes on.
             workers: processes among which the runs are divided, and with them this machine's cores and GPUs; "auto": as
                 many as there are GPUs, or cores; None: this process trains one run after another.
+            executor: "ray": the runs train on a Ray cluster, and `workers` is the most of them at a time; None: here.
+            address: of the cluster, such as "10.0.0.1:6379"; None: the one of this machine, which is started if needed.
+            cpus_per_run: processor cores of the cluster for each run, and its threads; None: 1.
+            gpus_per_run: GPUs of the cluster for each run, or a share of one; None: 1 if there are any.
             minutes: after which training ends, with checkpoints; the same call goes on from there. None: no limit.
             engine: what carries the steps of a run out: "lightning", or a `LightningEngine` with several devices, for
                 PyTorch Lightning (the extra convarium[lightning]); None: Convarium's own loop.
@@ -312,6 +332,10 @@ class Workspace:
             minutes=minutes,
             engine=engine,
             stack=stack,
+            executor=executor,
+            address=address,
+            cpus_per_run=cpus_per_run,
+            gpus_per_run=gpus_per_run,
         ) as resources:
             if tune:
                 chosen, tuned = tune_study(chosen, resources, on_event=on_event)
@@ -548,6 +572,10 @@ class Workspace:
         quick: bool = False,
         stack: bool = False,
         workers: Workers = None,
+        executor: str | None = None,
+        address: str | None = None,
+        cpus_per_run: float | None = None,
+        gpus_per_run: float | None = None,
         minutes: float | None = None,
         exact: bool = False,
         on_event: OnEvent | None = None,
@@ -562,6 +590,10 @@ class Workspace:
             stack: train each network's seeds at the same time.
             workers: processes among which the runs are divided, and with them this machine's cores and GPUs; "auto": as
                 many as there are GPUs, or cores; None: this process trains one run after another.
+            executor: "ray": the runs train on a Ray cluster, and `workers` is the most of them at a time; None: here.
+            address: of the cluster, such as "10.0.0.1:6379"; None: the one of this machine, which is started if needed.
+            cpus_per_run: processor cores of the cluster for each run, and its threads; None: 1.
+            gpus_per_run: GPUs of the cluster for each run, or a share of one; None: 1 if there are any.
             minutes: after which training ends, with checkpoints; the same call goes on from there. None: no limit.
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
@@ -590,7 +622,17 @@ class Workspace:
             if on_event:
                 on_event(message_event(chosen[0].study, describe_reduction(chosen[0].study)))
         runs = sum(len(study.recipes) for study, _ in studies_of(chosen))
-        with training(self._resources, exact=exact, runs=runs, workers=workers, minutes=minutes) as resources:
+        with training(
+            self._resources,
+            exact=exact,
+            runs=runs,
+            workers=workers,
+            minutes=minutes,
+            executor=executor,
+            address=address,
+            cpus_per_run=cpus_per_run,
+            gpus_per_run=gpus_per_run,
+        ) as resources:
             errors = run_claims(chosen, resources, stack=stack, on_event=on_event)
         return tuple(
             dataclasses.replace(finding, error=errors.get(finding.entry.study.name, finding.error))

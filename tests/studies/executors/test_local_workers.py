@@ -14,8 +14,8 @@ from convarium.errors import RecipeError, RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
 from convarium.studies import plan
-from convarium.studies.executors.local_round import Round
 from convarium.studies.executors.local_workers import LocalWorkers, count_workers
+from convarium.studies.executors.round import Round
 from convarium.studies.executors.work import Work
 from convarium.studies.executors.worker_process import WorkerProcess
 from convarium.studies.plan import PlannedRun

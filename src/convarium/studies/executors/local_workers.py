@@ -1,9 +1,9 @@
 """The executor of several processes on this machine, each of which trains one unit after another."""
 
+import dataclasses
 import os
 import queue
 import tempfile
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,13 +13,13 @@ import joblib
 import torch
 
 from convarium.errors import RecipeError
+from convarium.records import Environment
+from convarium.runs.environment import environment
 from convarium.runs.store import StoredRun
-from convarium.studies.executors.local_round import Round
-from convarium.studies.executors.locked_unit import carry_out_unit
+from convarium.studies.executors.round import hand_out
 from convarium.studies.executors.shared_data import SharedData
 from convarium.studies.executors.work import PlannedUnit, Work
 from convarium.studies.executors.worker_process import WorkerProcess
-from convarium.training.stopping import stop_on_signals
 
 LOOK_SECONDS = 0.2
 """How often it is asked whether training is to stop."""
@@ -64,6 +64,8 @@ class LocalWorkers:
         device: on which they train.
     """
 
+    losses = 2
+
     def __init__(self, workers: int, device: torch.device) -> None:
         self.workers, self.device = workers, device
         self.threads = max(1, min(torch.get_num_threads(), joblib.cpu_count() // workers))
@@ -92,15 +94,12 @@ class LocalWorkers:
         self._inbox = queue.SimpleQueue()  # what they have still said comes too late
 
     def carry_out(self, units: Sequence[PlannedUnit], work: Work) -> Iterator[tuple[int, list[StoredRun] | None]]:
-        """See `Executor.carry_out`; what the store has already comes first."""
-        waiting: deque[int] = deque()
-        for number, unit in enumerate(units):
-            if all(planned.stored for planned in unit):
-                yield number, carry_out_unit(unit, work)
-            else:
-                waiting.append(number)
-        with stop_on_signals() as is_interrupted:
-            yield from Round(self, units, work, waiting).results(is_interrupted)
+        """See `Executor.carry_out`."""
+        return hand_out(self, units, work)
+
+    def environment(self) -> Environment:
+        """That in which a worker trains."""
+        return dataclasses.replace(environment(self.device), threads=self.threads, workers=self.workers)
 
     def idle(self, wanted: int) -> list[WorkerProcess]:
         """Workers without a unit, of which so many are wanted; they are started where there are fewer.

@@ -84,6 +84,10 @@ class Failed:
     error: Exception | None
 
 
+class Ended:
+    """What comes in place of a message when a worker has ended."""
+
+
 class Channel:
     """The messages that go one way.
 

@@ -70,6 +70,10 @@ class Executor(Protocol):
     def threads(self) -> int:
         """How many threads of a processor train a unit."""
 
+    @property
+    def device(self) -> torch.device:
+        """On which units train."""
+
     def carry_out(self, units: Sequence[PlannedUnit], work: Work) -> Iterator[tuple[int, list[StoredRun] | None]]:
         """Trains what the store does not have of each unit.
 

@@ -121,10 +121,10 @@ def _carry_out(job: Job, store: Store, channel: Channel, should_stop: Callable[[
     except OutOfMemoryError:
         os._exit(OUT_OF_MEMORY)  # a new process has all of its memory
     except Exception as error:
-        return Failed(_sendable(error))
+        return Failed(sendable(error))
 
 
-def _sendable(error: Exception) -> Exception:
+def sendable(error: Exception) -> Exception:
     """An error that can be pickled, with the lines of this process that raised it."""
     lines = traceback.format_exc()
     try:

@@ -14,7 +14,7 @@ from typing import Any
 
 from convarium.data.splits import Splits
 from convarium.runs.environment import WORKERS_VARIABLE
-from convarium.studies.executors.messages import END, OUT_OF_MEMORY, STOP, Channel, Job, receive
+from convarium.studies.executors.messages import END, OUT_OF_MEMORY, STOP, Channel, Ended, Job, Ready, receive
 
 _START = (
     "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
@@ -27,10 +27,6 @@ beginning it leaves Ctrl-C, which the terminal sends to both, to this process.
 
 _PATIENCE = 10.0
 """Seconds in which a worker that was asked to end does so."""
-
-
-class Ended:
-    """What comes in place of a message when a worker has ended."""
 
 
 class WorkerProcess:
@@ -62,7 +58,7 @@ class WorkerProcess:
         )
         assert self.process.stdin
         self._channel = Channel(self.process.stdin, reference)
-        self.is_ready = False
+        self.is_ready, self.has_progressed = False, False
         self.number: int | None = None
         self._listener = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
         self._listener.start()
@@ -98,25 +94,29 @@ class WorkerProcess:
         self._listener.join()
 
     def cause_of_end(self) -> str:
-        """How the process has ended: "killed by SIGKILL"."""
+        """How the process has ended: "its worker process was killed by SIGKILL"."""
         try:
             code = self.process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
         if code == OUT_OF_MEMORY:
-            return "out of memory"
+            return "its worker process ran out of memory"
         if code >= 0:
-            return f"ended with exit code {code}"
+            return f"its worker process ended with exit code {code}"
         with suppress(ValueError):
-            return f"killed by {signal.Signals(-code).name}"
-        return f"killed by signal {-code}"
+            return f"its worker process was killed by {signal.Signals(-code).name}"
+        return f"its worker process was killed by signal {-code}"
 
     def _listen(self, inbox: "queue.SimpleQueue[tuple[WorkerProcess, Any]]") -> None:
         assert self.process.stdout
         try:
             with self.process.stdout as stream, suppress(EOFError):
                 while True:
-                    inbox.put((self, receive(stream)))
+                    message = receive(stream)
+                    if isinstance(message, Ready):
+                        self.is_ready = True
+                    else:
+                        inbox.put((self, message))
         finally:  # also after a message that cannot be unpickled, which nobody may wait for
             inbox.put((self, Ended()))

@@ -1,39 +1,105 @@
-"""How the units of a study are handed out to local workers, and what becomes of those whose worker is lost."""
+"""How the units of a study are handed out to workers, and what becomes of those whose worker is lost."""
 
 import dataclasses
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from convarium.errors import LockedError, RunError
 from convarium.models.factories import source_digest
-from convarium.records import Outcome
-from convarium.runs.environment import environment
+from convarium.records import Environment, Outcome
 from convarium.runs.failed import note_retry
 from convarium.runs.files import read_history
 from convarium.runs.store import StoredRun
 from convarium.studies.events import StudyEvent
-from convarium.studies.executors.messages import Done, Failed, Happened, Job, Logged, Ready
+from convarium.studies.executors.locked_unit import carry_out_unit
+from convarium.studies.executors.messages import Done, Ended, Failed, Happened, Job, Logged
 from convarium.studies.executors.work import PlannedUnit, Work, is_unfit
-from convarium.studies.executors.worker_process import Ended, WorkerProcess
 from convarium.studies.unit import Attempt
-from convarium.training.stopping import TrainingStoppedError
+from convarium.training.stopping import TrainingStoppedError, stop_on_signals
 
-if TYPE_CHECKING:
-    from convarium.studies.executors.local_workers import LocalWorkers
+Results = Iterator[tuple[int, list[StoredRun] | None]]
+"""What `Executor.carry_out` yields."""
+
+_TIMES = {1: "", 2: ", twice", 3: ", three times in a row"}
+
+
+class Worker(Protocol):
+    """What trains one unit after another, somewhere.
+
+    Attributes:
+        number: of its unit; None: it has none.
+        has_progressed: whether its unit has a checkpoint from it, with which another worker goes on.
+    """
+
+    number: int | None
+    has_progressed: bool
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has started."""
+
+    def begin(self, number: int, job: Job) -> None:
+        """Gives the worker, which is idle, the unit of a number."""
+
+    def ask_to_stop(self) -> None:
+        """Asks it to write a checkpoint and to end its unit."""
+
+
+class Pool(Protocol):
+    """Workers.
+
+    Attributes:
+        losses: how many workers in a row a unit may lose, none of which got it further, until it has failed.
+    """
+
+    losses: int
+
+    def idle(self, wanted: int) -> Sequence[Worker]:
+        """Workers without a unit, of which so many are wanted."""
+
+    def busy(self) -> Sequence[Worker]:
+        """The workers that have a unit."""
+
+    def next_message(self) -> tuple[Any, Any] | None:
+        """The next message of a worker; None if there is none for a while."""
+
+    def forget(self, worker: Any) -> str:
+        """Forgets a worker that has ended, and says how: "its worker process was killed by SIGKILL"."""
+
+    def end_processes(self) -> None:
+        """Ends the workers; others are started when there is work again."""
+
+    def environment(self) -> Environment:
+        """That in which its workers train."""
+
+
+def hand_out(pool: Pool, units: Sequence[PlannedUnit], work: Work) -> Results:
+    """`Executor.carry_out` by the workers of a pool; what the store has already comes first."""
+    waiting: deque[int] = deque()
+    for number, unit in enumerate(units):
+        if all(planned.stored for planned in unit):
+            yield number, carry_out_unit(unit, work)
+        else:
+            waiting.append(number)
+    with stop_on_signals() as is_interrupted:
+        yield from Round(pool, units, work, waiting).results(is_interrupted)
+
+
+_OUT_OF_MEMORY = "out of memory"
 
 
 class Round:
     """The units of one call, as they are handed out and come back."""
 
-    def __init__(self, pool: "LocalWorkers", units: Sequence[PlannedUnit], work: Work, waiting: "deque[int]") -> None:
+    def __init__(self, pool: Pool, units: Sequence[PlannedUnit], work: Work, waiting: deque[int]) -> None:
         self.pool, self.units, self.work, self.waiting = pool, units, work, waiting
         self.missing = len(waiting)
-        self.lost: dict[int, str] = {}
+        self.lost: dict[int, list[str]] = {}
         self.is_stopping = False
 
-    def results(self, is_interrupted: Any) -> Iterator[tuple[int, list[StoredRun] | None]]:
+    def results(self, is_interrupted: Any) -> Results:
         """Hands the units out until all have come back, or training is to stop."""
         try:
             while self.waiting or self.pool.busy():
@@ -62,10 +128,11 @@ class Round:
                 self.waiting.clear()
                 return
             number = self.waiting.popleft()
-            unit, reason, work = self.units[number], self.lost.get(number), self.work
+            unit, reasons, work = self.units[number], self.lost.get(number, []), self.work
+            is_last = len(reasons) + 1 >= self.pool.losses or any(_OUT_OF_MEMORY in reason for reason in reasons)
             job = Job(
                 unit,
-                Attempt(retried=reason, is_last=reason is not None),
+                Attempt(retried=reasons[-1] if reasons else None, is_last=is_last),
                 work.store.root.absolute(),
                 str(work.device),
                 with_graph=work.wants_graph(unit[0].recipe.model),
@@ -73,11 +140,9 @@ class Round:
             )
             process.begin(number, job)
 
-    def _handle(self, process: WorkerProcess, message: object) -> Iterator[tuple[int, list[StoredRun] | None]]:
+    def _handle(self, process: Worker, message: object) -> Results:
         number = process.number
         match message:
-            case Ready():
-                process.is_ready = True
             case Logged(level, text):
                 logging.getLogger("convarium").log(level, "%s", text)
             case Happened(event):
@@ -93,25 +158,26 @@ class Round:
                 if error is not None:
                     raise error
             case Ended():
-                cause = self.pool.forget(process)
+                reason = self.pool.forget(process)
                 if number is not None and not self.is_stopping:
-                    yield from self._lose(number, cause, has_started=process.is_ready)
+                    if process.has_progressed:
+                        self.lost.pop(number, None)
+                    yield from self._lose(number, reason, has_started=process.is_ready)
 
-    def _lose(self, number: int, cause: str, *, has_started: bool) -> Iterator[tuple[int, list[StoredRun] | None]]:
-        """What becomes of a unit whose worker has ended: it is tried again, once."""
-        if not has_started and not (cause.startswith("killed") and number not in self.lost):
+    def _lose(self, number: int, reason: str, *, has_started: bool) -> Results:
+        """What becomes of a unit whose worker has ended: it is tried again, unless that has been done too often."""
+        if not has_started and not ("was killed" in reason and number not in self.lost):
             raise RunError(
-                f"a worker process {cause} before it could begin",
+                f"a {reason.removeprefix('its ')} before it could begin",
                 hint="its own message may stand above; without --workers this process trains",
             )
         unit = self.units[number]
         name = f"{unit[0].recipe.model} seed {unit[0].recipe.seed}"
         name = name if len(unit) == 1 else f"the stack of {len(unit)} runs of {unit[0].recipe.model}"
-        reason = f"its worker process was {cause}" if cause.startswith("killed") else f"its worker process {cause}"
-        reason = "its worker process ran out of memory" if cause == "out of memory" else reason
         event = StudyEvent(0, 0, unit[0].recipe)
-        if number not in self.lost:
-            self.lost[number] = reason
+        reasons = self.lost.setdefault(number, [])
+        reasons.append(reason)
+        if len(reasons) < self.pool.losses:
             self.waiting.appendleft(number)
             self._note_retry(unit, reason)
             self.work.notify(
@@ -120,7 +186,7 @@ class Round:
             return
         runs = self._record_failure(unit, reason)
         if any(run.outcome.status == "failed" for run in runs or ()):
-            self.work.notify(dataclasses.replace(event, notice=f"{name} failed: {reason}, twice"))
+            self.work.notify(dataclasses.replace(event, notice=f"{name} failed: {reason}{_TIMES[self.pool.losses]}"))
         yield number, runs
 
     def _note_retry(self, unit: PlannedUnit, reason: str) -> None:
@@ -132,14 +198,12 @@ class Round:
                 note_retry(path, reason)
 
     def _record_failure(self, unit: PlannedUnit, reason: str) -> list[StoredRun] | None:
-        """Records the runs of a unit that two workers were lost with as failed; a later study tries them again.
+        """Records the runs of a unit with which too many workers were lost as failed; a later study tries them again.
 
         Those that a worker has finished before it was lost stay as they are. None: another process is training one.
         """
         store, runs = self.work.store, []
-        hardware = dataclasses.replace(
-            environment(self.work.device), threads=self.pool.threads, workers=self.pool.workers
-        )
+        hardware, message = self.pool.environment(), f"{reason}{_TIMES[self.pool.losses]}"
         try:
             with store.lock([planned.key for planned in unit]):
                 for planned in unit:
@@ -152,7 +216,7 @@ class Round:
                         history = read_history(path)
                     except (OSError, ValueError):
                         history = ()
-                    outcome = Outcome("failed", history, hardware, message=f"{reason}, twice", retried=reason)
+                    outcome = Outcome("failed", history, hardware, message=message, retried=reason)
                     runs.append(store.finish(path, outcome))
         except LockedError:
             return None
