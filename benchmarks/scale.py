@@ -18,6 +18,8 @@ PAGE = MeasuredPage(
         "memory": "workers:memory",
         "overhead": "workers:overhead",
         "kills": "workers:kills",
+        "bits": "ray_runs:same_bits",
+        "ray-kills": "ray_runs:kills",
         "store": "many_runs:store",
     },
 )
