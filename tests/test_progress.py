@@ -10,8 +10,9 @@ from convarium import Recipe
 from convarium.notebook import UpdatedDisplay, counting_display
 from convarium.records import Epoch
 from convarium.studies.events import StudyEvent
+from convarium.studies.notebook_progress import NotebookProgress
 from convarium.training import TrainingEvent
-from convarium.workspace.progress import NotebookProgress, with_progress
+from convarium.workspace.progress import with_progress
 
 RECIPE = Recipe(epochs=2)
 ROW = Epoch(1, 10, 0.1, 1.92, 0.3, 1.9, 0.31, None, None, 1.0)
@@ -64,6 +65,25 @@ def test_the_bar_tells_run_epoch_scores_and_what_happened():
     assert share == pytest.approx((1 + 5 / 20) / 5)
     assert later == pytest.approx((1 + 10 / 20) / 5)
     assert "epoch 2/2  loss 1.92  validation 31.0 %" in last[1]
+
+
+def test_scores_of_an_epoch_that_was_not_shown_are_shown_later():
+    shown = Shown(every=2)
+    progress = NotebookProgress(shown)
+    progress.on_event(during(0, epoch=1, history=(ROW,)))
+    assert len(shown.all) == 1  # not yet
+    for step in (1, 2, 3):
+        progress.on_event(during(step, epoch=1))
+    assert "epoch 2/2  loss 1.92" in shown.all[-1][0][-1]
+
+
+def test_the_bar_counts_all_runs_in_training():
+    shown = Shown()
+    progress = NotebookProgress(shown)
+    for seed in (0, 1):
+        recipe = Recipe(epochs=2, seed=seed)
+        progress.on_event(StudyEvent(3, 4, recipe, training=TrainingEvent(1, 2, 0, 10)))
+    assert shown.all[-1][1] == pytest.approx((2 + 0.5 + 0.5) / 4)
 
 
 def test_thousands_of_steps_do_not_flood_and_the_last_is_never_missed():
