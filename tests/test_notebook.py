@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 import convarium
 from convarium import Recipe, ReportFiles, Store, Study, Workspace, grid, load_data
-from convarium.analysis.comparison import compare_runs
+from convarium.analysis.comparison import METRICS, compare_runs, metric_of
 from convarium.analysis.recommendation import Choice, Recommendation
 from convarium.inference import TrainedNetwork
 from convarium.inference.export import Exported
@@ -19,12 +20,14 @@ from convarium.inference.predict import Predictions, Predictor
 from convarium.models.build import build_model
 from convarium.notebook import MOST_ROWS, html_table, is_notebook
 from convarium.pages import page
+from convarium.pages.table import columns
 from convarium.records import Preprocessing
 from convarium.runs.listing import RunEntry
 from convarium.runs.merging import Merge
 from convarium.runs.removal import Removal
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.catalogue import Finding, catalogue
+from convarium.studies.study import TableKind
 from html_page import Reader
 from made_runs import runs
 from made_studies import made_study
@@ -155,8 +158,8 @@ def test_the_frame_has_the_ten_columns_of_the_page_in_fractions(comparison):
 
 def test_a_frame_by_another_field_is_named_after_it_and_has_the_metric_that_is_compared(comparison):
     other = replace(comparison, by="learning_rate", metric="validation_loss")
-    columns = list(other.frame().columns)
-    assert (columns[0], columns[-1]) == ("learning_rate", "validation_loss")
+    names = list(other.frame().columns)
+    assert (names[0], names[-1]) == ("learning_rate", "validation_loss")
 
 
 def cells(tabular):
@@ -227,9 +230,13 @@ def test_a_comparison_writes_its_page_and_draws_its_charts(comparison, tmp_path,
         comparison.chart("curve")
 
 
-def test_help_names_the_charts_columns_and_tables():
+def test_help_names_the_charts_tables_metrics_and_columns(comparison):
+    shown = columns(replace(comparison, metric="test_loss"))
     from convarium.analysis.comparison.frames import _FRAMES
     from convarium.pages.figures import FIGURES
 
     assert all(f'"{name}"' in convarium.Comparison.chart.__doc__ for name in FIGURES)
     assert all(f'"{name}"' in convarium.Comparison.frame.__doc__ for name in _FRAMES)
+    assert all(f'"{name}"' in metric_of.__doc__ for name in METRICS)
+    assert all(f'"{name}"' in Study.__doc__ for name in get_args(TableKind))
+    assert all(f'"{"network" if c.key == "label" else c.key}"' in convarium.Comparison.latex.__doc__ for c in shown)

@@ -37,13 +37,14 @@ class Study:
         name: the name of its folder in the store.
         question: the question, one sentence.
         recipes: the recipe of every run, seeds included; see `grid`.
-        compare: the recipe field whose values are compared.
+        compare: the recipe field whose values are compared: "model", "learning_rate", "optimizer", …
         baseline: the value that the others are compared with; None: the first.
-        metric: the metric that is compared first; None: the test accuracy, or the balanced one where classes are
-            imbalanced, see `primary_metric`.
+        metric: the metric that is compared first, such as "validation_accuracy" or "epochs_to(test_accuracy=0.98)", see
+            `metric_of`; None: the test accuracy, or the balanced one where classes are imbalanced.
         claims: the sentences to judge, each under a short name; see `convarium.analysis.claims`.
-        shows: the tables beside the comparison: accuracies class by class and differences to the baseline; how far
-            single runs lie apart; the classes that failed runs predict; gradients layer by layer.
+        shows: the tables beside the comparison: "classes", accuracies class by class and differences to the baseline;
+            "spread", how far single runs lie apart; "predicted", the classes that failed runs predict; "gradients",
+            layer by layer.
         command: the command line that repeats the study.
     """
 

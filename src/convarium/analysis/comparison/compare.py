@@ -179,10 +179,11 @@ def compare_runs(
 
     Args:
         runs: runs of any number of recipes and seeds.
-        by: the recipe field by which the rows differ.
+        by: the recipe field by which the rows differ: "model", "dataset", "learning_rate", "optimizer" or any other
+            field of `Recipe` but the seed.
         baseline: the label of the row that the others are compared with; None: the first row.
-        metric: the metric that is compared: a name in METRICS, or "epochs_to(test_accuracy=0.98)"; None: the test
-            accuracy, or another one where `primary_metric` says so.
+        metric: the metric that is compared, see `metric_of`; None: "test_accuracy", or another one where
+            `primary_metric` says so.
         question: the question that the study asks.
         command: the command that repeats the study.
 

@@ -59,7 +59,15 @@ class Metric:
 
 
 def metric_of(name: str) -> Metric:
-    """Returns the metric with this name: one of METRICS, "epochs_to(COLUMN=LEVEL)" or "steps_to(COLUMN=LEVEL)".
+    """Returns the metric with this name.
+
+    - Accuracies: "test_accuracy", "validation_accuracy", "train_accuracy" and "final_train_accuracy";
+      "last_epoch_test_accuracy", "best_validation_epoch_test_accuracy", "best_epoch_test_accuracy" and
+      "best_epoch_validation_accuracy", of runs that scored every epoch; "test_balanced_accuracy",
+      "validation_balanced_accuracy", "test_macro_f1" and "validation_macro_f1".
+    - Losses: "test_loss", "validation_loss", "train_loss", "final_train_loss" and "last_epoch_test_loss".
+    - Cost: "train_seconds", "images_per_second", "parameters" and "flops".
+    - Speed of learning: "epochs_to(COLUMN=LEVEL)" and "steps_to(COLUMN=LEVEL)".
 
     "balanced_accuracy" and "macro_f1" are those of the test split.
 
