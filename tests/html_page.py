@@ -4,7 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 
-_VOID = {"meta", "input", "img", "br", "wbr"}
+_VOID = {"meta", "link", "input", "img", "br", "wbr"}
 
 
 class Reader(HTMLParser):

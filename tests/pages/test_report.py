@@ -33,15 +33,15 @@ from convarium.pages import (
     save_figures,
     write_report,
 )
-from convarium.pages.accuracy_panel import PLOT_WIDTH, forest_plot
 from convarium.pages.chart_style import colors, dashes
 from convarium.pages.cost_panel import cost_points
 from convarium.pages.curves import POINTS, curve_points, steps_per_point
+from convarium.pages.difference_plot import PLOT_WIDTH, difference_plot
 from convarium.pages.disagreements import shares_correct
 from convarium.pages.highlights import epochs_to_level, hardest_classes
 from convarium.pages.page import render
 from convarium.pages.predictions import agreement, calibration, read_predictions
-from convarium.pages.table import columns
+from convarium.pages.table import Column, columns
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec
 from html_page import Reader, data_of
@@ -65,19 +65,45 @@ def text(study) -> str:
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
+def column(comparison: Comparison, key: str) -> Column:
+    return next(column for column in columns(comparison) if column.key == key)
+
+
+ORDER = ["label", "test", "difference", "verdict", "validation", "seeds", "train_seconds", "parameters", "flops"]
+
+
+def test_the_answer_comes_first_in_the_table(study):
+    assert [column.key for column in columns(study)] == [*ORDER, "images_per_second"]
+    assert [cell.value for cell in column(study, "label").cells] == ["residual_cnn", "lenet", "memory_mlp", "googlenet"]
+
+
+def test_the_metric_that_is_compared_stands_beside_the_network(tmp_path):
+    sizes = {"nin": 9, "lenet": 5}
+    runs = [
+        made_run(tmp_path, Recipe(model=model, epochs=3, seed=seed), 0.9, parameters=size)
+        for model, size in sizes.items()
+        for seed in (0, 1)
+    ]
+    by_size = compare_runs(runs, metric="parameters")
+    assert [column.key for column in columns(by_size)][:4] == ["label", "parameters", "difference", "verdict"]
+    assert column(by_size, "label").cells[0].value == "lenet"  # fewer are better
+    by_loss = columns(compare_runs(runs, metric="test_loss"))
+    assert [column.heading for column in by_loss][1] == "test loss, nats"
+    assert {"test", "validation"} <= {column.key for column in by_loss}
+
+
 def test_columns_have_a_cell_for_every_row_and_unknown_numbers_sort_last(study):
-    for column in columns(study):
-        assert len(column.cells) == len(study.rows)
-    test = next(column for column in columns(study) if column.key == "test")
+    for made in columns(study):
+        assert len(made.cells) == len(study.rows)
+    test = column(study, "test")
     assert [cell.value is None for cell in test.cells] == [False, False, False, True]
     assert test.cells[3].text == "–"
-    seeds = next(column for column in columns(study) if column.key == "seeds")
-    assert [cell.text for cell in seeds.cells] == ["3", "2 of 3", "3", "0 of 3"]
+    assert [cell.text for cell in column(study, "seeds").cells] == ["3", "3", "2 of 3", "0 of 3"]
 
 
 def test_half_width_in_the_table_is_half_of_the_interval(study):
-    row = study.row("lenet")
-    shown = next(column for column in columns(study) if column.key == "test").cells[0].text
+    row = study.ranked[1]
+    shown = column(study, "test").cells[1].text
     mean, half = map(float, shown.split(" ± "))
     assert mean == pytest.approx(100 * row.test.mean, abs=0.06)
     assert half == pytest.approx(100 * (row.test.high - row.test.low) / 2, abs=0.06)
@@ -90,7 +116,7 @@ def test_times_of_several_environments_are_marked_as_not_comparable(tmp_path):
         made_run(tmp_path, Recipe(model="residual_cnn", epochs=2), 0.9, environment=elsewhere),
     ]
     study = compare_runs(runs)
-    cells = next(column for column in columns(study) if column.key == "train_seconds").cells
+    cells = column(study, "train_seconds").cells
     assert [cell.text.endswith("†") for cell in cells] == [False, True]
     assert "not comparable" in as_markdown(study)
     assert "train_seconds" not in set(cost_points(study)["cost"])
@@ -107,9 +133,9 @@ def test_rich_table_is_whole_in_100_columns_and_takes_names_as_text(tmp_path):
     shown = drawn(study, 100)
     assert max(map(len, shown.splitlines())) <= 100
     assert "…" not in shown
-    for column in columns(study):
-        if column.key in ("parameters", "test", "validation", "train_seconds", "difference"):
-            assert all(cell.text in shown for cell in column.cells)
+    for made in columns(study):
+        if made.key in ("parameters", "test", "validation", "train_seconds", "difference"):
+            assert all(cell.text in shown for cell in made.cells)
     assert all(" ".join(row.verdict.split()) in " ".join(shown.split()) for row in study.rows)
 
 
@@ -118,9 +144,9 @@ def test_narrow_terminals_keep_names_accuracy_and_difference(study, width):
     shown = drawn(study, width)
     assert max(map(len, shown.splitlines())) <= width
     assert "…" not in shown
-    for column in columns(study):
-        if column.key in ("label", "test", "difference"):
-            assert all(cell.text in shown for cell in column.cells)
+    for made in columns(study):
+        if made.key in ("label", "test", "difference"):
+            assert all(cell.text in shown for cell in made.cells)
 
 
 @pytest.mark.parametrize("width", [60, 80])
@@ -130,7 +156,7 @@ def test_long_headings_are_folded_and_never_cut(tmp_path, width):
     ]
     comparison = compare_runs(runs, metric="best_epoch_validation_accuracy")
     table = drawn(comparison, width)
-    heading = next(column.heading for column in columns(comparison) if column.key == "measured")
+    heading = column(comparison, "measured").heading
     assert all(word in table.split() for word in heading.split())
 
 
@@ -160,13 +186,27 @@ def test_latex_table_is_balanced_and_escapes_special_signs(study):
     assert not re.search(r"[±−–×]", "".join(body))
 
 
-def test_forest_keeps_the_order_of_the_numbers(study):
-    plot = forest_plot(study)
-    for mark, row in zip(plot.marks, study.rows, strict=True):
+def test_drawn_differences_keep_the_order_of_the_numbers(study):
+    rows = study.ranked
+    plot = difference_plot(study, rows)
+    for mark, row in zip(plot.marks, rows, strict=True):
         assert (mark is None) == (row.difference is None)
         if mark is not None:
             assert 0 <= mark.low <= mark.mean <= mark.high <= PLOT_WIDTH
             assert (mark.mean > plot.zero) == (row.difference.mean > 0)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1, 10, 100])
+def test_the_margin_is_seen_beside_differences_of_any_size(study, scale):
+    """Where some differences are many times the margin, the scale is compressed; its ticks say so."""
+    plot = difference_plot(replace(study, margin=0.05 / scale), study.ranked)
+    low, high = plot.margin
+    assert high - low >= 12
+    assert 0 <= low < plot.zero < high <= PLOT_WIDTH
+    positions = [tick.position for tick in plot.ticks]
+    assert positions == sorted(positions)
+    assert "0" in [tick.text for tick in plot.ticks]
+    assert plot.is_compressed == (scale > 1)
 
 
 # ---- curves ----------------------------------------------------------------------------------------------------------
@@ -383,7 +423,7 @@ def test_page_has_question_answer_command_verdicts_and_failures(study, text):
 def test_page_makes_no_requests(text):
     tags = Reader(text).tags
     loaded = [attributes.get(name) for _, attributes in tags for name in ("src", "href") if attributes.get(name)]
-    assert all(source.startswith("data:") for source in loaded)
+    assert all(source.startswith(("data:", "#")) for source in loaded)
     policy = next(a["content"] for t, a in tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'")
     assert text.count("vegaEmbed=") <= 2  # one copy of the library
@@ -536,8 +576,7 @@ def test_a_studys_claims_and_tables_stand_on_its_page(tmp_path):
 
 def test_a_row_that_mostly_failed_is_called_failed_in_every_table(tmp_path):
     study = made_study(tmp_path, {"lenet": 0.9, "nin": 0.95, "vgg": 0.93}, diverged=[("vgg", 0), ("vgg", 2)])
-    (verdict,) = [column for column in columns(study) if column.key == "verdict"]
-    assert sorted(cell.text for cell in verdict.cells) == ["baseline", "better", "failed"]
+    assert sorted(cell.text for cell in column(study, "verdict").cells) == ["baseline", "better", "failed"]
     assert set(study.frame("rows")["decision"]) == {"baseline", "better", "failed"}
     for text in (as_markdown(study), as_latex(study), as_csv(study), Reader(render(study)).visible):
         assert re.search(r"vgg\b.*\bfailed\b", text)

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,7 @@ def test_hidden_networks_stay_hidden_when_the_curves_are_drawn_anew(page):
 def test_table_sorts_by_click_and_by_keyboard(page):
     heading = page.locator("#results th", has_text="test, %")
     names = page.locator("#results tbody th")
+    assert heading.get_attribute("aria-sort") == "descending"
     heading.locator("button").click()
     assert heading.get_attribute("aria-sort") == "ascending"
     assert names.all_inner_texts() == ["memory_mlp", "lenet", "residual_cnn", "googlenet"]
@@ -124,6 +126,138 @@ def test_no_horizontal_scroll_in_any_width(browser, report, width, scheme):
         for chart in page.locator(".charts > figure.chart").all():
             box = chart.bounding_box()
             assert box["x"] + box["width"] <= width
+
+
+LONG_NAMES = {
+    "resnet(depth=20, shortcut='A')": 0.9,
+    "resnet(depth=20, shortcut='B')": 0.88,
+    "residual_variant(depth=20, shortcut='dropout')": 0.7,
+    "densenet(depth=40, growth=12, compression=1.0)": 0.86,
+    "preact_resnet(depth=20)": 0.84,
+    "vgg(activation='leaky_relu')": None,
+}
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory) -> Path:
+    """Twelve networks of long names."""
+    levels = LONG_NAMES | {f"plain(depth={depth}, activation='sigmoid')": 0.5 for depth in range(8, 44, 6)}
+    folder = tmp_path_factory.mktemp("crowded")
+    study = made_study(folder, levels, seeds=2, epochs=2, images=200, steps_an_epoch=5)
+    return write_report(study, folder / "report.html")
+
+
+WIDTHS = (380, 768, 1024, 1280, 1440, 1920)
+FONTS = ("DejaVu Sans", "DejaVu Sans Mono", "Liberation Sans Narrow")
+
+
+MEASURED = """() => [...document.querySelectorAll("iframe")].map(frame => {
+    const page = frame.contentDocument;
+    const boxes = selector => [...page.querySelectorAll(selector)].map(element => {
+        const [box, cell] = [element, element.closest("td")].map(part => part.getBoundingClientRect());
+        return {left: box.left, right: box.right, cellLeft: cell.left, cellRight: cell.right};
+    });
+    const region = page.querySelector(".results-box .scroll").getBoundingClientRect();
+    return {title: frame.title, width: frame.clientWidth, page: page.documentElement.scrollWidth, end: region.right,
+            rows: page.querySelectorAll("#results tbody tr").length, verdicts: boxes("#results .verdict"),
+            drawings: boxes("#results svg.plot")};
+})"""
+
+
+def test_the_verdict_is_seen_in_every_width_and_font(browser, report, crowded):
+    """The first section of both pages in frames of every width: style sheets take a frame's width for the screen's."""
+    frames = ""
+    for file in (report, crowded):
+        section = file.read_text("utf-8").partition("</section>")[0]
+        for font in FONTS:
+            styled = section.replace("</head>", f"<style>body {{ font-family: '{font}' !important; }}</style></head>")
+            for width in WIDTHS:
+                frames += (
+                    f'<iframe title="{font}, {width} px, {file.parent.name}" width="{width}" height="900" '
+                    f'style="border: 0" srcdoc="{escape(styled)}"></iframe>'
+                )
+    page = browser.new_page()
+    page.set_content(frames)
+    measured = page.evaluate(MEASURED)
+    page.close()
+    assert len(measured) == 2 * len(FONTS) * len(WIDTHS)
+    for frame in measured:
+        assert len(frame["verdicts"]) == frame["rows"] > 0
+        assert frame["page"] <= frame["width"], frame["title"]
+        for box in frame["verdicts"]:
+            assert 0 <= box["left"] < box["right"], frame["title"]
+            assert box["right"] <= min(box["cellRight"], frame["end"], frame["width"]) + 0.5, frame["title"]
+        for box in frame["drawings"]:
+            assert box["cellLeft"] <= box["left"] < box["right"] <= box["cellRight"], frame["title"]
+            assert box["right"] - box["left"] >= 88, "large enough to read"
+
+
+def test_a_phone_shows_four_columns_and_the_others_on_request(browser, report):
+    with opened(browser, report, 380) as page:
+        headings = page.locator("#results thead th:visible button")
+        assert headings.all_inner_texts() == ["network", "test, %", "difference, points", "verdict"]
+        page.get_by_label("more columns").check()
+        assert headings.all_inner_texts()[4:] == [
+            "validation, %",
+            "seeds",
+            "training, s",
+            "parameters",
+            "FLOPs",
+            "images/s",
+        ]
+        box = page.locator(".results-box .scroll")
+        box.evaluate("box => box.scrollTo(9999, 0)")
+        assert page.locator("#results tbody th").first.bounding_box()["x"] == box.bounding_box()["x"]  # it stays
+        assert page.evaluate("document.documentElement.scrollWidth") <= 380
+
+
+def test_headings_explain_themselves_to_pointer_keyboard_and_touch(browser, report):
+    with opened(browser, report) as page:
+        heading = page.locator("#results thead button", has_text="FLOPs")
+        explanation = page.get_by_role("tooltip")
+        assert explanation.is_hidden()
+        heading.hover()
+        assert "multiply-add" in explanation.inner_text()
+        distance = explanation.bounding_box()["y"] - heading.bounding_box()["y"]
+        assert 0 < distance < 60
+        page.mouse.move(2, 500)
+        explanation.wait_for(state="hidden")
+        page.locator("#results thead button").first.focus()
+        page.keyboard.press("Tab")
+        assert explanation.inner_text().startswith("Test accuracy")
+        page.keyboard.press("Escape")
+        assert explanation.is_hidden()
+        described = page.evaluate(
+            "id => document.getElementById(id).textContent", heading.get_attribute("aria-describedby")
+        )
+        assert "multiply-add" in described
+    context = browser.new_context(viewport={"width": 380, "height": 900}, has_touch=True)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    page.locator("#results thead button", has_text="test, %").tap()
+    assert page.get_by_role("tooltip").inner_text().startswith("Test accuracy")
+    context.close()
+
+
+def test_the_contents_lead_to_every_section_by_pointer_and_keyboard(page):
+    links = page.locator("nav.contents a")
+    assert links.all_inner_texts() == page.locator("main h2").all_inner_texts()
+    links.nth(2).focus()
+    page.keyboard.press("Enter")
+    heading = page.locator("main h2").nth(2)
+    bar = page.locator("nav.contents").bounding_box()
+    assert bar["height"] - 1 <= heading.bounding_box()["y"] < 400  # not under the bar
+    page.wait_for_function("document.querySelectorAll('nav.contents a')[2].ariaCurrent === 'true'")
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_the_first_screen_holds_answer_and_table(browser, report, width):
+    with opened(browser, report, width) as page:
+        sizes = page.evaluate("['h1', '.answer', '.verdicts', '#results'].map(name => parseFloat(getComputedStyle("
+                              "document.querySelector(name)).fontSize))")  # fmt: skip
+        assert sizes == sorted(sizes, reverse=True)
+        table = page.locator("#results").bounding_box()
+        assert table["y"] + table["height"] <= 900
 
 
 def test_text_takes_the_color_of_the_scheme(browser, report):

@@ -1,64 +1,12 @@
-"""How accurate each network is: the intervals drawn in the table, and every run."""
+"""How accurate each network is: every run, and its mean."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import altair as alt
 import pandas as pd
 
 from convarium.analysis.comparison import METRICS, Comparison, Metric
 from convarium.pages.chart_style import IS_SHOWN, WIDTH, Chart, axis_bounds, label_color
-
-PLOT_WIDTH = 130.0
-"""Width of a `ForestPlot`, in its own units."""
-
-
-@dataclass(frozen=True)
-class IntervalMark:
-    """One row's difference to the baseline, in units of the plot; `low` and `high` are None without an interval."""
-
-    mean: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class ForestPlot:
-    """All rows' differences on one scale, as a forest plot.
-
-    Attributes:
-        marks: one for each row of the comparison; None for a row without a difference.
-        zero: where the line of no difference stands.
-        margin: the bounds of the band of differences that are too small to matter; None without a margin.
-    """
-
-    marks: tuple[IntervalMark | None, ...]
-    zero: float
-    margin: tuple[float, float] | None
-
-
-def forest_plot(comparison: Comparison) -> ForestPlot | None:
-    """The differences to the baseline as positions from 0 to PLOT_WIDTH; None if there is no difference to draw."""
-    differences = [row.difference for row in comparison.rows]
-    ends = [end for d in differences if d is not None for end in (d.mean, d.low, d.high) if end is not None]
-    if not ends:
-        return None
-    margin = comparison.margin
-    ends += [0.0] if margin is None else [-margin, margin]
-    low, high = min(ends), max(ends)
-    span = (high - low) or 1.0
-
-    def position(value: float) -> float:
-        return round(4 + (PLOT_WIDTH - 8) * (value - low) / span, 2)
-
-    def position_or_none(value: float | None) -> float | None:
-        return None if value is None else position(value)
-
-    marks = tuple(
-        None if d is None else IntervalMark(position(d.mean), position_or_none(d.low), position_or_none(d.high))
-        for d in differences
-    )
-    return ForestPlot(marks, position(0), None if margin is None else (position(-margin), position(margin)))
 
 
 def panel_metric(comparison: Comparison) -> Metric:

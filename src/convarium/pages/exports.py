@@ -9,13 +9,9 @@ import pandas as pd
 from convarium.analysis.comparison import Comparison, metric_of
 from convarium.analysis.comparison.formatting import escape_markdown
 from convarium.errors import ConvariumError
-from convarium.pages.table import Cell, Column, caption
+from convarium.pages.table import COLUMN_OF, Cell, Column, caption
 from convarium.pages.table import columns as columns_of
 from convarium.spec import unknown
-
-_OWN_COLUMNS = ("train_seconds", "parameters", "flops", "images_per_second")
-_PLACES = {"test_accuracy": "test", "validation_accuracy": "validation"} | {name: name for name in _OWN_COLUMNS}
-"""In which column a metric stands; any other stands in "measured"."""
 
 
 def as_markdown(
@@ -107,7 +103,7 @@ def _best(comparison: Comparison) -> tuple[str, str] | None:
     leads = leader.label == comparison.baseline and all(row.decision == "worse" for row in others)
     if not leads and leader.decision != "better":
         return None
-    return _PLACES.get(metric_of(comparison.metric).name, "measured"), leader.label
+    return COLUMN_OF.get(metric_of(comparison.metric).name, "measured"), leader.label
 
 
 def _chosen(comparison: Comparison, names: Sequence[str] | None) -> tuple[Column, ...]:

@@ -14,16 +14,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from convarium.analysis.claims import describe, measured, published
-from convarium.analysis.comparison import Comparison, formatting
+from convarium.analysis.comparison import Comparison, formatting, metric_of
 from convarium.diagnostics import Diagnoses
 from convarium.disk import write_text
 from convarium.models.layer_tables import short_count
-from convarium.pages.accuracy_panel import forest_plot
 from convarium.pages.chart_style import colors, dashes
 from convarium.pages.claims_section import ClaimsSection
 from convarium.pages.class_scores import class_scores
+from convarium.pages.contents import contents
 from convarium.pages.cost_panel import COSTS
 from convarium.pages.diagnostics_section import MOMENTS, SHARES, diagnostics_section
+from convarium.pages.difference_plot import PLOT_WIDTH, difference_plot
 from convarium.pages.disagreements import TestImages, disagreements
 from convarium.pages.exports import as_csv, as_latex, as_markdown
 from convarium.pages.highlights import epochs_to_level, hardest_classes
@@ -34,7 +35,7 @@ from convarium.pages.prediction_charts import FEWEST_PREDICTIONS
 from convarium.pages.predictions import calibration_errors, read_predictions
 from convarium.pages.runs_section import network_layers, runs_section
 from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
-from convarium.pages.table import caption, columns, verdict_word
+from convarium.pages.table import caption, columns, primary_column, verdict_word
 
 
 def write_report(
@@ -89,9 +90,11 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
+    environment.filters["tied"] = _tied
     in_progress = status.in_progress if status else ()
-    rows = [row.label for row in comparison.rows]
-    labels = list(dict.fromkeys(rows + [row_label(run, comparison) for run in in_progress]))
+    ranked, shown = comparison.ranked, columns(comparison)
+    labels = [row.label for row in comparison.rows]
+    labels = list(dict.fromkeys(labels + [row_label(run, comparison) for run in in_progress]))
     predictions = read_predictions(comparison)
     charts = page_charts(comparison, predictions, labels, in_progress=in_progress, diagnoses=diagnoses)
     scripts = ["restore.js", "page.js", *(["live.js"] if status and status.reload_seconds else [])]
@@ -108,13 +111,19 @@ def render(
         status_sentence=status_sentence(status, comparison) if status else "",
         so_far=so_far if status else str,
         answer=comparison.answer,
-        columns=columns(comparison),
+        rows=ranked,
+        columns=shown,
+        primary=primary_column(shown),
         caption=caption(comparison),
-        forest_plot=forest_plot(comparison),
-        swatches=[
-            Swatch(label, color, " ".join(map(str, dash)))
+        initial_order="descending" if metric_of(comparison.metric).higher_is_better else "ascending",
+        icon=_read("icon.svg"),
+        plot=difference_plot(comparison, ranked),
+        plot_width=PLOT_WIDTH,
+        swatches={
+            label: Swatch(label, color, " ".join(map(str, dash)))
             for label, color, dash in zip(labels, colors(labels), dashes(labels), strict=True)
-        ],
+        },
+        contents=contents,
         charts=charts,
         cost_titles=COSTS,
         written=written,
@@ -162,8 +171,13 @@ def _title(comparison: Comparison, labels: list[str]) -> str:
 
 @cache
 def _breakable(name: str) -> Markup:
-    """A network's name that a narrow column breaks before "@" and "(" rather than within a word."""
-    return Markup(re.sub(r"(?=[@(])", "<wbr>", str(escape(name))))  # noqa: S704  (escaped)
+    """A network's name that a narrow column breaks before "@" and "(" and after "_" rather than within a word."""
+    return Markup(re.sub(r"(?=[@(])|(?<=_)", "<wbr>", str(escape(name))))  # noqa: S704  (escaped)
+
+
+def _tied(sentence: str) -> str:
+    """A sentence in which no line ends between a number and its unit, or after the sign that belongs to it."""
+    return re.sub(r"(?<=\d) (?=(?:%|points?|seeds?|runs?|epochs?|s|min)(?!\w))|(?<=±) | (?=±)", "\u00a0", sentence)
 
 
 def _vega() -> str:

@@ -12,7 +12,12 @@ NO_VALUE = "–"
 NOT_COMPARABLE = "†"
 """Marks a time that was measured in another environment than the first row's."""
 
-_METRICS_SHOWN = {"test_accuracy", "validation_accuracy", "train_seconds", "images_per_second", "parameters", "flops"}
+COLUMN_OF = {
+    "test_accuracy": "test",
+    "validation_accuracy": "validation",
+    **{name: name for name in ("train_seconds", "images_per_second", "parameters", "flops")},
+}
+"""The columns of the metrics that every table shows; any other metric stands in the column "measured"."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Column:
         key: its name for styles and scripts, such as "test" or "difference".
         heading: its title with the unit.
         explanation: a sentence that explains the heading.
-        cells: one cell for each row of the comparison.
+        cells: one cell for each of `Comparison.ranked`.
     """
 
     key: str
@@ -46,74 +51,108 @@ class Column:
 
 
 def columns(comparison: Comparison) -> tuple[Column, ...]:
-    """The columns of the main table. Means and half-widths of 95 % t-intervals are over the trained runs."""
-    rows, metric = comparison.rows, metric_of(comparison.metric)
-    unit = f", {metric.unit}" if metric.unit else ""
+    """The columns of the main table, the answer first: network, result, difference, verdict, then what explains them.
+
+    Means and half-widths of 95 % t-intervals are over the trained runs. The rows are those of `Comparison.ranked`.
+    """
+    rows, metric = comparison.ranked, metric_of(comparison.metric)
+    made = _facts(comparison.by, rows)
+    if comparison.split == "validation" and not any(row.test for row in rows):
+        del made["test"]  # there are no test images
+    key = COLUMN_OF.get(metric.name, "measured")
+    if key not in made:
+        made["measured"] = _measured(metric, rows)
+    first = ["label", key if key in made else "measured"]
+    if comparison.baseline is not None:
+        made |= _against(metric, rows, comparison.baseline)
+        first += ["difference", "verdict"]
+    return tuple(made[name] for name in dict.fromkeys([*first, *made]))
+
+
+def primary_column(shown: tuple[Column, ...]) -> str:
+    """The key of the column with the metric that is compared."""
+    return shown[1].key
+
+
+def _facts(by: str, rows: tuple[Row, ...]) -> dict[str, Column]:
+    """Every column but those about the baseline, in their order."""
     mean = "mean over the trained runs ± half-width of its 95 % t-interval"
-
-    def column(key: str, heading: str, explanation: str, cells: list[Cell]) -> Column:
-        return Column(key, heading, explanation, tuple(cells))
-
-    made = [
-        column(
+    made = (
+        Column(
             "label",
-            "network" if comparison.by == "model" else comparison.by.replace("_", " "),
+            "network" if by == "model" else by.replace("_", " "),
             "The setting in which the rows differ",
-            [Cell(" ".join([row.label, *(f"[{mark}]" for mark in row.marks)]), row.label) for row in rows],
+            tuple(Cell(" ".join([row.label, *(f"[{mark}]" for mark in row.marks)]), row.label) for row in rows),
         ),
-        column("seeds", "seeds", "Number of runs that trained, of all runs", [_seeds(row) for row in rows]),
-        column(
-            "parameters", "parameters", "Number of trainable parameters", [_integer(row.parameters) for row in rows]
-        ),
-        column(
-            "flops",
-            "FLOPs",
-            "Operations of one image's forward pass, a multiply-add counted as two",
-            [_flops(r) for r in rows],
-        ),
-        column(
-            "images_per_second",
-            "images/s",
-            "Training images per second, mean over the trained runs",
-            [_time(comparison, row, row.images_per_second) for row in rows],
-        ),
-        column(
-            "train_seconds",
-            "training, s",
-            "Wall-clock time of the training steps, mean over the trained runs",
-            [_time(comparison, row, row.train_seconds) for row in rows],
-        ),
-        column(
-            "validation",
-            "validation, %",
-            f"Validation accuracy: {mean}",
-            [_estimate(METRICS["validation_accuracy"], row.validation) for row in rows],
-        ),
-        column(
+        Column(
             "test",
             "test, %",
             f"Test accuracy: {mean}",
-            [_estimate(METRICS["test_accuracy"], row.test) for row in rows],
+            tuple(_estimate(METRICS["test_accuracy"], row.test) for row in rows),
         ),
-    ]
-    if comparison.split == "validation" and not any(row.test for row in rows):
-        made.pop()  # there are no test images
-    if metric.name not in _METRICS_SHOWN:
-        title = metric.title + (", %" if metric.kind == "accuracy" else unit)
-        measured = [_estimate(metric, row.measured) for row in rows]
-        made.append(column("measured", title, f"{metric.title[0].upper()}{metric.title[1:]}: {mean}", measured))
-    if comparison.baseline is not None:
-        explanation = f"{metric.title} minus that of {comparison.baseline}, with its interval"
-        made += [
-            column("difference", f"difference{unit}", explanation, [_difference(metric, row) for row in rows]),
-            column(
-                "verdict",
-                "verdict",
-                "The verdict in one word",
-                [Cell(verdict_word(row), verdict_word(row)) for row in rows],
-            ),
-        ]
-    return tuple(made)
+        Column(
+            "validation",
+            "validation, %",
+            f"Validation accuracy: {mean}",
+            tuple(_estimate(METRICS["validation_accuracy"], row.validation) for row in rows),
+        ),
+        Column("seeds", "seeds", "Number of runs that trained, of all runs", tuple(map(_seeds, rows))),
+        Column(
+            "train_seconds",
+            "training, s",
+            "Wall-clock time of the training steps, mean over the trained runs",
+            tuple(_time(row, rows[0], row.train_seconds) for row in rows),
+        ),
+        Column(
+            "parameters",
+            "parameters",
+            "Number of trainable parameters",
+            tuple(_integer(row.parameters) for row in rows),
+        ),
+        Column(
+            "flops",
+            "FLOPs",
+            "Operations of one image's forward pass, a multiply-add counted as two",
+            tuple(map(_flops, rows)),
+        ),
+        Column(
+            "images_per_second",
+            "images/s",
+            "Training images per second, mean over the trained runs",
+            tuple(_time(row, rows[0], row.images_per_second) for row in rows),
+        ),
+    )
+    return {column.key: column for column in made}
+
+
+def _measured(metric: Metric, rows: tuple[Row, ...]) -> Column:
+    """The metric that is compared, where it has no column of its own."""
+    unit = "%" if metric.kind == "accuracy" else metric.unit
+    return Column(
+        "measured",
+        metric.title + (f", {unit}" if unit else ""),
+        f"{metric.title[0].upper()}{metric.title[1:]}: mean over the trained runs ± half-width of its 95 % t-interval",
+        tuple(_estimate(metric, row.measured) for row in rows),
+    )
+
+
+def _against(metric: Metric, rows: tuple[Row, ...], baseline: str) -> dict[str, Column]:
+    """The columns about the baseline."""
+    unit = f", {metric.unit}" if metric.unit else ""
+    return {
+        "difference": Column(
+            "difference",
+            f"difference{unit}",
+            f"{metric.title[0].upper()}{metric.title[1:]} minus that of {baseline}, with its interval",
+            tuple(_difference(metric, row) for row in rows),
+        ),
+        "verdict": Column(
+            "verdict",
+            "verdict",
+            "The verdict in one word",
+            tuple(Cell(verdict_word(row), verdict_word(row)) for row in rows),
+        ),
+    }
 
 
 def caption(comparison: Comparison) -> str:
@@ -158,11 +197,12 @@ def _estimate(metric: Metric, estimate: Estimate | None) -> Cell:
     return Cell(f"{mean} ± {width}", estimate.mean)
 
 
-def _time(comparison: Comparison, row: Row, estimate: Estimate | None) -> Cell:
+def _time(row: Row, first: Row, estimate: Estimate | None) -> Cell:
+    """A time, marked where it was measured in another environment than that of the first row."""
     if estimate is None:
         return Cell(NO_VALUE, None)
     text = f"{estimate.mean:,.0f}" if estimate.mean >= 100 else f"{estimate.mean:.3g}"
-    differs = row.environment != comparison.rows[0].environment
+    differs = row.environment != first.environment
     return Cell(f"{text} {NOT_COMPARABLE}" if differs else text, estimate.mean)
 
 

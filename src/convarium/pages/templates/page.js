@@ -236,6 +236,55 @@ for (const table of document.querySelectorAll("table.results")) {
   }
 }
 
+// ---- explanations of the table's headings ---------------------------------------------------------------------------
+
+{
+  const explanation = document.getElementById("explanation");
+  let timer;
+  const show = (button, x) => {
+    clearTimeout(timer);
+    explanation.textContent = document.getElementById(button.getAttribute("aria-describedby")).textContent;
+    explanation.hidden = false;
+    const box = button.getBoundingClientRect();
+    const width = explanation.offsetWidth;
+    explanation.style.left = `${scrollX + Math.max(4, Math.min(x + 8, document.documentElement.clientWidth - width - 4))}px`;
+    explanation.style.top = `${scrollY + box.bottom + 6}px`;
+  };
+  const hide = () => { clearTimeout(timer); explanation.hidden = true; };
+  const hideSoon = () => { timer = setTimeout(hide, 200); }; // time for the pointer to reach the explanation
+  for (const button of document.querySelectorAll("th button[aria-describedby]")) {
+    button.addEventListener("pointerenter", (event) => show(button, event.clientX));
+    button.addEventListener("pointerleave", hideSoon);
+    button.addEventListener("focus", () => { if (button.matches(":focus-visible")) show(button, button.getBoundingClientRect().left); });
+    button.addEventListener("click", (event) => { if (event.clientX) show(button, event.clientX); }); // a tap, too
+    button.addEventListener("blur", hide);
+  }
+  explanation.addEventListener("pointerenter", () => clearTimeout(timer));
+  explanation.addEventListener("pointerleave", hideSoon);
+  addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+  document.querySelector(".results-box .scroll")?.addEventListener("scroll", hide, { passive: true });
+}
+
+// ---- contents -----------------------------------------------------------------------------------------------------
+
+{
+  const links = [...document.querySelectorAll(".contents a")];
+  const headings = links.map((link) => document.getElementById(link.hash.slice(1)));
+  const mark = () => {
+    const passed = headings.filter((heading) => heading.getBoundingClientRect().top < innerHeight / 3).length;
+    const current = links[Math.max(passed - 1, 0)];
+    for (const link of links) {
+      if (link !== current) link.removeAttribute("aria-current");
+      else if (!link.hasAttribute("aria-current")) {
+        link.setAttribute("aria-current", "true");
+        link.closest("ul").scrollTo({ left: link.offsetLeft - 48 });
+      }
+    }
+  };
+  addEventListener("scroll", mark, { passive: true });
+  if (links.length) mark();
+}
+
 // ---- copying ------------------------------------------------------------------------------------------------------
 
 async function copy(text) {

@@ -3,7 +3,7 @@
 "use strict";
 
 const all = (selector) => [...document.querySelectorAll(selector)];
-const controls = () => all(".controls input, .controls select, .controls output");
+const controls = () => all(".controls input, .controls select, .controls output, .more-columns input");
 const nameOf = (control) => control.id || control.dataset.of || `${control.name}=${control.value}`;
 const isCheckable = (control) => control.type === "checkbox" || control.type === "radio";
 const chartOf = (figure) => figure.dataset.chart ?? `${figure.dataset.quantity}/${figure.dataset.split}`;

@@ -1,0 +1,116 @@
+"""The differences to the baseline as they are drawn in the table: intervals, the line of no difference, the margin."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from convarium.analysis.comparison import Comparison, Row, formatting, metric_of
+
+PLOT_WIDTH = 160.0
+"""Width of a `DifferencePlot`, in its own units."""
+
+_EDGE = 7.0
+"""Space at either side of the plot, so that no dot is cut off."""
+
+_LEAST_BAND = 12.0
+"""Least width of the margin's band, and least distance of two ticks."""
+
+
+@dataclass(frozen=True)
+class IntervalMark:
+    """One row's difference to the baseline, in units of the plot; `low` and `high` are None without an interval."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A labeled position of the scale; `position` is in per cent of the plot's width."""
+
+    position: float
+    text: str
+
+
+@dataclass(frozen=True)
+class DifferencePlot:
+    """All rows' differences on one scale, as a forest plot.
+
+    Attributes:
+        marks: one for each row, in the order given; None for a row without a difference.
+        zero: where the line of no difference stands.
+        margin: the bounds of the band of differences that are too small to matter; None without a margin.
+        ticks: the scale, from left to right.
+        is_compressed: whether the scale is linear only near 0 and logarithmic beyond, so that the margin can be seen
+            beside differences that are many times as large.
+    """
+
+    marks: tuple[IntervalMark | None, ...]
+    zero: float
+    margin: tuple[float, float] | None
+    ticks: tuple[Tick, ...]
+    is_compressed: bool
+
+
+def difference_plot(comparison: Comparison, rows: tuple[Row, ...]) -> DifferencePlot | None:
+    """The differences to the baseline as positions from 0 to PLOT_WIDTH.
+
+    Args:
+        comparison: what is compared, and its margin.
+        rows: its rows, in the order of the table.
+
+    Returns:
+        None if there is no difference to draw.
+    """
+    differences = [row.difference for row in rows]
+    ends = [end for d in differences if d is not None for end in (d.mean, d.low, d.high) if end is not None]
+    if not ends:
+        return None
+    margin = comparison.margin
+    ends += [0.0] if margin is None else [-margin, margin]
+    low, high = min(ends), max(ends)
+    compressed = margin is not None and 2 * margin * (PLOT_WIDTH - 2 * _EDGE) < _LEAST_BAND * (high - low)
+
+    def scaled(value: float) -> float:
+        return math.asinh(value / margin) if compressed and margin else value
+
+    span = (scaled(high) - scaled(low)) or 1.0
+
+    def position(value: float) -> float:
+        return round(_EDGE + (PLOT_WIDTH - 2 * _EDGE) * (scaled(value) - scaled(low)) / span, 2)
+
+    def position_or_none(value: float | None) -> float | None:
+        return None if value is None else position(value)
+
+    marks = tuple(
+        None if d is None else IntervalMark(position(d.mean), position_or_none(d.low), position_or_none(d.high))
+        for d in differences
+    )
+    factor = 100 if metric_of(comparison.metric).kind == "accuracy" else 1
+    return DifferencePlot(
+        marks,
+        position(0),
+        None if margin is None else (position(-margin), position(margin)),
+        _ticks(low, high, position=position, factor=factor, compressed=compressed),
+        compressed,
+    )
+
+
+def _ticks(
+    low: float, high: float, *, position: Callable[[float], float], factor: int, compressed: bool
+) -> tuple[Tick, ...]:
+    """0 and the round numbers of the scale, powers of ten where it is compressed, that stand apart from each other."""
+    largest = max(abs(low), abs(high)) * factor
+    top = math.floor(math.log10(largest) + 1e-9) if largest else 0
+    steps = [10.0**top, 10.0 ** (top - 1), 10.0 ** (top - 2)] if compressed else [k * 10.0**top for k in (5, 2, 1, 0.5)]
+    shown = {0.0: position(0)}
+    for step in steps:
+        for value in (-step, step):
+            if low <= value / factor <= high:
+                at = position(value / factor)
+                if all(abs(at - other) >= 2 * _LEAST_BAND for other in shown.values()):
+                    shown[value] = at
+    return tuple(
+        Tick(round(100 * at / PLOT_WIDTH, 2), formatting.minus(f"{value:,.10g}")) for value, at in sorted(shown.items())
+    )
