@@ -21,6 +21,8 @@ PAGE = MeasuredPage(
         "bits": "ray_runs:same_bits",
         "ray-kills": "ray_runs:kills",
         "store": "many_runs:store",
+        "lightning": "devices:agreement",
+        "scoring": "devices:scoring",
     },
 )
 

@@ -24,6 +24,12 @@ def test_lightning_gives_the_keys_and_the_scores_of_the_native_loop_and_is_told_
     assert list(run.path.glob("events.out.tfevents.*"))
 
 
+def test_a_machine_that_is_not_the_first_only_serves_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("NODE_RANK", "1")
+    with pytest.raises(RecipeError, match=r"not the first of several.*convarium.workspace.execution.serve_first_mach"):
+        convarium.train("lenet", engine=convarium.LightningEngine(nodes=2), store=tmp_path, **QUICK)
+
+
 def test_lightning_with_workers_or_stacks_is_refused(tmp_path):
     for argument, value in (("workers", 2), ("stack", True)):
         with pytest.raises(RecipeError, match=rf"trains one run at a time.*leave out --{argument}, or --engine"):

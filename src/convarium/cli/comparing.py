@@ -8,6 +8,7 @@ import click
 
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
+from convarium.cli.nodes import has_served
 from convarium.cli.parameters import Workers, attribute_help, given_fields, optional, recipe_flags, switch
 from convarium.cli.progress import study_progress
 from convarium.cli.single_run import check_failed
@@ -124,6 +125,8 @@ def compare(
             as_json=as_json,
             fields=given,
         )
+        return
+    if has_served(engine, data_dir, device):
         return
     if not models:
         raise SpecError("compare needs at least one network", hint="try: convarium compare lenet residual_cnn")

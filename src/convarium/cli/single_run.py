@@ -10,6 +10,7 @@ import click
 
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
+from convarium.cli.nodes import has_served
 from convarium.cli.parameters import given_fields, one_of, recipe_flags
 from convarium.cli.progress import image_progress, study_progress
 from convarium.cli.terminal import note, say, say_json, say_wrapped, table
@@ -56,6 +57,8 @@ def train(
     With a live progress bar. A run that the store already has is reused. MODEL is a network's spec: lenet,
     "resnet(depth=56)", resnet@uva, my_package.my_module:factory.
     """
+    if has_served(engine, data_dir, device):
+        return
     from convarium.workspace import Workspace, planned_recipe
 
     recipe = planned_recipe(model, preset, given_fields(fields, context))

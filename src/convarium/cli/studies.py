@@ -11,6 +11,7 @@ import click
 
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
+from convarium.cli.nodes import has_served
 from convarium.cli.parameters import Workers, switch
 from convarium.cli.progress import study_progress
 from convarium.cli.terminal import columns_of_terminal, note, say, say_json, say_wrapped, table
@@ -70,6 +71,8 @@ def run(
     It prints the plan, trains the missing runs, prints table and verdicts and writes the report. EXPERIMENT is a name
     of `convarium list experiments`, or a Python file that defines `study`.
     """
+    if has_served(engine, data_dir, device):
+        return
     mark = _MARK if quick else ""
     note(f"{mark}preparing {experiment} …")
     from convarium.workspace import Workspace

@@ -1,5 +1,6 @@
 """What carries a run's steps out: `training.fit`, or Lightning's Trainer on one device or several."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -83,3 +84,17 @@ def chosen_engine(engine: Engine, settings: Mapping[str, int | str | None]) -> L
             raise RecipeError(f"--{next(iter(given))} is for Lightning", hint="add --engine lightning, or leave it out")
         return None
     return LightningEngine(**given)  # type: ignore[arg-type]  # which is checked there
+
+
+def is_other_node(engine: LightningEngine | None) -> bool:
+    """Whether this machine is not the first of several, so that it serves the first.
+
+    Raises:
+        RecipeError: its number is out of range.
+    """
+    if engine is None or engine.nodes == 1:
+        return False
+    number = os.environ.get("NODE_RANK", "0")
+    if number not in map(str, range(engine.nodes)):
+        raise RecipeError("NODE_RANK is out of range", expected=f"0 to {engine.nodes - 1}", received=number)
+    return number != "0"

@@ -30,7 +30,8 @@ from convarium.training.checkpoint import Checkpoints, resume
 from convarium.training.checkpoint_content import check_content, gather_content
 from convarium.training.engines import LightningEngine
 from convarium.training.lightning import Classifier, ImageDataModule
-from convarium.training.lightning_ranks import Job, other_ranks
+from convarium.training.lightning_nodes import other_ranks
+from convarium.training.lightning_ranks import Job
 from convarium.training.loop import CHECKPOINT_SECONDS
 from convarium.training.loss_scaling import loss_scalers
 from convarium.training.numerics import exact_arithmetic, preserved_generators
@@ -64,7 +65,7 @@ def fit_with_lightning(
     job = Job(recipe, splits, engine, device.type, start)
     recorder = Recorder(job, device, folder=folder, on_event=on_event, should_stop=should_stop, exact=exact)
     with preserved_generators(device), exact_arithmetic(device):
-        with other_ranks(job):
+        with other_ranks(job, should_stop or (lambda: False)):
             network = train_rank(job, device, recorder)
         network.to(device)  # Lightning leaves it on the CPU
         assert recorder.trainer

@@ -1,7 +1,6 @@
-"""The processes of the other devices of a run that Lightning trains on several.
+"""The process of one device of a run that Lightning trains on several.
 
-The process that calls `fit` has the first device. It starts one more for each other device of its machine, which has no
-store, trains as the first one says, and ends with the run.
+It has no store, trains as the first device says, and ends with the run.
 """
 
 import json
@@ -10,15 +9,13 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
 
 import torch
 
 from convarium.data.splits import Splits
-from convarium.errors import RunError
 from convarium.recipes.recipe import Recipe
 from convarium.training.engines import LightningEngine
 from convarium.training.starting import StartWeights
@@ -57,47 +54,12 @@ class Job:
     dtype: torch.dtype = field(default_factory=torch.get_default_dtype)
 
 
-@contextmanager
-def other_ranks(job: Job) -> Iterator[None]:
-    """Inside, the other devices of this machine wait for this process, the first, to train with them.
-
-    Raises:
-        RunError: one of them has ended before the run.
-    """
-    if job.engine.world_size == 1:
-        yield
-        return
-    from lightning.fabric.plugins.environments.lightning import find_free_network_port
-
-    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port()), "NODE_RANK": "0"}
-    before = dict(os.environ)
-    os.environ.update({"LOCAL_RANK": "0"} | where)
-    processes = [_Rank(job, rank, where) for rank in range(1, job.engine.devices)]
-    try:
-        yield
-        for process in processes:
-            process.wait()
-    except BaseException as error:
-        lost = next((process.loss() for process in processes if process.loss()), None)
-        if lost and isinstance(error, RuntimeError):
-            raise RunError(lost) from error
-        raise
-    finally:
-        for process in processes:
-            process.close()
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-        for name in ("LOCAL_RANK", "WORLD_SIZE", *where):
-            os.environ.pop(name, None)
-        os.environ.update({name: before[name] for name in ("LOCAL_RANK", "WORLD_SIZE", *where) if name in before})
-
-
-class _Rank:
-    """The process of one other device.
+class Rank:
+    """A process for one device, as the one that started it sees it.
 
     Args:
         job: what it trains.
-        rank: its number on this machine, from 1.
+        rank: its number on this machine.
         where: the environment variables by which the processes find each other.
     """
 
@@ -113,10 +75,10 @@ class _Rank:
         with suppress(OSError), self.process.stdin as stream:  # it has ended, which the first device will see
             pickle.dump(job, stream)
 
-    def wait(self) -> None:
-        """Waits for its end after the run."""
+    def wait(self, seconds: float | None = _PATIENCE) -> None:
+        """Waits for its end, after the run, or for so many seconds."""
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(_PATIENCE)
+            self.process.wait(seconds)
 
     def loss(self) -> str | None:
         """What to say if it has ended by an error; else None."""

@@ -7,9 +7,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from convarium.disk import usable_path
 from convarium.errors import RecipeError
+from convarium.runs.store import Store
 from convarium.workspace.arguments import message_event
 from convarium.workspace.outputs import StudyResult
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from convarium.studies.resources import Resources
     from convarium.studies.study import Study
     from convarium.studies.tuning import Tuned
-    from convarium.training.engines import Engine
+    from convarium.training.engines import Engine, LightningEngine
 
     OnEvent = Callable[[StudyEvent], None]
 
@@ -60,7 +63,8 @@ def training(
         RunError: there is no Ray cluster at the address.
     """
     from convarium.studies.executors.local_workers import LocalWorkers, count_workers
-    from convarium.training.engines import chosen_engine
+    from convarium.training.engines import chosen_engine, is_other_node
+    from convarium.training.lightning_nodes import ending_nodes
     from convarium.training.scoring import pick_device
 
     chosen = chosen_engine(engine, {})
@@ -85,12 +89,35 @@ def training(
             yield dataclasses.replace(resources, executor=ray_workers)
         return
     device = pick_device(resources.device)
+    if is_other_node(chosen):
+        hint = "convarium.workspace.execution.serve_first_machine, which the command line calls here"
+        raise RecipeError("this machine is not the first of several, and only serves it", hint=hint)
     number = count_workers(workers, device, runs=runs)
     if number is None:
-        yield resources
+        with ending_nodes(chosen.nodes if chosen else 1):
+            yield resources
         return
     with LocalWorkers(number, device) as local_workers:
         yield dataclasses.replace(resources, executor=local_workers)
+
+
+def serve_first_machine(engine: LightningEngine, data_dir: Path | str | None = None, device: str | None = None) -> None:
+    """Trains on this machine's devices what the first of several machines says, until it has trained all.
+
+    Args:
+        engine: the same as there.
+        data_dir: a data folder that is searched before all others.
+        device: of which kind the devices are; None: CUDA if it is here, else the CPU.
+
+    Raises:
+        RunError: the first machine does not answer, or has other data.
+    """
+    from convarium.studies.resources import Resources
+    from convarium.training.lightning_nodes import serve_node
+    from convarium.training.scoring import pick_device
+
+    folder = None if data_dir is None else usable_path(data_dir, "data_dir")
+    serve_node(engine, Resources(Store(Path()), folder, device).splits, device=pick_device(device))
 
 
 def carry_out_study(

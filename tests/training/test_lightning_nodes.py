@@ -1,0 +1,104 @@
+"""Machines that train together find each other, are told what to train, and say what is wrong."""
+
+import dataclasses
+import threading
+
+import pytest
+import torch
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
+
+from convarium.errors import RecipeError, RunError
+from convarium.recipes.recipe import Recipe
+from convarium.training import lightning_nodes, lightning_ranks
+from convarium.training.engines import LightningEngine, is_other_node
+from convarium.training.lightning_nodes import ending_nodes, other_ranks, serve_node
+from convarium.training.lightning_ranks import Job
+from convarium.training.starting import StartWeights
+from convarium.training.stopping import TrainingStoppedError
+from small_networks import few
+
+CPU = torch.device("cpu")
+THREE = LightningEngine(nodes=3)
+WEIGHTS = StartWeights("own.safetensors", "5" * 64, {"w": torch.arange(3.0)}, frozenset({"w"}))
+
+
+@pytest.fixture(scope="module")
+def job():
+    return Job(Recipe(seed=7), few(8), THREE, "cpu", WEIGHTS)
+
+
+@pytest.fixture(autouse=True)
+def meeting_place(monkeypatch):
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(find_free_network_port()))
+
+
+def test_two_machines_train_what_the_first_one_says_and_end_with_it(monkeypatch, job):
+    """Recipe, data and the weights to start from; the devices themselves are left out here."""
+    told = []
+
+    class NoRank:
+        def __init__(self, job, rank, where):
+            told.append((job, rank, where["NODE_RANK"]))
+
+        wait = loss = close = lambda self, *seconds: None
+
+    def serve():
+        try:
+            serve_node(dataclasses.replace(THREE, devices=2), lambda recipe: job.splits, device=CPU)
+            told.append("end")
+        except BaseException as error:
+            told.append(error)
+
+    monkeypatch.setattr(lightning_nodes, "Rank", NoRank)
+    monkeypatch.setenv("NODE_RANK", "1")
+    machines = [threading.Thread(target=serve) for _ in range(2)]
+    for machine in machines:
+        machine.start()
+    with ending_nodes(3):
+        lightning_nodes._hand_over(job, port="1234", should_stop=lambda: False)
+    for machine in machines:
+        machine.join()
+    assert [ended for ended in told if not isinstance(ended, tuple)] == ["end", "end"]
+    jobs = [each for each in told if isinstance(each, tuple)]
+    assert sorted(rank for _, rank, _ in jobs) == [0, 0, 1, 1]
+    for other, _, node in jobs:
+        assert (other.recipe, other.splits, node) == (job.recipe, job.splits, "1")
+        assert (other.start.name, other.start.digest, other.start.new) == (WEIGHTS.name, WEIGHTS.digest, WEIGHTS.new)
+        assert torch.equal(other.start.tensors["w"], WEIGHTS.tensors["w"])
+
+
+def test_what_keeps_machines_from_meeting_is_said(monkeypatch, job):
+    monkeypatch.setattr(lightning_nodes, "PATIENCE", 0.3)
+    with pytest.raises(RunError, match="not all of the 3 machines answer; give the same command on each"):
+        lightning_nodes._hand_over(job, port="1", should_stop=lambda: False)
+    with pytest.raises(TrainingStoppedError):
+        lightning_nodes._hand_over(job, port="1", should_stop=lambda: True)
+    with pytest.raises(RunError, match=r"the first machine does not answer at 127\.0\.0\.1:\d+; give the same"):
+        serve_node(THREE, lambda recipe: job.splits, device=CPU)
+    facts = {"recipe": job.recipe.to_json(), "digest": "other", "port": "1"}
+    monkeypatch.setattr(lightning_nodes, "_receive", lambda: (facts, None))
+    with pytest.raises(RunError, match="the images of digits are others here than on the first machine: expected"):
+        serve_node(THREE, lambda recipe: job.splits, device=CPU)
+    monkeypatch.delenv("MASTER_PORT")
+    with pytest.raises(RecipeError, match=r"several nodes need MASTER_ADDR and MASTER_PORT.*set them on each machine"):
+        lightning_nodes._hand_over(job, port="1", should_stop=lambda: False)
+
+
+def test_a_machine_knows_whether_it_is_the_first(monkeypatch):
+    assert not is_other_node(THREE)
+    monkeypatch.setenv("NODE_RANK", "2")
+    assert is_other_node(THREE)
+    assert not is_other_node(LightningEngine(devices=2))
+    assert not is_other_node(None)
+    monkeypatch.setenv("NODE_RANK", "3")
+    with pytest.raises(RecipeError, match="NODE_RANK is out of range: expected 0 to 2, received '3'"):
+        is_other_node(THREE)
+
+
+def test_a_device_whose_process_ends_is_named_with_the_last_that_it_said(monkeypatch, job):
+    monkeypatch.setattr(lightning_ranks, "_START", "raise SystemExit('broken')")
+    two = dataclasses.replace(job, engine=LightningEngine(devices=2), start=None)
+    ended = "the process of device 1 ended with exit code 1: broken"
+    with pytest.raises(RunError, match=ended), other_ranks(two, lambda: False):
+        raise RuntimeError("connection closed")
