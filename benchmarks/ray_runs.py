@@ -47,7 +47,7 @@ def same_bits() -> Rows:
 def kills() -> Rows:
     """Kills Ray workers, machines and the driver, five times each, and compares with a study that nobody disturbed."""
     draw, times = random.Random(0), 15  # noqa: S311
-    words = ("compare", "lenet", "--epochs", "30", "--seeds", "6", "--name", "kills")
+    words = ("compare", "lenet", "--epochs", "20", "--seeds", "12", "--name", "kills")
     killed = {"worker": 0, "machine": 0, "driver": 0}
     studies = runs = equal = lost = retried = shown = 0
     with tempfile.TemporaryDirectory() as folder, cluster() as (made, nodes):
@@ -56,13 +56,13 @@ def kills() -> Rows:
         flags = ("--executor", "ray", "--address", made.address)
         while sum(killed.values()) < times:
             store, sealed = Path(folder) / str(studies), dict[str, bytes]()
-            while _statuses(store).count("finished") < 6:  # a run that has lost three workers in a row has failed
+            while _statuses(store).count("finished") < 12:  # a run that has lost three workers in a row has failed
                 nothing = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
                 whole = command(*words, *flags, "--store", str(store))
                 driver = subprocess.Popen(whole, env=ONE_THREAD, **nothing)
                 while driver.poll() is None:
                     _wait_for_training(driver, store)
-                    time.sleep(draw.uniform(0, 4))
+                    time.sleep(draw.uniform(0, 8))
                     what, victims = list(killed)[sum(killed.values()) % 3], workers_of_cluster(made, nodes)
                     if sum(killed.values()) == times or not victims or driver.poll() is not None:
                         continue

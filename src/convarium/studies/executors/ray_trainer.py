@@ -120,7 +120,7 @@ class RayTrainer:
         with suppress(queue.Empty):
             while True:
                 messages.append(self._messages.get_nowait())
-        has_failed = has_ended and not isinstance(messages[-1], Fitted)
+        has_failed = any(isinstance(message, Raised) for message in messages)
         copies = self._copies.new(at_once=has_failed) if has_failed or not has_ended else []
         return pickle.dumps([*copies, *messages])
 

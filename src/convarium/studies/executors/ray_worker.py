@@ -119,8 +119,8 @@ class RayWorker:
         except (LostError, OutOfMemoryError) as error:
             self.reason = str(error) if isinstance(error, LostError) else "its Ray worker ran out of memory"
             message = Ended()
-        except Exception as error:
-            message = Failed(error)
+        except BaseException as error:  # one that nobody hears of would be waited for in vain
+            message = Failed(error if isinstance(error, Exception) else RuntimeError(repr(error)))
         self._inbox.put((self, message))
 
     def _tell(self, event: StudyEvent) -> None:
