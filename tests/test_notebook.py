@@ -65,6 +65,7 @@ def changed(run):
     """What the verbs return that write files."""
     return (
         ReportFiles(run.path, (run.path,) * 40),
+        RunEntry(run.path, "finished", 10, ("s",) * 40, run.key),
         Removal((run.path,), (RunEntry(run.path, "finished", 10),) * 40, {}, {}, 10),
         Merge((run,) * 40, 1, ("s",), ()),
     )

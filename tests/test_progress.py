@@ -7,7 +7,7 @@ import pytest
 
 import convarium
 from convarium import Recipe
-from convarium.notebook import UpdatedDisplay, counting_display
+from convarium.notebook import UpdatedDisplay, counting_display, sentence_display
 from convarium.records import Epoch
 from convarium.studies.events import StudyEvent
 from convarium.studies.notebook_progress import NotebookProgress
@@ -117,9 +117,14 @@ def test_progress_is_shown_by_itself_in_a_notebook_alone(notebook, monkeypatch):
     assert "hello" in notebook[-1]["text/plain"]
     counting_display()("cifar-10.tar.gz", 10, 10)
     assert notebook[-1]["text/plain"] == "cifar-10.tar.gz  100%"
+    say = sentence_display()
+    for number in range(20):
+        say(f"{number}.")
+    assert notebook[-1]["text/plain"].split("\n") == [f"{number}." for number in range(14, 20)]
     monkeypatch.delitem(sys.modules, "IPython")
     assert with_progress(None, None) is None
     assert counting_display() is None
+    assert sentence_display() is None
 
 
 def test_a_script_shows_lines_where_it_asks_for_them(capsys):

@@ -17,6 +17,9 @@ from convarium.characters import one_line
 MOST_ROWS = 20
 """Rows of a table that a notebook shows; of the others it says how many there are."""
 
+MOST_SENTENCES = 6
+"""Sentences about what goes on that stand in one display, the latest of them."""
+
 _SECONDS_BETWEEN = 0.3
 """Between two updates of a display. A notebook keeps up with a few a second, and a browser far away does too."""
 
@@ -107,6 +110,19 @@ def counting_display() -> Callable[[str, int, int], None] | None:
     def on_event(what: str, done: int, total: int) -> None:
         if display.is_due() or done >= total:
             display.show([f"{what}  {done / total:.0%}" if total else what], done / total if total else None)
+
+    return on_event
+
+
+def sentence_display() -> Callable[[str], None] | None:
+    """A listener to sentences, of which a notebook shows the latest; None elsewhere."""
+    if not is_notebook():
+        return None
+    display, sentences = UpdatedDisplay(), list[str]()
+
+    def on_event(sentence: str) -> None:
+        sentences.append(sentence)
+        display.show(sentences[-MOST_SENTENCES:])
 
     return on_event
 

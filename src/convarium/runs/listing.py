@@ -16,7 +16,7 @@ State = Literal["finished", "diverged", "failed", "unfinished", "in training", "
 SET_ASIDE = ".damaged-"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunEntry:
     """One folder of a store's runs, whatever its state.
 
@@ -36,6 +36,9 @@ class RunEntry:
     studies: tuple[str, ...] = ()
     key: str | None = None
     reason: str | None = None
+
+    def __repr__(self) -> str:
+        return f"RunEntry({self.name!r}, {self.state}, {self.size_bytes:,} bytes)"
 
     @property
     def name(self) -> str:

@@ -1,13 +1,10 @@
 """How training goes in a notebook: one display that is replaced, with the latest messages and a bar."""
 
-from convarium.notebook import UpdatedDisplay
+from convarium.notebook import MOST_SENTENCES, UpdatedDisplay
 from convarium.recipes.recipe import Recipe
 from convarium.studies.events import StudyEvent
 from convarium.studies.progress_lines import run_name, scores
 from convarium.studies.time_left import TimeLeft, share_trained
-
-_MESSAGES = 6
-"""Lines about the plan and about what a person should know that stand above the bar, the latest of them."""
 
 
 class NotebookProgress:
@@ -41,7 +38,7 @@ class NotebookProgress:
         ends = self._take(event)
         if told or (ends and event.number == event.total) or is_due:
             line, share = self._reading(event) if event.reading else self._training(event)
-            self._display.show([*self._messages[-_MESSAGES:], line], share)
+            self._display.show([*self._messages[-MOST_SENTENCES:], line], share)
 
     def _take(self, event: StudyEvent) -> bool:
         """Remembers what an event tells of a run that later ones do not; whether the run's training ends with it."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from convarium.disk import usable_path
 from convarium.errors import RecipeError
-from convarium.notebook import counting_display
+from convarium.notebook import counting_display, sentence_display
 from convarium.runs.store import Store, StoredRun
 from convarium.workspace.arguments import (
     chosen_study,
@@ -394,6 +394,7 @@ class Workspace:
         from convarium.studies.compare import compare_study, left_out_notes
         from convarium.studies.report import diagnose_rows, write_study_report
 
+        on_event = on_event or sentence_display()
         page_path = None if out is None else usable_path(out, "out")
         folder = None if figures is None else usable_path(figures, "figures")
         comparison = compare_study(self.store.study(study), self.store, drawn=True)
@@ -449,7 +450,7 @@ class Workspace:
             dataset=dataset,
             split=split,
             skip_broken=skip_broken,
-            on_note=on_note,
+            on_note=on_note or sentence_display(),
             on_event=on_event or counting_display(),
         )
 
