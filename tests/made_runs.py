@@ -1,6 +1,7 @@
 """Stored runs made from numbers, for tests of what is said about runs without training any."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,35 @@ def runs(
         )
         for seed, accuracy in enumerate(accuracies)
     ]
+
+
+FALLING = (2.1, 1.9, 1.7, 1.6)
+"""Losses of four epochs, after which a network is still learning."""
+
+
+def learning(
+    model: str,
+    losses: Sequence[float] | None = FALLING,
+    *,
+    training: Sequence[float] | None = None,
+    n: int = 3,
+    **fields: object,
+) -> list[StoredRun]:
+    """Runs with these validation losses after each epoch; None: no images were held out for validation."""
+    curve = training or losses or ()
+    made = []
+    for seed in range(n):
+        history = [
+            replace(
+                epoch(i + 1, validation=None if losses is None else 0.5),
+                validation_loss=None if losses is None else losses[i],
+                train_loss=curve[i],
+            )
+            for i in range(len(curve))
+        ]
+        recipe = Recipe(model=model, dataset="mnist", seed=seed, epochs=len(curve), **fields)
+        made.append(run(recipe, 0.6 + 0.001 * seed, history=history))
+    return made
 
 
 def with_predictions(made: StoredRun, right: np.ndarray) -> StoredRun:

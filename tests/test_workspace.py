@@ -87,7 +87,8 @@ def test_a_comparison_is_one_call_and_gives_what_the_command_prints(workspace, c
     )
     assert repr(result).splitlines() == [
         "How do lenet and lenet(pool='avg') compare on digits?",
-        *(row.verdict for row in result.comparison.rows),
+        result.comparison.answer,
+        *(row.verdict for row in result.comparison.ranked),
         f"report: {result.report}",
     ]
     messages = [event.message for event in events if event.message]

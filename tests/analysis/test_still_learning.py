@@ -7,10 +7,9 @@ import pytest
 
 from convarium.analysis.comparison import compare_runs
 from convarium.analysis.comparison.still_learning import falls_at_the_end, still_learning
-from convarium.recipes.recipe import Recipe
 from convarium.runs.archive import read_records
 from convarium.studies.reproductions import results_folder
-from made_runs import epoch, run, runs
+from made_runs import FALLING, learning, runs
 
 EPOCHS = np.arange(10)
 COSINE = (1 + np.cos(np.pi * (EPOCHS + 0.5) / 10)) / 2
@@ -47,25 +46,7 @@ def test_noise_on_a_plateau_is_seldom_taken_for_learning(noise):
     assert np.mean([falls_at_the_end(list(curve)) for curve in curves]) <= 0.04
 
 
-def learning(model, losses, *, training=None, n=3, **fields):
-    """Runs with these validation losses after each epoch; None: no images were held out for validation."""
-    count = len(losses or training)
-    made = []
-    for seed in range(n):
-        history = [
-            dataclasses.replace(
-                epoch(i + 1, validation=None if losses is None else 0.5),
-                validation_loss=losses and losses[i],
-                train_loss=(training or losses)[i],
-            )
-            for i in range(count)
-        ]
-        recipe = Recipe(model=model, dataset="mnist", seed=seed, epochs=count, **fields)
-        made.append(run(recipe, 0.6 + 0.001 * seed, history=history))
-    return made
-
-
-FALLING, FLAT = [2.1, 1.9, 1.7, 1.6], [0.5, 0.2, 0.2, 0.2]
+FLAT = [0.5, 0.2, 0.2, 0.2]
 
 
 def test_a_row_says_so_in_one_sentence_and_so_do_the_verdict_the_answer_and_a_warning():

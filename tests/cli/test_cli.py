@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 import pytest
+from test_next_steps import steps_of
 
 from convarium import __main__ as entry
 from convarium.benchmark.speed_page import MARKER
@@ -274,7 +275,11 @@ def test_compare_results_and_report(call, tmp_path):
     for number, (seed, pool) in enumerate(itertools.product(range(2), ["", "(pool='avg')"]), start=1):
         end = rf"^lenet{re.escape(pool)} seed {seed}  epoch 1/1  loss .*  test .* %  run {number}/4"
         assert re.search(end + (r"  about \d+ s left$" if number < 4 else "$"), err, re.M)
-    assert "report:" in out
+    answer, rest = out.split("\n\n", 1)
+    assert re.match(r"lenet\S* leads with \d+\.\d %, but two seeds cannot separate it from lenet", answer)
+    assert rest.lstrip().startswith("network")
+    steps = steps_of(out)
+    assert list(steps)[-2:] == ["more seeds", "look inside"]
     page = tmp_path / "studies" / "pools" / "report.html"
     assert "lenet(pool=" in page.read_text("utf-8")
     for flag, sign in (("--csv", ","), ("--markdown", "| "), ("--latex", "&")):
@@ -290,15 +295,17 @@ def test_compare_results_and_report(call, tmp_path):
     found = json.loads(call("results", "pools", "--json")[1])
     assert [row["label"] for row in found["rows"]] == ["lenet", "lenet(pool='avg')"]
     assert "lenet" in call("results", "pools")[1]
+    assert steps_of(call("results", "pools")[1]) == steps
     code, out, _ = call("report", "pools", "--out", tmp_path / "page.html")
     assert code == 0
     assert (tmp_path / "page.html").exists()
     code, out, _ = call("report", "pools", "--figures", tmp_path / "figures", "--json")
     assert code == 0
     assert {Path(path).suffix for path in json.loads(out)["figures"]} == {".svg", ".pdf", ".png", ".csv"}
-    code, out, _ = call("compare", "lenet", "lenet(pool='avg')", "--seeds", "2", "--name", "pools", *QUICK, "--json")
+    code, out, _ = call(*steps["more seeds"][1:], "--json")
     assert code == 0
     assert json.loads(out)["study"] == "pools"
+    assert [len(row["runs"]) for row in json.loads(out)["rows"]] == [4, 4]
     code, _, err = call("compare", "lenet", "lenet(pool='avg')", "--name", "pools", *QUICK, "--epochs", "2")
     assert code == 2
     assert "epochs was 1 and is now 2" in err

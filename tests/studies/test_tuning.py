@@ -5,12 +5,16 @@ import math
 
 import pytest
 
+import convarium
+from convarium.analysis.comparison import compare_runs
 from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
+from convarium.studies import tuning
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study, grid
 from convarium.studies.tuning import TUNING_SEEDS, _tuning_name, tune
+from made_runs import runs
 
 BASE = Recipe(model="lenet", epochs=1, batch_size=256, optimizer="adam", learning_rate=1e-4)
 
@@ -95,3 +99,33 @@ def test_rows_whose_readable_names_are_alike_are_tuned_in_studies_of_their_own()
     names = [_tuning_name(several, value) for value in several.values]
     assert len(set(names)) == 3
     assert names[2] == "s-tuning-cosine"
+
+
+def test_compare_tunes_as_run_does(tmp_path, monkeypatch):
+    """The search itself is tested above; here it is cut to one rate."""
+    found = []
+
+    def one_rate(study, resources, *, on_event):
+        found.append(study)
+        return tune(study, resources, seeds=[7], factors=[3.0], on_event=on_event)
+
+    monkeypatch.setattr(tuning, "tune", one_rate)
+    messages = []
+    result = convarium.compare(
+        ["memory_mlp"], seeds=1, epochs=1, learning_rate=0.1, batch_size=256, tune=True, store=tmp_path, device="cpu",
+        on_event=lambda event: messages.append(event.message),
+    )  # fmt: skip
+    assert [choice.learning_rate for choice in result.tuned] == [0.3]
+    assert {run.recipe.learning_rate for run in result.runs} == {0.3}
+    assert result.study.name == f"{found[0].name}-tuned"
+    assert result.study.command.endswith("--tune --epochs 1 --learning-rate 0.1 --batch-size 256")
+    assert "memory_mlp: learning rate 0.3, by validation" in messages
+
+
+def test_rates_that_were_tuned_are_a_note_and_no_warning():
+    made = runs("lenet", [0.98, 0.981], learning_rate=0.1) + runs("vgg", [0.97, 0.971], learning_rate=0.3)
+    tuned = compare_runs(made, command="convarium compare lenet vgg --tune")
+    told = "Learning rates were chosen for each row, by validation with other seeds: 0.1 (lenet), 0.3 (vgg)."
+    assert told in tuned.notes
+    assert not any("learning_rate" in text for text in tuned.warnings)
+    assert "The rows differ in learning_rate too: 0.1 (lenet), 0.3 (vgg)." in compare_runs(made).warnings

@@ -8,6 +8,7 @@ import click
 
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
+from convarium.cli.next_steps import say_next_steps
 from convarium.cli.nodes import has_served
 from convarium.cli.parameters import Workers, attribute_help, given_fields, optional, recipe_flags, switch
 from convarium.cli.progress import study_progress
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     "MODEL it tries small networks of every kind.",
 )
 @click.option("--budget", metavar="TIME", help="Time for --recommend: 90s, 10m, 1.5h; by default 10m.")
+@switch("tune", help="First choose each network's learning rate on validation images, with other seeds.")
 @parameters.stack
 @parameters.live
 @parameters.workers
@@ -72,6 +74,7 @@ def compare(
     name: str | None,
     recommends: bool,
     budget: str | None,
+    tune: bool,
     stack: bool,
     live: bool,
     workers: Workers,
@@ -104,6 +107,7 @@ def compare(
             "baseline": baseline,
             "start-from": start_from,
             "executor": executor,
+            "tune": tune,
             "stack": stack,
             "live": live,
         }
@@ -143,6 +147,7 @@ def compare(
             preset=preset,
             baseline=baseline,
             name=name,
+            tune=tune,
             stack=stack,
             live=live,
             workers=workers,
@@ -160,12 +165,19 @@ def compare(
     if as_json:
         from convarium.analysis.comparison import as_json as comparison_as_json
 
-        say_json(comparison_as_json(result.comparison) | {"study": result.study.name, "report": str(result.report)})
+        say_json(
+            comparison_as_json(result.comparison)
+            | {
+                "study": result.study.name,
+                "tuned": {str(choice.value): choice.learning_rate for choice in result.tuned},
+                "report": str(result.report),
+            }
+        )
     else:
         from convarium.pages import as_rich
 
         say(as_rich(result.comparison))
-        say(f"study:  {one_line(result.study.name)}\nreport: {one_line(result.report)}")
+        say_next_steps(result.comparison, result.study.name, store=store, report=result.report, words=context.obj)
     check_failed(result.runs)
 
 
@@ -223,6 +235,8 @@ def results(
         say(write(comparison, columns=names, labels=_names_given(labels, comparison)).rstrip("\n"))
     else:
         say(as_rich(comparison))
+        page = store / "studies" / study / "report.html"
+        say_next_steps(comparison, study, store=store, report=page if page.is_file() else None)
 
 
 def _names_given(labels: tuple[str, ...], comparison: "Comparison") -> dict[str, str]:

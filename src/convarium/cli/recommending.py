@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convarium.analysis.comparison.formatting import count, duration
-from convarium.characters import one_line
+from convarium.cli.next_steps import opening, say_steps
 from convarium.cli.parameters import Workers
 from convarium.cli.progress import study_progress
 from convarium.cli.terminal import note, say, say_json, say_wrapped, table
@@ -85,7 +85,9 @@ def recommend(
     for text in found.notes:
         say_wrapped(text, indent="")
     say(f"It took {_time(found.seconds)} of {_time(found.budget)}.")
-    say(f"study:  {one_line(found.study)}\nreport: {one_line(found.report)}")
+    in_store = [] if store == Path() else ["--store", str(store)]
+    steps = {"look inside": ["convarium", "report", found.study, "--diagnostics", *in_store]}
+    say_steps(({"open": opening(found.report)} if found.report else {}) | steps)
 
 
 def _rungs_table(found: "Recommendation") -> "Table":

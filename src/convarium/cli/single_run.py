@@ -10,6 +10,7 @@ import click
 
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
+from convarium.cli.next_steps import say_steps
 from convarium.cli.nodes import has_served
 from convarium.cli.parameters import given_fields, one_of, recipe_flags
 from convarium.cli.progress import image_progress, study_progress
@@ -115,6 +116,10 @@ def train(
         say(f"mixed: it was interrupted and went on in another environment ({done.mixed_reason})")
     if not done.has_digest and not as_json:
         say("the record of this run has no digest of its own: an older Convarium made it")
+    if done.result is not None and not as_json:
+        in_store = [] if store == Path() else ["--store", str(store)]
+        names = {"score it": "evaluate", "export it": "export"}
+        say_steps({title: ["convarium", verb, done.path.name, *in_store] for title, verb in names.items()})
     check_failed([done])
 
 
@@ -211,6 +216,7 @@ def _remarks(run: "StoredRun") -> list[str]:
     """What the accuracy of a finished run does not say: that of rare classes, and whether it is above chance."""
     from convarium.analysis.comparison import METRICS, primary_metric
     from convarium.analysis.comparison.run_facts import is_at_chance
+    from convarium.analysis.comparison.still_learning import still_learning
 
     lines = []
     metric, reason = primary_metric([run])
@@ -222,7 +228,8 @@ def _remarks(run: "StoredRun") -> list[str]:
         lines.append("whether it learned anything cannot be told: even the largest set that was scored is too small")
     elif at_chance:
         lines.append("at chance: it does no better than always naming the largest class")
-    return lines
+    learning = still_learning("it", [run])
+    return [*lines, f"{learning}: longer training may give more"] if learning else lines
 
 
 def _plain(scores: "Scores") -> dict[str, object]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convarium.characters import one_line
 from convarium.cli import completion, parameters
+from convarium.cli.next_steps import say_next_steps
 from convarium.cli.nodes import has_served
 from convarium.cli.parameters import Workers, switch
 from convarium.cli.progress import study_progress
@@ -45,7 +45,10 @@ _WIDE = 150
 @parameters.data_dir
 @parameters.device
 @parameters.as_json
+@click.pass_context
 def run(
+    context: click.Context,
+    /,
     experiment: str,
     *,
     seeds: int | None,
@@ -119,7 +122,9 @@ def run(
         say(table(panel.columns, panel.rows, right=panel.columns[1:]), mark=mark)
     for name, verdict in section.verdicts.items():
         say_wrapped(f"{name}: {verdict.sentence} ({verdict.claim.source})", mark=mark)
-    say(f"study:  {one_line(result.study.name)}\nreport: {one_line(result.report)}", mark=mark)
+    say_next_steps(
+        result.comparison, result.study.name, store=store, report=result.report, words=context.obj, mark=mark
+    )
 
 
 @click.command()

@@ -1,6 +1,7 @@
 """What a terminal shows of a comparison: answer, table, verdicts, notes."""
 
 import dataclasses
+import textwrap
 
 from rich import box
 from rich.cells import cell_len
@@ -38,7 +39,9 @@ _COLORS = {
 }
 
 _NOTES = 3
-"""Warnings and notes that are shown."""
+"""So many notes are shown, fewer where there are warnings: these are all shown, and the report has every note."""
+
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def as_rich(comparison: Comparison) -> RenderableType:
@@ -47,15 +50,23 @@ def as_rich(comparison: Comparison) -> RenderableType:
     The rows are sorted by the comparison's metric. Names are shown as text, never as markup. A terminal that is too
     narrow for all columns shows fewer of them: accuracy and difference always fit 60 columns.
     """
-    question = [Text(one_line(comparison.question), "dim")] if comparison.question else []
-    verdicts = [Text(row.verdict, style=_COLORS[row.decision]) for row in comparison.ranked if row.verdict]
-    notes = [Text(note, "dim") for note in most_important(comparison)]
-    return Group(*question, Text(comparison.answer, "bold"), _TerminalTable(comparison), *verdicts, Text(""), *notes)
+    verdicts = [_Paragraph(row.verdict, _COLORS[row.decision]) for row in comparison.ranked if row.verdict]
+    warnings = [_Paragraph(text, "yellow") for text in comparison.warnings]
+    notes = [_Paragraph(text, "dim") for text in comparison.notes[: max(_NOTES - len(warnings), 0)]]
+    answer, gap = _Paragraph(comparison.answer, "bold"), Text("")
+    return Group(answer, _TerminalTable(comparison), *verdicts, gap, *warnings, *notes, gap)
 
 
-def most_important(comparison: Comparison) -> list[str]:
-    """The first of the comparison's warnings and notes, as many as a terminal shows; the report has all."""
-    return [*comparison.warnings, *comparison.notes][:_NOTES]
+class _Paragraph:
+    """A text in one style, folded between words, but never between a number and the sign for per cent."""
+
+    def __init__(self, text: str, style: str):
+        self.text, self.style = one_line(text), style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        kept = encodable(self.text, options.encoding).replace(" %", f"{_NO_BREAK}%")
+        for line in textwrap.wrap(kept, options.max_width, break_on_hyphens=False):
+            yield Text(line.replace(_NO_BREAK, " "), self.style, no_wrap=True)
 
 
 class _TerminalTable:

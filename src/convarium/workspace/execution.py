@@ -127,23 +127,28 @@ def carry_out_study(
     stack: bool,
     live: bool,
     on_event: OnEvent | None,
-    tuned: tuple[Tuned, ...] = (),
+    tune: bool = False,
 ) -> StudyResult:
     """Carries out a study: plan, runs, table, verdicts, report.
 
     Args:
         study: the question.
         resources: from `training`.
-        stack, live, on_event: as for `Workspace.run`.
-        tuned: the learning rates that were chosen before, for the result.
+        stack, live, on_event, tune: as for `Workspace.run`.
     """
     from convarium.studies.live import followed
     from convarium.studies.plan import describe_plan, plan_study, prepare_study
     from convarium.studies.report import write_study_report
     from convarium.studies.run import run_prepared
     from convarium.studies.tables import claims_section, study_tables
+    from convarium.studies.tuning import tune as tune_study
 
     notify = on_event or (lambda _: None)
+    tuned: tuple[Tuned, ...] = ()
+    if tune:
+        study, tuned = tune_study(study, resources, on_event=on_event)
+        for choice in tuned:
+            notify(message_event(study, f"{choice.value}: learning rate {choice.learning_rate:g}, by validation"))
     prepared = prepare_study(study, resources, on_event=on_event)
     study = prepared.study
     plan = plan_study(prepared, resources)

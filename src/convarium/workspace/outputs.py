@@ -35,10 +35,11 @@ class StudyResult:
     tuned: tuple[Tuned, ...] = ()
 
     def __repr__(self) -> str:
-        """The question, the verdict on each row and on each claim, and the page: what a notebook shows."""
-        verdicts = [row.verdict for row in self.comparison.rows]
+        """The question, the answer, the verdict on each row and on each claim, and the page."""
+        verdicts = [row.verdict for row in self.comparison.ranked]
         claims = [f"{name}: {verdict.sentence}" for name, verdict in self.claims.verdicts.items()]
-        return visible("\n".join([self.study.question, *verdicts, *claims, f"report: {self.report}"]))
+        answer = [self.study.question, self.comparison.answer]
+        return visible("\n".join([*answer, *verdicts, *claims, f"report: {self.report}"]))
 
     def _repr_html_(self) -> str:
         """Question, answer, a small table, the verdicts on the claims, and the page."""

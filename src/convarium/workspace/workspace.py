@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from convarium.studies.plan import Plan
     from convarium.studies.resources import Resources
     from convarium.studies.study import Study
-    from convarium.studies.tuning import Tuned
     from convarium.training.engines import Engine
 
     OnEvent = Callable[[StudyEvent], None]
@@ -134,6 +133,7 @@ class Workspace:
         preset: str | None = None,
         baseline: str | None = None,
         name: str | None = None,
+        tune: bool = False,
         stack: bool = False,
         live: bool = False,
         workers: Workers = None,
@@ -158,6 +158,8 @@ class Workspace:
             baseline: the network that the others are compared with; None: the first.
             name: of the study; a study of this name is extended by more seeds or networks. None: made from the
                 networks and the recipe.
+            tune: first choose each network's learning rate on validation, with other seeds; one rate for all is not a
+                fair race. The study's name then ends in "-tuned".
             stack: train each network's seeds at the same time.
             live: write the report when training begins, and again as it goes on.
             workers: processes among which the runs are divided, and with them this machine's cores and GPUs; "auto": as
@@ -191,7 +193,7 @@ class Workspace:
         models = [models] if isinstance(models, str) else list(models)
         bases = compared_recipes(models, preset, fields)
         if command is None:
-            asked = {"seeds": seeds, "preset": preset, "baseline": baseline, "name": name}
+            asked = {"seeds": seeds, "preset": preset, "baseline": baseline, "name": name, "tune": tune or None}
             command = compare_command(models, asked | fields)
         study = study_of_networks(bases, seeds=seeds, baseline=baseline, name=name, command=command)
         with training(
@@ -207,7 +209,7 @@ class Workspace:
             cpus_per_run=cpus_per_run,
             gpus_per_run=gpus_per_run,
         ) as resources:
-            return carry_out_study(study, resources, stack=stack, live=live, on_event=on_event)
+            return carry_out_study(study, resources, stack=stack, live=live, on_event=on_event, tune=tune)
 
     def recommend(
         self,
@@ -315,15 +317,12 @@ class Workspace:
                 settings.
             TimeLimitError: the minutes were over before all was trained.
         """
-        from convarium.studies.tuning import tune as tune_study
-
         on_event = with_progress(on_event, progress)
         chosen, notify = chosen_study(study, seeds=seeds, quick=quick), on_event or (lambda _: None)
         if quick:
             from convarium.studies.variants import describe_reduction
 
             notify(message_event(chosen, describe_reduction(chosen)))
-        tuned: tuple[Tuned, ...] = ()
         with training(
             self._resources,
             exact=exact,
@@ -337,12 +336,7 @@ class Workspace:
             cpus_per_run=cpus_per_run,
             gpus_per_run=gpus_per_run,
         ) as resources:
-            if tune:
-                chosen, tuned = tune_study(chosen, resources, on_event=on_event)
-                for choice in tuned:
-                    text = f"{choice.value}: learning rate {choice.learning_rate:g}, by validation"
-                    notify(message_event(chosen, text))
-            return carry_out_study(chosen, resources, stack=stack, live=live, on_event=on_event, tuned=tuned)
+            return carry_out_study(chosen, resources, stack=stack, live=live, on_event=on_event, tune=tune)
 
     def plan(self, study: Study | Path | str, *, seeds: int | None = None, quick: bool = False) -> Plan:
         """What a study will cost: runs, time, and the smallest difference that its seeds resolve. Trains nothing.

@@ -223,7 +223,14 @@ def compare_runs(
         family=family,
         rows=rows,
         notes=notes_on(
-            rows, baseline=gathered.index(against), metric=measured, reason=reason, family=family, margin=margin
+            rows,
+            baseline=gathered.index(against),
+            by=by,
+            metric=measured,
+            reason=reason,
+            family=family,
+            margin=margin,
+            command=command,
         ),
         warnings=warnings_on(rows, by=by, metric=measured, command=command),
     )

@@ -6,23 +6,33 @@ from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Row, share_weights
 from convarium.analysis.comparison.run_facts import SELECTED_ON_VALIDATION
-from convarium.analysis.comparison.warnings import TIMES_DIFFER, have_one_environment
+from convarium.analysis.comparison.warnings import TIMES_DIFFER, differing_settings, have_one_environment, is_tuned
 from convarium.recipes.starting import describe_beginning
 from convarium.records import LEFT_OUT
 
 
 def notes_on(
-    rows: tuple[Row, ...], *, baseline: int, metric: Metric, reason: str, family: int, margin: float | None
+    rows: tuple[Row, ...],
+    *,
+    baseline: int,
+    by: str,
+    metric: Metric,
+    reason: str,
+    family: int,
+    margin: float | None,
+    command: str | None,
 ) -> tuple[str, ...]:
     """Writes the notes of a comparison, the most important first.
 
     Args:
         rows: all rows.
         baseline: the index of the row that the others are compared with.
+        by: the recipe field by which the rows differ.
         metric: the comparison's metric.
         reason: why it is this one, as a part of a sentence; "" where it was asked for, or is the usual one.
         family: the number of differences whose intervals are simultaneous.
         margin: the difference of accuracy that is too small to matter; None for other metrics.
+        command: the command that repeats the study; None: there is none.
     """
     against, others = rows[baseline], [*rows[:baseline], *rows[baseline + 1 :]]
     notes = [_split(rows, metric, reason)]
@@ -34,6 +44,7 @@ def notes_on(
         )
     return (
         *notes,
+        *_tuned(rows, by, command),
         *_failed(rows),
         *_starts(rows),
         *_environments(rows, metric),
@@ -96,6 +107,13 @@ def _failed(rows: tuple[Row, ...]) -> Iterator[str]:
             "Means are over the trained runs; a run counts as failed if it diverges, ends at chance or stops with an "
             "error."
         )
+
+
+def _tuned(rows: tuple[Row, ...], by: str, command: str | None) -> Iterator[str]:
+    """The learning rates that were chosen."""
+    rates = differing_settings(rows, by).get("learning_rate")
+    if rates and is_tuned(command):
+        yield f"Learning rates were chosen for each row, by validation with other seeds: {rates}."
 
 
 def _seeds(rows: tuple[Row, ...]) -> Iterator[str]:

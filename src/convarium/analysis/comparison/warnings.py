@@ -25,7 +25,7 @@ def warnings_on(rows: tuple[Row, ...], *, by: str, metric: Metric, command: str 
         *_left_out(rows),
         *_undetermined(rows),
         *_still_learning(rows, by, command),
-        *_settings(rows, by),
+        *_settings(rows, by, command),
         *_mixed(rows),
         *((TIMES_DIFFER,) if metric.kind == "time" and not have_one_environment(rows) else ()),
     )
@@ -71,18 +71,31 @@ def _still_learning(rows: tuple[Row, ...], by: str, command: str | None) -> Iter
     if command and command.startswith("convarium compare") and by != "epochs":
         ways.append(f"--epochs {LONGER * max(row.runs[0].recipe.epochs for row in learning)}")
     if command and command.startswith(("convarium compare", "convarium run")) and by != "learning_rate":
-        ways += ["--tune"] if "--tune" not in command else []
+        ways += [] if is_tuned(command) else ["--tune"]
     yield f"{told}; longer training may change this." + (f" Try {' or '.join(ways)}." if ways else "")
 
 
-def _settings(rows: tuple[Row, ...], by: str) -> Iterator[str]:
-    """Names every setting beside the axis in which the rows differ: tuned rates, other budgets, presets."""
+def _settings(rows: tuple[Row, ...], by: str, command: str | None) -> Iterator[str]:
+    """Names every setting beside the axis in which the rows differ, such as other budgets and presets."""
+    for field, listed in differing_settings(rows, by).items():
+        if not (field == "learning_rate" and is_tuned(command)):
+            yield f"The rows differ in {field} too: {listed}."
+
+
+def is_tuned(command: str | None) -> bool:
+    """Whether a study's command chose each row's learning rate."""
+    return "--tune" in (command or "")
+
+
+def differing_settings(rows: tuple[Row, ...], by: str) -> dict[str, str]:
+    """The settings beside the axis in which the rows differ, each with its values: "0.1 (lenet), 0.3 (vgg)"."""
     recipes = {row.label: settings(row.runs[0].recipe, by) for row in rows}
+    found = {}
     for field in [name for name in next(iter(recipes.values())) if name not in ("start_from", "freeze")]:
         values = {label: recipe[field] for label, recipe in recipes.items()}
         if len(set(values.values())) > 1:
-            listed = ", ".join(f"{value!r} ({label})" for label, value in values.items())
-            yield f"The rows differ in {field} too: {listed}."
+            found[field] = ", ".join(f"{value!r} ({label})" for label, value in values.items())
+    return found
 
 
 def _mixed(rows: tuple[Row, ...]) -> Iterator[str]:
