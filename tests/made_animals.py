@@ -7,6 +7,7 @@ from PIL import Image
 
 import convarium
 from convarium.runs.store import StoredRun, StudyRecord
+from made_studies import save_study
 
 CLASSES = ("ant", "bee", "cow")
 TEST_IMAGES = 180
@@ -25,5 +26,5 @@ def make_animals(home: Path, *, seeds: int = 1) -> list[StoredRun]:
     learnt = {"dataset": f"folder:{home / 'photos'}", "epochs": 3, "optimizer": "adam", "learning_rate": 0.003}
     runs = [workspace.train("lenet", seed=seed, **learnt) for seed in range(seeds)]
     keys = tuple(run.key for run in runs)
-    workspace.store.save_study(StudyRecord("animals", "Which animal?", "model", "lenet", {}, keys, planned=seeds))
+    save_study(workspace.store, StudyRecord("animals", "Which animal?", "model", "lenet", {}, keys, planned=seeds))
     return runs

@@ -10,7 +10,7 @@ from convarium.analysis.comparison import Comparison, compare_runs
 from convarium.metrics import scores
 from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Environment, Epoch, Outcome
-from convarium.runs.store import Store, StoredRun
+from convarium.runs.store import Store, StoredRun, StudyRecord
 
 HERE = Environment("0.1.0", "3.11.2", "2.13.0", "Linux", "Some CPU", "cpu", 2, commit="0123abc", started="2026-01-02")
 DIGITS = tuple("0123456789")
@@ -105,3 +105,9 @@ def made_study(
         for seed in range(seeds)
     ]
     return compare_runs(runs, question=question, command=f"convarium compare {' '.join(levels)} --seeds {seeds}")
+
+
+def save_study(store: Store, study: StudyRecord) -> Path:
+    """Writes `study.json` as it is, whatever the store has under its name, and returns its folder."""
+    store.update_study(study.name, lambda _: study)
+    return store.root / "studies" / study.name

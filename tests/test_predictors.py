@@ -12,12 +12,13 @@ from convarium.runs.store import Store, StudyRecord
 from convarium.studies.resources import Resources
 from convarium.workspace.predicting import calibrated, members, predictor_of
 from made_runs import answering, run, runs, with_predictions
+from made_studies import save_study
 
 
 def study(store, made, **fields):
     """A study of runs that are in no folder."""
     values = {"name": "s", "question": "?", "compare": "model", "baseline": None, "base": {}, "planned": len(made)}
-    store.save_study(StudyRecord(**{**values, "keys": tuple(f"{i:064x}" for i in range(len(made))), **fields}))
+    save_study(store, StudyRecord(**{**values, "keys": tuple(f"{i:064x}" for i in range(len(made))), **fields}))
 
 
 @pytest.fixture

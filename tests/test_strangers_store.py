@@ -25,7 +25,7 @@ from convarium.runs.seal import sealed_text
 from convarium.runs.store import Store, StudyRecord
 from convarium.studies.live import live_report
 from convarium.studies.study import grid
-from made_studies import HERE, made_run
+from made_studies import HERE, made_run, save_study
 
 ORDERS = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202e\x08</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 FORMULA = '=HYPERLINK("http://x")'
@@ -50,7 +50,7 @@ def made(tmp_path_factory):
     runs.append(Store(folder).finish(begun, dataclasses.replace(diverged.outcome, message=ORDERS)))
     keys = tuple(run.key for run in runs)
     record = StudyRecord("k", ORDERS, "model", "lenet", {"dataset": DATASET}, keys, 9, ORDERS)
-    Store(folder).save_study(record)
+    save_study(Store(folder), record)
     return folder
 
 

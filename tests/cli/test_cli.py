@@ -148,9 +148,11 @@ def test_train_prints_its_score_and_a_second_call_trains_nothing(call):
     assert code == 0
     assert "test accuracy" in out
     assert re.search(r"^lenet seed 0  epoch 1/1  loss \d\.\d\d  validation \d+\.\d %  test \d+\.\d %$", err, re.M)
-    code, out, _ = call("train", "lenet", *QUICK, "--json")
+    assert "nothing was trained" not in err
+    code, out, err = call("train", "lenet", *QUICK, "--json")
     facts = json.loads(out)
     assert code == 0
+    assert f"nothing was trained: the store has this run already ({Path(facts['run']).name})" in err
     assert facts["status"] == "finished"
     assert set(facts["scores"]["test"]) == {"accuracy", "balanced_accuracy", "macro_f1", "loss", "per_class", "n"}
     assert facts["scores"]["test"]["n"] == 360

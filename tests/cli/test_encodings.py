@@ -12,7 +12,7 @@ import pytest
 from convarium.characters import prepare_output
 from convarium.cli import COMMANDS, main
 from convarium.runs.store import Store, StudyRecord
-from made_studies import made_study
+from made_studies import made_study, save_study
 
 ENCODINGS = ("ascii", "latin-1", "gbk", "cp1252", "cp936", "utf-8")
 NAMES = ("–null", "één", "二", "−3", *"456789")
@@ -25,7 +25,7 @@ def store(tmp_path_factory):
     comparison = made_study(folder, {"lenet": 0.9, "residual_cnn": 0.95}, seeds=2, names=NAMES)
     keys = tuple(run.key for row in comparison.rows for run in row.runs)
     question = "哪个网络更好 − ± × → ≥?"
-    Store(folder).save_study(StudyRecord("数字", question, "model", "lenet", {"dataset": "digits"}, keys, len(keys)))
+    save_study(Store(folder), StudyRecord("数字", question, "model", "lenet", {"dataset": "digits"}, keys, len(keys)))
     return folder
 
 

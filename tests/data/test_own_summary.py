@@ -132,6 +132,26 @@ def test_the_answer_for_machines_and_the_wrong_calls(photos, capsys):
     assert "one set at a time" in printed.err
     code, printed = run(capsys, "data", "check", "digits", "--sheet", "a.png")
     assert code == 2
-    assert "--sheet is for images of your own; convarium data check folder:PATH --sheet FILE" in " ".join(
+    assert "--sheet is for images of your own; convarium data check folder:PATH --sheet …" in " ".join(
         printed.err.split()
     )
+    code, printed = run(capsys, "data", "check", "digits", "--fit", "pad")
+    assert code == 2
+    assert "--fit is for images of your own" in printed.err
+
+
+def test_the_images_are_looked_at_as_a_recipe_divides_and_reads_them(photos, capsys):
+    flags = ["--test", "none", "--validation", "7", "--groups", r"(\d)\.png", "--resize", "12", "--fit", "pad"]
+    code, printed = run(capsys, "data", "check", f"folder:{photos}", *flags, "--json")
+    assert code == 0, printed.err
+    found = json.loads(printed.out)
+    splits = load_data(
+        f"folder:{photos}", test="none", validation=7, groups=r"(\d)\.png", resize=12, fit="pad", skip_broken=True
+    )
+    assert found["shape"] == [3, 12, 12]
+    assert sum(each["test"] for each in found["classes"]) == 0
+    assert sum(each["validation"] for each in found["classes"]) == len(splits.validation)
+    assert found["mean"] == pytest.approx(splits.mean)
+    code, printed = run(capsys, "data", "check", f"folder:{photos}", "--ground", "pink")
+    assert code == 2
+    assert "cannot read ground='pink'" in printed.err

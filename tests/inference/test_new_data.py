@@ -167,6 +167,14 @@ def test_a_folder_that_has_grown_is_refused_with_the_way_to_score_it(run: Stored
             (folder / "dark" / f"more{number}.png").unlink()
 
 
+def test_the_runs_own_images_in_another_place_are_known(run: StoredRun, root: Path) -> None:
+    shutil.copytree(run.recipe.dataset.removeprefix("folder:"), root / "moved")
+    _, notes = evaluate(run, f"folder:{root / 'moved'}")
+    assert "these are the images that the run was made with, in another place: it has learned from some" in notes[-1]
+    (root / "moved" / "dark" / "000.png").unlink()
+    assert "in another place" not in evaluate(run, f"folder:{root / 'moved'}")[1][-1]
+
+
 def test_unreadable_images_are_all_named_or_left_out_and_counted(run: StoredRun, root: Path) -> None:
     folder = draw(root / "broken", LEVELS, n=3, seed=4)
     for name in ("dark", "light"):

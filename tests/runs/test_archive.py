@@ -13,7 +13,7 @@ from convarium.runs import archive
 from convarium.runs.archive import RECORDS, add_records, read_records
 from convarium.runs.files import write_predicted
 from convarium.runs.store import Store, StudyRecord
-from made_studies import made_run
+from made_studies import made_run, save_study
 
 RECIPES = tuple(Recipe(model="lenet", epochs=4, seed=seed) for seed in range(3))
 
@@ -77,7 +77,7 @@ def test_a_study_lies_in_one_file_and_has_its_runs_in_the_plans_order(records):
 
 def test_a_folder_of_records_is_read_only(records):
     study = StudyRecord("small", "?", "model", "lenet", {}, (), 0)
-    for write in (lambda: records.begin(RECIPES[0], "0" * 64), lambda: records.save_study(study)):
+    for write in (lambda: records.begin(RECIPES[0], "0" * 64), lambda: save_study(records, study)):
         with pytest.raises(StoreError, match="is a folder of records, which is read only; choose another --store"):
             write()
     assert [path.name for path in records.root.iterdir()] == [RECORDS]

@@ -13,7 +13,7 @@ from convarium.runs import merging
 from convarium.runs.merging import merge
 from convarium.runs.store import Store, StudyRecord
 from convarium.studies.compare import compare_study
-from made_studies import HERE, made_run
+from made_studies import HERE, made_run, save_study
 
 MODELS = ("lenet", "residual_cnn")
 
@@ -33,7 +33,7 @@ def made_store(folder, seeds, *, models=MODELS, **fields):
         "class", "Which one?", "model", models[0], {"dataset": "digits", "epochs": 2}, tuple(r.key for r in runs),
         len(runs), "convarium run class.py",
     )  # fmt: skip
-    Store(folder).save_study(record)
+    save_study(Store(folder), record)
     return Store(folder)
 
 
@@ -169,7 +169,7 @@ def test_stores_that_cannot_be_merged_are_refused(tmp_path):
     other = made_store(tmp_path / "other", [0])
     record = other.study("class")
     store = Store(tmp_path / "all")
-    store.save_study(dataclasses.replace(record, base={"dataset": "digits", "epochs": 9}))
+    save_study(store, dataclasses.replace(record, base={"dataset": "digits", "epochs": 9}))
     with pytest.raises(StoreError, match="have different studies 'class': epochs is 9 in one and 2 in another"):
         merge(store, [other])
     with pytest.raises(StoreError, match="cannot be merged into itself"):

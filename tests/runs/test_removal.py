@@ -17,7 +17,7 @@ from convarium.runs.removal import plan_removal, remove
 from convarium.runs.store import Store, StudyRecord
 from convarium.workspace import Workspace
 from made_runs import HERE
-from made_studies import made_run
+from made_studies import made_run, save_study
 
 
 def recipe(seed):
@@ -30,7 +30,7 @@ def runs(tmp_path):
     found = [made_run(tmp_path, recipe(seed), 0.9) for seed in range(4)]
     for name, seeds in {"first": (0, 1, 2), "second": (2, 3)}.items():
         keys = tuple(found[seed].key for seed in seeds)
-        Store(tmp_path).save_study(StudyRecord(name, "Why?", "model", "lenet", {"epochs": 1}, keys, len(keys)))
+        save_study(Store(tmp_path), StudyRecord(name, "Why?", "model", "lenet", {"epochs": 1}, keys, len(keys)))
     return found
 
 
@@ -146,7 +146,7 @@ def test_more_runs_are_removed_than_a_process_may_have_open_files(store):
 def test_nothing_goes_that_was_not_agreed_to(store, runs):
     going = plan_removal(store, ["first"])
     record = store.study("second")
-    store.save_study(dataclasses.replace(record, keys=(runs[3].key,)))
+    save_study(store, dataclasses.replace(record, keys=(runs[3].key,)))
     with pytest.raises(StoreError, match="changed meanwhile; give the same command again"):
         remove(store, ["first"], agreed=going)
     assert seeds_left(store) == [0, 1, 2, 3]
@@ -185,7 +185,7 @@ def test_a_name_that_is_several_things_is_told(store, runs):
     with pytest.raises(StoreError, match=rf"2 runs match '{runs[0].key[:5]}'; say which: .*{other.name}"):
         plan_removal(store, [runs[0].key[:5]])
     record = store.study("first")
-    store.save_study(dataclasses.replace(record, name=runs[0].path.name))
+    save_study(store, dataclasses.replace(record, name=runs[0].path.name))
     with pytest.raises(StoreError, match=rf"is a study and a run; write runs/{runs[0].path.name} for the run"):
         plan_removal(store, [runs[0].path.name])
 

@@ -24,6 +24,7 @@ from convarium.runs.store import Store, StudyRecord
 from convarium.runs.stored_run import StoredRun, read_run
 from convarium.studies.compare import compare_study
 from flipped_bits import answers_of, flip_bits
+from made_studies import save_study
 from seals import age_seal, mend_seal
 
 RECIPE = Recipe(model="lenet@d2l", epochs=2, watch_test=True)
@@ -347,7 +348,7 @@ def test_a_seal_of_an_older_version_is_read_and_told_apart(run: StoredRun) -> No
 
 def test_where_an_old_seal_is_shown_it_is_told(run: StoredRun) -> None:
     store = Store(run.path.parent.parent)
-    store.save_study(StudyRecord("s", "Why?", "model", "lenet@d2l", RECIPE.to_json(), (run.key,), 1))
+    save_study(store, StudyRecord("s", "Why?", "model", "lenet@d2l", RECIPE.to_json(), (run.key,), 1))
     assert not any("digest" in note for note in compare_study(store.study("s"), store).notes)
     (entry,) = list_runs(store)
     assert entry.reason is None
@@ -362,7 +363,7 @@ def test_where_an_old_seal_is_shown_it_is_told(run: StoredRun) -> None:
 def test_a_studys_record_has_a_digest_and_one_without_is_read(run: StoredRun) -> None:
     store = Store(run.path.parent.parent)
     study = StudyRecord("s", "Why?", "model", "lenet@d2l", {"epochs": 2}, (run.key,), 1)
-    path = store.save_study(study) / "study.json"
+    path = save_study(store, study) / "study.json"
     assert store.study("s") == study
     text = path.read_text("utf-8")
     path.write_text(text.replace("Why?", "Who?"))

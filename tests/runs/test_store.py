@@ -29,6 +29,7 @@ from convarium.runs.store import Store, StudyRecord
 from convarium.runs.stored_run import read_run
 from convarium.runs.tensorboard import event_log
 from convarium.training import fit
+from made_studies import save_study
 from seals import age_seal, mend_seal
 from small_networks import few
 
@@ -264,14 +265,14 @@ def test_a_file_system_without_locks_is_told(store, monkeypatch):
 
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)
     with pytest.raises(StoreError, match=r"its file system has no locks; use a --store folder on a local disk"):
-        store.save_study(STUDY)
+        save_study(store, STUDY)
 
 
 STUDY = StudyRecord("s", "Why?", "model", "lenet", {"epochs": 1}, (KEY, "f" * 64), 2, "convarium compare lenet")
 
 
 def test_studies_are_read_as_written_and_know_their_runs(store, run):
-    store.save_study(STUDY)
+    save_study(store, STUDY)
     assert store.study("s") == STUDY
     assert [r.key for r in store.runs_of(STUDY)] == [KEY]
     with pytest.raises(StoreError, match=r"no study 't' .* there are: s"):
@@ -279,7 +280,7 @@ def test_studies_are_read_as_written_and_know_their_runs(store, run):
 
 
 def test_a_damaged_study_is_named(store):
-    path = store.save_study(STUDY)
+    path = save_study(store, STUDY)
     (path / "study.json").write_text("{}")
     with pytest.raises(StoreError, match=r"study.json is damaged; delete it"):
         store.study("s")
@@ -424,7 +425,7 @@ def test_a_study_is_looked_up_with_one_reading_of_the_folder_while_another_proce
 
 
 def test_two_processes_that_extend_a_study_at_once_keep_both_extensions(store):
-    store.save_study(dataclasses.replace(STUDY, keys=("0" * 64,)))
+    save_study(store, dataclasses.replace(STUDY, keys=("0" * 64,)))
 
     def add(key):
         def change(before):
@@ -444,12 +445,12 @@ def test_two_processes_that_extend_a_study_at_once_keep_both_extensions(store):
 
 
 def test_what_killed_processes_left_in_a_studys_folder_is_removed(store):
-    folder = store.save_study(STUDY)
+    folder = save_study(store, STUDY)
     old, new = folder / ".report.html.0123456789ab.tmp", folder / ".report.html.ba9876543210.tmp"
     for file in (folder / ".study.json.0123456789ab.tmp", old, new):
         file.write_text("half")
     os.utime(old, (0, 0))
-    store.save_study(STUDY)
+    save_study(store, STUDY)
     assert sorted(file.name for file in folder.iterdir()) == [new.name, "study.json"]  # another process may write it
 
 

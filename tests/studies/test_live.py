@@ -30,7 +30,7 @@ from convarium.studies.run import run_study
 from convarium.studies.study import Study, grid
 from convarium.training import TrainingEvent
 from html_page import Reader, data_of
-from made_studies import made_run, made_study
+from made_studies import made_run, made_study, save_study
 
 EPOCHS = 2
 RECIPES = grid(Recipe(epochs=EPOCHS, batch_size=500, validation=40), seed=[0, 1], model=["memory_mlp", "residual_mlp"])
@@ -146,7 +146,7 @@ def test_a_page_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def saved(root) -> str:
     """A study that the store knows, with no run yet."""
-    Store(root).save_study(extended_record(STUDY, [recipe.key("0" * 64) for recipe in RECIPES], None))
+    save_study(Store(root), extended_record(STUDY, [recipe.key("0" * 64) for recipe in RECIPES], None))
     return STUDY.name
 
 

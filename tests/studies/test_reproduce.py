@@ -42,6 +42,7 @@ from convarium.studies.study import Study, grid
 from convarium.studies.variants import reduced
 from convarium.workspace import Workspace
 from made_runs import HERE, epoch, scores
+from made_studies import save_study
 
 ROOT = Path(__file__).parents[2]
 NAME = "memory_vs_residual"
@@ -66,7 +67,8 @@ def fill(store, study, level, *, seeds=5, only=None, environment=HERE):
             weights={"w": torch.ones(3)},
         )
         store.finish(store.begin(recipe, recipe.key()), outcome)
-    store.save_study(
+    save_study(
+        store,
         StudyRecord(
             study.name, study.question, study.compare, study.values[0], study.base, tuple(keys), len(keys), "command",
             study.metric,

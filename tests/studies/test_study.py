@@ -1,6 +1,7 @@
 """A study trains only what is missing, extends, and loses nothing that is finished."""
 
 import dataclasses
+import errno
 import json
 import re
 import subprocess
@@ -19,13 +20,14 @@ from convarium.records import ImageSpec
 from convarium.runs.files import read_history
 from convarium.runs.listing import list_runs
 from convarium.runs.store import Store
-from convarium.studies import fitting
+from convarium.studies import fitting, report
 from convarium.studies.compare import compare_study
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
 from convarium.studies.study import Study, grid, study_of_networks
 from convarium.training import loop
 from convarium.training.checkpoint import content_digest
+from convarium.workspace import Workspace
 
 BASE = Recipe(model="lenet", epochs=1, batch_size=128)
 TWO = ["lenet", "lenet(pool='avg')"]
@@ -104,6 +106,57 @@ def test_a_study_from_before_a_field_was_added_can_be_extended(tmp_path):
     file.write_text(json.dumps(record))
     _, names = trained(study(["lenet"]), store)
     assert len(names) == 1
+
+
+def test_a_study_whose_network_was_edited_before_a_run_ended_goes_on_with_the_new_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = (
+        "from torch import nn\n"
+        "def begun(spec):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(spec.height * spec.width, spec.classes))\n"
+    )
+    (tmp_path / "begun_once.py").write_text(source)
+    base, store = dataclasses.replace(BASE, model="begun_once:begun"), Store(tmp_path)
+
+    def interrupt(event):
+        if event.training:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(
+            study_of_networks([base], seeds=2, command=None, name="mine"),
+            Resources(store, device="cpu"),
+            on_event=interrupt,
+        )
+    assert len(store.study("mine").keys) == 2
+    del sys.modules["begun_once"]  # as in another process
+    (tmp_path / "begun_once.py").write_text(source.replace("nn.Flatten()", "nn.Flatten(), nn.ReLU()"))
+    trained(study_of_networks([base], seeds=2, command=None, name="mine"), store)
+    assert sorted(store.study("mine").keys) == sorted(run.key for run in store.runs())
+    assert len(store.runs()) == 2
+    del sys.modules["begun_once"]
+
+
+def test_a_store_that_may_not_be_written_to_answers_from_what_it_has(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    trained(study(["lenet"], seeds=1), store)
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", "studies/.lock")
+
+    monkeypatch.setattr(Store, "update_study", refuse)
+    monkeypatch.setattr(report, "write_study_report", lambda *_, **__: refuse())
+    notices = []
+    with pytest.raises(PermissionError):  # there is no report yet
+        Workspace(tmp_path, device="cpu").run(study(["lenet"], seeds=1))
+    (tmp_path / "studies" / "pools" / "report.html").touch()
+    result = Workspace(tmp_path, device="cpu").run(
+        study(["lenet"], seeds=1), on_event=lambda event: notices.append(event.notice)
+    )
+    assert len(result.runs) == 1
+    assert "the report stays as it was, since it may not be written to: Permission denied" in notices
+    with pytest.raises(PermissionError):
+        Workspace(tmp_path, device="cpu").run(study(["lenet"], seeds=2))
 
 
 def test_a_network_that_was_edited_makes_another_study_and_spoils_none_of_its_name(tmp_path, monkeypatch):

@@ -1,17 +1,20 @@
 """Commands that show what is available: lists, a network layer by layer, the data sets."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from convarium.cli import completion, parameters
-from convarium.cli.parameters import one_of
+from convarium.cli.parameters import given_fields, one_of, recipe_flags
 from convarium.cli.progress import download_progress, image_progress
 from convarium.cli.terminal import columns_of_terminal, note, say, say_json, table
 from convarium.errors import SpecError, StoreError
+from convarium.recipes.recipe import Recipe
 
+_OF_OWN_IMAGES = ("validation", "resize", "fit", "ground", "groups", "test")
 _KINDS = ("models", "presets", "datasets", "activations", "recipes", "experiments", "studies", "runs")
 
 
@@ -81,23 +84,38 @@ def describe(
 @click.argument("action", default="list", **one_of("action", ("list", "fetch", "check")))
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...", shell_complete=completion.datasets)
 @click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE", help="Contact sheet of your images, as PNG.")
+@recipe_flags(without=[field.name for field in dataclasses.fields(Recipe) if field.name not in _OF_OWN_IMAGES])
 @parameters.data_dir
 @parameters.as_json
-def data(action: str, datasets: tuple[str, ...], *, sheet: Path | None, data_dir: Path | None, as_json: bool) -> None:
+@click.pass_context
+def data(
+    context: click.Context,
+    /,
+    action: str,
+    datasets: tuple[str, ...],
+    *,
+    sheet: Path | None,
+    data_dir: Path | None,
+    as_json: bool,
+    **fields: Any,
+) -> None:
     """Finds, downloads and verifies data sets.
 
     `list` says where each one lies, `fetch` downloads what is missing, `check` verifies the files. Without a DATASET
-    it is all of them. `check folder:PATH` shows images of your own: counts, sizes, modes, unreadable files, copies.
+    it is all of them. `check folder:PATH` shows images of your own: counts, sizes, modes, unreadable files, copies, as
+    --groups, --test and the like divide and read them.
     """
     from convarium.data import DATASETS, check, fetch, lookup
     from convarium.data.folder_options import is_own
     from convarium.data.sources import find
 
+    given = given_fields(fields, context)
     if action == "check" and any(map(is_own, datasets)):
-        _check_own(datasets, sheet, as_json=as_json)
+        _check_own(datasets, sheet, given, as_json=as_json)
         return
-    if sheet is not None:
-        raise SpecError("--sheet is for images of your own", hint="convarium data check folder:PATH --sheet FILE")
+    if sheet is not None or given:
+        flag = "sheet" if sheet is not None else next(iter(given)).replace("_", "-")
+        raise SpecError(f"--{flag} is for images of your own", hint=f"convarium data check folder:PATH --{flag} …")
     rows = []
     for name, dataset in {name: lookup(name) for name in datasets or DATASETS}.items():
         if action == "fetch":
@@ -115,14 +133,24 @@ def data(action: str, datasets: tuple[str, ...], *, sheet: Path | None, data_dir
     say_json(rows) if as_json else say(table(list(rows[0]), [list(row.values()) for row in rows]))
 
 
-def _check_own(datasets: tuple[str, ...], sheet: Path | None, *, as_json: bool) -> None:
+def _check_own(datasets: tuple[str, ...], sheet: Path | None, given: Mapping[str, Any], *, as_json: bool) -> None:
     """Shows what one set of a user's own images looks like."""
+    from convarium.data.folder_options import FolderOptions
     from convarium.data.own_summary import SHEET_ROWS, summarize
 
     if len(datasets) != 1:
         raise SpecError("check shows images of your own one set at a time", received=" ".join(datasets))
+    recipe = Recipe(dataset=datasets[0], **given)  # complains of a value that it cannot have
+    options = FolderOptions(
+        side=recipe.resize,
+        validation=recipe.validation,
+        fit=recipe.fit,
+        ground=recipe.ground,
+        groups=recipe.groups,
+        test=recipe.test,
+    )
     with image_progress() as progress:
-        summary = summarize(datasets[0], sheet=sheet, on_event=progress)
+        summary = summarize(datasets[0], options=options, sheet=sheet, on_event=progress)
     if as_json:
         say_json(dataclasses.asdict(summary) | {"sheet": None if sheet is None else str(sheet)})
         return

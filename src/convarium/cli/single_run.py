@@ -21,6 +21,7 @@ from convarium.recipes.starting import describe_beginning
 if TYPE_CHECKING:
     from convarium.records import Scores
     from convarium.runs.store import StoredRun
+    from convarium.studies.events import StudyEvent
     from convarium.training.engines import LightningEngine
 
 _NOT_FINITE = "the network's logits are not finite"
@@ -64,10 +65,19 @@ def train(
 
     recipe = planned_recipe(model, preset, given_fields(fields, context))
     note(f"reading {recipe.dataset} …")
+    trained = True
+
+    def listen(event: "StudyEvent") -> None:
+        nonlocal trained
+        trained = event.trained_now if event.finished else trained
+        on_event(event)
+
     with study_progress() as on_event:
         done = Workspace(store, data_dir, device).train(
-            recipe, exact=exact, minutes=minutes, engine=engine, on_event=on_event
+            recipe, exact=exact, minutes=minutes, engine=engine, on_event=listen
         )
+    if not trained:
+        note(f"nothing was trained: the store has this run already ({done.path.name})")
     outcome = done.outcome
     if as_json:
         from convarium.runs.json_forms import history_to_json

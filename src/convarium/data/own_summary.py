@@ -69,11 +69,18 @@ class OwnSummary:
     notes: tuple[str, ...]
 
 
-def summarize(dataset: str, *, sheet: Path | None = None, on_event: Progress | None = None) -> OwnSummary:
+def summarize(
+    dataset: str,
+    *,
+    options: FolderOptions | None = None,
+    sheet: Path | None = None,
+    on_event: Progress | None = None,
+) -> OwnSummary:
     """Reads a user's own images and says what they look like. Unreadable ones are left out and named.
 
     Args:
         dataset: folder:PATH, csv:FILE or npz:FILE.
+        options: how they are divided and read, as a recipe says it; None: as a recipe does that says nothing.
         sheet: a PNG file to which a contact sheet is written: a row of training images for each class.
         on_event: called as images are decoded.
 
@@ -83,11 +90,11 @@ def summarize(dataset: str, *, sheet: Path | None = None, on_event: Progress | N
     """
     from convarium.data.splits import load_data
 
-    path = own_path(dataset)
+    path, options = own_path(dataset), options or FolderOptions()
     is_files = dataset.startswith("folder:") or (dataset.startswith("csv:") and not holds_pixels(path))
     heights, widths, modes = [], [], Counter[str]()
     if is_files:
-        listing = (list_folder if dataset.startswith("folder:") else list_csv)(path, FolderOptions())
+        listing = (list_folder if dataset.startswith("folder:") else list_csv)(path, options)
         items = [*listing.train, *(listing.validation or []), *listing.test]
         for _, header in in_parallel(read_header, [file.path for file, _ in items]):
             if not isinstance(header, str):
@@ -95,13 +102,23 @@ def summarize(dataset: str, *, sheet: Path | None = None, on_event: Progress | N
                 widths.append(header.width)
                 modes[header.mode] += 1
     notes: tuple[str, ...] = ()
-    side = None
-    if heights and max(np.median(heights), np.median(widths)) > MAX_SIDE:
+    side = options.side
+    if side is None and heights and max(np.median(heights), np.median(widths)) > MAX_SIDE:
         side = REDUCED
         notes = (
             f"too large to train on as they are: read here with {REDUCED} pixels a side, as --resize {REDUCED} does",
         )
-    splits = load_data(dataset, resize=side, skip_broken=is_files, on_event=on_event)
+    splits = load_data(
+        dataset,
+        validation=options.validation,
+        resize=side,
+        fit=options.fit,
+        ground=options.ground,
+        groups=options.groups,
+        skip_broken=is_files,
+        test=options.test,
+        on_event=on_event,
+    )
     if sheet is not None:
         image = contact_sheet(splits.train)
         write_file(sheet, lambda file: image.save(file, format="PNG"))

@@ -193,19 +193,31 @@ def load_trained(run: StoredRun, *, named: str | None = None, device: str | None
             hint="remove it and train it again; evaluate still scores it on its own images",
         )
     import_network_of(run, named=named)
-    return assemble(run.recipe, tensors, preprocessing, device=device or "cpu")
+    return assemble(run.recipe, tensors, preprocessing, device=device or "cpu", is_known_to_fit=True)
 
 
 def assemble(
-    recipe: Recipe, tensors: dict[str, Tensor], preprocessing: Preprocessing, *, device: str
+    recipe: Recipe,
+    tensors: dict[str, Tensor],
+    preprocessing: Preprocessing,
+    *,
+    device: str,
+    is_known_to_fit: bool = False,
 ) -> TrainedNetwork:
     """Builds the network of a recipe with these weights, in the memory format in which its run was scored.
+
+    Args:
+        recipe: names the network.
+        tensors: the weights.
+        preprocessing: of the images that it takes.
+        device: where to compute.
+        is_known_to_fit: as for `build_model`.
 
     Raises:
         WeightsError: the weights do not fit the network.
     """
     chosen = pick_device(device)
-    network = build_model(recipe.model, preprocessing.image)
+    network = build_model(recipe.model, preprocessing.image, is_known_to_fit=is_known_to_fit)
     set_weights(network, tensors)
     set_memory_format(network.to(chosen), recipe, chosen)
     return TrainedNetwork(network, preprocessing)

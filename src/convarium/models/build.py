@@ -76,13 +76,15 @@ def load_architecture(model: str) -> Architecture:
     return Architecture(resolved, MODELS[resolved.name])
 
 
-def build_model(model: str, image: ImageSpec, *, seed: int = 0) -> nn.Module:
+def build_model(model: str, image: ImageSpec, *, seed: int = 0, is_known_to_fit: bool = False) -> nn.Module:
     """Builds a network with weights that depend on `seed` alone; PyTorch's global generator is left as it was.
 
     Args:
         model: a spec: a name of the zoo, a preset, or `package.module:factory`, each with options.
         image: the images that the network takes.
         seed: of the initial weights.
+        is_known_to_fit: whether a network of the zoo has been trained on such images, so that it takes them. Finding
+            that out makes PyTorch import its compiler, which takes as long as all else before a first prediction.
 
     Raises:
         SpecError: the spec is wrong.
@@ -94,7 +96,8 @@ def build_model(model: str, image: ImageSpec, *, seed: int = 0) -> nn.Module:
         )
     architecture = load_architecture(model)
     with torch.random.fork_rng(devices=[]):
-        _check_image(architecture, image)
+        if not is_known_to_fit or architecture.resolved.is_custom:
+            _check_image(architecture, image)
         torch.manual_seed(seed)
         return architecture.build(image)
 

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from convarium.data.folder_options import own_name
 from convarium.disk import read_json
-from convarium.errors import FileContentError, StoreError
+from convarium.errors import ConvariumError, FileContentError, StoreError
 from convarium.models.index import resolve
-from convarium.recipes.recipe import Recipe
+from convarium.recipes.recipe import Recipe, recipe_from_json
 from convarium.recipes.starting import split_start
 from convarium.runs.names import file_name
 from convarium.runs.seal import RECIPE
@@ -35,12 +36,24 @@ def source_of(folder: Path) -> str | None:
     return _text_in_recipe(folder, "source")
 
 
+def recipe_of(folder: Path) -> Recipe | None:
+    """The recipe of the run in a folder; None where it is missing or cannot be read."""
+    values = _recipe_values(folder)
+    with suppress(ConvariumError, TypeError):
+        return recipe_from_json({name: value for name, value in values.items() if name not in ("key", "source")})
+    return None
+
+
 def _text_in_recipe(folder: Path, field: str) -> str | None:
+    text = _recipe_values(folder).get(field)
+    return text if isinstance(text, str) else None
+
+
+def _recipe_values(folder: Path) -> dict[str, Any]:
     with suppress(OSError, FileContentError):
         values = read_json(folder / RECIPE, RECIPE_BYTES)
-        text = values.get(field) if isinstance(values, dict) else None
-        return text if isinstance(text, str) else None
-    return None
+        return values if isinstance(values, dict) else {}
+    return {}
 
 
 def digits_in_name(name: str) -> str | None:

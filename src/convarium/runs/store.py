@@ -35,7 +35,7 @@ from convarium.records import Outcome
 from convarium.runs.archive import RECORDS, read_records
 from convarium.runs.failed import drop_failed_run, drop_noted_retry, keep_failed_run
 from convarium.runs.files import write_outcome
-from convarium.runs.folders import RunFolders, is_same_recipe, name_without_digits
+from convarium.runs.folders import RunFolders, is_same_recipe, key_of, name_without_digits, recipe_of
 from convarium.runs.links import check_links
 from convarium.runs.locks import lock_file
 from convarium.runs.names import check_path, same_file
@@ -195,6 +195,13 @@ class Store:
         with lock_file(self.root / "studies" / ".lock", str(self.root / "studies"), wait_seconds=60):
             yield
 
+    def begun(self, key: str) -> Recipe | None:
+        """The recipe of a run that was begun and has not ended; None if there is none, or it cannot be read."""
+        for path in self._folders.of(key):
+            if key_of(path) == key and not self.is_sealed(path):
+                return recipe_of(path)
+        return None
+
     def is_sealed(self, path: Path) -> bool:
         """Whether the run in a folder has ended, and is not being tried again."""
         return (path / SEAL).exists()
@@ -248,11 +255,6 @@ class Store:
         with suppress(OSError):
             names = sorted(path.name for path in folder.iterdir() if name and path.name.startswith(name))
         return f"did you mean {' or '.join(names[:3])}?" if names else "see convarium list runs"
-
-    def save_study(self, study: StudyRecord) -> Path:
-        """Writes `study.json` and returns its folder. What the store has under its name is replaced."""
-        self.update_study(study.name, lambda _: study)
-        return self.root / "studies" / study.name
 
     def update_study(self, name: str, change: Callable[[StudyRecord | None], StudyRecord]) -> StudyRecord:
         """Reads a study, changes it and writes it, while no other process can, and returns what was written.

@@ -1,7 +1,7 @@
 """How a study of a store is extended by more seeds and networks, and what its name refuses."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from convarium.errors import StoreError
@@ -11,13 +11,16 @@ from convarium.runs.store import Store, StudyRecord
 from convarium.studies.study import Study
 
 
-def extended_record(study: Study, keys: Sequence[str], before: StudyRecord | None) -> StudyRecord:
+def extended_record(
+    study: Study, keys: Sequence[str], before: StudyRecord | None, *, abandoned: Collection[str] = ()
+) -> StudyRecord:
     """What `study.json` will hold: a new study, or the one of this name extended by new seeds and networks.
 
     Args:
         study: the question.
         keys: of its runs.
         before: the study of this name that the store has; None: there is none.
+        abandoned: from `abandoned_keys`; these no longer belong to the study.
 
     Raises:
         StoreError: the store has a study of this name with another base recipe.
@@ -40,7 +43,7 @@ def extended_record(study: Study, keys: Sequence[str], before: StudyRecord | Non
         )
     return dataclasses.replace(
         before,
-        keys=tuple(dict.fromkeys((*before.keys, *keys))),
+        keys=tuple(key for key in dict.fromkeys((*before.keys, *keys)) if key not in abandoned),
         baseline=before.baseline if study.baseline is None else study.baseline,
         command=study.command,
         metric=study.metric,
@@ -68,6 +71,27 @@ def check_unchanged(study: Study, keys: Sequence[str], before: StudyRecord, stor
                 f"but {source}{weights}the images of {dataset} or Convarium changed since",
                 hint=f"choose another --name, or remove the study: convarium remove {study.name}",
             )
+
+
+def abandoned_keys(study: Study, keys: Sequence[str], before: StudyRecord, store: Store) -> frozenset[str]:
+    """The keys of runs that nothing will finish, since their network or their images were changed before they ended.
+
+    That is seen by a run that was begun: its recipe is one of this study's, and its key is not. Then the study goes
+    without every key that is planned no longer, and has no run in the store.
+
+    Args:
+        study: the question.
+        keys: of its runs now.
+        before: the study of this name that the store has.
+        store: where its runs lie.
+    """
+    recipes = set(map(_without_digest, study.recipes))
+    gone = [key for key in before.keys if key not in set(keys)]
+    begun = [found for key in gone if (found := store.begun(key)) is not None]
+    if not any(_without_digest(recipe) in recipes for recipe in begun):
+        return frozenset()
+    finished = {run.key for run in store.runs_of(before, damaged=[])}
+    return frozenset(gone) - finished
 
 
 def _described(base: dict[str, Any]) -> dict[str, Any]:

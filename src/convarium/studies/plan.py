@@ -21,7 +21,7 @@ from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.estimate import run_seconds
 from convarium.studies.events import Expected, StudyEvent
-from convarium.studies.extension import check_unchanged, extended_record
+from convarium.studies.extension import abandoned_keys, check_unchanged, extended_record
 from convarium.studies.resources import Resources
 from convarium.studies.starts import find_start, with_starts
 from convarium.studies.study import Study
@@ -59,11 +59,13 @@ class PreparedStudy:
         study: the question.
         record: `study.json` as it will be written; a study of this name in the store is extended.
         runs: those that are wanted now, in the study's order.
+        abandoned: from `abandoned_keys`.
     """
 
     study: Study
     record: StudyRecord
     runs: tuple[PlannedRun, ...]
+    abandoned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -127,16 +129,18 @@ def prepare_study(
     keys = [recipe.key(splits.digest) for recipe, splits in zip(study.recipes, splits_of_runs, strict=True)]
     resources.store.check_study_name(study.name)
     before = resources.store.find_study(study.name)
-    record = extended_record(study, keys, before)
+    abandoned = frozenset[str]()
     if before is not None:
         check_unchanged(study, keys, before, resources.store)
+        abandoned = abandoned_keys(study, keys, before, resources.store)
+    record = extended_record(study, keys, before, abandoned=abandoned)
     with resources.store.read_once():
         runs = tuple(
             planned_run(recipe, splits, resources.store, start=start)
             for named, (recipe, start), splits in zip(given.recipes, starts, splits_of_runs, strict=True)
             if only is None or getattr(named, study.compare) in only
         )
-    return PreparedStudy(study, record, runs)
+    return PreparedStudy(study, record, runs, abandoned)
 
 
 def reading_events(

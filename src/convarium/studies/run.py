@@ -63,10 +63,12 @@ def run_prepared(
     missing = [planned.key for planned in wanted if planned.stored is None]
 
     def extend(before: StudyRecord | None) -> StudyRecord:
-        record = extended_record(prepared.study, prepared.record.keys, before)
+        record = extended_record(prepared.study, prepared.record.keys, before, abandoned=prepared.abandoned)
         return dataclasses.replace(record, stacks=stacks_of(wanted, missing, record)) if stack else record
 
-    record = store.update_study(prepared.study.name, extend)
+    record = store.find_study(prepared.study.name)
+    if record is None or missing or extend(record) != record:  # else there is nothing to write, which may be forbidden
+        record = store.update_study(prepared.study.name, extend)
     hints = {} if stack or resources.executor or resources.engine else stacking_hints(wanted, device)
     carry_out(
         units_of(wanted, record if stack else None),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from convarium.disk import usable_path
 from convarium.errors import ConvariumError
-from convarium.runs.same_images import check_same_images, recipe_of_images
+from convarium.models.index import resolve
+from convarium.runs.same_images import check_same_images, has_images, recipe_of_images
 from convarium.workspace.arguments import source_recipe
 
 if TYPE_CHECKING:
@@ -107,7 +110,26 @@ def _of_new_images(
     facts = run.model_facts()
     if facts and is_own(dataset) and facts["data_path"] == str(own_path(dataset).absolute()):
         on_note("these are the run's own files: images that it has learned from may be among those that are scored")
-    return score_new(trained)
+        return score_new(trained)
+    scores = score_new(trained)
+    if _are_its_images(workspace, run, dataset, scores.n):
+        on_note("these are the images that the run was made with, in another place: it has learned from some of them")
+    return scores
+
+
+def _are_its_images(workspace: Workspace, run: StoredRun, dataset: str, n: int) -> bool:
+    """Whether a folder in another place, of which n images were scored, has those that a run was made with."""
+    from convarium.data.folder_options import is_own
+
+    if not is_own(dataset) or not is_own(run.recipe.dataset) or resolve(run.recipe.model).is_custom:
+        return False
+    outcome = run.outcome
+    of_parts = [0 if part is None else part.n for part in (outcome.train, outcome.validation, outcome.test)]
+    if n not in (*of_parts, sum(of_parts)):  # then they need not be read again
+        return False
+    with suppress(ConvariumError):  # images that cannot be divided as the run's were are others
+        return has_images(run, workspace.splits(dataclasses.replace(run.recipe, dataset=dataset)).digest)
+    return False
 
 
 def _of_weights(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -136,6 +137,7 @@ def carry_out_study(
         resources: from `training`.
         stack, live, on_event, tune: as for `Workspace.run`.
     """
+    from convarium.studies.events import StudyEvent
     from convarium.studies.live import followed
     from convarium.studies.plan import describe_plan, plan_study, prepare_study
     from convarium.studies.report import write_study_report
@@ -156,5 +158,12 @@ def carry_out_study(
     with followed(study.name, resources.store, notify, live=live) as notify_all:
         comparison = run_prepared(prepared, resources, stack=stack, on_event=notify_all)
     claims = claims_section(study, comparison, study_tables(study, comparison, resources=resources))
-    page = write_study_report(comparison, study.name, resources, claims=claims)
+    try:
+        page = write_study_report(comparison, study.name, resources, claims=claims)
+    except OSError as error:
+        page = resources.store.root / "studies" / study.name / "report.html"
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not page.exists():
+            raise
+        notice = f"the report stays as it was, since it may not be written to: {error.strerror}"
+        notify(StudyEvent(0, len(study.recipes), study.recipes[0], notice=notice))
     return StudyResult(study, comparison, claims, page, tuned)
