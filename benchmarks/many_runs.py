@@ -1,10 +1,10 @@
 """What a store of many runs costs: its size, and the processor time of the commands that read all of it."""
 
-import dataclasses
 import os
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -34,6 +34,30 @@ def store() -> Rows:
     return [{"": "extrapolated" if n == MANY else "measured", "runs": n, **row} for n, row in rows.items()]
 
 
+def writing() -> Rows:
+    """How fast one process writes runs, which bounds a driver: with every file flushed to the disk, and without."""
+    rows: Rows = []
+    for how in ("flushed", "not flushed"):
+        with tempfile.TemporaryDirectory() as folder:
+            splits, n = load_data(BASE.dataset), 200
+            outcome, keys = fit(BASE, splits), {}
+            for recipe in grid(BASE, seed=range(n)):
+                keys[recipe] = recipe.key(splits.digest)
+            with patch.object(os, "fsync") if how == "not flushed" else nullcontext():
+                clock, target = Clock(), Store(folder)
+                for recipe, key in keys.items():
+                    target.finish(target.begin(recipe, key), outcome)
+                clock.stop()
+        rows.append(
+            {
+                "files are": how,
+                "runs a second": n / clock.seconds,
+                "processor ms a run": 1000 * clock.processor_seconds / n,
+            }
+        )
+    return rows
+
+
 def _measured(n: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         _fill(Store(folder), n)
@@ -56,7 +80,7 @@ def _fill(store: Store, n: int) -> None:
     keys = [recipe.key(splits.digest) for recipe in study.recipes]
     with patch.object(os, "fsync"):  # nothing here is worth waiting for the disk
         for recipe, key in zip(study.recipes, keys, strict=True):
-            store.finish(store.begin(recipe, key), dataclasses.replace(outcome))
+            store.finish(store.begin(recipe, key), outcome)
         store.update_study(study.name, lambda before: extended_record(study, keys, before))
 
 

@@ -23,6 +23,7 @@ PAGE = MeasuredPage(
         "store": "many_runs:store",
         "lightning": "devices:agreement",
         "scoring": "devices:scoring",
+        "writing": "many_runs:writing",
     },
 )
 

@@ -24,7 +24,7 @@ def test_the_tables_are_those_of_the_records(page):
 
 
 def test_every_table_has_been_measured_and_every_measurement_can_be_made(page):
-    shown = re.findall(r"<!-- figures: (\w+) -->", page.page.read_text("utf-8"))
+    shown = re.findall(r"<!-- figures: ([\w-]+) -->", page.page.read_text("utf-8"))
     assert len(set(shown)) == len(shown)
     assert set(shown) == set(measured_page.read_figures(page)) == set(page.measurements)
     for place in page.measurements.values():
