@@ -475,6 +475,19 @@ def test_page_lists_the_layers_of_every_network(text):
     assert "61,706 parameters" in shown  # LeNet-5 as d2l.ai counts it
 
 
+def test_many_networks_make_a_short_title_and_folded_lists(tmp_path):
+    levels = {f"plain(depth={depth})": None for depth in range(8, 56, 6)}
+    page = Reader(render(made_study(tmp_path, levels, seeds=1, epochs=2, question="")))
+    assert "How do plain(depth=8), plain(depth=14), plain(depth=20) and 5 more compare on digits?" in page.visible
+    assert "The layers of 8 networks" in page.visible
+    assert "The failed runs, one by one" in page.visible
+
+
+def test_per_cent_is_written_in_one_way(study):
+    """With a space, as the International System of Units has it."""
+    assert re.findall(r"\d%", Reader(render(study)).visible) == []
+
+
 def test_images_that_divide_two_networks_are_shown_where_given(tmp_path):
     study = made_study(tmp_path, {"lenet": 0.8, "residual_cnn": 0.95}, images=200)
     pixels = np.random.default_rng(0).integers(0, 256, (200, 1, 8, 8), dtype=np.uint8)

@@ -54,6 +54,9 @@ def changed(page: "Page", old: str | None) -> None:
 def test_all_charts_are_drawn_as_svg(page):
     assert page.locator("figure.chart").count() == page.locator("figure.chart svg.marks").count() > 8
     assert page.locator("canvas").count() == 0
+    written = page.locator("figure.chart text").all_text_contents()
+    assert any(text.endswith("\u00a0%") for text in written)  # as in the page's sentences
+    assert not [text for text in written if re.search(r"\d%", text)]
 
 
 def test_the_diagonal_of_calibration_is_drawn(page):
@@ -241,7 +244,10 @@ def test_headings_explain_themselves_to_pointer_keyboard_and_touch(browser, repo
 
 def test_the_contents_lead_to_every_section_by_pointer_and_keyboard(page):
     links = page.locator("nav.contents a")
-    assert links.all_inner_texts() == page.locator("main h2").all_inner_texts()
+    ids = page.locator("main h2").evaluate_all("headings => headings.map(heading => '#' + heading.id)")
+    assert links.evaluate_all("links => links.map(link => link.hash)") == ids
+    bar = page.locator("nav.contents ul")
+    assert bar.evaluate("bar => bar.scrollWidth <= bar.clientWidth"), "all of them are seen"
     links.nth(2).focus()
     page.keyboard.press("Enter")
     heading = page.locator("main h2").nth(2)

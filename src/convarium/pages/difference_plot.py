@@ -100,10 +100,11 @@ def difference_plot(comparison: Comparison, rows: tuple[Row, ...]) -> Difference
 def _ticks(
     low: float, high: float, *, position: Callable[[float], float], factor: int, compressed: bool
 ) -> tuple[Tick, ...]:
-    """0 and the round numbers of the scale, powers of ten where it is compressed, that stand apart from each other."""
+    """0 and the largest round numbers of the scale that stand apart from each other."""
     largest = max(abs(low), abs(high)) * factor
     top = math.floor(math.log10(largest) + 1e-9) if largest else 0
-    steps = [10.0**top, 10.0 ** (top - 1), 10.0 ** (top - 2)] if compressed else [k * 10.0**top for k in (5, 2, 1, 0.5)]
+    decades = range(top, top - 4, -1) if compressed else (top,)
+    steps = [k * 10.0**decade for decade in decades for k in (5, 2, 1, 0.5)]
     shown = {0.0: position(0)}
     for step in steps:
         for value in (-step, step):

@@ -37,6 +37,9 @@ from convarium.pages.runs_section import network_layers, runs_section
 from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
 from convarium.pages.table import caption, columns, primary_column, verdict_word
 
+_MOST_UNFOLDED = 6
+"""A section with more networks or failed runs than this lists them in a part that is opened."""
+
 
 def write_report(
     comparison: Comparison,
@@ -124,6 +127,7 @@ def render(
             for label, color, dash in zip(labels, colors(labels), dashes(labels), strict=True)
         },
         contents=contents,
+        most_unfolded=_MOST_UNFOLDED,
         charts=charts,
         cost_titles=COSTS,
         written=written,
@@ -164,9 +168,7 @@ class Swatch:
 def _title(comparison: Comparison, labels: list[str]) -> str:
     if len(labels) < 2:
         return f"{labels[0] if labels else comparison.by} on {comparison.dataset}"
-    if len(labels) > 4:
-        labels = [*labels[:3], f"{len(labels) - 3} more"]
-    return f"How do {formatting.listed(labels)} compare on {comparison.dataset}?"
+    return f"How do {formatting.listed_briefly(labels)} compare on {comparison.dataset}?"
 
 
 @cache

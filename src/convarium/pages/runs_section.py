@@ -136,5 +136,5 @@ def _failure(run: StoredRun, ended: str) -> str:
     message = f": {outcome.message}" if outcome.message else ""
     if ended == "at chance":
         scores = largest_scores(run)
-        return f"ended at chance, {scores.accuracy:.1%} right" if scores else "ended at chance"
+        return f"ended at chance, {100 * scores.accuracy:.1f} % right" if scores else "ended at chance"
     return f"{ended} after {epochs} of {run.recipe.epochs} epochs{message}"

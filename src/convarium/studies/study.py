@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from convarium.analysis.claims import Claim, Verdict, describe, judge, labels_of
 from convarium.analysis.comparison import Comparison, metric_of
-from convarium.analysis.comparison.formatting import listed
+from convarium.analysis.comparison.formatting import listed, listed_briefly
 from convarium.analysis.comparison.rows import label
 from convarium.data.folder_options import own_name
 from convarium.errors import RecipeError, SpecError
@@ -180,7 +180,7 @@ def study_of_networks(
     dataset = each[0].dataset
     if len(names) == 1 and len(each) > 1:
         return _study_of_starts(each, seeds=seeds, baseline=baseline, name=name, command=command)
-    several = f"How do {listed(names)} compare on {dataset}?"
+    several = f"How do {listed_briefly(names)} compare on {dataset}?"
     return Study(
         name=_name_of(each) if name is None else name,
         question=several if len(names) > 1 else f"How accurate is {names[0]} on {dataset}?",

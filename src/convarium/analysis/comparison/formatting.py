@@ -108,6 +108,11 @@ def listed(items: Sequence[object]) -> str:
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
+def listed_briefly(items: Sequence[object], most: int = 4) -> str:
+    """Formats a list for a title: more than `most` items as "a, b, c and 9 more"."""
+    return listed(items if len(items) <= most else [*items[: most - 1], f"{len(items) - most + 1} more"])
+
+
 def escape_markdown(text: str, *, keep_code: bool = False) -> str:
     """Returns text in one line in which Markdown finds no table, emphasis, link or tag.
 
