@@ -190,8 +190,9 @@ def compare(
 @click.option(
     "--columns",
     metavar="NAME,...",
-    help="Columns of a document, in this order: of LaTeX and Markdown network, test, difference, verdict, validation, "
-    "seeds, train_seconds, parameters, flops and images_per_second; of CSV those that it has.",
+    help="Columns of the document, in the order given. LaTeX and Markdown have network, test, difference, verdict, "
+    "validation, seeds, train_seconds, parameters, flops and images_per_second, and measured where another metric is "
+    "compared; CSV has those of its first line.",
 )
 @click.option(
     "--label",
