@@ -220,7 +220,7 @@ class Cost:
         parameters: trainable numbers in the network.
         flops: floating-point operations of one image's forward pass, a multiply-add counted as two.
         train_seconds: wall-clock time of the training steps, without evaluation, loading and compiling.
-        total_seconds: wall-clock time of the whole fit.
+        total_seconds: wall-clock time of the whole fit, with the final scoring.
         images_per_second: training images by train_seconds.
         peak_memory_bytes: highest resident memory of the process (CPU) or allocated memory (CUDA) so far; None where
             the system does not count it.

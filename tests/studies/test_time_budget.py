@@ -19,7 +19,7 @@ from convarium.studies.events import StudyEvent
 from convarium.studies.plan import PlannedRun
 from convarium.studies.recommending import recommend_network
 from convarium.studies.resources import Resources
-from convarium.studies.time_budget import GRACE, TimeBudget
+from convarium.studies.time_budget import GRACE, TimeBudget, run_time
 from made_images import drawn, splits_of
 
 NETWORKS = [f"resnet(depth={6 * n + 2})" for n in range(1, 12)]
@@ -81,15 +81,16 @@ def search(tmp_path, monkeypatch):
         def look_up(recipe, splits, store):
             return PlannedRun(recipe, str(recipe), splits, stored=stored.get(recipe))
 
-        def seconds_of(recipe, *arguments, **settings):
-            return expected[recipe.model]
+        def time_of(recipe, *arguments, **settings):
+            seconds = expected[recipe.model]
+            return None if seconds is None else run_time(seconds)
 
         monkeypatch.setattr(Resources, "splits", lambda *arguments, **settings: splits)
         for name, fake in {
             "run_prepared": run_prepared,
             "prepare_study": prepare,
             "planned_run": look_up,
-            "run_seconds": seconds_of,
+            "measure_time": time_of,
         }.items():
             monkeypatch.setattr(rungs, name, fake)
         monkeypatch.setattr(recommending, "check_recipe", lambda recipe, splits: None)

@@ -19,7 +19,7 @@ from convarium.models.build import build_model, check_image
 from convarium.models.factories import check_source_unchanged
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
-from convarium.studies.estimate import run_seconds
+from convarium.studies.estimate import afterwards_seconds, run_seconds
 from convarium.studies.events import Expected, StudyEvent
 from convarium.studies.extension import abandoned_keys, check_unchanged, extended_record
 from convarium.studies.resources import Resources
@@ -221,7 +221,9 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
     if is_here and len(known) == len(each):
         wanted = [run.recipe for run in prepared.runs if run.stored is None]
         seconds = {recipe: known[dataclasses.replace(recipe, seed=0)] for recipe in wanted}
-        expected = Expected(seconds, workers=workers)
+        values = {getattr(run.recipe, prepared.study.compare) for run in prepared.runs}
+        afterwards = afterwards_seconds(networks=len(values), runs=len(prepared.runs), workers=workers)
+        expected = Expected(seconds, afterwards if wanted else 0.0, workers)
     seeds = min(Counter(getattr(run.recipe, prepared.study.compare) for run in prepared.runs).values())
     family = len(prepared.study.values) - 1
     return Plan(

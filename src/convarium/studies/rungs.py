@@ -18,14 +18,14 @@ from convarium.data.splits import Splits
 from convarium.errors import RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import StoredRun
-from convarium.studies.estimate import TIMED_SECONDS, run_seconds
+from convarium.studies.estimate import TIMED_SECONDS, measure_time
 from convarium.studies.events import StudyEvent
 from convarium.studies.halving import Epochs, epochs_of_rung, fitting, seeds_that_fit
 from convarium.studies.plan import planned_run, prepare_study
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_prepared
 from convarium.studies.study import Study, with_seeds
-from convarium.studies.time_budget import TimeBudget, run_time
+from convarium.studies.time_budget import TimeBudget
 from convarium.training.scoring import pick_device
 
 LEAST_STEPS = 200
@@ -194,11 +194,11 @@ def _measure(search: Search, recipes: Sequence[Recipe]) -> None:
         one = dataclasses.replace(search.bases[name], epochs=1, warmup=0)
         at_most = min(TIMED_SECONDS, search.time.seconds / 20 / len(search.bases))
         with search.resources.threads_of_a_run():
-            seconds = run_seconds(one, search.splits, device, timed_seconds=at_most)
-        if seconds is None:
+            measured = measure_time(one, search.splits, device, timed_seconds=at_most)
+        if measured is None:
             search.notes.append(f"Left out, since it fails in training: {name}.")
         else:
-            search.time.times[name] = run_time(seconds)
+            search.time.times[name] = measured
 
 
 def _recorded(search: Search, name: str) -> tuple[Recipe, ...] | None:

@@ -69,7 +69,7 @@ def fit_with_lightning(
             network = train_rank(job, device, recorder)
         network.to(device)  # Lightning leaves it on the CPU
         assert recorder.trainer
-        return make_outcome(recorder.trainer, 0, total_seconds=stopwatch.seconds())
+        return make_outcome(recorder.trainer, 0, total_seconds=stopwatch.seconds)
 
 
 def train_rank(job: Job, device: torch.device, conductor: "Conductor") -> torch.nn.Module:

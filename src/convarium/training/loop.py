@@ -73,7 +73,7 @@ def fit(
     with preserved_generators(trainer.device):
         report = None if on_event is None else (lambda _, event: on_event(event))
         train(trainer, step, folder=folder, on_event=report, should_stop=should_stop, exact=exact)
-        return make_outcome(trainer, 0, total_seconds=stopwatch.seconds())  # looks at the test split
+        return make_outcome(trainer, 0, total_seconds=stopwatch.seconds)  # looks at the test split
 
 
 def make_step(

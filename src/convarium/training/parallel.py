@@ -184,8 +184,7 @@ def fit_side_by_side(
         for error in sorted(failures, key=lambda error: isinstance(error, TrainingStoppedError)):
             raise error
 
-        share = stopwatch.seconds()
-        return [make_outcome(trainer, 0, total_seconds=share) for trainer in trainers]
+        return [make_outcome(trainer, 0, total_seconds=stopwatch.seconds) for trainer in trainers]
 
 
 class _StoppedError(Exception):

@@ -1,7 +1,7 @@
 """What a run records: its epochs, the weights that are selected, and how it ended."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -123,14 +123,14 @@ def _select(run: TrainingRun) -> None:
     state.selected = {name: tensor.detach().clone() for name, tensor in run.network.state_dict().items()}
 
 
-def make_outcome(trainer: Trainer, index: int, *, total_seconds: float) -> Outcome:
+def make_outcome(trainer: Trainer, index: int, *, total_seconds: Callable[[], float]) -> Outcome:
     """How the run ended, with its one look at the test split. The network is left with the weights that are stored:
     the selected ones, or, where training has diverged, the last.
 
     Args:
         trainer: trained.
         index: which of its runs.
-        total_seconds: from the call of `fit` to now.
+        total_seconds: called after the scoring: the seconds since the call of `fit`.
     """
     run = trainer.runs[index]
     network, splits, recipe, state = run.network, run.splits, run.recipe, run.state
@@ -170,7 +170,7 @@ def make_outcome(trainer: Trainer, index: int, *, total_seconds: float) -> Outco
             flops=description.root.flops,
             images=len(state.history) * images_per_epoch,
             train_seconds=state.train_seconds,
-            total_seconds=total_seconds,
+            total_seconds=total_seconds(),
             peak_memory_bytes=peak_memory_bytes(run.device),
         ),
         selected_epoch=None if divergence else state.selected_epoch,

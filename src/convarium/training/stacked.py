@@ -71,7 +71,7 @@ def fit_stacked_model(
         folder = next((folder for folder in folders if folder), None)
         train(trainer, step, folder=folder, on_event=on_event, should_stop=should_stop, exact=exact)
         separate_networks(networks)  # so that the stored weights, loaded again, give exactly the stored scores
-        return [make_outcome(trainer, index, total_seconds=stopwatch.seconds()) for index in range(len(runs))]
+        return [make_outcome(trainer, index, total_seconds=stopwatch.seconds) for index in range(len(runs))]
 
 
 @dataclass(frozen=True)
