@@ -272,6 +272,16 @@ def test_a_list_does_not_look_into_runs_that_are_whole(store, runs, monkeypatch)
     assert [name.partition("-s")[2][:2] for name in looked] == ["1-", "10"]
 
 
+def test_the_runs_of_a_study_are_counted_and_the_damaged_ones_named(store, runs):
+    (runs[1].path / "history.jsonl").write_text("")
+    store.finish(store.begin(recipe(4), "4" * 64), Outcome("failed", (), HERE, message="out of luck"))
+    store.begin(recipe(5), "5" * 64)
+    keys = (*(run.key for run in runs[:3]), "4" * 64, "5" * 64, "6" * 64)
+    damaged = []
+    assert store.count_ended(dataclasses.replace(store.study("first"), keys=keys), damaged=damaged) == 3
+    assert ["history.jsonl" in str(error) for error in damaged] == [True]
+
+
 def test_a_list_has_seeds_in_their_order(store):
     for seed in (10, 9, 2):
         store.begin(recipe(seed), f"{seed:08d}{'0' * 56}")

@@ -232,7 +232,7 @@ def _studies(folder: Path) -> Rows:
         damaged: list[StoreError] = []
         try:
             study = store.study(name)
-            finished = len(store.runs_of(study, damaged=damaged))
+            finished = store.count_ended(study, damaged=damaged)
             rows.append({"study": name, "finished": finished, "planned": len(study.keys), "question": study.question})
         except StoreError as error:
             damaged.append(error)

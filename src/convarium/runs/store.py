@@ -39,6 +39,7 @@ from convarium.runs.folders import RunFolders, is_same_recipe, key_of, name_with
 from convarium.runs.links import check_links
 from convarium.runs.locks import lock_file
 from convarium.runs.names import check_path, same_file
+from convarium.runs.quick_look import quick_look
 from convarium.runs.reading import RunReader, check_place, garbage_collection_paused
 from convarium.runs.seal import RECIPE, SEAL
 from convarium.runs.stored_run import StoredRun, read_run
@@ -358,3 +359,23 @@ class Store:
                     continue
                 runs += [run] if run else []
         return runs
+
+    def count_ended(self, study: StudyRecord, *, damaged: list[StoreError]) -> int:
+        """How many of a study's runs have ended, without looking into those that are whole, see `quick_look`.
+
+        Args:
+            study: whose runs.
+            damaged: gets the error of each run that is damaged or may not be read.
+        """
+        seen = 0
+        with self._folders.read_once(), garbage_collection_paused():
+            looks = {key: [quick_look(path) for path in self._folders.of(key)] for key in study.keys}
+            for key, found in looks.items():
+                if any(look is not None and look.key == key for look in found):
+                    seen += 1
+                    continue
+                try:
+                    seen += self._find(key) is not None
+                except StoreError as error:
+                    damaged.append(error)
+        return seen
