@@ -139,6 +139,34 @@ def test_rich_table_is_whole_in_100_columns_and_takes_names_as_text(tmp_path):
     assert all(" ".join(row.verdict.split()) in " ".join(shown.split()) for row in study.rows)
 
 
+def test_the_answer_stands_first_and_the_rows_below_it_are_sorted(study):
+    shown = drawn(study, 80)
+    assert " ".join(shown.split()).startswith(study.answer)
+    table = shown.split("━" if "━" in shown else "─", 1)[1].split("\n\n")[0]
+    places = [table.index(row.label) for row in study.ranked]
+    assert places == sorted(places)
+    assert not re.search(r"^\s*%", shown, re.MULTILINE)
+
+
+def test_a_terminal_shows_every_warning_and_notes_up_to_three(study):
+    lost = [f"A run is left out: it is damaged, number {i}." for i in range(4)]
+    for count in range(5):
+        shown = " ".join(drawn(replace(study, warnings=tuple(lost[:count])), 100).split())
+        assert all(text in shown for text in lost[:count])
+        assert sum(note in shown for note in study.notes) == max(3 - count, 0)
+
+
+def test_twelve_long_names_are_whole_in_80_columns(tmp_path):
+    names = [f"resnet(depth={depth}, shortcut='{kind}')" for depth in (20, 32, 44, 56, 110, 164) for kind in "AB"]
+    study = made_study(tmp_path, {name: 0.6 + 0.03 * i for i, name in enumerate(names)}, epochs=2)
+    shown = drawn(study, 80)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    together = "".join(shown.split())
+    assert all("".join(name.split()) in together for name in names)
+    assert together.startswith("".join(study.answer.split()))
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_narrow_terminals_keep_names_accuracy_and_difference(study, width):
     shown = drawn(study, width)

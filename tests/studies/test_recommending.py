@@ -11,6 +11,7 @@ from convarium.analysis.recommendation import simultaneous_interval
 from convarium.errors import ConvariumError, RecipeError, RunError, TimeLimitError
 from convarium.studies import recommending, report, shortlist
 from convarium.workspace.recommending import budget_seconds
+from html_page import Reader
 
 NETWORKS = ["lenet", "lenet(pool='avg')", "residual_cnn", "residual_cnn(residual=False)", "residual_mlp(hidden=4)"]
 QUICK = {"epochs": 2, "batch_size": 16}
@@ -104,7 +105,10 @@ def test_every_rung_is_a_study_in_the_store_and_the_last_one_has_a_page(done):
     assert sorted(workspace.store.study_names()) == [found.study, f"{found.study}-rung-1"]
     assert workspace.store.study(f"{found.study}-rung-1").metric == "validation_accuracy"
     assert found.report == workspace.store.study_folder(found.study) / "report.html"
-    assert found.report.exists()
+    best = found.choices[0]
+    told = Reader(found.report.read_text("utf-8")).visible
+    assert f"Use {best.network}, {' and '.join(f'the {role}' for role in best.roles)}: {found.stated} " in told
+    assert told.index(f"Use {best.network}, ") < told.index(" leads with ")
 
 
 def test_it_says_what_it_does(done):

@@ -222,6 +222,13 @@ class Recommendation:
         title = f"Which network for {self.dataset}?"
         return html_table(columns, rows, title=title, notes=self.notes, text=("recommended as", "run"))
 
+    def use(self, choice: Choice) -> str:
+        """A recommended network in one short sentence, for the top of a page: "Use lenet: the smallest, …"."""
+        accuracy, low, high = (f"{100 * share:.1f}" for share in (choice.accuracy, choice.low, choice.high))
+        first = "Use" if choice == self.choices[0] else "Or use"
+        roles = listed([f"the {role}" for role in choice.roles])
+        return f"{first} {choice.network}, {roles}: {self.stated} {accuracy} % (95 % interval {low} to {high})."
+
     def sentence(self, choice: Choice) -> str:
         """A recommended network with its roles, its accuracy and its interval."""
         points = f"{100 * self.margin:g} point" + ("" if self.margin == 0.01 else "s")

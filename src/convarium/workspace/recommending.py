@@ -79,4 +79,5 @@ def recommend(
             bases, resources, time=time, seeds=seeds, name=name, command=command, on_event=on_event
         )
     comparison = compare_study(resources.store.study(found.study), resources.store, drawn=True)
+    comparison = dataclasses.replace(comparison, recommended=tuple(map(found.use, found.choices)))
     return dataclasses.replace(found, report=write_study_report(comparison, found.study, resources))

@@ -45,6 +45,7 @@ class Comparison:
         notes: one sentence for each rule that the comparison follows, the most important first.
         warnings: one sentence for each thing that a reader must know before believing the table, the worst first: a
             damaged run that was left out, a row that was still learning, rows that differ in other settings too.
+        recommended: one sentence for each network that is recommended, which the answer then begins with.
     """
 
     question: str
@@ -58,13 +59,17 @@ class Comparison:
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    recommended: tuple[str, ...] = ()
 
     @cached_property
     def answer(self) -> str:
-        """The answer in one to three sentences: who leads, by how much, how sure that is, and what failed."""
+        """The answer in one to three sentences: who leads, by how much, how sure that is, and what failed. Before them
+        stands what is recommended, if anything is.
+        """
         noun = "network" if self.by == "model" else "row"
         metric = metric_of(self.metric)
-        return answer_of(self.rows, baseline=self.baseline, metric=metric, margin=self.margin, noun=noun)
+        found = answer_of(self.rows, baseline=self.baseline, metric=metric, margin=self.margin, noun=noun)
+        return " ".join([*self.recommended, found])
 
     @cached_property
     def ranked(self) -> tuple[Row, ...]:

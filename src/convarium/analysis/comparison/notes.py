@@ -87,9 +87,14 @@ def _pairing(others: list[Row], against: Row) -> Iterator[str]:
     paired = [row.label for row in others if share_weights(row, against)]
     welch = [row.label for row in others if not share_weights(row, against)]
     if paired:
-        yield f"Paired by seed, because equal seeds start from equal weights: {formatting.listed(paired)}."
+        yield f"Paired by seed, because equal seeds start from equal weights{_of(paired, others)}."
     if welch:
-        yield f"Welch's interval, because the networks share no initial weights: {formatting.listed(welch)}."
+        yield f"Welch's interval, because the networks share no initial weights{_of(welch, others)}."
+
+
+def _of(labels: list[str], others: list[Row]) -> str:
+    """Names the rows of a note, if it is not about all."""
+    return "" if len(labels) == len(others) else f": {formatting.listed(labels)}"
 
 
 def _images(rows: tuple[Row, ...]) -> Iterator[str]:
