@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import mean, stdev
 
 import torch
 from torch import nn
@@ -45,7 +46,7 @@ def few() -> Splits:
 def agreement() -> Rows:
     """Ten steps in float64, on one process and on two: the largest difference of a step's loss and of a weight."""
     torch.set_default_dtype(torch.float64)
-    splits, rows = few(), Rows()
+    splits, rows = few(), list[dict[str, str | int | float]]()
 
     def compared(what: str, losses: object, weights: dict[str, torch.Tensor], outcome: Outcome) -> None:
         loss = (torch.as_tensor(losses) - torch.as_tensor(outcome.step_loss)).abs().max()
@@ -77,6 +78,26 @@ def agreement() -> Rows:
     what = "residual_variant with dropout: two processes, stopped in the second epoch, and not stopped"
     compared(what, whole.step_loss, whole.weights, resumed)
     torch.set_default_dtype(torch.float32)
+    return rows
+
+
+def seeds() -> Rows:
+    """Test accuracies of a network with batch norm on the 360 test images of digits, in float32, paired by seed."""
+    splits, base = load_data("digits"), Recipe(model="mnist_resnet", epochs=5, learning_rate=0.05, momentum=0.9)
+    accuracies: dict[str, list[float]] = {"native loop": [], "Lightning": [], "Lightning, 2 processes": []}
+    for seed in range(5):
+        recipe = dataclasses.replace(base, seed=seed)
+        outcomes = [fit(recipe, splits, device=CPU)]
+        outcomes += [fit_with_lightning(recipe, splits, engine=LightningEngine(devices=n), device=CPU) for n in (1, 2)]
+        for found, outcome in zip(accuracies.values(), outcomes, strict=True):
+            assert outcome.test
+            found.append(100 * outcome.test.accuracy)
+    native, rows = accuracies["native loop"], list[dict[str, str | int | float]]()
+    for name, found in accuracies.items():
+        differences = [own - other for own, other in zip(found, native, strict=True)]
+        row: dict[str, str | int | float] = {"trained by": name, "seeds": len(found), "mean accuracy in %": mean(found)}
+        row |= {"deviation": stdev(found), "difference of the means": mean(differences)}
+        rows.append(row | {"largest difference of a seed": max(map(abs, differences))})
     return rows
 
 

@@ -24,6 +24,7 @@ PAGE = MeasuredPage(
         "lightning": "devices:agreement",
         "scoring": "devices:scoring",
         "writing": "many_runs:writing",
+        "engines": "devices:seeds",
     },
 )
 

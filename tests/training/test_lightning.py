@@ -232,6 +232,9 @@ def test_a_trainer_that_does_not_fit_the_recipe_is_refused(splits):
 
     with pytest.raises(RecipeError, match="another number of epochs: expected at most 2"):
         fit_one({}, max_epochs=3)
+    with pytest.raises(RecipeError, match="another number of epochs"):
+        fit_one({}, max_epochs=-1)
+    fit_one({}, max_epochs=-1, max_steps=1)
     with pytest.raises(RecipeError, match=r"float16 needs a scaled loss.*16-mixed"):
         fit_one({"precision": "float16"})
     with pytest.raises(RecipeError, match=r"balances the classes.*pass class_weights"):

@@ -13,7 +13,7 @@ import torch
 from convarium.errors import ConvariumError, RecipeError, RunError, SpecError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.environment import environment_changes
-from convarium.training import engines, fit
+from convarium.training import engines, fit, lightning_engine
 from convarium.training.engines import LightningEngine, chosen_engine
 from convarium.training.lightning_engine import fit_with_lightning
 from convarium.training.stopping import TerminatedError, TrainingStoppedError, stop_on_signals
@@ -138,7 +138,10 @@ def test_what_a_listener_raises_is_raised_and_lightning_says_nothing(splits, cap
     assert capfd.readouterr() == ("", "")
 
 
-def test_settings_that_cannot_be_are_refused(monkeypatch):
+def test_settings_that_cannot_be_are_refused(monkeypatch, splits):
+    monkeypatch.setattr(lightning_engine, "pick_device", torch.device)
+    with pytest.raises(RecipeError, match="cuda:1 is one device, and 2 were asked for; leave out --device"):
+        fit_with_lightning(SMALL, splits, engine=LightningEngine(devices=2), device="cuda:1")
     with pytest.raises(RecipeError, match=r"devices is out of range: expected 1 or more, received 0"):
         LightningEngine(devices=0)
     with pytest.raises(RecipeError, match=r"unknown strategy: expected auto, ddp, .* received 'fsdp'; in a Trainer of"):

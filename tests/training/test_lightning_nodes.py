@@ -96,9 +96,15 @@ def test_a_machine_knows_whether_it_is_the_first(monkeypatch):
         is_other_node(THREE)
 
 
-def test_a_device_whose_process_ends_is_named_with_the_last_that_it_said(monkeypatch, job):
-    monkeypatch.setattr(lightning_ranks, "_START", "raise SystemExit('broken')")
+@pytest.mark.parametrize(
+    ("program", "ended"),
+    [
+        ("raise SystemExit('broken')", "ended with exit code 1: broken; give the same command again"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed by SIGKILL; give the same command again"),
+    ],
+)
+def test_a_device_whose_process_ends_is_named_with_the_last_that_it_said(monkeypatch, job, program, ended):
+    monkeypatch.setattr(lightning_ranks, "_START", program)
     two = dataclasses.replace(job, engine=LightningEngine(devices=2), start=None)
-    ended = "the process of device 1 ended with exit code 1: broken"
-    with pytest.raises(RunError, match=ended), other_ranks(two, lambda: False):
+    with pytest.raises(RunError, match=f"the process of device 1 {ended}"), other_ranks(two, lambda: False):
         raise RuntimeError("connection closed")

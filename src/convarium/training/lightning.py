@@ -194,7 +194,8 @@ class Classifier(LightningModule):  # type: ignore[misc]
         if not self.has_started:
             hint = "pass start=read_start(recipe, splits), see convarium.training"
             raise RecipeError("the weights that the recipe starts from were not read", hint=hint)
-        if trainer.max_epochs is not None and not 0 <= trainer.max_epochs <= recipe.epochs:
+        is_endless = trainer.max_epochs == -1 and trainer.max_steps == -1
+        if is_endless or (trainer.max_epochs or 0) > recipe.epochs:
             hint = "lightning.Trainer(max_epochs=recipe.epochs)"
             expected = f"at most {recipe.epochs}, as the recipe and its schedule say"
             raise RecipeError("the Trainer has another number of epochs", expected=expected, hint=hint)

@@ -22,6 +22,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from convarium import kernels
 from convarium.data.splits import Splits
+from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.recipes.schedules import parse_schedule, rate_factor
 from convarium.records import Environment, Outcome
@@ -60,8 +61,15 @@ def fit_with_lightning(
     Args:
         recipe, splits, device, start, folder, on_event, should_stop, exact: as for `fit`.
         engine: the devices, and how they are combined.
+
+    Raises:
+        RecipeError: besides, one device is named where several are asked for.
+        RunError: besides, another device's process has ended.
     """
     stopwatch, device = Stopwatch(), pick_device(device)
+    if engine.devices > 1 and device.index:
+        hint = "leave out --device, and name the GPUs in CUDA_VISIBLE_DEVICES"
+        raise RecipeError(f"{device} is one device, and {engine.devices} were asked for", hint=hint)
     job = Job(recipe, splits, engine, device.type, start)
     recorder = Recorder(job, device, folder=folder, on_event=on_event, should_stop=should_stop, exact=exact)
     with preserved_generators(device), exact_arithmetic(device):

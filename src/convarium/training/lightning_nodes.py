@@ -67,7 +67,8 @@ def other_ranks(job: Job, should_stop: Callable[[], bool]) -> Iterator[None]:
     except RuntimeError as error:
         lost = next(filter(None, (process.loss() for process in processes)), None)
         if lost:
-            raise RunError(lost) from error
+            hint = "give the same command again, which goes on from the last checkpoint"
+            raise RunError(lost, hint=hint) from error
         raise
     finally:
         for process in processes:

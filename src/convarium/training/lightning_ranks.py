@@ -6,6 +6,7 @@ It has no store, trains as the first device says, and ends with the run.
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -87,6 +88,9 @@ class Rank:
         code = self.process.returncode
         if not code:
             return None
+        if code < 0:
+            with suppress(ValueError):
+                return f"the process of device {self.rank} was killed by {signal.Signals(-code).name}"
         self._said.seek(0)
         lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
         last = lines[-1] if lines else "it said nothing"
