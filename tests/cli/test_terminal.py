@@ -182,7 +182,16 @@ def test_a_long_note_is_folded_between_words_at_the_width_of_the_terminal(monkey
 
 def test_a_long_note_stays_one_line_in_a_pipe(capsys):
     terminal.note(PLAN)
-    assert capsys.readouterr().err == f"{PLAN}\n"
+    terminal.say_line(PLAN)
+    assert capsys.readouterr() == (f"{PLAN}\n", f"{PLAN}\n")
+
+
+@needs_terminal
+def test_a_sentence_is_folded_between_words_on_a_narrow_terminal():
+    code, written = in_terminal(lambda: terminal.say_line(PLAN), columns=40)
+    assert code == 0, written
+    assert max(map(cell_len, written.splitlines())) <= 40
+    assert " ".join(written.split()) == PLAN
 
 
 def test_the_plan_of_a_study_is_folded_on_a_terminal_and_stays_one_line_in_a_pipe(screen, capsys, monkeypatch):

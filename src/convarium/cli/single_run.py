@@ -14,7 +14,7 @@ from convarium.cli.next_steps import say_steps
 from convarium.cli.nodes import has_served
 from convarium.cli.parameters import given_fields, one_of, recipe_flags
 from convarium.cli.progress import image_progress, study_progress
-from convarium.cli.terminal import note, say, say_json, say_wrapped, table
+from convarium.cli.terminal import note, say, say_json, say_line, say_wrapped, table
 from convarium.errors import RunError
 from convarium.recipes.starting import describe_beginning
 
@@ -97,7 +97,7 @@ def train(
             }
         )
     elif done.result is None:
-        say(one_line(f"{recipe.model} seed {recipe.seed} {outcome.status}: {outcome.message}"))
+        say_line(one_line(f"{recipe.model} seed {recipe.seed} {outcome.status}: {outcome.message}"))
         say(one_line(f"run: {done.path}"))
     else:
         marks = " (test watched)" if recipe.watch_test else ""
@@ -106,26 +106,26 @@ def train(
             marks = " (selected on validation)" if recipe.select == "best_validation" else ""
         has_both = outcome.validation is not None and outcome.test is not None
         validation = f", validation {outcome.validation.accuracy:.2%}" if outcome.validation and has_both else ""
-        say(
+        say_line(
             f"{recipe.model} on {recipe.dataset}, seed {recipe.seed}, epoch {outcome.selected_epoch}: "
             f"{done.result_split} accuracy {done.result.accuracy:.2%} of {done.result.n:,} images{marks}{validation}"
         )
         for line in _remarks(done):
-            say(line)
+            say_line(line)
         if outcome.cost:
-            say(f"{outcome.cost.train_seconds:.1f} s of training, {outcome.cost.images_per_second:,.0f} images/s")
+            say_line(f"{outcome.cost.train_seconds:.1f} s of training, {outcome.cost.images_per_second:,.0f} images/s")
         say(one_line(f"run: {done.path}"))
     beginning = describe_beginning(done.recipe.start_from, done.recipe.freeze)
     if beginning and not as_json:
-        say(one_line(beginning))
+        say_line(one_line(beginning))
     if outcome.skipped_steps and not as_json:
-        say(
+        say_line(
             f"{outcome.skipped_steps:,} of {outcome.history[-1].steps:,} steps changed no weight: a gradient overflowed"
         )
     if done.is_mixed and not as_json:
-        say(f"mixed: it was interrupted and went on in another environment ({done.mixed_reason})")
+        say_line(f"mixed: it was interrupted and went on in another environment ({done.mixed_reason})")
     if not done.has_digest and not as_json:
-        say("the record of this run has no digest of its own: an older Convarium made it")
+        say_line("the record of this run has no digest of its own: an older Convarium made it")
     if done.result is not None and not as_json:
         in_store = [] if store == Path() else ["--store", str(store)]
         names = {"score it": "evaluate", "export it": "export"}
@@ -202,8 +202,8 @@ def evaluate(
         say_json(_plain(scores) | {"notes": notes})
         return
     loss = f"loss {scores.loss:.4f}" if math.isfinite(scores.loss) else f"no loss: {_NOT_FINITE}"
-    say(f"{split} accuracy {scores.accuracy:.2%}, {loss}, {scores.n:,} images")
-    say(f"balanced accuracy {balanced_accuracy(scores.confusion):.2%}, macro F1 {macro_f1(scores.confusion):.2%}")
+    say_line(f"{split} accuracy {scores.accuracy:.2%}, {loss}, {scores.n:,} images")
+    say_line(f"balanced accuracy {balanced_accuracy(scores.confusion):.2%}, macro F1 {macro_f1(scores.confusion):.2%}")
     classes = [[name, "–" if accuracy is None else f"{accuracy:.2%}"] for name, accuracy in scores.per_class.items()]
     say(table(["class", "accuracy"], classes, right=["accuracy"]))
     for text in notes:

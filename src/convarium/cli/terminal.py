@@ -11,7 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from convarium.characters import encodable, one_line, visible, visible_json
 
@@ -46,17 +46,26 @@ def say_wrapped(text: str, *, mark: str = "", indent: str = "    ") -> None:
     say("\n".join(textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)), mark=mark)
 
 
+def say_line(text: str) -> None:
+    """Prints a sentence on standard output; a terminal gets it folded between words, a file or a pipe in one line."""
+    sys.stdout.write(f"{_folded(text, sys.stdout)}\n")
+
+
 def note(text: str) -> None:
     """Prints a note on standard error; a terminal gets it folded between words, a file or a pipe in one line."""
-    text = encodable(visible(text), sys.stderr.encoding)
-    if sys.stderr.isatty():
-        try:
-            columns = os.get_terminal_size(sys.stderr.fileno()).columns
-        except OSError:
-            columns = 0
-        text = textwrap.fill(text, columns or 80, break_long_words=False, break_on_hyphens=False)
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{_folded(text, sys.stderr)}\n")
     sys.stderr.flush()
+
+
+def _folded(text: str, stream: TextIO) -> str:
+    text = encodable(visible(text), stream.encoding)
+    if not stream.isatty():
+        return text
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        columns = 0
+    return textwrap.fill(text, columns or 80, break_long_words=False, break_on_hyphens=False)
 
 
 @contextmanager
