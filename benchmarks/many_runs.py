@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -32,30 +31,6 @@ def store() -> Rows:
     most = {name: many[name] + rate * (MANY - MEASURED[1]) for name, rate in growth.items()}
     rows = dict(zip(MEASURED, (few, many), strict=True)) | {MANY: most}
     return [{"": "extrapolated" if n == MANY else "measured", "runs": n, **row} for n, row in rows.items()]
-
-
-def writing() -> Rows:
-    """How fast one process writes runs, which bounds a driver: with every file flushed to the disk, and without."""
-    rows: Rows = []
-    for how in ("flushed", "not flushed"):
-        with tempfile.TemporaryDirectory() as folder:
-            splits, n = load_data(BASE.dataset), 200
-            outcome, keys = fit(BASE, splits), {}
-            for recipe in grid(BASE, seed=range(n)):
-                keys[recipe] = recipe.key(splits.digest)
-            with patch.object(os, "fsync") if how == "not flushed" else nullcontext():
-                clock, target = Clock(), Store(folder)
-                for recipe, key in keys.items():
-                    target.finish(target.begin(recipe, key), outcome)
-                clock.stop()
-        rows.append(
-            {
-                "files are": how,
-                "runs a second": n / clock.seconds,
-                "processor ms a run": 1000 * clock.processor_seconds / n,
-            }
-        )
-    return rows
 
 
 def _measured(n: int) -> dict[str, float]:

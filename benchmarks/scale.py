@@ -23,7 +23,6 @@ PAGE = MeasuredPage(
         "store": "many_runs:store",
         "lightning": "devices:agreement",
         "scoring": "devices:scoring",
-        "writing": "many_runs:writing",
         "engines": "devices:seeds",
     },
 )
