@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import io
+import json
 import re
 
 import numpy as np
@@ -23,10 +24,11 @@ from convarium.diagnostics import (
 )
 from convarium.errors import ConvariumError
 from convarium.pages import plot_gradients, plot_surface, plot_units, save_figures
-from convarium.pages.diagnostics_charts import gradient_points, scale_points, surface_points, unit_points
+from convarium.pages.diagnostics_charts import gradient_points, surface_points, unit_points
 from convarium.pages.diagnostics_section import summaries
 from convarium.pages.page import render
 from convarium.pages.pictures import augmented_sheet, filters_sheet, maps_sheet
+from convarium.pages.surface_charts import contour_points, loss_bands
 from html_page import Reader, data_of
 from made_studies import made_study
 from seals import mend_seal
@@ -88,8 +90,7 @@ def test_the_section_is_there_if_asked_for_and_only_then(study, diagnoses):
         "gradients/final",
         "units/inactive_unit_share",
         "units/inactive_output_share",
-        "surface/0",
-        "surface/1",
+        *(f"surface/{network}/{part}" for network in (0, 1) for part in ("shared", "own", "scale")),
     ]
     assert charts == [*expected, "surface/scale", "surface/slice"]
     assert set(charts) <= set(specs)
@@ -111,7 +112,7 @@ def test_a_network_with_nothing_to_draw_says_so(study):
     shown = Reader(html).visible
     assert "its first layer cannot be drawn as an image" in shown
     assert "No layer of this network keeps the rows and columns of the image." in shown
-    assert "these networks were trained without augmentation" in shown
+    assert "What does the augmentation do?" not in shown
     assert "Which units" not in shown
     assert "units/inactive_unit_share" not in data_of(html)["specs"]
 
@@ -140,7 +141,7 @@ def test_vanished_gradients_and_losses_that_are_no_numbers_leave_the_page_whole(
     text = render(study, diagnoses=(dataclasses.replace(broken, initial=dead, surface=surface),))
     shown = Reader(text).visible
     assert "nan" not in shown
-    assert data_of(text)["tables"]["surfaces"]["loss"] == pytest.approx(losses[np.isfinite(losses)], rel=1e-4)
+    assert data_of(text)["tables"]["slice"]["loss"] == pytest.approx(losses[:, 2], rel=1e-4)
     lost = dataclasses.replace(surface, losses=np.full((5, 5), np.nan))
     html = render(study, diagnoses=(dataclasses.replace(broken, surface=lost),))
     assert "nan" not in Reader(html).visible
@@ -166,8 +167,46 @@ def test_lines_and_points_are_the_diagnoses(diagnoses):
     assert len(surfaces) == 2 * 25
     corner = surfaces[(surfaces["label"] == "lenet") & (surfaces["first"] == -1) & (surfaces["second"] == 0)]
     assert corner["loss"].item() == pytest.approx(0.1 + 50 / 2)
-    scale = scale_points(surfaces)
-    assert (scale["from"].min(), scale["to"].max()) == (pytest.approx(0.1), pytest.approx(900.1))
+
+
+def test_contours_divide_every_surface_into_bands_of_round_losses(diagnoses):
+    surfaces = surface_points(diagnoses)
+    bands = loss_bands(surfaces)
+    assert bands.levels == (0.3, 1, 3, 10, 30, 100, 300)
+    assert bands.labels[:2] + bands.labels[-1:] == ["under 0.3", "0.3 to 1", "over 300"]
+    contours = contour_points(surfaces, bands)
+    assert set(contours[contours["network"] == 0]["loss"]) == set(bands.labels[:6])
+    own = loss_bands(surfaces[surfaces["network"] == 0])
+    assert own.levels == (0.2, 0.5, 1, 2, 5, 10, 20, 50)
+    flat = loss_bands(surfaces.assign(loss=2.0))
+    assert flat.labels == ["under 2", "over 2"]
+
+
+def area_of(path: str) -> float:
+    """The area within the rings of a path; a hole goes the other way round."""
+    rings = [np.array([[*map(float, at.split(","))] for at in ring.split("L")]) for ring in re.findall("M(.*?)Z", path)]
+    return sum(
+        float((ring[:, 0] * np.roll(ring[:, 1], -1) - np.roll(ring[:, 0], -1) * ring[:, 1]).sum() / 2) for ring in rings
+    )
+
+
+def test_the_bands_of_a_surface_cover_it_once_and_leave_out_what_is_not_finite(diagnoses):
+    surfaces = surface_points(diagnoses)
+    contours = contour_points(surfaces, loss_bands(surfaces))
+    for _, own in contours.groupby("network"):
+        assert abs(sum(map(area_of, own["path"]))) == pytest.approx(4, abs=0.05)
+    lost = surfaces[(surfaces["first"] > -1) | (surfaces["second"] > -1)]  # one corner of a grid of 5 by 5
+    contours = contour_points(lost, loss_bands(lost))
+    for _, own in contours.groupby("network"):
+        assert abs(sum(map(area_of, own["path"]))) == pytest.approx(4 - 0.25 / 2, abs=0.14)
+
+
+def test_surfaces_have_one_scale_or_one_each(diagnoses):
+    shared, own = (json.dumps(plot_surface(diagnoses, scale=scale).to_dict()) for scale in ("shared", "own"))
+    assert shared.count("the same colors for all networks") == 1
+    assert "the same colors" not in own
+    with pytest.raises(ConvariumError, match="'shared' or 'own'"):
+        plot_surface(diagnoses, scale="both")
 
 
 def test_a_layer_alone_is_the_last():

@@ -25,10 +25,15 @@ def report(tmp_path_factory) -> Path:
 def test_all_of_it_is_drawn_and_the_legend_hides_a_network_there_too(browser, report):
     with opened(browser, report) as page:
         assert page.locator("#diagnostics figure[data-chart] svg.marks").count() == 8
-        for chart, marks in (("surface/0", 225), ("surface/scale", 64)):
-            cells = page.locator(f"figure[data-chart='{chart}'] g.mark-rect path")
-            assert cells.count() == marks
-            assert len({cell.get_attribute("fill") for cell in cells.all()}) > 10
+        areas = page.locator("figure[data-chart='surface/0/shared'] g.mark-symbol path[fill]")
+        assert len({area.get_attribute("fill") for area in areas.all()}) >= 3
+        page.locator("#own-scale").check()
+        page.locator("figure[data-chart='surface/1/scale'] svg.marks").wait_for()
+        shown = page.locator("#diagnostics figure[data-scale]:visible")
+        assert {figure.get_attribute("data-scale") for figure in shown.all()} == {"own"}
+        assert shown.count() == 4
+        page.locator("#own-scale").uncheck()
+        page.locator("figure[data-chart='surface/scale']").wait_for()
         lines = "figure[data-chart='gradients/initial'] g.mark-line path"
         drawn = page.locator(lines).count()
         page.locator("#diagnostics .legend button[data-label=lenet]").click()
@@ -43,10 +48,10 @@ def test_it_fits_any_width_and_takes_the_colors_of_the_scheme(browser, report, w
     with opened(browser, report, width, scheme) as page:
         page.evaluate("document.querySelectorAll('#diagnostics details').forEach(one => one.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        for part in page.locator("#diagnostics figure, #diagnostics img").all():
+        for part in page.locator("#diagnostics figure:visible, #diagnostics img").all():
             box = part.bounding_box()
             assert box["x"] + box["width"] <= width
-        label = page.locator("figure[data-chart='surface/0'] g.role-axis-label text").first
+        label = page.locator("figure[data-chart='surface/0/shared'] g.role-axis-label text").first
         assert label.evaluate("text => getComputedStyle(text).fill") == page.evaluate(
             "getComputedStyle(document.body).color"
         )

@@ -273,6 +273,8 @@ def _names_given(labels: tuple[str, ...], comparison: "Comparison") -> dict[str,
     metavar="DIR",
     help="Folder for every chart as SVG, PDF and PNG, with the data behind them as CSV.",
 )
+@click.option("--panel", metavar="NAME", help="With --figures, write this figure alone: curves, cost-parameters, ….")
+@click.option("--width", metavar="SIZE", help="With --figures, width of each: 84mm, 8.4cm, 3.3in, 320px.")
 @switch(
     "diagnostics",
     help="Also look inside the networks, from their stored weights: gradients, dead units, loss surfaces, filters and "
@@ -286,6 +288,8 @@ def report(
     *,
     out: Path | None,
     figures: Path | None,
+    panel: str | None,
+    width: str | None,
     diagnostics: bool,
     store: Path,
     data_dir: Path | None,
@@ -297,7 +301,9 @@ def report(
     """
     from convarium.workspace import Workspace
 
-    made = Workspace(store, data_dir).report(study, out=out, figures=figures, diagnostics=diagnostics, on_event=note)
+    made = Workspace(store, data_dir).report(
+        study, out=out, figures=figures, panel=panel, width=width, diagnostics=diagnostics, on_event=note
+    )
     figure_files = list(map(str, made.figures))
     if as_json:
         say_json({"study": study, "report": str(made.report), "figures": figure_files})

@@ -15,11 +15,9 @@ if TYPE_CHECKING:
         plot_confusion,
         plot_cost,
         plot_curves,
-        plot_gradients,
-        plot_surface,
-        plot_units,
     )
     from convarium.pages.claims_section import ClaimsSection, ExtraTable
+    from convarium.pages.diagnostics_plots import plot_gradients, plot_surface, plot_units
     from convarium.pages.exports import as_csv, as_latex, as_markdown
     from convarium.pages.figures import save_figures
     from convarium.pages.page import write_report
@@ -59,6 +57,9 @@ _MODULES = {
     "as_latex": "exports",
     "as_markdown": "exports",
     "as_rich": "terminal_table",
+    "plot_gradients": "diagnostics_plots",
+    "plot_surface": "diagnostics_plots",
+    "plot_units": "diagnostics_plots",
     "save_figures": "figures",
     "stopped_status": "study_status",
     "write_report": "page",

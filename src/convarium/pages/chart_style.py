@@ -89,9 +89,18 @@ def vega_config(*, font_size: int = 9, ink: str = "#222222", font: str = _FONT) 
     }
 
 
-def with_style(chart: Any) -> Chart:
-    """The chart in the style of `vega_config` on white, for notebooks and paper."""
-    styled: Chart = chart.configure(**vega_config())
+def with_style(chart: Any, *, width: float | None = None) -> Chart:
+    """The chart in the style of `vega_config` on white, for notebooks and paper.
+
+    Args:
+        chart: the chart.
+        width: of the whole figure in points, which decides how many names of a legend stand side by side; None: three.
+    """
+    config = vega_config()
+    if width is not None:
+        config["legend"] |= {"columns": max(1, int(width / 130)), "labelLimit": min(260, width - 40)}
+        config["axis"] |= {"labelLimit": min(220, width / 2.5)}
+    styled: Chart = chart.configure(**config)
     return styled
 
 

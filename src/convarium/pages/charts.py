@@ -7,14 +7,13 @@ import altair as alt
 import pandas as pd
 
 from convarium.analysis.comparison import Comparison
-from convarium.diagnostics import Diagnoses
 from convarium.errors import ConvariumError
-from convarium.pages import accuracy_panel, cost_panel, diagnostics_charts, prediction_charts
-from convarium.pages.chart_style import HEIGHT, Chart, hidden_parameter, inline_data, with_style
+from convarium.pages import accuracy_panel, cost_panel, prediction_charts
+from convarium.pages.chart_style import Chart, hidden_parameter, inline_data
 from convarium.pages.cost_panel import COSTS
 from convarium.pages.curve_charts import curve_chart
 from convarium.pages.curves import QUANTITIES, RATE, XAxis, curve_points, recorded_splits
-from convarium.pages.diagnostics_section import MOMENTS, SHARES, available_diagnoses
+from convarium.pages.figure_sizes import fitted
 from convarium.pages.predictions import (
     Predictions,
     agreement,
@@ -25,7 +24,15 @@ from convarium.pages.predictions import (
 )
 
 
-def plot_curves(comparison: Comparison, *, x: XAxis = "epoch", log: bool = False, learning_rate: bool = False) -> Chart:
+def plot_curves(
+    comparison: Comparison,
+    *,
+    x: XAxis = "epoch",
+    log: bool = False,
+    learning_rate: bool = False,
+    only: tuple[str, str] | None = None,
+    width: str | float | None = None,
+) -> Chart:
     """Loss and accuracy of every split: one line for each network, with a band from the lowest to the highest seed.
 
     A click on the legend highlights a network. Failed runs are thin dotted lines of their own.
@@ -36,6 +43,8 @@ def plot_curves(comparison: Comparison, *, x: XAxis = "epoch", log: bool = False
             must have been measured in one environment.
         log: whether losses have a logarithmic scale.
         learning_rate: whether a last panel shows the learning rate.
+        only: quantity ("loss" or "accuracy") and split ("train", "validation" or "test") of the only panel; None: all.
+        width: of the whole figure, such as "84mm"; a number is in pixels. None: panels of the usual width.
 
     Raises:
         ConvariumError: no run has recorded a value.
@@ -43,56 +52,71 @@ def plot_curves(comparison: Comparison, *, x: XAxis = "epoch", log: bool = False
     points = _not_empty(curve_points(comparison, x), f"recorded a value by {x}")
     chosen = alt.selection_point(name="chosen", fields=["label"], bind="legend")
     splits = recorded_splits(points)
-    rows: list[Any] = []
-    for quantity in QUANTITIES:
-        panels: list[Any] = [
-            curve_chart(inline_data(points.query("split == @split and quantity == @quantity")), points, quantity, split,
-                        labels=_labels(comparison), x=x, log=log, chosen=chosen)
-            for split in splits
-        ]  # fmt: skip
-        if not rows:  # A selection belongs to one panel, and all panels react to it.
-            panels[0] = panels[0].add_params(chosen)
-        rows.append(alt.hconcat(*panels))
-    if learning_rate:
-        data = inline_data(points[points["quantity"] == RATE])
-        rows.append(curve_chart(data, points, RATE, "train", labels=_labels(comparison), x=x, log=log, chosen=chosen))
-    return _finish(alt.vconcat(*rows))
+    panels = [(quantity, split) for quantity in QUANTITIES for split in splits] if only is None else [only]
+    panels += [(RATE, "train")] if learning_rate else []
+
+    def draw(panel: float, columns: int) -> Any:
+        drawn: list[Any] = []
+        for quantity, split in panels:
+            own = _not_empty(points.query("split == @split and quantity == @quantity"), f"recorded {split} {quantity}")
+            chart = curve_chart(inline_data(own), points, quantity, split, labels=_labels(comparison), x=x, log=log,
+                                chosen=chosen)  # fmt: skip
+            drawn.append(chart.properties(width=panel))
+        drawn[0] = drawn[0].add_params(chosen)  # A selection belongs to one panel, and all panels react to it.
+        return _switched(alt.concat(*drawn, columns=columns) if len(drawn) > 1 else drawn[0])
+
+    return fitted(draw, width, columns=min(len(panels), len(splits)))
 
 
-def plot_accuracy(comparison: Comparison) -> Chart:
+def plot_accuracy(comparison: Comparison, *, width: str | float | None = None) -> Chart:
     """Test accuracy of every trained run, with the mean of each network and its 95 % interval.
+
+    Args:
+        comparison: the comparison whose runs are drawn.
+        width: as for `plot_curves`.
 
     Raises:
         ConvariumError: no run has test scores.
     """
     points = _not_empty(accuracy_panel.seed_points(comparison), "test scores")
     title = accuracy_panel.panel_metric(comparison).title
-    return _finish(accuracy_panel.seeds_chart(inline_data(points), points, _labels(comparison), title=title))
+    chart: Any = accuracy_panel.seeds_chart(inline_data(points), points, _labels(comparison), title=title)
+    return fitted(lambda panel, _: _switched(chart.properties(width=panel)), width)
 
 
-def plot_cost(comparison: Comparison) -> Chart:
+def plot_cost(comparison: Comparison, *, only: str | None = None, width: str | float | None = None) -> Chart:
     """Mean test accuracy against parameters, FLOPs and training time, with intervals and the Pareto front.
+
+    Args:
+        comparison: the comparison whose runs are drawn.
+        only: the only cost: "parameters", "flops" or "train_seconds"; None: all.
+        width: as for `plot_curves`.
 
     Raises:
         ConvariumError: no trained run has a cost.
     """
     points = _not_empty(cost_panel.cost_points(comparison), "a cost and test scores")
-    panels = [
-        cost_panel.cost_chart(
-            inline_data(points[points["cost"] == cost]),
-            points,
-            _labels(comparison),
-            cost,
-            title=accuracy_panel.panel_metric(comparison).title,
-        )
-        for cost in COSTS
-        if (points["cost"] == cost).any()
-    ]
-    return _finish(alt.concat(*panels, columns=2))
+    costs = [cost for cost in COSTS if (points["cost"] == cost).any() and only in (None, cost)]
+    _not_empty(points[points["cost"].isin(costs)], f"{COSTS.get(only or '', only)} that can be compared")
+    title = accuracy_panel.panel_metric(comparison).title
+
+    def draw(panel: float, columns: int) -> Any:
+        drawn: list[Any] = [
+            cost_panel.cost_chart(inline_data(points[points["cost"] == cost]), points, _labels(comparison), cost,
+                                  title=title, width=panel)
+            for cost in costs
+        ]  # fmt: skip
+        return _switched(alt.concat(*drawn, columns=columns) if len(drawn) > 1 else drawn[0])
+
+    return fitted(draw, width, columns=min(2, len(costs)))
 
 
-def plot_classes(comparison: Comparison) -> Chart:
+def plot_classes(comparison: Comparison, *, width: str | float | None = None) -> Chart:
     """Test accuracy by class. With many classes, those on which the networks differ most are shown.
+
+    Args:
+        comparison: the comparison whose runs are drawn.
+        width: as for `plot_curves`.
 
     Raises:
         ConvariumError: no run has test scores.
@@ -100,15 +124,17 @@ def plot_classes(comparison: Comparison) -> Chart:
     points = _not_empty(class_points(comparison), "test scores")
     shown = points[points["class"].isin(prediction_charts.most_differing(points))]
     title = f"{comparison.split} accuracy"
-    return _finish(prediction_charts.classes_chart(inline_data(shown), shown, _labels(comparison), title=title))
+    chart: Any = prediction_charts.classes_chart(inline_data(shown), shown, _labels(comparison), title=title)
+    return fitted(lambda panel, _: _switched(chart.properties(width=panel)), width)
 
 
-def plot_confusion(comparison: Comparison, row: object = None) -> Chart:
+def plot_confusion(comparison: Comparison, row: object = None, *, width: str | float | None = None) -> Chart:
     """Confusion matrices in shares of the true class, summed over the trained runs.
 
     Args:
         comparison: the comparison whose runs are drawn.
         row: label of one row; None: all rows, three side by side.
+        width: as for `plot_curves`.
 
     Raises:
         ConvariumError: no run has test scores.
@@ -116,110 +142,67 @@ def plot_confusion(comparison: Comparison, row: object = None) -> Chart:
     """
     points = _not_empty(confusion_points(comparison), "test scores")
     names = [comparison.row(row).label] if row is not None else list(dict.fromkeys(points["label"]))
-    panels: list[Any] = []
-    for name in names:
-        own = _not_empty(points[points["label"] == name], f"test scores under {name!r}")
-        panel: Any = prediction_charts.confusion_chart(inline_data(own), list(dict.fromkeys(points["true"])))
-        panels.append(panel.properties(title=name) if len(names) > 1 else panel)
-    return with_style(alt.concat(*panels, columns=3) if len(panels) > 1 else panels[0])
+    classes = list(dict.fromkeys(points["true"]))
+
+    def draw(panel: float, columns: int) -> Any:
+        cell = 22 if width is None else panel / len(classes)
+        panels: list[Any] = []
+        for name in names:
+            own = _not_empty(points[points["label"] == name], f"test scores under {name!r}")
+            chart: Any = prediction_charts.confusion_chart(inline_data(own), classes, cell=cell)
+            panels.append(chart.properties(title=wrap(name, 28)) if len(names) > 1 else chart)
+        return alt.concat(*panels, columns=columns) if len(panels) > 1 else panels[0]
+
+    return fitted(draw, width, columns=min(3, len(names)))
 
 
-def plot_calibration(comparison: Comparison) -> Chart:
+def plot_calibration(comparison: Comparison, *, width: str | float | None = None) -> Chart:
     """Accuracy against confidence over all trained runs of each network (a reliability diagram).
+
+    Args:
+        comparison: the comparison whose runs are drawn.
+        width: as for `plot_curves`.
 
     Raises:
         ConvariumError: no run has stored its predictions.
     """
     points = calibration(_predictions(comparison))
-    chart = prediction_charts.calibration_chart(inline_data(points), points, _labels(comparison), legend=True)
-    return _finish(chart)
+    chart: Any = prediction_charts.calibration_chart(inline_data(points), points, _labels(comparison), legend=True)
+    return fitted(lambda panel, _: _switched(chart.properties(width=panel, height=panel)), width)
 
 
-def plot_agreement(comparison: Comparison) -> Chart:
+def plot_agreement(comparison: Comparison, *, width: str | float | None = None) -> Chart:
     """How often the runs of two networks, and two seeds of one network, predict the same class.
+
+    Args:
+        comparison: the comparison whose runs are drawn.
+        width: as for `plot_curves`.
 
     Raises:
         ConvariumError: no two runs have stored predictions of the same images.
     """
     points = _not_empty(agreement(_predictions(comparison)), "stored its predictions beside another")
-    return with_style(prediction_charts.agreement_chart(inline_data(points), points))
+    count = points["first"].nunique()
 
+    def draw(panel: float, _: int) -> Any:
+        cell = 36 if width is None else panel / count
+        return prediction_charts.agreement_chart(inline_data(points), points, cell=cell)
 
-def plot_gradients(diagnoses: Diagnoses) -> Chart:
-    """The norm of the gradient from the first layer to the last, at the initial and at the stored weights.
-
-    Args:
-        diagnoses: the result of `convarium.diagnostics.diagnose`.
-
-    Raises:
-        ConvariumError: no network has diagnostics.
-    """
-    points, labels = _not_empty_diagnoses(diagnostics_charts.gradient_points(diagnoses)), [d.label for d in diagnoses]
-    panels = [
-        diagnostics_charts.gradient_chart(inline_data(points), points, labels, moment, legend=True)
-        for moment in MOMENTS
-    ]
-    return _finish(alt.hconcat(*panels))
-
-
-def plot_units(diagnoses: Diagnoses) -> Chart:
-    """Dead and saturated units, and outputs, from the first activation to the last.
-
-    Args:
-        diagnoses: the result of `convarium.diagnostics.diagnose`.
-
-    Raises:
-        ConvariumError: no network has diagnostics, or none has an activation of a known kind.
-    """
-    points, labels = _not_empty_diagnoses(diagnostics_charts.unit_points(diagnoses)), [d.label for d in diagnoses]
-    panels = [
-        diagnostics_charts.units_chart(inline_data(points), points, labels, share, legend=True) for share in SHARES
-    ]
-    return _finish(alt.hconcat(*panels))
-
-
-def plot_surface(diagnoses: Diagnoses) -> Chart:
-    """The loss around every network's weights in the same colors, and along the first direction.
-
-    Args:
-        diagnoses: the result of `convarium.diagnostics.diagnose`.
-
-    Raises:
-        ConvariumError: no network has diagnostics.
-    """
-    points, labels = _not_empty_diagnoses(diagnostics_charts.surface_points(diagnoses)), [d.label for d in diagnoses]
-    panels: list[Any] = []
-    for number, diagnosis in enumerate(available_diagnoses(diagnoses)):
-        own = inline_data(points[points["network"] == number])
-        panel: Any = diagnostics_charts.surface_chart(own, points, number, side=HEIGHT)
-        panels.append(panel.properties(title=wrap(diagnosis.label, 28)))
-    scale: Any = diagnostics_charts.loss_scale_chart(inline_data(diagnostics_charts.scale_points(points)), points)
-    along = points[points["second"] == 0]
-    lines: Any = diagnostics_charts.slice_chart(inline_data(along), points, labels, legend=True)
-    # Colors represent losses in the upper charts and networks in the lowest one.
-    chart = alt.vconcat(alt.concat(*panels, columns=3), scale, lines)
-    return _finish(chart.resolve_scale(color="independent", strokeDash="independent"))
+    return fitted(draw, width)
 
 
 def _labels(comparison: Comparison) -> list[str]:
     return [row.label for row in comparison.rows]
 
 
-def _finish(chart: Any) -> Chart:
-    return with_style(chart.add_params(hidden_parameter()))
+def _switched(chart: Any) -> Any:
+    """The chart with the parameter that its filters read."""
+    return chart.add_params(hidden_parameter())
 
 
 def _not_empty(points: pd.DataFrame, what: str) -> pd.DataFrame:
     if points.empty:
         raise ConvariumError(f"there is nothing to draw: no run has {what}", hint="compare runs that finished")
-    return points
-
-
-def _not_empty_diagnoses(points: pd.DataFrame) -> pd.DataFrame:
-    if points.empty:
-        raise ConvariumError(
-            "there is nothing to draw: no network has diagnostics", hint="each MissingDiagnosis has its reason"
-        )
     return points
 
 

@@ -1,6 +1,5 @@
-"""Charts of the diagnostics: gradients and inactive units by depth, and the loss around the stored weights."""
+"""Charts of the diagnostics by depth, gradients and inactive units, and the points of the loss around the weights."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from convarium.diagnostics import Diagnoses, LayerGradient, UnitActivity
-from convarium.pages.chart_style import HEIGHT, IS_SHOWN, WIDTH, Chart, label_color, label_dash, to_columns
+from convarium.pages.chart_style import HEIGHT, IS_SHOWN, WIDTH, Chart, label_color, label_dash
 from convarium.pages.diagnostics_section import MOMENTS, SHARES, available_diagnoses
-
-_POWER_OF_TEN = "datum.value === 1 ? '1' : format(datum.value, '.0e')"
+from convarium.pages.numbers import AXIS_POWER, log_ticks, number_expression
 
 _MOST_DOTS = 40
 """Number of layers up to which each layer has a dot; more dots would hide the line."""
@@ -74,12 +72,6 @@ def surface_points(diagnoses: Diagnoses) -> pd.DataFrame:
     return points[np.isfinite(points["loss"].astype(float))].reset_index(drop=True)
 
 
-def scale_points(surfaces: pd.DataFrame) -> pd.DataFrame:
-    """The range of the losses of `surface_points` in 64 steps: columns from, to, loss."""
-    edges = np.geomspace(*_loss_bounds(surfaces), 65)
-    return pd.DataFrame({"from": edges[:-1], "to": edges[1:], "loss": np.sqrt(edges[:-1] * edges[1:])})
-
-
 def gradient_chart(
     data: alt.Data, points: pd.DataFrame, labels: Sequence[str], moment: str, *, legend: bool = False
 ) -> Chart:
@@ -98,11 +90,13 @@ def gradient_chart(
         "norm:Q",
         title=f"gradient norm {MOMENTS[moment]}",
         scale=alt.Scale(type="log", domain=bounds, nice=False),
-        axis=alt.Axis(values=_decades(*bounds), labelExpr=_POWER_OF_TEN),
+        axis=alt.Axis(values=log_ticks(*bounds), labelExpr=AXIS_POWER),
     )
     # A gradient of exactly 0 cannot be drawn on a logarithmic scale.
     base = alt.Chart(data).transform_filter(f"datum.moment === '{moment}' && datum.norm > 0 && {IS_SHOWN}")
-    tooltip = [alt.Tooltip(f"{name}:Q", format=".2e") for name in ("norm", "rms")]
+    names = ("norm", "rms")
+    base = base.transform_calculate(**{f"{name}_text": number_expression(f"datum.{name}") for name in names})
+    tooltip = [alt.Tooltip(f"{name}_text:N", title=name) for name in names]
     return _by_depth(base.encode(y=norm), labels, "layer", tooltip, legend=legend)
 
 
@@ -145,93 +139,6 @@ def _by_depth(base: Any, labels: Sequence[str], counted: str, tooltip: Sequence[
             opacity=size, tooltip=[*named, alt.Tooltip("layers:Q", title="of"), *tooltip]
         ),
     ).properties(width=WIDTH, height=HEIGHT)
-
-
-def surface_chart(data: alt.Data, points: pd.DataFrame, number: int, *, side: int) -> Chart:
-    """The loss around one network's weights, which are marked by the cross in the middle.
-
-    Args:
-        data: what is drawn; rows of other networks are filtered out.
-        points: the rows of `surface_points` of all networks, which share the colors.
-        number: number of the network.
-        side: width and height in pixels.
-    """
-    offsets = to_columns(points[["first"]].drop_duplicates().sort_values("first"))["first"]
-    reach = offsets[-1]
-    ends = alt.Axis(values=[-reach, 0.0, reach], format="~r", labelAngle=0, ticks=False, domain=False, title=None)
-    across = alt.X("first:O", axis=ends, scale=alt.Scale(domain=offsets, paddingInner=0, paddingOuter=0))
-    up = alt.Y("second:O", axis=ends, scale=alt.Scale(domain=offsets[::-1], paddingInner=0, paddingOuter=0))
-    base = alt.Chart(data).transform_filter(f"datum.network === {number}").encode(x=across, y=up)
-    cells = base.mark_rect(strokeWidth=1).encode(  # A stroke of the same color closes the seams between the cells.
-        color=_loss_color(points),
-        stroke=_loss_color(points, alt.Stroke),
-        tooltip=[alt.Tooltip(f"{name}:Q", format=".3~r") for name in ("first", "second", "loss")],
-    )
-    cross = base.transform_filter("datum.first === 0 && datum.second === 0").mark_point(
-        shape="cross", size=70, filled=True, color="white", stroke="#222222", strokeWidth=0.8, opacity=1
-    )
-    return alt.layer(cells, cross).properties(width=side, height=side)
-
-
-def loss_scale_chart(data: alt.Data, points: pd.DataFrame) -> Chart:
-    """The colors of the losses; `data` are the `scale_points`, and `points` those of all surfaces."""
-    bounds = _loss_bounds(points)
-    axis = alt.Axis(
-        title="loss, nats: the same colors for all networks",
-        format="~g",
-        values=_decades(*bounds),
-        grid=False,
-        domain=False,
-    )
-    x = alt.X("from:Q", scale=alt.Scale(type="log", domain=list(bounds), nice=False), axis=axis)
-    drawn: Chart = (
-        alt.Chart(data)
-        .mark_rect(strokeWidth=0.7)
-        .encode(x=x, x2="to:Q", color=_loss_color(points), stroke=_loss_color(points, alt.Stroke))
-        .properties(width=WIDTH, height=10)
-    )
-    return drawn
-
-
-def slice_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], *, legend: bool = False) -> Chart:
-    """The loss along the first direction through the weights of each network."""
-    along = points[points["second"] == 0]
-    low, high = (float(along["loss"].agg(end)) for end in ("min", "max"))
-    bounds = (max(low, 1e-6) / 1.1, max(high, 1e-5) * 1.1)
-    scale = alt.Scale(type="log", domain=list(bounds), nice=False, clamp=True)
-    base = (
-        alt.Chart(data)
-        .transform_filter(f"datum.second === 0 && {IS_SHOWN}")
-        .encode(
-            x=alt.X("first:Q", title="along the first direction", axis=alt.Axis(grid=False, tickCount=5, format="~r")),
-            y=alt.Y("loss:Q", title="loss, nats", scale=scale, axis=alt.Axis(format="~g", values=_decades(*bounds))),
-            color=label_color(labels, legend=legend),
-        )
-    )
-    tooltip = ["label:N", alt.Tooltip("first:Q", format=".2f"), alt.Tooltip("loss:Q", format=".3~r")]
-    return alt.layer(
-        base.mark_line(strokeWidth=1.8, strokeJoin="round").encode(strokeDash=label_dash(labels, legend=legend)),
-        base.mark_point(filled=True, size=16, opacity=1).encode(tooltip=tooltip),
-    ).properties(width=2 * WIDTH, height=HEIGHT)
-
-
-def _decades(low: float, high: float) -> Any:
-    """At most six powers of ten between two bounds; fewer than two are left to Vega."""
-    first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
-    step = max(1, math.ceil((last - first + 1) / 6))
-    powers = [10.0**power for power in range(last, first - 1, -step)]
-    return powers if len(powers) > 1 else alt.Undefined
-
-
-def _loss_color(points: pd.DataFrame, channel: Any = alt.Color) -> Any:
-    scale = alt.Scale(type="log", domain=list(_loss_bounds(points)), scheme="viridis", clamp=True)
-    return channel("loss:Q", scale=scale, legend=None)
-
-
-def _loss_bounds(points: pd.DataFrame) -> tuple[float, float]:
-    """The lowest and the highest loss for a logarithmic scale: both positive, and never equal."""
-    low = max(float(points["loss"].min()), 1e-6)
-    return low, max(float(points["loss"].max()), 1.01 * low)
 
 
 def _position(layer: LayerGradient | UnitActivity, layers: int) -> dict[str, float]:

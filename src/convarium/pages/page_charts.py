@@ -9,7 +9,7 @@ import pandas as pd
 
 from convarium.analysis.comparison import Comparison
 from convarium.diagnostics import Diagnoses
-from convarium.pages import accuracy_panel, cost_panel, diagnostics_charts, prediction_charts
+from convarium.pages import accuracy_panel, cost_panel, diagnostics_charts, prediction_charts, surface_charts
 from convarium.pages.chart_style import hidden_parameter, to_columns, vega_config
 from convarium.pages.cost_panel import COSTS
 from convarium.pages.curve_charts import curve_chart
@@ -177,17 +177,27 @@ def _add_diagnostics(made: PageCharts, diagnoses: Diagnoses, labels: Sequence[st
     surfaces = diagnostics_charts.surface_points(diagnoses)
     if surfaces.empty:
         return
-    data = _named(made, "surfaces", surfaces)
-    for number in surfaces["network"].unique():
-        panel = diagnostics_charts.surface_chart(data, surfaces, number, side=_SURFACE_SIZE)
-        made.specs[f"surface/{number}"] = _for_page(panel, "surfaces", wide=False)
-    made.specs["surface/slice"] = _for_page(
-        diagnostics_charts.slice_chart(data, surfaces, labels), "surfaces", height=260
-    )
-    scale = diagnostics_charts.loss_scale_chart(
-        _named(made, "scale", diagnostics_charts.scale_points(surfaces)), surfaces
-    )
-    made.specs["surface/scale"] = _for_page(scale, "scale")
+    reach = float(surfaces["first"].max())
+    shared = surface_charts.loss_bands(surfaces)
+    data = _named(made, "contours", surface_charts.contour_points(surfaces, shared))
+    for number in sorted(set(surfaces["network"].astype(int))):
+        own = surfaces[surfaces["network"] == number]
+        panel = surface_charts.surface_chart(data, shared, number, reach=reach, side=_SURFACE_SIZE)
+        made.specs[f"surface/{number}/shared"] = _for_page(panel, "contours", wide=False)
+        bands = surface_charts.loss_bands(own)
+        contours = _named(made, f"contours/{number}", surface_charts.contour_points(own, bands))
+        panel = surface_charts.surface_chart(contours, bands, number, reach=reach, side=_SURFACE_SIZE)
+        made.specs[f"surface/{number}/own"] = _for_page(panel, f"contours/{number}", wide=False)
+        made.specs[f"surface/{number}/scale"] = _scale(made, f"scale/{number}", bands, "loss, nats")
+    made.specs["surface/scale"] = _scale(made, "scale", shared, "loss, nats: the same colors for all networks")
+    data = _named(made, "slice", surfaces[surfaces["second"] == 0])
+    made.specs["surface/slice"] = _for_page(surface_charts.slice_chart(data, surfaces, labels), "slice", height=260)
+
+
+def _scale(made: PageCharts, table: str, bands: surface_charts.LossBands, title: str) -> dict[str, Any]:
+    data = _named(made, table, surface_charts.scale_points(bands))
+    width = _SURFACE_SIZE if table != "scale" else 2 * _SURFACE_SIZE - 120
+    return _for_page(surface_charts.loss_scale_chart(data, bands, title=title, width=width), table, wide=False)
 
 
 def _named(made: PageCharts, name: str, points: pd.DataFrame) -> alt.NamedData:

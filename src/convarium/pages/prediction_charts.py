@@ -18,6 +18,9 @@ FEWEST_PREDICTIONS = 10
 _MOST_LINES = 6
 """Number of networks that have a line each within a class; more networks share one line."""
 
+_NARROWEST_NUMBER = 18
+"""Width of the narrowest cell of a matrix that holds a number of two digits, in points."""
+
 _MOST_NUMBERS, _SMALL_CELL = 12, 15
 """Number of rows up to which a matrix has its numbers written in; cells of a larger matrix have this size in pixels and
 show their numbers in the tooltip."""
@@ -72,7 +75,7 @@ def most_differing(points: pd.DataFrame) -> list[str]:
     return [name for name in classes if name in most]
 
 
-def confusion_chart(data: alt.Data, classes: Sequence[str], *, cell: int = 22) -> Chart:
+def confusion_chart(data: alt.Data, classes: Sequence[str], *, cell: float = 22) -> Chart:
     """Shares of each true class: correct predictions in blue, wrong ones in red.
 
     Red is shaded by the square root of the share, so that rare confusions are visible.
@@ -80,7 +83,7 @@ def confusion_chart(data: alt.Data, classes: Sequence[str], *, cell: int = 22) -
     Args:
         data: what is drawn, rows of `confusion_points`.
         classes: names of the classes, in order.
-        cell: width of a cell with its number, in pixels.
+        cell: width of a cell with its number; cells narrower than _NARROWEST_NUMBER have none.
     """
     base = alt.Chart(data).encode(
         x=alt.X(
@@ -110,8 +113,8 @@ def confusion_chart(data: alt.Data, classes: Sequence[str], *, cell: int = 22) -
             " : datum.share >= 0.0005 ? format(100 * datum.share, '.1f') : ''"
         )
     )
-    layers = [cells, text] if len(classes) <= _MOST_NUMBERS else [cells]
-    size = alt.Step(cell if len(classes) <= _MOST_NUMBERS else _SMALL_CELL)
+    layers = [cells, text] if len(classes) <= _MOST_NUMBERS and cell >= _NARROWEST_NUMBER else [cells]
+    size = alt.Step(cell if len(classes) <= _MOST_NUMBERS else min(cell, _SMALL_CELL))
     return alt.layer(*layers).properties(width=size, height=size)
 
 
@@ -148,7 +151,7 @@ def calibration_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str
     ).properties(width=WIDTH, height=WIDTH)
 
 
-def agreement_chart(data: alt.Data, points: pd.DataFrame, *, cell: int = 36) -> Chart:
+def agreement_chart(data: alt.Data, points: pd.DataFrame, *, cell: float = 36) -> Chart:
     """How often two runs predict the same class: of two networks, and on the diagonal two seeds of one network.
 
     Args:
@@ -174,8 +177,9 @@ def agreement_chart(data: alt.Data, points: pd.DataFrame, *, cell: int = 36) -> 
         .mark_rect(color=_RIGHT)
         .encode(opacity=alt.Opacity("shade:Q", scale=None), tooltip=tooltip)
     )
-    if len(labels) > _MOST_NUMBERS:
-        small: Chart = cells.properties(width=alt.Step(_SMALL_CELL), height=alt.Step(_SMALL_CELL))
+    if len(labels) > _MOST_NUMBERS or cell < 2 * _NARROWEST_NUMBER - 4:
+        side = alt.Step(cell if len(labels) <= _MOST_NUMBERS else min(cell, _SMALL_CELL))
+        small: Chart = cells.properties(width=side, height=side)
         return small
     text = base.mark_text().encode(text=alt.Text("agreement:Q", format=".1%"))
     both: Chart = alt.layer(cells, text).properties(width=alt.Step(cell), height=alt.Step(round(0.7 * cell)))

@@ -260,6 +260,8 @@ def report(
     *,
     out: Path | str | None = None,
     figures: Path | str | None = None,
+    panel: str | None = None,
+    width: str | float | None = None,
     diagnostics: bool = False,
     on_event: Callable[[str], None] | None = None,
     store: Path | str = ".",
@@ -267,7 +269,7 @@ def report(
 ) -> ReportFiles:
     """See `Workspace.report`."""
     return Workspace(store, data_dir).report(
-        study, out=out, figures=figures, diagnostics=diagnostics, on_event=on_event
+        study, out=out, figures=figures, panel=panel, width=width, diagnostics=diagnostics, on_event=on_event
     )
 
 

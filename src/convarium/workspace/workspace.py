@@ -368,6 +368,8 @@ class Workspace:
         *,
         out: Path | str | None = None,
         figures: Path | str | None = None,
+        panel: str | None = None,
+        width: str | float | None = None,
         diagnostics: bool = False,
         on_event: Callable[[str], None] | None = None,
     ) -> ReportFiles:
@@ -377,27 +379,33 @@ class Workspace:
             study: its name.
             out: the file to write; None: report.html in the study's folder.
             figures: a folder for every chart as SVG, PDF and PNG, with the data behind them as CSV.
+            panel: the only figure to write, without the data: "curves", "cost", "curves-validation-accuracy", …; a
+                name that does not exist is answered with the list.
+            width: of each figure: "84mm", "8.4cm", "3.3in" or "320px"; a number is in pixels.
             diagnostics: also look inside the networks, from their stored weights; takes minutes.
             on_event: called with a sentence about each run that is left out because it is damaged, and about each
                 network that is diagnosed.
 
         Raises:
             StoreError: no such study, or none of its runs is finished.
+            SpecError: there is no such panel.
+            ConvariumError: a panel or a width without `figures`, or a width that is none.
         """
-        from convarium.pages import save_figures
+        from convarium.pages.figures import check_figures, save_figures
         from convarium.studies.compare import compare_study, left_out_notes
         from convarium.studies.report import diagnose_rows, write_study_report
 
         on_event = on_event or sentence_display()
         page_path = None if out is None else usable_path(out, "out")
         folder = None if figures is None else usable_path(figures, "figures")
+        check_figures(folder, panel=panel, width=width)
         comparison = compare_study(self.store.study(study), self.store, drawn=True)
         for left_out in left_out_notes(comparison):
             if on_event:
                 on_event(left_out)
         diagnoses = diagnose_rows(comparison, self._resources, on_event=on_event) if diagnostics else ()
         page = write_study_report(comparison, study, self._resources, out=page_path, diagnoses=diagnoses)
-        drawn = save_figures(comparison, folder, diagnoses=diagnoses) if folder is not None else ()
+        drawn = save_figures(comparison, folder, diagnoses=diagnoses, panel=panel, width=width) if folder else ()
         return ReportFiles(page, tuple(drawn))
 
     def evaluate(

@@ -148,17 +148,19 @@ class Comparison:
         """
         return shown.as_document(self, "csv", columns=columns, labels=labels)
 
-    def chart(self, name: str = "curves") -> shown.Chart:
+    def chart(self, name: str = "curves", *, width: str | float | None = None) -> shown.Chart:
         """Returns one chart of the page as an Altair chart, which a notebook draws and `.save("curves.pdf")` writes.
 
         Args:
-            name: "curves", "accuracy", "cost", "classes", "confusion", "calibration" or "agreement".
+            name: "curves", "accuracy", "cost", "classes", "confusion", "calibration" or "agreement"; or one panel, such
+                as "curves-validation-accuracy" or "cost-parameters".
+            width: of the whole chart: pixels, or "84mm", "8.4cm", "3.3in"; None: panels of the usual width.
 
         Raises:
             SpecError: there is no such chart.
-            ConvariumError: the runs have no data for it.
+            ConvariumError: the runs have no data for it, or no chart can be read in this width.
         """
-        return shown.chart(self, name)
+        return shown.chart(self, name, width=width)
 
     def report(self, path: Path | str = "report.html") -> Path:
         """Writes the comparison's page, one HTML file that opens offline, and returns its path.

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from convarium.analysis.comparison import formatting
 from convarium.characters import visible
 from convarium.notebook import html_table
-from convarium.spec import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,10 +73,7 @@ def as_document(
     return str(write(comparison, columns=columns, labels=labels or {}))
 
 
-def chart(comparison: Comparison, name: str) -> Chart:
+def chart(comparison: Comparison, name: str, *, width: str | float | None = None) -> Chart:
     """See `Comparison.chart`."""
-    figures = import_module("convarium.pages.figures").FIGURES
-    if name not in figures:
-        raise unknown("chart", name, figures)
-    drawn: Chart = figures[name](comparison)
+    drawn: Chart = import_module("convarium.pages.figures").plot(comparison, name, width=width)
     return drawn

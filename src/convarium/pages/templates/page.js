@@ -25,9 +25,15 @@ function specOf(figure) {
   return page.specs[`${name}/${scale}`] ?? page.specs[`${name}/linear`]; // accuracies have no logarithmic scale
 }
 
+function isChosen(figure) { // of what a check box switches on
+  if (figure.dataset.quantity === "learning rate") return document.getElementById("rate").checked;
+  const scale = document.getElementById("own-scale")?.checked ? "own" : "shared";
+  return (figure.dataset.scale ?? scale) === scale;
+}
+
 async function draw(figure) {
   const spec = specOf(figure);
-  figure.hidden = !spec || (figure.dataset.quantity === "learning rate" && !document.getElementById("rate")?.checked);
+  figure.hidden = !spec || !isChosen(figure);
   views.get(figure)?.finalize();
   views.delete(figure);
   if (!spec || figure.hidden) return;
@@ -79,7 +85,7 @@ for (const input of document.querySelectorAll(".controls input")) {
     const { x, window } = settings();
     const over = Number((2 * reachOf(x, window)).toPrecision(2)).toLocaleString("en");
     document.getElementById("smoothed").textContent = window === 1 ? "none" : `over ${over} ${x}s`;
-    drawAll(curves());
+    drawAll(input.id === "own-scale" ? document.querySelectorAll("figure[data-scale]") : curves());
   });
 }
 
