@@ -227,7 +227,7 @@ def test_a_comparison_writes_its_page_and_draws_its_charts(comparison, tmp_path,
     written = comparison.report(tmp_path / "new" / "page.html")
     assert written.read_text("utf-8").startswith("<!")
     assert comparison.chart("accuracy").to_dict()["$schema"].endswith(".json")
-    with pytest.raises(convarium.ConvariumError, match="did you mean 'curves'"):
+    with pytest.raises(convarium.ConvariumError, match="expected one of curves, "):
         comparison.chart("curve")
 
 

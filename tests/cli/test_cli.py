@@ -301,9 +301,19 @@ def test_compare_results_and_report(call, tmp_path):
     code, out, _ = call("report", "pools", "--out", tmp_path / "page.html")
     assert code == 0
     assert (tmp_path / "page.html").exists()
-    code, out, _ = call("report", "pools", "--figures", tmp_path / "figures", "--json")
+    one = ("report", "pools", "--figures", tmp_path / "figures", "--width", "84mm", "--json")
+    code, out, _ = call(*one, "--panel", "cost-parameters")
     assert code == 0
-    assert {Path(path).suffix for path in json.loads(out)["figures"]} == {".svg", ".pdf", ".png", ".csv"}
+    assert [Path(path).name for path in json.loads(out)["figures"]] == [
+        f"cost-parameters.{ending}" for ending in ("svg", "pdf", "png")
+    ]
+    code, _, err = call(*one, "--panel", "curve")
+    assert code == 2
+    assert "curves" in err
+    assert "cost-parameters" in err
+    code, _, err = call("report", "pools", "--width", "84mm")
+    assert code == 2
+    assert "name a folder with --figures" in err
     code, out, _ = call(*steps["more seeds"][1:], "--json")
     assert code == 0
     assert json.loads(out)["study"] == "pools"

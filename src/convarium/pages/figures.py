@@ -13,14 +13,13 @@ from convarium.analysis.comparison import Comparison
 from convarium.characters import visible
 from convarium.diagnostics import Diagnoses
 from convarium.disk import write_text
-from convarium.errors import ConvariumError
+from convarium.errors import ConvariumError, SpecError
 from convarium.pages import charts, diagnostics_charts, diagnostics_plots
 from convarium.pages.chart_style import Chart
 from convarium.pages.cost_panel import COSTS
 from convarium.pages.curves import QUANTITIES, SPLITS
 from convarium.pages.exports import frame_as_csv
 from convarium.pages.figure_sizes import width_in_points
-from convarium.spec import unknown
 
 FIGURES: dict[str, Callable[..., Chart]] = {
     "curves": charts.plot_curves,
@@ -74,7 +73,8 @@ def plot(comparison: Comparison, panel: str, *, width: str | float | None = None
 def check_panel(panel: str) -> None:
     """Raises a SpecError that lists the panels if there is no such panel."""
     if panel not in FIGURES and panel not in DIAGNOSTIC_FIGURES:
-        raise unknown("panel", panel, [*FIGURES, *DIAGNOSTIC_FIGURES])
+        names = ", ".join([*FIGURES, *DIAGNOSTIC_FIGURES])
+        raise SpecError("there is no such panel", expected=f"one of {names}", received=panel)
 
 
 def check_figures(folder: Path | None, *, panel: str | None, width: str | float | None) -> None:
