@@ -3,13 +3,14 @@
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from convarium.analysis.comparison import compare_runs
 from convarium.cli import COMMANDS, convarium, next_steps
-from convarium.cli.next_steps import opening, say_next_steps, with_flag, words_of
+from convarium.cli.next_steps import opening, quoted, say_next_steps, with_flag, words_of
 from made_runs import learning, runs
 
 GOOD = [0.98, 0.981, 0.982]
@@ -89,6 +90,16 @@ def test_long_commands_go_on_in_the_next_line_and_no_line_is_wider_than_the_term
     text = said(compare_runs(runs("lenet", GOOD), command=command), store=Path("s" * 50))
     assert max(map(len, text.splitlines())) <= 80
     assert steps_of(text)["more seeds"] == ["convarium", "compare", *models, "--epochs", "4", "--seeds", "6"]
+
+
+@pytest.mark.parametrize(
+    "word", ["lenet", "lenet(pool='avg')", "a b", "$HOME", 'say "no"', "50 %", "a\\b", "it's!", ""]
+)
+def test_a_word_is_quoted_so_that_a_shell_reads_it_as_it_is(word):
+    assert shlex.split(quoted(word)) == [word]
+    assert quoted("lenet(pool='avg')") == "\"lenet(pool='avg')\""
+    read = subprocess.run(["/bin/sh", "-c", f"printf %s {quoted(word)}"], capture_output=True, text=True, check=True)
+    assert read.stdout == word
 
 
 def test_a_page_is_opened_by_the_systems_own_command_or_named(monkeypatch):

@@ -86,7 +86,7 @@ def test_more_seeds_and_networks_extend_it_and_only_they_are_trained(done):
     comparison, names = trained(study([*TWO, "lenet(activation='tanh')"], seeds=3), store)
     assert len(names) == 5
     assert [len(row.runs) for row in comparison.rows] == [3, 3, 3]
-    assert "The study was planned with 4 runs; 5 were added afterwards." in comparison.notes
+    assert "The study was planned with 4 runs; 5 were added afterwards." in comparison.warnings
 
 
 def test_runs_are_shared_between_studies(done):

@@ -47,13 +47,19 @@ def say_steps(steps: dict[str, list[str]], *, mark: str = "") -> None:
     width = columns_of_terminal() - len(mark)
     for title, words in steps.items():
         start = f"{title}:".ljust(max(map(len, steps)) + 2)
-        say("\n".join(_folded(start, [shlex.quote(word) for word in words], width)), mark=mark)
+        say("\n".join(_folded(start, _units(words), width)), mark=mark)
 
 
 def opening(path: Path) -> list[str]:
     """The command that opens a file on this system; only its path where there is none."""
     opener = {"darwin": "open", "win32": "explorer"}.get(sys.platform, "xdg-open")
     return [opener, str(path)] if shutil.which(opener) else [str(path)]
+
+
+def quoted(word: str) -> str:
+    """A word of a command line as one would write it: "lenet(pool='avg')", in double quotes where they do no harm."""
+    is_plain = not set(word) & set('"$`\\!%\n') and word != shlex.quote(word)
+    return f'"{word}"' if is_plain else shlex.quote(word)
 
 
 def words_of(command: str | None) -> list[str]:
@@ -96,6 +102,17 @@ def _more_training(comparison: "Comparison", words: list[str]) -> dict[str, list
     seeds = 2 * len({run.recipe.seed for run in runs})
     steps["more seeds"] = ["convarium", *with_flag(words, "--seeds", str(seeds))]
     return steps
+
+
+def _units(words: Sequence[str]) -> list[str]:
+    """The quoted words, a flag together with its value."""
+    units: list[str] = []
+    for i, word in enumerate(words):
+        if i and words[i - 1].startswith("--") and not word.startswith("--") and "=" not in words[i - 1]:
+            units[-1] += f" {quoted(word)}"
+        else:
+            units.append(quoted(word))
+    return units
 
 
 def _folded(start: str, words: list[str], width: int) -> list[str]:

@@ -26,6 +26,9 @@ _GAP, _EDGES = 3, 2
 _LABEL_WIDTH = 24
 """Characters of a network's name that are written in one line at least."""
 
+_LONGEST_LABEL = 40
+"""Characters up to which a name without spaces is not broken, if that fits without columns that may be left out."""
+
 _HEADING_WIDTH = 16
 """Characters of a heading up to which it is written in one line."""
 
@@ -77,13 +80,17 @@ class _TerminalTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         all_columns = {column.key: _encodable(column, options.encoding) for column in columns(self.comparison)}
-        shown = [all_columns[key] for key in _TERMINAL_COLUMNS if key in all_columns]
-        for dropped in _DROPPED:
-            if sum(_width(column) + _GAP for column in shown) - _GAP + _EDGES > options.max_width:
-                shown = [column for column in shown if column.key != dropped]
+        every = [all_columns[key] for key in _TERMINAL_COLUMNS if key in all_columns]
+        for longest in (_LONGEST_LABEL, _LABEL_WIDTH):  # a name is folded only where leaving columns out does not help
+            shown = list(every)
+            for dropped in _DROPPED:
+                if _total(shown, longest) > options.max_width:
+                    shown = [column for column in shown if column.key != dropped]
+            if _total(shown, longest) <= options.max_width:
+                break
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1))
         for column in shown:
-            heading, width = _heading(column), _width(column)
+            heading, width = _heading(column), _width(column, longest)
             if column.numeric:  # A fixed width, because rich narrows a column below its least width.
                 table.add_column(heading, justify="right", overflow="fold", width=width)
             else:
@@ -104,9 +111,17 @@ def _heading(column: Column) -> Text:
     return Text(_HEADINGS.get(column.key, column.heading))
 
 
-def _width(column: Column) -> int:
+def _total(shown: list[Column], longest: int) -> int:
+    """The least width of a table with these columns."""
+    return sum(_width(column, longest) + _GAP for column in shown) - _GAP + _EDGES
+
+
+def _width(column: Column, longest: int) -> int:
     """The least width of a column: a long name and a long heading may be folded, a number never."""
     heading = _heading(column).plain
     parts = heading.split() if cell_len(heading) > _HEADING_WIDTH else [heading]
     widest = max(cell_len(text) for text in (*parts, *(cell.text for cell in column.cells)))
-    return widest if column.numeric else min(widest, _LABEL_WIDTH)
+    if column.numeric:
+        return widest
+    word = max((cell_len(word) for cell in column.cells for word in cell.text.split()), default=0)
+    return min(widest, max(min(word, longest), _LABEL_WIDTH))

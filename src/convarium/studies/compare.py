@@ -74,12 +74,12 @@ def compare_finished(record: StudyRecord, runs: Sequence[StoredRun]) -> Comparis
         question=record.question,
         command=record.command,
     )
-    notes, warnings = list(comparison.notes), list(comparison.warnings)
+    warnings = list(comparison.warnings)
     if len(runs) < len(record.keys):
         verb = "is" if len(runs) == 1 else "are"
         warnings.append(f"{len(runs)} of the {len(record.keys)} planned runs {verb} finished.")
     if record.planned < len(record.keys):
         added = len(record.keys) - record.planned
         planned, verb = count(record.planned, "run"), "was" if added == 1 else "were"
-        notes.append(f"The study was planned with {planned}; {added} {verb} added afterwards.")
-    return dataclasses.replace(comparison, notes=tuple(notes), warnings=tuple(warnings))
+        warnings.append(f"The study was planned with {planned}; {added} {verb} added afterwards.")
+    return dataclasses.replace(comparison, warnings=tuple(warnings))
