@@ -4,6 +4,8 @@ import json
 import re
 from html.parser import HTMLParser
 
+from convarium.pages.packing import unpack
+
 _VOID = {"meta", "link", "input", "img", "br", "wbr"}
 
 
@@ -39,4 +41,7 @@ class Reader(HTMLParser):
 
 
 def data_of(text: str) -> dict:
-    return json.loads(re.search(r'id="page-data">(.*?)</script>', text, re.S)[1])
+    """What the page's script reads, its tables unpacked."""
+    data = json.loads(re.search(r'id="page-data">(.*?)</script>', text, re.S)[1])
+    tables = data["tables"].items()
+    return data | {"tables": {name: {key: unpack(c) for key, c in table.items()} for name, table in tables}}

@@ -30,6 +30,7 @@ from convarium.pages.exports import as_csv, as_latex, as_markdown
 from convarium.pages.highlights import epochs_to_level, hardest_classes
 from convarium.pages.mistakes import confident_mistakes
 from convarium.pages.numbers import written
+from convarium.pages.packing import pack
 from convarium.pages.page_charts import PAGE_STYLE, page_charts
 from convarium.pages.prediction_charts import FEWEST_PREDICTIONS
 from convarium.pages.predictions import calibration_errors, read_predictions
@@ -101,6 +102,9 @@ def render(
     predictions = read_predictions(comparison)
     charts = page_charts(comparison, predictions, labels, in_progress=in_progress, diagnoses=diagnoses)
     scripts = ["restore.js", "page.js", *(["live.js"] if status and status.reload_seconds else [])]
+    tables = {
+        name: {key: pack(column) for key, column in columns_of.items()} for name, columns_of in charts.tables.items()
+    }
     copies = {
         "command": comparison.command,
         "markdown": as_markdown(comparison),
@@ -149,7 +153,7 @@ def render(
         runs=runs_section(comparison),
         networks=network_layers(comparison, test_images),
         short_count=short_count,
-        data=_json({"config": PAGE_STYLE, "specs": charts.specs, "tables": charts.tables, "copies": copies}),
+        data=_json({"config": PAGE_STYLE, "specs": charts.specs, "tables": tables, "copies": copies}),
         css=Markup(_read("page.css")),  # noqa: S704  our own file
         script=Markup("".join(map(_read, scripts))),  # noqa: S704  our own files
         library=Markup(_vega()),  # noqa: S704  Vega's own

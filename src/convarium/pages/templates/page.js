@@ -5,7 +5,12 @@ const hidden = new Set([...document.querySelectorAll('.legend button[aria-presse
 const views = new Map(); // figure → Vega view
 const hover = document.getElementById("hover");
 
-function rowsOf(columns) {
+function columnOf(packed) {
+  return packed.runs?.flatMap((value, i) => (i % 2 ? [] : Array(packed.runs[i + 1]).fill(value))) ?? packed; // value, times, value, times, …
+}
+
+function rowsOf(packed) {
+  const columns = Object.fromEntries(Object.entries(packed).map(([name, column]) => [name, columnOf(column)]));
   const names = Object.keys(columns);
   return columns[names[0]].map((_, i) => Object.fromEntries(names.map((name) => [name, columns[name][i]])));
 }
