@@ -392,3 +392,7 @@ def test_prints_to_a_pdf(page, tmp_path):
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
     page.emulate_media(media="print")
     assert page.locator(".controls").first.is_hidden()
+    assert page.locator("nav.contents").is_hidden()
+    page.set_viewport_size({"width": 673, "height": 900})  # A4 less its margins
+    box = page.locator("#results").bounding_box()
+    assert box["x"] + box["width"] <= 673

@@ -66,7 +66,7 @@ def _still_learning(rows: tuple[Row, ...], by: str, command: str | None) -> Iter
     told = str(learning[0].still_learning)
     others = [row.label for row in learning[1:]]
     if others:
-        told += f", and so {'was' if len(others) == 1 else 'were'} {formatting.listed(others)}"
+        told += f", and so {'was' if len(others) == 1 else 'were'} {formatting.listed_briefly(others)}"
     ways = []
     if command and command.startswith("convarium compare") and by != "epochs":
         ways.append(f"--epochs {LONGER * max(row.runs[0].recipe.epochs for row in learning)}")
