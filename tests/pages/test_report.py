@@ -509,6 +509,7 @@ def test_many_networks_make_a_short_title_and_folded_lists(tmp_path):
     assert "How do plain(depth=8), plain(depth=14), plain(depth=20) and 5 more compare on digits?" in page.visible
     assert "The layers of 8 networks" in page.visible
     assert "The failed runs, one by one" in page.visible
+    assert "Each verdict in a sentence" in page.visible
 
 
 def test_per_cent_is_written_in_one_way(study):

@@ -39,7 +39,7 @@ from convarium.pages.study_status import StudyStatus, row_label, so_far, status_
 from convarium.pages.table import caption, columns, primary_column, verdict_word
 
 _MOST_UNFOLDED = 6
-"""A section with more networks or failed runs than this lists them in a part that is opened."""
+"""A section with more networks, verdicts or failed runs than this lists them in a part that is opened."""
 
 
 def write_report(
