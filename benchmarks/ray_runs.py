@@ -29,7 +29,6 @@ def same_bits() -> Rows:
         }
         stores = {way: Path(folder) / str(number) for number, way in enumerate(ways)}
         for way, flags in ways.items():
-            began = time.monotonic()
             whole = command(*words, *flags, "--store", str(stores[way]))
             subprocess.run(whole, check=True, capture_output=True, env=ONE_THREAD)
             bits, here = contents(stores[way]), contents(stores["in process"])
@@ -38,7 +37,6 @@ def same_bits() -> Rows:
                     "executor": way,
                     "runs": len(bits),
                     "with the bits of one process": sum(bits[name] == here.get(name) for name in bits),
-                    "seconds": time.monotonic() - began,
                 }
             )
     return rows
