@@ -33,7 +33,7 @@ class FakeRay:
     def __init__(self, cpus: float = 1.0) -> None:
         self.cpus, self.options, self.alive = cpus, list[dict[str, Any]](), True
         self.lose: Callable[[int, str], str | None] = lambda number, method: None
-        self.puts = 0
+        self.puts, self.actors = 0, list[_Actor]()
 
     def is_initialized(self) -> bool:
         return True
@@ -47,7 +47,9 @@ class FakeRay:
 
     def wait(self, references: list[Any], *, num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
         assert (num_returns, timeout) == (len(references), 0)
-        return references, []
+        living = [actor for actor in self.actors if not actor.is_lost][: max(1, int(self.cpus))]
+        done = [reference for reference in references if reference.actor in living or reference.actor.is_lost]
+        return done, [reference for reference in references if reference not in done]
 
     def nodes(self) -> list[dict[str, Any]]:
         return [{"NodeID": "here", "Alive": self.alive, "Resources": {"CPU": self.cpus}}]
@@ -62,14 +64,18 @@ class FakeRay:
     def remote(self, kind: type) -> Any:
         def options(**given: Any) -> Any:
             self.options.append(given)
-            return SimpleNamespace(remote=lambda *words: _Actor(self, kind(*words), len(self.options) - 1))
+            return SimpleNamespace(remote=lambda *words: self._placed(kind(*words)))
 
         return SimpleNamespace(options=options)
 
+    def _placed(self, actor: Any) -> "_Actor":
+        self.actors.append(_Actor(self, actor, len(self.actors)))
+        return self.actors[-1]
+
 
 class _Object:
-    def __init__(self, value: object) -> None:
-        self._value = value
+    def __init__(self, value: object, actor: "_Actor | None" = None) -> None:
+        self._value, self.actor = value, actor
 
     def value(self) -> object:
         if isinstance(self._value, Exception):
@@ -79,11 +85,11 @@ class _Object:
 
 class _Actor:
     def __init__(self, ray: FakeRay, actor: Any, number: int) -> None:
-        self._ray, self._actor, self._number, self._is_lost = ray, actor, number, False
+        self._ray, self._actor, self._number, self.is_lost = ray, actor, number, False
 
     def end(self) -> None:
         """What is trained in it ends soon."""
-        self._is_lost = True
+        self.is_lost = True
         self._actor._stop.set()
         self._actor._trainer.shutdown()
         self._actor.close()
@@ -93,14 +99,15 @@ class _Actor:
 
     def _call(self, method: str, words: tuple[Any, ...], named: dict[str, Any]) -> _Object:
         if method == "__ray_terminate__":
+            self.is_lost = True
             return _Object(None)
-        said = "it has ended" if self._is_lost else self._ray.lose(self._number, method)
+        said = "it has ended" if self.is_lost else self._ray.lose(self._number, method)
         if said is not None:
             self.end()
-            return _Object(RayError(said))
+            return _Object(RayError(said), self)
         try:
-            return _Object(getattr(self._actor, method)(*words, **named))
+            return _Object(getattr(self._actor, method)(*words, **named), self)
         except Exception as error:
             wrapped = RayTaskError(str(error))
             wrapped.__cause__ = error
-            return _Object(wrapped)
+            return _Object(wrapped, self)
