@@ -1,0 +1,209 @@
+"""Writes the page that is alive: the networks of a study, test images, and the interpreter, in one HTML file."""
+
+import json
+import string
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from convarium.analysis.comparison import Comparison, METRICS, formatting
+from convarium.disk import write_text
+from convarium.errors import ConvariumError
+from convarium.inference.playground.encoding import encode, encode_images
+from convarium.inference.playground.gallery import QUIZ, frame_of, pick_images
+from convarium.inference.playground.players import Player, find_players, rounding_text
+from convarium.inference.playground.words import WORDS, Language
+from convarium.pages.chart_style import colors
+from convarium.pages.predictions import read_predictions
+
+_ENGINE = ("interpreter.js", "gradients.js")
+_PAGE = ("start.js", "engine.js", "pictures.js", "preprocess.js", "drawing.js", "answers.js", "inside.js", "why.js",
+         "quiz.js", "play.js")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Playground:
+    """A page that was written.
+
+    Attributes:
+        path: the file.
+        bytes: its size.
+        networks: the labels of those that play, and how many seeds of each.
+        left_out: a sentence for each network that does not play.
+    """
+
+    path: Path
+    bytes: int
+    networks: tuple[tuple[str, int], ...]
+    left_out: tuple[str, ...]
+
+
+def write_playground(
+    comparison: Comparison,
+    path: Path,
+    *,
+    test_images: tuple[np.ndarray, np.ndarray] | None,
+    seeds: int = 1,
+    all_networks: bool = False,
+    float32: bool = False,
+    title: str | None = None,
+    hide_names: bool = False,
+    quiz: bool = False,
+    language: Language = "en",
+) -> Playground:
+    """Writes the networks of a comparison as a page on which they answer.
+
+    The file contains everything that it needs: it opens without a network connection and makes no requests.
+
+    Args:
+        comparison: of runs of one data set that have their weights.
+        path: of the HTML file.
+        test_images: (n, c, h, w) uint8 pixels and (n,) labels that the runs were scored on; None: the page shows none.
+        seeds: runs of each network, at most.
+        all_networks: also networks that are too large for a file that is mailed.
+        float32: write the weights as they are, instead of rounding them to float16.
+        title: of the page.
+        hide_names: call the networks "Network A" and so on until the reader asks.
+        quiz: begin with ten images on which the networks disagree.
+        language: of the page.
+
+    Raises:
+        ConvariumError: no network can play, or a quiz is asked for without test images.
+    """
+    if quiz and test_images is None:
+        raise ConvariumError("--quiz takes test images, and they are not here", hint="fetch the data set, or leave it out")
+    images = None if test_images is None else test_images[0]
+    players, left_out = find_players(
+        comparison, images=images, seeds=seeds, all_networks=all_networks, float32=float32
+    )
+    labels = [row.label for row in comparison.rows]
+    words = WORDS[language]
+    form = players[0].preprocessing
+    gallery, quiz_images = _gallery(comparison, test_images)
+    frame = frame_of(np.empty((0, form.channels, form.height, form.width), np.uint8) if images is None else images)
+    forms = list(dict.fromkeys(player.preprocessing for player in players))
+    networks, encoded = [], []
+    for number, player in enumerate(players):
+        networks.append(_described(player, comparison, forms.index(player.preprocessing), len(encoded))
+                        | {"color": colors(labels)[player.index], "disguise": _disguise(words, number) if hide_names else None})
+        encoded += [encode(member.program, float16=not float32) for member in player.members]
+    about = {"dataset": comparison.dataset, "box": f"{frame.box:.0f}" if frame.box else ""}
+    words = {name: _filled(text, about) if name == "centre_why" else text for name, text in words.items()}
+    environment = Environment(
+        loader=PackageLoader("convarium", "inference/playground/page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = [network["disguise"] or network["label"] for network in networks]
+    listed = shown if len(shown) < 5 else [*shown[:3], f"{len(shown) - 3} more"]
+    text = environment.get_template("play.html.j2").render(
+        lang={"zh": "zh-CN"}.get(language, language),
+        title=title or _filled(words["title"], {"networks": formatting.listed(listed)}),
+        dataset=comparison.dataset,
+        words=words,
+        notes=left_out,
+        channels=form.channels,
+        has_gallery=gallery is not None,
+        has_quiz=quiz,
+        hidden_names=hide_names,
+        about=[
+            {
+                "label": network["disguise"] or player.label,
+                "parameters": f"{network['parameters']:,}",
+                "accuracy": network["accuracy"],
+                "rounding": rounding_text(player.members),
+            }
+            for player, network in zip(players, networks, strict=True)
+        ],
+        data=_json(
+            {
+                "words": words,
+                "classes": form.class_names,
+                "preprocessing": asdict(form),
+                "forms": [asdict(one) for one in forms],
+                "frame": asdict(frame),
+                "gallery": gallery,
+                "quiz": quiz_images,
+                "networks": networks,
+            }
+        ),
+        networks=[_json(one) for one in encoded],
+        css=Markup(_read("play.css")),  # noqa: S704  our own file
+        interpreter=Markup("".join(map(_read, _ENGINE))),  # noqa: S704  our own files
+        worker=Markup(_read("worker.js")),  # noqa: S704  our own file
+        script=Markup("".join(map(_read, _PAGE))),  # noqa: S704  our own files
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text)
+    return Playground(
+        path, len(text.encode()), tuple((player.label, len(player.members)) for player in players), tuple(left_out)
+    )
+
+
+def _described(player: Player, comparison: Comparison, form: int, first: int) -> dict[str, Any]:
+    row = comparison.rows[player.index]
+    metric = METRICS[f"{comparison.split}_accuracy"]
+    accuracy = row.estimate(metric)
+    return {
+        "label": player.label,
+        "form": form,
+        "members": list(range(first, first + len(player.members))),
+        "member_names": [member.name for member in player.members],
+        "parameters": row.parameters or 0,
+        "flops": row.flops or 0,
+        "accuracy": "–" if accuracy is None else formatting.mean(metric, accuracy),
+    }
+
+
+def _gallery(
+    comparison: Comparison, test_images: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[dict[str, Any] | None, list[int]]:
+    """The test images of the page, and which of them the quiz asks about."""
+    if test_images is None or not len(test_images[1]):
+        return None, []
+    images, labels = test_images
+    stored = read_predictions(comparison)
+    voted = [] if stored is None else [np.apply_along_axis(_most, 0, runs) for runs in stored.predicted.values()]
+    chosen, split = pick_images(voted or [labels], labels)
+    gallery = {
+        **encode_images(images[chosen]),
+        "labels": [int(labels[i]) for i in chosen],
+        "numbers": chosen,
+    }
+    return gallery, list(range(min(QUIZ, split or len(chosen))))
+
+
+def _most(votes: np.ndarray) -> int:
+    return int(np.bincount(votes).argmax())
+
+
+def _disguise(words: Any, number: int) -> str:
+    letters = string.ascii_uppercase
+    name = letters[number % 26] + (str(number // 26) if number >= 26 else "")
+    return _filled(words["disguise"], {"letter": name})
+
+
+def _filled(text: str, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
+def _read(file: str) -> str:
+    return (resources.files("convarium.inference.playground") / "page" / file).read_text("utf-8")
+
+
+def _json(value: Any) -> Markup:
+    """JSON that cannot end its script element, whatever the names of classes and networks are."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704  (no character that HTML could interpret is left)

@@ -1,0 +1,71 @@
+"use strict";
+// Ten images on which the networks disagree: the class says what it sees first, then the networks answer.
+
+const Quiz = (() => {
+  const { words, classes, networks, quiz, gallery } = Play;
+  const stage = document.getElementById("quiz-stage"), status = document.getElementById("quiz-status");
+  if (!stage) return { begin: () => {} };
+  const score = { right: 0, asked: 0, networks: networks.map(() => 0) };
+
+  function begin(imageAt, inputsAt) {
+    const start = document.createElement("button");
+    start.type = "button"; start.textContent = words.quiz_start;
+    start.addEventListener("click", () => ask(0, imageAt, inputsAt));
+    stage.replaceChildren(start);
+  }
+
+  function ask(n, imageAt, inputsAt) {
+    if (n >= quiz.length) { finish(); return; }
+    const index = quiz[n], canvas = imageAt(index);
+    canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", fill(words.quiz_image, { n: n + 1 }));
+    const choices = document.createElement("div");
+    choices.className = "choices";
+    status.textContent = fill(words.quiz_question, { n: n + 1, of: quiz.length });
+    for (const [c, name] of classes.entries()) {
+      const button = document.createElement("button");
+      button.type = "button"; button.textContent = name;
+      button.addEventListener("click", () => answer(n, c, choices, imageAt, inputsAt));
+      choices.append(button);
+    }
+    stage.replaceChildren(canvas, choices);
+    choices.firstChild.focus();
+  }
+
+  async function answer(n, chosen, choices, imageAt, inputsAt) {
+    for (const [c, button] of [...choices.children].entries()) {
+      button.disabled = true; button.setAttribute("aria-pressed", String(c === chosen));
+    }
+    const truth = gallery.labels[quiz[n]], list = document.createElement("ul"), inputs = inputsAt(quiz[n]);
+    score.asked++;
+    score.right += chosen === truth;
+    for (const [i, network] of networks.entries()) {
+      const logits = await Engine.logits(network.members[0], inputs[network.form]), said = logits.indexOf(Math.max(...logits));
+      score.networks[i] += said === truth;
+      const line = document.createElement("li");
+      line.textContent = `${network.label}: ${classes[said]} ${said === truth ? "✓" : "✗"}`;
+      list.append(line);
+    }
+    status.textContent = fill(chosen === truth ? words.quiz_right : words.quiz_wrong, { name: classes[truth] });
+    const next = document.createElement("button");
+    next.type = "button"; next.textContent = n + 1 < quiz.length ? words.quiz_next : words.quiz_end;
+    next.addEventListener("click", () => ask(n + 1, imageAt, inputsAt));
+    const box = document.createElement("div");
+    box.append(list, next);
+    stage.append(box);
+    next.focus();
+  }
+
+  function finish() {
+    const list = document.createElement("ul");
+    const lines = [[words.quiz_you, score.right], ...networks.map((network, i) => [network.label, score.networks[i]])];
+    for (const [name, n] of lines) {
+      const line = document.createElement("li");
+      line.textContent = fill(words.quiz_score, { name, n, of: score.asked });
+      list.append(line);
+    }
+    status.textContent = words.quiz_over;
+    stage.replaceChildren(list);
+  }
+
+  return { begin };
+})();

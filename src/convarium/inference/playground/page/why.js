@@ -1,0 +1,97 @@
+"use strict";
+// Why an answer: saliency, Grad-CAM and occlusion, for any class, each with what it does not show.
+
+const Why = (() => {
+  const { words, classes, preprocessing } = Play;
+  const reasons = document.getElementById("reasons"), choice = document.getElementById("why-class");
+  const stage = document.getElementById("why-stage"), square = document.getElementById("why-square");
+  const state = { inputs: null, pixels: null, version: 0, isVisible: false };
+  const shape = [preprocessing.channels, preprocessing.height, preprocessing.width];
+
+  choice.add(new Option(words.why_answer, ""));
+  classes.forEach((name, c) => choice.add(new Option(name, c)));
+  const member = () => Inside.selected()[0];
+
+  function fillStages() {
+    const network = Engine.network(member()), kept = stage.value;
+    stage.replaceChildren();
+    network.operations.forEach((operation, i) => {
+      if (operation.name === "conv2d") stage.add(new Option(`${operation.module || i} · ${operation.shape.join(" × ")}`, i + 1));
+    });
+    stage.closest("label").hidden = !stage.options.length;
+    if ([...stage.options].some((option) => option.value === kept)) stage.value = kept;
+    else if (stage.options.length) stage.selectedIndex = stage.options.length - 1;
+  }
+
+  function figure(name, canvas, why) {
+    const box = document.createElement("div"), title = document.createElement("h3"), text = document.createElement("p");
+    box.className = "reason";
+    title.textContent = name; text.textContent = why; text.className = "small soft";
+    canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", `${name}: ${why}`);
+    box.append(title, canvas, text);
+    return box;
+  }
+
+  // How much the class's probability falls when a gray square covers the image, pixel by pixel the mean over squares.
+  async function occlusion(one, target, side) {
+    const [channels, height, width] = shape, area = height * width, step = Math.max(1, Math.floor(side / 2));
+    const places = [];
+    for (let y = 0; y < height; y += step) for (let x = 0; x < width; x += step) places.push([y, x]);
+    const covered = places.map(([y, x]) => {
+      const pixels = Float32Array.from(state.pixels);
+      for (let c = 0; c < channels; c++) {
+        for (let i = Math.max(0, y - side >> 1); i < Math.min(height, y + side); i++) {
+          for (let j = Math.max(0, x - side >> 1); j < Math.min(width, x + side); j++) pixels[c * area + i * width + j] = 128;
+        }
+      }
+      return Preprocess.normalized(pixels, Play.forms[Play.formOf(one)]);
+    });
+    const full = Interpreter.softmax(await Engine.logits(one, state.inputs[Play.formOf(one)]))[target];
+    const logits = await Engine.many(one, covered), heat = new Float32Array(area), counts = new Float32Array(area);
+    places.forEach(([y, x], n) => {
+      const fall = full - Interpreter.softmax(logits[n])[target];
+      for (let i = Math.max(0, y - side >> 1); i < Math.min(height, y + side); i++) {
+        for (let j = Math.max(0, x - side >> 1); j < Math.min(width, x + side); j++) {
+          heat[i * width + j] += Math.max(0, fall); counts[i * width + j] += 1;
+        }
+      }
+    });
+    return heat.map((value, i) => counts[i] ? value / counts[i] : 0);
+  }
+
+  async function refresh() {
+    const mine = ++state.version;
+    if (!state.inputs || !state.isVisible) return;
+    fillStages();
+    const one = member(), network = Engine.network(one), input = state.inputs[Play.formOf(one)], without = [...Inside.without()[0]];
+    const answer = Answers.best(Play.networkOf(one));
+    const target = choice.value === "" ? answer ?? 0 : Number(choice.value);
+    const { values, gradients } = await Engine.gradients(one, input, target, without);
+    if (mine !== state.version) return;
+    const [, rows, columns] = network.image, made = [];
+    const about = { name: classes[target] };
+    made.push(figure(words.saliency, Pictures.overlay(Pictures.canvas(1, 1), Gradients.saliency(network, gradients), rows, columns, state.pixels, shape), fill(words.saliency_why, about)));
+    if (stage.value) {
+      const value = Number(stage.value), [, tall, wide] = network.shapes[value];
+      made.push(figure(words.grad_cam, Pictures.overlay(Pictures.canvas(1, 1), Gradients.gradCam(network, values, gradients, value), tall, wide, state.pixels, shape), fill(words.grad_cam_why, about)));
+    }
+    reasons.replaceChildren(...made);
+    const heat = await occlusion(one, target, Number(square.value));
+    if (mine !== state.version) return;
+    reasons.append(figure(words.occlusion, Pictures.overlay(Pictures.canvas(1, 1), heat, shape[1], shape[2], state.pixels, shape), fill(words.occlusion_why, about)));
+  }
+
+  for (const control of [choice, stage, square]) control.addEventListener("change", refresh);
+  new IntersectionObserver((entries) => {
+    state.isVisible = entries.some((entry) => entry.isIntersecting);
+    if (state.isVisible) refresh();
+  }).observe(document.getElementById("why"));
+
+  return {
+    set: (inputs, pixels) => {
+      state.inputs = inputs; state.pixels = pixels;
+      if (inputs) setTimeout(refresh, 250); else reasons.replaceChildren();
+    },
+    choose: () => refresh(),
+  };
+})();

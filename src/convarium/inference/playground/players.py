@@ -1,0 +1,174 @@
+"""The networks of a study that play: read as operations, checked, and those that cannot play with the reason."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from convarium.analysis.comparison import Comparison
+from convarium.errors import ConvariumError
+from convarium.inference.playground.encoding import rounded
+from convarium.inference.playground.program import NotPlayableError, Program, read_program
+from convarium.inference.playground.reference import run_program
+from convarium.inference.trained import TrainedNetwork, load_trained
+from convarium.records import Preprocessing
+
+if TYPE_CHECKING:
+    from convarium.runs.stored_run import StoredRun
+
+MOST_PARAMETERS = 1_500_000
+"""Larger networks are left out unless all are asked for: 3 MB in the file for each million of parameters."""
+CHECKED_IMAGES = 500
+_TOLERANCE = 1e-4
+_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What rounding the weights to float16 changes, on images that the network was not trained on.
+
+    Attributes:
+        images: how many were compared.
+        same: for how many the class with the largest logit stays.
+        largest_difference: of a logit, as a share of the largest one.
+    """
+
+    images: int
+    same: int
+    largest_difference: float
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained network.
+
+    Attributes:
+        name: such as "seed 0".
+        program: with its weights as they are written.
+        rounding: None where the weights are written as they are.
+    """
+
+    name: str
+    program: Program
+    rounding: Rounding | None
+
+
+@dataclass(frozen=True)
+class Player:
+    """A network of the study with one or several seeds.
+
+    Attributes:
+        index: of its row in the comparison, which decides its color.
+        preprocessing: of all members.
+    """
+
+    label: str
+    index: int
+    preprocessing: Preprocessing
+    members: tuple[Member, ...]
+
+
+def find_players(
+    comparison: Comparison, *, images: np.ndarray | None, seeds: int, all_networks: bool, float32: bool
+) -> tuple[list[Player], list[str]]:
+    """Reads the trained networks of a comparison.
+
+    Args:
+        comparison: of runs that have their weights.
+        images: (n, c, h, w) uint8 that the programs are checked on; None: on noise.
+        seeds: how many runs of each network play, at most.
+        all_networks: also those of more than `MOST_PARAMETERS`.
+        float32: write the weights as they are.
+
+    Returns:
+        The networks, and a sentence for each that does not play.
+
+    Raises:
+        ConvariumError: none can play.
+    """
+    players, left_out = [], []
+    for index, row in enumerate(comparison.rows):
+        if not row.trained:
+            left_out.append(f"{row.label} does not play: it has no trained run.")
+        elif (row.parameters or 0) > MOST_PARAMETERS and not all_networks:
+            size = f"{row.parameters:,} parameters"
+            left_out.append(f"{row.label} does not play: it has {size}. With --all it does, and the file is larger.")
+        else:
+            try:
+                read = [_member(run, images, float32=float32) for run in row.trained[:seeds]]
+            except ConvariumError as error:
+                left_out.append(f"{row.label} does not play: {error}")
+                continue
+            players.append(Player(row.label, index, read[0][1], tuple(member for member, _ in read)))
+    if not players:
+        raise ConvariumError("no network of this study can play", hint=" ".join(left_out))
+    return players, left_out
+
+
+def _member(run: "StoredRun", images: np.ndarray | None, *, float32: bool) -> tuple[Member, Preprocessing]:
+    trained = load_trained(run)
+    if trained.wrong is not None:
+        raise ConvariumError(trained.wrong)
+    preprocessing = trained.preprocessing
+    image = preprocessing.image
+    program = read_program(trained.network, (image.channels, image.height, image.width), model=run.recipe.model)
+    checked = _checked_images(preprocessing) if images is None else images[:: max(1, len(images) // CHECKED_IMAGES)]
+    checked = checked[:CHECKED_IMAGES]
+    expected = _logits(trained, None, checked)
+    _check(expected, _logits(trained, program, checked), model=run.recipe.model)
+    rounding = None
+    if not float32:
+        program = rounded(program)
+        rounding = _rounding(expected, _logits(trained, program, checked))
+    return Member(f"seed {run.recipe.seed}", program, rounding), preprocessing
+
+
+def _checked_images(preprocessing: Preprocessing) -> np.ndarray:
+    shape = 32, preprocessing.channels, preprocessing.height, preprocessing.width
+    return np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+
+
+def _logits(trained: TrainedNetwork, program: Program | None, images: np.ndarray) -> np.ndarray:
+    """The logits of the network itself, or of a program."""
+    found = []
+    with torch.inference_mode():
+        for batch in torch.split(torch.from_numpy(np.ascontiguousarray(images)), _BATCH):
+            normalized = trained.normalize(batch)
+            found.append(trained(normalized) if program is None else run_program(program, normalized)[-1])
+    logits: np.ndarray = torch.cat(found).double().numpy()
+    return logits
+
+
+def _check(expected: np.ndarray, received: np.ndarray, *, model: str) -> None:
+    """A program that does not answer as its network is not shown.
+
+    Raises:
+        NotPlayableError: a logit differs by more than `_TOLERANCE` of the largest one.
+    """
+    largest, difference = _difference(expected, received)
+    if not difference <= _TOLERANCE * largest:
+        share = difference / largest if largest else difference
+        raise NotPlayableError(f"{model} is not playable: read as operations, a logit differs by {share:.0e}")
+
+
+def _rounding(expected: np.ndarray, received: np.ndarray) -> Rounding:
+    largest, difference = _difference(expected, received)
+    same = int((expected.argmax(1) == received.argmax(1)).sum())
+    return Rounding(len(expected), same, difference / largest if largest else difference)
+
+
+def _difference(expected: np.ndarray, received: np.ndarray) -> tuple[float, float]:
+    return float(np.abs(expected).max()), float(np.abs(expected - received).max())
+
+
+def rounding_text(members: Sequence[Member]) -> str:
+    """What rounding changes in the worst of some networks: "499 of 500 answers stay, logits within 0.02 %"."""
+    known = [member.rounding for member in members if member.rounding is not None]
+    if not known:
+        return "none: float32"
+    worst = max(known, key=lambda rounding: rounding.largest_difference)
+    least = min(known, key=lambda rounding: rounding.same / rounding.images)
+    share = f"{100 * worst.largest_difference:.2g} %"
+    return f"{least.same:,} of {least.images:,} answers stay, logits within {share}"
