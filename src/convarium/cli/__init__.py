@@ -39,6 +39,7 @@ COMMANDS = {
     "reproduce": _Entry("studies", "reproduce", "Checks published claims: list, run, verdict."),
     "results": _Entry("comparing", "results", "Prints a study's table and verdicts."),
     "report": _Entry("comparing", "report", "Writes a study's report: one HTML file, or figures."),
+    "play": _Entry("playing", "play", "Writes a page in which a study's networks answer."),
     "merge": _Entry("store", "merge", "Copies the runs and studies of other stores into one."),
     "remove": _Entry("store", "remove", "Removes studies and runs, after it has asked."),
     "evaluate": _Entry("single_run", "evaluate", "Scores a stored run or a weights file on a split."),
@@ -110,8 +111,7 @@ def convarium() -> None:
     and says which differences are real.
 
     \b
-    Begin with:   convarium compare lenet residual_cnn
-    More:         convarium compare --help, convarium --version
+    Begin with: convarium compare lenet residual_cnn   (more: compare --help)
     """  # noqa: D301 - click keeps the lines of a paragraph that begins with this character
 
 

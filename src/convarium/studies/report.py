@@ -43,7 +43,7 @@ def write_study_report(
     return write_report(
         comparison,
         out or store.study_folder(name) / "report.html",
-        test_images=_test_images(comparison, resources),
+        test_images=scored_images(comparison, resources),
         status=stopped_status(comparison, len(store.study(name).keys)),
         diagnoses=diagnoses,
         claims=_built_in(comparison, name) if claims is None else claims,
@@ -83,7 +83,7 @@ def _built_in(comparison: Comparison, name: str) -> ClaimsSection | None:
     return claims_section(study, comparison, study_tables(study, comparison)) if study else None
 
 
-def _test_images(comparison: Comparison, resources: Resources) -> TestImages | None:
+def scored_images(comparison: Comparison, resources: Resources) -> TestImages | None:
     """The images and labels that the runs were scored on; None if they differ between runs or are not available.
 
     A data set of this name on this machine may be another one than where the runs were made: its labels are compared.

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from convarium.inference import TrainedNetwork
     from convarium.inference.export import Exported
     from convarium.inference.export_formats import Format
+    from convarium.inference.playground import Playground
+    from convarium.inference.playground.words import Language
     from convarium.inference.predict import Predictions
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
@@ -59,6 +61,7 @@ __all__ = [
     "merge",
     "plan",
     "planned_recipe",
+    "play",
     "predict",
     "recommend",
     "remove",
@@ -270,6 +273,35 @@ def report(
     """See `Workspace.report`."""
     return Workspace(store, data_dir).report(
         study, out=out, figures=figures, panel=panel, width=width, diagnostics=diagnostics, on_event=on_event
+    )
+
+
+@_documented
+def play(
+    study: str,
+    *,
+    out: Path | str | None = None,
+    seeds: int = 1,
+    all_networks: bool = False,
+    float32: bool = False,
+    title: str | None = None,
+    hide_names: bool = False,
+    quiz: bool = False,
+    language: Language = "en",
+    store: Path | str = ".",
+    data_dir: Path | str | None = None,
+) -> Playground:
+    """See `Workspace.play`."""
+    return Workspace(store, data_dir).play(
+        study,
+        out=out,
+        seeds=seeds,
+        all_networks=all_networks,
+        float32=float32,
+        title=title,
+        hide_names=hide_names,
+        quiz=quiz,
+        language=language,
     )
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from convarium.inference import TrainedNetwork
     from convarium.inference.export import Exported
     from convarium.inference.export_formats import Format
+    from convarium.inference.playground import Playground
+    from convarium.inference.playground.words import Language
     from convarium.inference.predict import Predictions, Predictor
     from convarium.recipes.recipe import Recipe
     from convarium.records import Description, Scores
@@ -407,6 +409,54 @@ class Workspace:
         page = write_study_report(comparison, study, self._resources, out=page_path, diagnoses=diagnoses)
         drawn = save_figures(comparison, folder, diagnoses=diagnoses, panel=panel, width=width) if folder else ()
         return ReportFiles(page, tuple(drawn))
+
+    def play(
+        self,
+        study: str,
+        *,
+        out: Path | str | None = None,
+        seeds: int = 1,
+        all_networks: bool = False,
+        float32: bool = False,
+        title: str | None = None,
+        hide_names: bool = False,
+        quiz: bool = False,
+        language: Language = "en",
+    ) -> Playground:
+        """Writes a page on which the networks of a stored study answer: draw, drop an image, look inside.
+
+        It is one HTML file that needs neither a server nor a network connection.
+
+        Args:
+            study: its name.
+            out: the file to write; None: play.html in the study's folder.
+            seeds: runs of each network, at most; several give their vote.
+            all_networks: also networks of more than 1.5 million parameters.
+            float32: write the weights as they are; otherwise they are rounded to float16, and the page says what that
+                changes.
+            title: of the page.
+            hide_names: call the networks "Network A" and so on until the reader asks.
+            quiz: begin with ten images on which the networks disagree.
+            language: of the page, "en" or "zh".
+
+        Raises:
+            StoreError: no such study, or none of its runs is finished.
+            ConvariumError: none of its networks can play, or a quiz is asked for and the data set is not here.
+        """
+        from convarium.workspace.playing import play
+
+        return play(
+            self._resources,
+            study,
+            out=out,
+            seeds=seeds,
+            all_networks=all_networks,
+            float32=float32,
+            title=title,
+            hide_names=hide_names,
+            quiz=quiz,
+            language=language,
+        )
 
     def evaluate(
         self,

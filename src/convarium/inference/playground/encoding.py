@@ -37,7 +37,9 @@ def encode(program: Program, *, float16: bool) -> dict[str, Any]:
         {"image", "operations", "tensors", "data"}: `operations` refer to `tensors` by their numbers; a tensor has its
         shape, its type and the byte at which it begins in `data`, which is base64 of little-endian numbers.
     """
-    operations, tensors, data = [], [], bytearray()
+    operations: list[dict[str, Any]] = []
+    tensors: list[dict[str, Any]] = []
+    data = bytearray()
     for operation in program.operations:
         numbers = {}
         for name, tensor in operation.tensors.items():

@@ -2,7 +2,6 @@
 
 import json
 import string
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,13 +11,13 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from convarium.analysis.comparison import Comparison, METRICS, formatting
+from convarium.analysis.comparison import METRICS, Comparison, formatting
 from convarium.disk import write_text
 from convarium.errors import ConvariumError
 from convarium.inference.playground.encoding import encode, encode_images
 from convarium.inference.playground.gallery import QUIZ, frame_of, pick_images
 from convarium.inference.playground.players import Player, find_players, rounding_text
-from convarium.inference.playground.words import WORDS, Language
+from convarium.inference.playground.words import Language, words_of
 from convarium.pages.chart_style import colors
 from convarium.pages.predictions import read_predictions
 
@@ -77,21 +76,24 @@ def write_playground(
         ConvariumError: no network can play, or a quiz is asked for without test images.
     """
     if quiz and test_images is None:
-        raise ConvariumError("--quiz takes test images, and they are not here", hint="fetch the data set, or leave it out")
+        raise ConvariumError(
+            "--quiz takes test images, and they are not here", hint="fetch the data set, or leave it out"
+        )
     images = None if test_images is None else test_images[0]
-    players, left_out = find_players(
-        comparison, images=images, seeds=seeds, all_networks=all_networks, float32=float32
-    )
+    players, left_out = find_players(comparison, images=images, seeds=seeds, all_networks=all_networks, float32=float32)
     labels = [row.label for row in comparison.rows]
-    words = WORDS[language]
+    words = words_of(language)
     form = players[0].preprocessing
     gallery, quiz_images = _gallery(comparison, test_images)
     frame = frame_of(np.empty((0, form.channels, form.height, form.width), np.uint8) if images is None else images)
     forms = list(dict.fromkeys(player.preprocessing for player in players))
-    networks, encoded = [], []
+    networks: list[dict[str, Any]] = []
+    encoded: list[dict[str, Any]] = []
     for number, player in enumerate(players):
-        networks.append(_described(player, comparison, forms.index(player.preprocessing), len(encoded))
-                        | {"color": colors(labels)[player.index], "disguise": _disguise(words, number) if hide_names else None})
+        networks.append(
+            _described(player, comparison, forms.index(player.preprocessing), len(encoded))
+            | {"color": colors(labels)[player.index], "disguise": _disguise(words, number) if hide_names else None}
+        )
         encoded += [encode(member.program, float16=not float32) for member in player.members]
     about = {"dataset": comparison.dataset, "box": f"{frame.box:.0f}" if frame.box else ""}
     words = {name: _filled(text, about) if name == "centre_why" else text for name, text in words.items()}

@@ -5,10 +5,9 @@ an error: a network is shown as it is, or not at all.
 """
 
 import copy
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -17,6 +16,7 @@ from torch.export.graph_signature import InputKind
 
 from convarium.errors import ConvariumError
 from convarium.inference.export_formats import quiet
+from convarium.inference.playground.operations import READERS, Call, Value
 from convarium.models.zoo.mlp import MemoryBlock
 
 IMAGE = 0
@@ -32,7 +32,7 @@ class Operation:
     """One step of a network, which makes one value of others.
 
     Attributes:
-        name: a name in `OPERATIONS`.
+        name: such as "conv2d", see `operations`.
         inputs: the values that it takes.
         module: the path of the module that it belongs to, such as "blocks.0.residual.3"; of a convolution with its
             norm folded in, that of the norm.
@@ -84,9 +84,8 @@ def fold_norms(program: Program) -> Program:
     for operation in program.operations:
         for value in operation.inputs:
             readers[value] += 1
-    replaced: dict[int, int] = {}  # value of the old program → value of the new one
+    replaced = {IMAGE: IMAGE}  # value of the old program → value of the new one
     folded: list[Operation] = []
-    replaced[IMAGE] = IMAGE
     for value, operation in enumerate(program.operations, start=1):
         before = replaced[operation.inputs[0]] if operation.inputs else IMAGE
         if operation.name == "norm" and before and readers[operation.inputs[0]] == 1:
@@ -107,25 +106,6 @@ def _folded(conv: Operation, norm: Operation) -> Operation:
     return replace(conv, module=norm.module, tensors={"weight": weight.float(), "bias": bias.float()})
 
 
-class _Value(NamedTuple):
-    """What a node of the graph is: a value of the program."""
-
-    index: int
-    shape: tuple[int, ...]
-
-
-class _Found(NamedTuple):
-    """How a node is read; an operation without a name is the value that it is given."""
-
-    name: str | None
-    inputs: Sequence[_Value]
-    settings: Mapping[str, Any] = {}
-    tensors: Mapping[str, Tensor | None] = {}
-
-
-Arguments = Mapping[str, Any]
-
-
 def _trace(network: nn.Module, image: tuple[int, int, int], *, model: str) -> ExportedProgram:
     copied = copy.deepcopy(network).cpu().float().eval().requires_grad_(requires_grad=False)
     copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -134,7 +114,9 @@ def _trace(network: nn.Module, image: tuple[int, int, int], *, model: str) -> Ex
             block.fold()
     try:
         with quiet(), torch.no_grad():
-            return torch.export.export(copied, (torch.zeros((1, *image)),)).run_decompositions({})
+            traced: ExportedProgram = torch.export.export(copied, (torch.zeros((1, *image)),))
+            functional: ExportedProgram = traced.run_decompositions({})  # nothing happens in place any more
+            return functional
     except Exception as error:  # a user's own network may fail in any way
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         hint = "its forward must compute the same layers for every image"
@@ -146,24 +128,26 @@ def _read(traced: ExportedProgram, image: tuple[int, int, int], *, model: str) -
     known: dict[fx.Node, Any] = {}
     operations: list[Operation] = []
 
-    def add(name: str, inputs: Sequence[_Value], module: str, shape: tuple[int, ...], **more: Any) -> _Value:
-        operations.append(Operation(name, tuple(value.index for value in inputs), module, shape, **more))
-        return _Value(len(operations), shape)
+    def add(name: str, inputs: Sequence[Value], module: str, shape: tuple[int, ...], **more: Any) -> Value:
+        operations.append(Operation(name, tuple(value.number for value in inputs), module, shape, **more))
+        return Value(len(operations), shape)
 
     for node in traced.graph.nodes:
         if node.op == "placeholder":
-            known[node] = tensors[node.name] if node.name in tensors else _Value(IMAGE, image)
+            known[node] = tensors[node.name] if node.name in tensors else Value(IMAGE, image)
         if node.op != "call_function":
             continue
         target = str(node.target)
-        if target.endswith("getitem>") or "getitem" in target:
+        if "getitem" in target:
             known[node] = known[node.args[0]]
             continue
-        arguments = {name: _known(value, known) for name, value in _arguments(node).items()}
-        read = OPERATIONS.get(target)
-        shape = _shape(node)
+        read, shape = READERS.get(target), _shape(node)
         module = next(reversed([path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]), "")
-        found = read(arguments, shape) if read is not None else None
+        found = (
+            read(Call({name: _known(value, known) for name, value in _arguments(node).items()}, shape))
+            if read
+            else None
+        )
         if found is None:
             where = f" in {module}" if module else ""
             hint = "leave it out, or export it as ONNX"
@@ -180,7 +164,7 @@ def _read(traced: ExportedProgram, image: tuple[int, int, int], *, model: str) -
         kept = {name: tensor.detach().float() for name, tensor in found.tensors.items() if tensor is not None}
         known[node] = add(found.name, inputs, module, shape, settings=found.settings, tensors=kept)
     output = known[next(node for node in reversed(traced.graph.nodes) if node.op == "output").args[0][0]]
-    if not isinstance(output, _Value) or output.index != len(operations) or len(output.shape) != 1:
+    if not isinstance(output, Value) or output.number != len(operations) or len(output.shape) != 1:
         raise NotPlayableError(f"{model} is not playable: its last operation does not give logits")
     return Program(image, tuple(_with_shortcut(operations, index) for index in range(len(operations))))
 
@@ -234,7 +218,8 @@ def _with_shortcut(operations: Sequence[Operation], index: int) -> Operation:
 
 
 def _ancestors(operations: Sequence[Operation], value: int) -> set[int]:
-    found, open_values = set(), [value]
+    found: set[int] = set()
+    open_values = [value]
     while open_values:
         value = open_values.pop()
         if value not in found:
@@ -242,243 +227,3 @@ def _ancestors(operations: Sequence[Operation], value: int) -> set[int]:
             if value:
                 open_values += operations[value - 1].inputs
     return found
-
-
-def _pair(value: Any) -> list[int]:
-    values = [int(v) for v in value] if isinstance(value, list | tuple) else [int(value)]
-    return values * 2 if len(values) == 1 else values
-
-
-def _image(arguments: Arguments, name: str = "input") -> _Value | None:
-    """The argument, if it is a value of shape (c, h, w)."""
-    value = arguments[name]
-    return value if isinstance(value, _Value) and len(value.shape) == 3 else None
-
-
-def _conv2d(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    value, weight = _image(a), a["weight"]
-    if value is None or not isinstance(weight, Tensor) or not isinstance(a["bias"], Tensor | None):
-        return None
-    padding = a["padding"]
-    if isinstance(padding, str):
-        padding = [0, 0] if padding == "valid" else [d * (k - 1) / 2 for d, k in zip(_pair(a["dilation"]), weight.shape[2:], strict=True)]
-        if any(p != int(p) for p in padding):
-            return None  # more on one side than on the other
-    settings = {name: _pair(a[name]) for name in ("stride", "dilation")} | {"padding": _pair(padding), "groups": int(a["groups"])}
-    return _Found("conv2d", [value], settings, {"weight": weight, "bias": a["bias"]})
-
-
-def _linear(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    value, weight = a["input"], a["weight"]
-    if not isinstance(value, _Value) or len(value.shape) != 1 or not isinstance(weight, Tensor):
-        return None
-    return _Found("linear", [value], {}, {"weight": weight, "bias": a["bias"]})
-
-
-def _matmul(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    value, weight = a.get("self"), a.get("other", a.get("mat2"))
-    if not isinstance(value, _Value) or len(value.shape) != 1 or not isinstance(weight, Tensor) or weight.ndim != 2:
-        return None
-    return _Found("linear", [value], {}, {"weight": weight.T.contiguous(), "bias": None})
-
-
-def _addmm(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    if a["beta"] != 1 or a["alpha"] != 1 or not isinstance(a["self"], Tensor) or a["self"].ndim != 1:
-        return None
-    product = _matmul({"self": a["mat1"], "other": a["mat2"]}, shape)
-    return None if product is None else product._replace(tensors={**product.tensors, "bias": a["self"]})
-
-
-def _norm(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    value = a["input"]
-    if not isinstance(value, _Value) or len(value.shape) not in (1, 3):
-        return None
-    mean, variance = a["running_mean"].double(), a["running_var"].double()
-    scale = 1 / torch.sqrt(variance + a["eps"])
-    scale = scale if a["weight"] is None else a["weight"].double() * scale
-    shift = -mean * scale if a["bias"] is None else a["bias"].double() - mean * scale
-    return _Found("norm", [value], {}, {"scale": scale, "shift": shift})
-
-
-def _activation(name: str, *settings: str) -> Callable[[Arguments, tuple[int, ...]], _Found | None]:
-    def read(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-        return _Found(name, [a["self"]], {setting: _plain(a[setting]) for setting in settings})
-
-    return read
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str) else float(value)
-
-
-def _prelu(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    if not isinstance(a["weight"], Tensor) or not isinstance(a["self"], _Value):
-        return None
-    return _Found("prelu", [a["self"]], {}, {"slope": a["weight"].expand(shape[0])})
-
-
-def _max_pool2d(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    value = _image(a, "self")
-    if value is None:
-        return None
-    settings = {"kernel": _pair(a["kernel_size"]), "stride": _pair(a["stride"] or a["kernel_size"])}
-    return _Found("max_pool2d", [value], settings | {name: _pair(a[name]) for name in ("padding", "dilation")})
-
-
-def _avg_pool2d(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    value = _image(a, "self")
-    if value is None or a["ceil_mode"]:
-        return None
-    settings: dict[str, Any] = {"kernel": _pair(a["kernel_size"]), "stride": _pair(a["stride"] or a["kernel_size"])}
-    divisor = None if a["divisor_override"] is None else int(a["divisor_override"])
-    settings |= {"padding": _pair(a["padding"]), "counts_padding": bool(a["count_include_pad"]), "divisor": divisor}
-    return _Found("avg_pool2d", [value], settings)
-
-
-def _adaptive_avg_pool2d(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    value = _image(a, "self")
-    return None if value is None else _Found("adaptive_avg_pool2d", [value])
-
-
-def _mean(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    value = _image(a, "self")
-    if value is None or sorted(d % 4 for d in a["dim"]) != [2, 3]:
-        return None
-    return _Found("mean", [value])
-
-
-def _add(a: Arguments, shape: tuple[int, ...], sign: int = 1) -> _Found | None:
-    return _sum(a["self"], a["other"], sign * a["alpha"], shape)
-
-
-def _sum(first: Any, second: Any, alpha: float, shape: tuple[int, ...]) -> _Found | None:
-    """first + alpha · second, where either may be a number."""
-    if isinstance(second, int | float):
-        return _Found("scale", [first], {"factor": 1.0, "offset": float(alpha * second)})
-    if isinstance(first, int | float):
-        return _Found("scale", [second], {"factor": float(alpha), "offset": float(first)})
-    return _pairwise("add", first, second, shape, {"alpha": float(alpha)})
-
-
-def _rsub(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    return _sum(a["other"], a["self"], -a["alpha"], shape)
-
-
-def _mul(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    first, second = a["self"], a["other"]
-    if isinstance(second, int | float):
-        return _Found("scale", [first], {"factor": float(second), "offset": 0.0})
-    return _pairwise("multiply", first, second, shape)
-
-
-def _div(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    other = a["other"]
-    if isinstance(other, int | float):
-        return _Found("scale", [a["self"]], {"factor": 1 / other, "offset": 0.0})
-    return _pairwise("multiply", a["self"], 1 / other, shape) if isinstance(other, Tensor) else None
-
-
-def _pairwise(
-    name: str, first: Any, second: Any, shape: tuple[int, ...], settings: Mapping[str, Any] | None = None
-) -> _Found | None:
-    """An operation value by value; a constant tensor becomes a value of the same shape, a smaller value is refused."""
-    if any(isinstance(value, _Value) and value.shape != shape for value in (first, second)):
-        return None
-    return _Found(name, [first, second], settings or {})
-
-
-def _cat(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    values = a["tensors"]
-    if not all(isinstance(value, _Value) for value in values) or a["dim"] % (len(shape) + 1) != 1:
-        return None
-    return _Found("concatenate", values)
-
-
-def _pad(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    value = _image(a, "self")
-    sides = [int(side) for side in a["pad"]]
-    sides += [0] * (6 - len(sides))
-    if value is None or len(sides) != 6 or a.get("mode", "constant") != "constant" or min(sides) < 0:
-        return None
-    filling = a.get("value") or 0.0
-    return _Found("pad", [value], {"before": sides[4::-2], "value": float(filling)})
-
-
-def _slice(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    value = a["self"]
-    axis = a["dim"] % (len(shape) + 1) - 1
-    if not isinstance(value, _Value) or axis < 0:
-        return None
-    start = a["start"] or 0
-    start = max(0, start + value.shape[axis]) if start < 0 else start
-    return _Found("slice", [value], {"axis": axis, "start": int(start), "step": int(a["step"])})
-
-
-def _reshape(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    value = a["self"]
-    if not isinstance(value, _Value) or math.prod(value.shape) != math.prod(shape):
-        return None
-    return _Found(None if value.shape == shape else "reshape", [value])
-
-
-def _same(name: str) -> Callable[[Arguments, tuple[int, ...]], _Found | None]:
-    def read(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-        return _Found(None, [a[name]])
-
-    return read
-
-
-def _softmax(a: Arguments, shape: tuple[int, ...]) -> _Found | None:
-    if len(shape) != 1 or a["dim"] % 2 != 1:
-        return None
-    return _Found("softmax", [a["self"]])
-
-
-OPERATIONS: Mapping[str, Callable[[Arguments, tuple[int, ...]], _Found | None]] = {
-    "aten.conv2d.default": _conv2d,
-    "aten.conv2d.padding": _conv2d,
-    "aten.linear.default": _linear,
-    "aten.matmul.default": _matmul,
-    "aten.mm.default": _matmul,
-    "aten.addmm.default": _addmm,
-    "aten._native_batch_norm_legit_no_training.default": _norm,
-    "aten.relu.default": _activation("relu"),
-    "aten.leaky_relu.default": _activation("leaky_relu", "negative_slope"),
-    "aten.prelu.default": _prelu,
-    "aten.elu.default": _activation("elu", "alpha", "scale", "input_scale"),
-    "aten.gelu.default": _activation("gelu", "approximate"),
-    "aten.silu.default": _activation("silu"),
-    "aten.tanh.default": _activation("tanh"),
-    "aten.sigmoid.default": _activation("sigmoid"),
-    "aten.hardtanh.default": _activation("clamp", "min_val", "max_val"),
-    "aten.relu6.default": lambda a, shape: _Found("clamp", [a["self"]], {"min_val": 0.0, "max_val": 6.0}),
-    "aten.max_pool2d.default": _max_pool2d,
-    "aten.avg_pool2d.default": _avg_pool2d,
-    "aten.adaptive_avg_pool2d.default": _adaptive_avg_pool2d,
-    "aten.mean.dim": _mean,
-    "aten.add.Tensor": _add,
-    "aten.sub.Tensor": lambda a, shape: _add(a, shape, -1),
-    "aten.rsub.Scalar": _rsub,
-    "aten.mul.Tensor": _mul,
-    "aten.div.Tensor": _div,
-    "aten.cat.default": _cat,
-    "aten.pad.default": _pad,
-    "aten.constant_pad_nd.default": _pad,
-    "aten.slice.Tensor": _slice,
-    "aten.view.default": _reshape,
-    "aten.reshape.default": _reshape,
-    "aten._unsafe_view.default": _reshape,
-    "aten.flatten.using_ints": _reshape,
-    "aten.unsqueeze.default": _reshape,
-    "aten.squeeze.dims": _reshape,
-    "aten.squeeze.dim": _reshape,
-    "aten.softmax.int": _softmax,
-    "aten._softmax.default": _softmax,
-    "aten.dropout.default": _same("input"),
-    "aten.feature_dropout.default": _same("input"),
-    "aten.clone.default": _same("self"),
-    "aten.alias.default": _same("self"),
-    "aten.contiguous.default": _same("self"),
-    "aten.detach.default": _same("self"),
-}
-"""How each of PyTorch's operations is read."""

@@ -1,6 +1,7 @@
-"""A program carried out by PyTorch: what the page's interpreter must answer, and what is checked before it is written."""
+"""A program carried out by PyTorch: what the page's interpreter must answer, checked before it is written."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,105 +22,96 @@ def run_program(program: Program, images: Tensor) -> list[Tensor]:
     """
     values = [images]
     for operation in program.operations:
-        inputs = [values[index] for index in operation.inputs]
-        values.append(_RUN[operation.name](operation, inputs).expand(len(images), *operation.shape))
+        inputs = [values[number] for number in operation.inputs]
+        values.append(_run(operation, inputs).expand(len(images), *operation.shape))
     return values
 
 
-Run = Callable[[Operation, Sequence[Tensor]], Tensor]
+def _run(operation: Operation, inputs: Sequence[Tensor]) -> Tensor:
+    x = inputs[0] if inputs else torch.empty(0)
+    settings, tensors, shape = operation.settings, operation.tensors, operation.shape
+    match operation.name:
+        case "constant":
+            return tensors["value"][None]
+        case "conv2d":
+            how = [settings[name] for name in ("stride", "padding", "dilation", "groups")]
+            return F.conv2d(x, tensors["weight"], tensors.get("bias"), *how)
+        case "linear":
+            return F.linear(x, tensors["weight"], tensors.get("bias"))
+        case "norm":
+            by_channel = (-1, *[1] * (len(shape) - 1))
+            return x * tensors["scale"].reshape(by_channel) + tensors["shift"].reshape(by_channel)
+        case "relu":
+            return F.relu(x)
+        case "leaky_relu":
+            return F.leaky_relu(x, settings["negative_slope"])
+        case "prelu":
+            return F.prelu(x, tensors["slope"])
+        case "elu":
+            negative = settings["alpha"] * torch.expm1(settings["input_scale"] * x)
+            return torch.mul(torch.where(x > 0, x, negative), settings["scale"])
+        case "gelu":
+            return F.gelu(x, approximate=settings["approximate"])
+        case "silu":
+            return F.silu(x)
+        case "tanh":
+            return torch.tanh(x)
+        case "sigmoid":
+            return torch.sigmoid(x)
+        case "clamp":
+            return x.clamp(settings["min_val"], settings["max_val"])
+        case "max_pool2d":
+            return _max_pool2d(x, settings, shape)
+        case "avg_pool2d":
+            kernel, stride, padding = (settings[name] for name in ("kernel", "stride", "padding"))
+            counts, divisor = settings["counts_padding"], settings["divisor"]
+            return F.avg_pool2d(x, kernel, stride, padding, count_include_pad=counts, divisor_override=divisor)
+        case "adaptive_avg_pool2d":
+            return F.adaptive_avg_pool2d(x, (shape[1], shape[2]))
+        case "mean":
+            return x.mean((2, 3)).reshape(-1, *shape)
+        case "add":
+            return torch.add(x, inputs[1], alpha=settings["alpha"])
+        case "multiply":
+            return x * inputs[1]
+        case "scale":
+            return torch.add(x * settings["factor"], settings["offset"])
+        case "concatenate":
+            return torch.cat(list(inputs), 1)
+        case "pad":
+            return _pad(x, settings, shape)
+        case "slice":
+            axis, start, step = (settings[name] for name in ("axis", "start", "step"))
+            return x.index_select(axis + 1, torch.arange(start, start + step * (shape[axis] - 1) + 1, step))
+        case "reshape":
+            return x.reshape(-1, *shape)
+        case "softmax":
+            return x.softmax(1)
+    raise ValueError(operation.name)
 
 
-def _conv2d(operation: Operation, inputs: Sequence[Tensor]) -> Tensor:
-    settings, tensors = operation.settings, operation.tensors
-    return F.conv2d(
-        inputs[0],
-        tensors["weight"],
-        tensors.get("bias"),
-        settings["stride"],
-        settings["padding"],
-        settings["dilation"],
-        settings["groups"],
-    )
-
-
-def _norm(operation: Operation, inputs: Sequence[Tensor]) -> Tensor:
-    shape = (-1, *[1] * (len(operation.shape) - 1))
-    return inputs[0] * operation.tensors["scale"].reshape(shape) + operation.tensors["shift"].reshape(shape)
-
-
-def _elu(operation: Operation, inputs: Sequence[Tensor]) -> Tensor:
-    settings = operation.settings
-    negative = settings["alpha"] * torch.expm1(settings["input_scale"] * inputs[0])
-    return settings["scale"] * torch.where(inputs[0] > 0, inputs[0], negative)
-
-
-def _max_pool2d(operation: Operation, inputs: Sequence[Tensor]) -> Tensor:
-    settings, (_, height, width) = operation.settings, operation.shape
-    (stride_y, stride_x), dilation = settings["stride"], settings["dilation"]
-    kernel, padding = settings["kernel"], settings["padding"]
+def _max_pool2d(x: Tensor, settings: Mapping[str, Any], shape: tuple[int, ...]) -> Tensor:
+    """Also where the size is rounded up, as the output's shape says: what is missing at the end is padded."""
     bottom, right = (
-        max(0, (size - 1) * stride + d * (k - 1) + 1 - p - full)
-        for size, stride, d, k, p, full in zip(
-            (height, width), (stride_y, stride_x), dilation, kernel, padding, inputs[0].shape[2:], strict=True
+        max(0, (size - 1) * stride + dilation * (kernel - 1) + 1 - padding - full)
+        for size, stride, dilation, kernel, padding, full in zip(
+            shape[1:],
+            settings["stride"],
+            settings["dilation"],
+            settings["kernel"],
+            settings["padding"],
+            x.shape[2:],
+            strict=True,
         )
-    )  # what rounding up adds
-    padded = F.pad(inputs[0], (padding[1], right, padding[0], bottom), value=-torch.inf)
-    return F.max_pool2d(padded, kernel, settings["stride"], 0, dilation)[:, :, :height, :width]
-
-
-def _avg_pool2d(operation: Operation, inputs: Sequence[Tensor]) -> Tensor:
-    settings = operation.settings
-    return F.avg_pool2d(
-        inputs[0],
-        settings["kernel"],
-        settings["stride"],
-        settings["padding"],
-        count_include_pad=settings["counts_padding"],
-        divisor_override=settings["divisor"],
     )
+    top, left = settings["padding"]
+    padded = F.pad(x, (left, right, top, bottom), value=-torch.inf)
+    pooled = F.max_pool2d(padded, settings["kernel"], settings["stride"], 0, settings["dilation"])
+    return pooled[:, :, : shape[1], : shape[2]]
 
 
-def _pad(operation: Operation, inputs: Sequence[Tensor]) -> Tensor:
+def _pad(x: Tensor, settings: Mapping[str, Any], shape: tuple[int, ...]) -> Tensor:
     sides: list[int] = []
-    for before, size, full in zip(operation.settings["before"], inputs[0].shape[1:], operation.shape, strict=True):
+    for before, size, full in zip(settings["before"], x.shape[1:], shape, strict=True):
         sides = [before, full - size - before, *sides]
-    return F.pad(inputs[0], sides, value=operation.settings["value"])
-
-
-def _slice(operation: Operation, inputs: Sequence[Tensor]) -> Tensor:
-    axis, start, step = (operation.settings[name] for name in ("axis", "start", "step"))
-    end = start + step * (operation.shape[axis] - 1) + 1
-    return inputs[0].index_select(axis + 1, torch.arange(start, end, step))
-
-
-def _scale(operation: Operation, inputs: Sequence[Tensor]) -> Tensor:
-    return inputs[0] * operation.settings["factor"] + operation.settings["offset"]
-
-
-_RUN: Mapping[str, Run] = {
-    "constant": lambda o, x: o.tensors["value"][None],
-    "conv2d": _conv2d,
-    "linear": lambda o, x: F.linear(x[0], o.tensors["weight"], o.tensors.get("bias")),
-    "norm": _norm,
-    "relu": lambda o, x: F.relu(x[0]),
-    "leaky_relu": lambda o, x: F.leaky_relu(x[0], o.settings["negative_slope"]),
-    "prelu": lambda o, x: F.prelu(x[0], o.tensors["slope"]),
-    "elu": _elu,
-    "gelu": lambda o, x: F.gelu(x[0], approximate=o.settings["approximate"]),
-    "silu": lambda o, x: F.silu(x[0]),
-    "tanh": lambda o, x: torch.tanh(x[0]),
-    "sigmoid": lambda o, x: torch.sigmoid(x[0]),
-    "clamp": lambda o, x: x[0].clamp(o.settings["min_val"], o.settings["max_val"]),
-    "max_pool2d": _max_pool2d,
-    "avg_pool2d": _avg_pool2d,
-    "adaptive_avg_pool2d": lambda o, x: F.adaptive_avg_pool2d(x[0], o.shape[1:]),
-    "mean": lambda o, x: x[0].mean((2, 3)).reshape(-1, *o.shape),
-    "add": lambda o, x: torch.add(x[0], x[1], alpha=o.settings["alpha"]),
-    "multiply": lambda o, x: x[0] * x[1],
-    "scale": _scale,
-    "concatenate": lambda o, x: torch.cat(list(x), 1),
-    "pad": _pad,
-    "slice": _slice,
-    "reshape": lambda o, x: x[0].reshape(-1, *o.shape),
-    "softmax": lambda o, x: x[0].softmax(1),
-}
+    return F.pad(x, sides, value=settings["value"])

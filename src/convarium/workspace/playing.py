@@ -1,0 +1,57 @@
+"""What `Workspace.play` does: finds a study's runs and its test images, and has the page written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convarium.disk import usable_path
+from convarium.errors import ConvariumError
+from convarium.spec import unknown
+
+if TYPE_CHECKING:
+    from convarium.inference.playground import Playground
+    from convarium.inference.playground.words import Language
+    from convarium.studies.resources import Resources
+
+
+def play(
+    resources: Resources,
+    study: str,
+    *,
+    out: Path | str | None,
+    seeds: int,
+    all_networks: bool,
+    float32: bool,
+    title: str | None,
+    hide_names: bool,
+    quiz: bool,
+    language: Language,
+) -> Playground:
+    """See `Workspace.play`."""
+    from convarium.inference.playground.page import write_playground
+    from convarium.inference.playground.words import LANGUAGES
+    from convarium.studies.compare import compare_study
+    from convarium.studies.report import scored_images
+
+    if language not in LANGUAGES:
+        raise unknown("language", language, LANGUAGES)
+    if seeds < 1:
+        raise ConvariumError("seeds that play", expected="1 or more", received=seeds)
+    store = resources.store
+    comparison = compare_study(store.study(study), store, drawn=True)
+    path = store.study_folder(study) / "play.html" if out is None else usable_path(out, "out")
+    if path.is_dir():
+        raise ConvariumError(f"--out {path} is a folder", hint=f"name a file in it: --out {path / 'play.html'}")
+    return write_playground(
+        comparison,
+        path,
+        test_images=scored_images(comparison, resources),
+        seeds=seeds,
+        all_networks=all_networks,
+        float32=float32,
+        title=title,
+        hide_names=hide_names,
+        quiz=quiz,
+        language=language,
+    )
