@@ -78,11 +78,12 @@ def frame_of(images: np.ndarray) -> Frame:
     outline = np.abs(np.diff(is_figure, axis=1)).sum(axis=(1, 2)) + np.abs(np.diff(is_figure, axis=2)).sum(axis=(1, 2))
     # A line of length l and width w has the area l·w and an outline of 2·l, which steps along pixels make 4/π as long.
     brush = float(np.median(2 * area / np.maximum(outline * np.pi / 4, 1)))
+    box = float(np.median(np.maximum(tall, wide)))
     return Frame(
-        box=float(np.median(np.maximum(tall, wide))),
+        box=box,
         is_dark=ground < 128,
         is_centred=bool(np.hypot(y, x).mean() < 1),
-        brush=float(np.clip(round(4 * brush) / 4, 0.5, 6)),
+        brush=float(np.clip(round(4 * min(brush, box / 6)) / 4, 0.5, 6)),
     )
 
 

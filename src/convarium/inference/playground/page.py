@@ -105,10 +105,11 @@ def write_playground(
         lstrip_blocks=True,
     )
     shown = [network["disguise"] or network["label"] for network in networks]
-    listed = shown if len(shown) < 5 else [*shown[:3], f"{len(shown) - 3} more"]
+    listed = shown if len(shown) < 5 else [*shown[:3], _filled(words["more"], {"n": str(len(shown) - 3)})]
+    names = words["separator"].join(listed[:-1]) + words["last_separator"] * (len(listed) > 1) + listed[-1]
     text = environment.get_template("play.html.j2").render(
         lang={"zh": "zh-CN"}.get(language, language),
-        title=title or _filled(words["title"], {"networks": formatting.listed(listed)}),
+        title=title or _filled(words["title"], {"networks": names}),
         dataset=comparison.dataset,
         words=words,
         notes=left_out,

@@ -1,0 +1,292 @@
+"""The page that is alive, in a real browser and from its file: answers, drawing, pictures, what is inside."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from browsers import browser as browser  # the fixture
+from browsers import needs_browser
+from convarium import Workspace
+from convarium.cli import main
+from convarium.errors import ConvariumError
+from convarium.inference.playground.encoding import rounded
+from convarium.inference.playground.gallery import IMAGES, QUIZ, SPLIT, frame_of, pick_images
+from convarium.inference.playground.players import MOST_PARAMETERS
+from convarium.inference.playground.program import read_program
+from convarium.inference.playground.reference import run_program
+from convarium.inference.playground.words import LANGUAGES, words_of
+from convarium.inference.trained import load_trained
+
+MODELS = ("lenet", "resnet(depth=8)")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Two networks with two seeds, and one that fails."""
+    folder = tmp_path_factory.mktemp("store")
+    workspace = Workspace(folder)
+    workspace.compare(list(MODELS), name="both", seeds=2, epochs=2, learning_rate=0.05, batch_size=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(store):
+    return Workspace(store).play("both", seeds=2, quiz=True)
+
+
+@pytest.fixture
+def page(browser, written):
+    """The page with its first answers; afterwards nothing may have been complained about or asked for."""
+    complaints, requests = [], []
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(written.path.as_uri())
+    page.wait_for_selector("body[data-answered]")
+    yield page
+    context.close()
+    assert not complaints
+    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [written.path.as_uri()]
+
+
+def answers(page):
+    """What each card says: the vote first, then the networks."""
+    return [text.split()[0] for text in page.locator(".network .said").all_inner_texts()]
+
+
+def draw(page, points):
+    box = page.locator("#pad").bounding_box()
+    (x, y), *others = [(box["x"] + a * box["width"], box["y"] + b * box["height"]) for a, b in points]
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for x, y in others:
+        page.mouse.move(x, y, steps=4)
+    page.mouse.up()
+
+
+def answered_anew(page, before):
+    page.wait_for_selector(f"body[data-answered]:not([data-answered='{before}'])")
+
+
+@needs_browser
+def test_logits_are_those_of_the_networks(page, store):
+    """The weights are rounded to float16, as they are written."""
+    workspace = Workspace(store)
+    run = next(run for run in workspace.results("both").rows[1].runs if run.recipe.seed == 1)
+    trained = load_trained(run)
+    received, pixels = page.evaluate(
+        """async () => {
+          const network = Play.networks[1], pixels = Playground.galleryPixels(3);
+          const input = Preprocess.normalized(pixels, Play.forms[network.form]);
+          return [Array.from(await Engine.logits(network.members[1], input)), Array.from(pixels)];
+        }"""
+    )
+    images = torch.tensor(pixels, dtype=torch.uint8).reshape(1, 1, 28, 28)
+    program = rounded(read_program(trained.network, (1, 28, 28), model="resnet"))
+    expected = run_program(program, trained.normalize(images))[-1][0].detach()
+    assert torch.tensor(received) == pytest.approx(expected, abs=1e-4 * float(expected.abs().max()))
+
+
+@needs_browser
+def test_the_answer_is_the_largest_probability_and_bars_have_a_table(page):
+    card = page.locator(".network", has_text="lenet").first
+    rows = [row.split() for row in card.locator("table.bars tr").all_inner_texts()]
+    assert len(rows) == 10
+    best = max(rows, key=lambda row: float(row[1]))
+    assert card.locator(".said").inner_text().split()[0] == best[0]
+    assert sum(float(row[1]) for row in rows) == pytest.approx(100, abs=2)
+
+
+@needs_browser
+def test_drawing_asks_every_network_and_undo_takes_it_back(page):
+    page.click("#tab-draw")
+    before = page.get_attribute("body", "data-answered")
+    draw(page, [(0.5, 0.1), (0.5, 0.9)])
+    answered_anew(page, before)
+    first = answers(page)
+    assert len(first) == 3
+    assert page.locator("#steps li").count() == 4  # as drawn, centered, 28 × 28, normalized
+    page.click("#undo")
+    page.locator("#agreement", has_text="Draw something").wait_for()
+    assert answers(page) == ["–"] * 3
+
+
+@needs_browser
+def test_a_drawing_in_a_corner_is_centered_and_scaled(page):
+    page.click("#tab-draw")
+
+    def extent():
+        pixels = np.array(page.evaluate("Array.from(Drawing.read().pixels)")).reshape(28, 28)
+        rows, columns = np.nonzero(pixels > 100)
+        return rows.min(), rows.max(), columns.min(), columns.max()
+
+    draw(page, [(0.05, 0.05), (0.25, 0.05), (0.25, 0.25)])
+    top, bottom, left, right = extent()
+    box = page.evaluate("Play.frame.box")
+    assert max(bottom - top, right - left) + 1 == pytest.approx(box, abs=2)
+    assert (left + right) / 2 == pytest.approx(13.5, abs=1)
+    page.click("#centre")
+    top, bottom, left, right = extent()
+    assert bottom < 14
+    assert right < 14
+
+
+@needs_browser
+def test_the_pad_can_be_used_by_keyboard(page):
+    page.click("#tab-draw")
+    before = page.get_attribute("body", "data-answered")
+    page.focus("#pad")
+    for key in [" ", *["ArrowDown"] * 6]:
+        page.keyboard.press(key)
+    answered_anew(page, before)
+    assert page.evaluate("Drawing.read().pixels.some((value) => value > 200)")
+
+
+@needs_browser
+def test_a_picture_is_read_and_a_broken_one_gives_one_sentence(page):
+    file = io.BytesIO()
+    Image.new("RGB", (90, 50), (10, 200, 30)).save(file, "PNG")
+    before = page.get_attribute("body", "data-answered")
+    page.click("#tab-file")
+    page.set_input_files("#file", {"name": "green.png", "mimeType": "image/png", "buffer": file.getvalue()})
+    answered_anew(page, before)
+    gray = Image.new("RGB", (1, 1), (10, 200, 30)).convert("L").getpixel((0, 0))
+    shown = page.evaluate(
+        "Array.from(document.querySelectorAll('#steps canvas')[2].getContext('2d').getImageData(9, 9, 1, 1).data)"
+    )
+    assert shown[0] == gray
+    page.set_input_files("#file", {"name": "broken.png", "mimeType": "image/png", "buffer": b"no image"})
+    page.locator("#file-trouble", has_text="broken.png is not an image that this browser can read.").wait_for()
+
+
+@needs_browser
+def test_a_stage_opens_and_a_pixel_says_where_it_comes_from(page):
+    page.locator(".network", has_text="resnet(depth=8)").locator("button").click()
+    page.locator(".walk h3", has_text="resnet(depth=8)").wait_for()
+    page.locator(".stage", has_text="conv").first.click()
+    page.locator(".detail .operation .wide canvas").last.hover()
+    text = page.locator(".sum p").inner_text()
+    value = text.split("= ")[1].split(":")[0]
+    assert value[0].isdigit() or value[0] == "−"
+    before = page.locator(".walk .stage").last.inner_html()
+    page.locator("text=all blocks").click()
+    page.locator("text=put all back").wait_for()
+    assert page.locator(".walk .stage").last.inner_html() != before
+
+
+@needs_browser
+def test_three_ways_to_ask_why(page):
+    page.locator("#why").scroll_into_view_if_needed()
+    page.locator(".reason h3", has_text="Occlusion").wait_for()
+    assert page.locator(".reason h3").all_inner_texts() == ["Saliency", "Grad-CAM", "Occlusion"]
+
+
+@needs_browser
+def test_the_quiz_asks_and_counts(page):
+    page.click("#quiz-stage button")
+    page.locator("#quiz-stage .choices button").first.click()
+    page.locator("#quiz-stage li").first.wait_for()
+    assert page.locator("#quiz-stage li").count() == len(MODELS)
+
+
+@needs_browser
+def test_every_control_has_a_name(page):
+    """What has no text has a label."""
+    nameless = page.evaluate(
+        """[...document.querySelectorAll("button, input, select, canvas[tabindex]")].filter((control) =>
+          !control.textContent.trim() && !control.getAttribute("aria-label") && !control.labels?.length)
+          .map((control) => control.outerHTML.slice(0, 80))"""
+    )
+    assert nameless == []
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [360, 1024, 1600])
+def test_nothing_is_wider_than_the_screen(browser, written, width):
+    page = browser.new_page(viewport={"width": width, "height": 740})
+    page.goto(written.path.as_uri())
+    page.wait_for_selector("body[data-answered]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+@needs_browser
+def test_hidden_names_are_shown_on_request(browser, store, tmp_path):
+    done = Workspace(store).play("both", hide_names=True, title="Guess <b>", language="zh", out=tmp_path / "guess.html")
+    page = browser.new_page()
+    page.goto(done.path.as_uri())
+    page.wait_for_selector("body[data-answered]")
+    assert page.locator("h1").inner_text() == "Guess <b>"
+    assert page.locator(".network h3").all_inner_texts() == ["全体投票", "网络 A", "网络 B"]
+    page.click("#reveal")
+    assert page.locator(".network h3").all_inner_texts() == ["全体投票", *MODELS]
+    page.close()
+
+
+def test_the_command_says_what_it_wrote(store, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(store)
+    assert main(["play", "both", "--out", str(tmp_path / "a.html"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["networks"] == [[model, 1] for model in MODELS]
+    assert told["bytes"] == (tmp_path / "a.html").stat().st_size
+    assert main(["play", "both", "--lang", "fr"]) == 2
+    assert main(["play", "both", "--seeds", "0"]) == 2
+    assert "seeds that play" in capsys.readouterr().err
+
+
+def test_without_the_data_set_there_is_no_quiz(store, monkeypatch):
+    monkeypatch.setattr("convarium.studies.report.scored_images", lambda *_: None)
+    assert Workspace(store).play("both").networks == tuple((model, 1) for model in MODELS)
+    with pytest.raises(ConvariumError, match="--quiz takes test images"):
+        Workspace(store).play("both", quiz=True)
+
+
+def test_large_networks_are_left_out_unless_all_play(store, monkeypatch):
+    monkeypatch.setattr("convarium.inference.playground.players.MOST_PARAMETERS", 70_000)
+    done = Workspace(store).play("both")
+    assert [label for label, _ in done.networks] == ["lenet"]
+    assert "resnet(depth=8) does not play: it has" in done.left_out[0]
+    assert len(Workspace(store).play("both", all_networks=True).networks) == 2
+    assert MOST_PARAMETERS == 1_500_000
+
+
+def test_images_that_split_the_networks_come_first():
+    labels = np.arange(200) % 10
+    first, second = labels.copy(), labels.copy()
+    second[[7, 30]] = (second[[7, 30]] + 1) % 10
+    chosen, split = pick_images([first, second], labels)
+    assert (set(chosen[:2]), split) == ({7, 30}, 2)
+    assert len(chosen) == len(set(chosen)) == IMAGES
+    assert QUIZ <= SPLIT <= IMAGES
+
+
+def test_the_frame_of_centered_squares_is_measured():
+    images = np.zeros((50, 1, 28, 28), np.uint8)
+    images[:, :, 4:24, 12:15] = 255  # lines of 20 pixels that are 3 wide
+    frame = frame_of(images)
+    assert frame.box == 20
+    assert frame.is_dark
+    assert frame.is_centred
+    assert frame.brush == pytest.approx(3, abs=0.75)
+    assert not frame_of(255 - images).is_dark
+    assert not frame_of(np.roll(images, 4, axis=3)).is_centred
+    assert frame_of(np.zeros((5, 3, 28, 28), np.uint8)).box is None
+
+
+def test_every_language_has_every_text_with_the_same_blanks():
+    english = words_of("en")
+    for language in LANGUAGES:
+        words = words_of(language)
+        assert words.keys() == english.keys()
+        assert words["operations"].keys() == english["operations"].keys()
+        for name, text in english.items():
+            if isinstance(text, str):
+                assert sorted(p.split("}")[0] for p in words[name].split("{")[1:]) == sorted(
+                    p.split("}")[0] for p in text.split("{")[1:]
+                ), name

@@ -1,0 +1,151 @@
+"""A network read as operations computes what the network computes, or says which operation is not known."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from convarium.inference.playground.encoding import encode, rounded
+from convarium.inference.playground.program import NotPlayableError, fold_norms, read_program
+from convarium.inference.playground.reference import run_program
+from convarium.models.build import build_model
+from convarium.models.zoo.layers import ACTIVATIONS
+from convarium.records import ImageSpec
+from small_networks import NETWORKS
+
+SHAPE = 3, 32, 32
+
+
+def used(network):
+    """Batch norms with statistics and weights of their own, in evaluation mode."""
+    generator = torch.Generator().manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.2, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+            module.weight.data.uniform_(0.5, 1.5, generator=generator)
+            module.bias.data.normal_(std=0.2, generator=generator)
+    return network.eval()
+
+
+def built(spec, shape=SHAPE):
+    torch.manual_seed(0)
+    return used(build_model(spec, ImageSpec(*shape, 10)))
+
+
+def read(network, shape=SHAPE):
+    return read_program(network, shape, model="the network")
+
+
+def agrees(network, shape=SHAPE):
+    images = torch.randn(3, *shape, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = network(images)
+        received = run_program(read(network, shape), images)[-1]
+    return (received - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("spec", [spec for name, spec in NETWORKS.items() if name not in ("resnet34", "resnet50")])
+def test_every_network_of_the_zoo_is_playable(spec):
+    assert agrees(built(spec))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_is_playable(name):
+    assert agrees(built(f"lenet(activation='{name}')"))
+
+
+@pytest.mark.parametrize("shortcut", ["half_both", "exclusive_gating", "shortcut_gating"])
+def test_gates_and_halves_are_playable(shortcut):
+    assert agrees(built(f"residual_variant(depth=8, shortcut='{shortcut}')"))
+
+
+class Own(nn.Module):
+    """Operations that the zoo does not use."""
+
+    def __init__(self):
+        super().__init__()
+        self.grouped = nn.Conv2d(4, 8, 3, padding="same", dilation=2, groups=2)
+        self.pool = nn.MaxPool2d(3, 2, padding=1, ceil_mode=True)
+        self.mean = nn.AvgPool2d(3, 2, padding=1, count_include_pad=False)
+        self.first = nn.Conv2d(3, 4, (3, 5), stride=(2, 1))
+        self.norm = nn.BatchNorm1d(6)
+        self.scale = nn.Parameter(torch.full((8, 1, 1), 0.5))
+        self.linear = nn.Linear(8, 6)
+
+    def forward(self, x):
+        x = F.relu_(self.first(F.pad(x, (2, 2, 1, 1))))
+        x = self.mean(self.pool(F.hardtanh(self.grouped(x) * self.scale - 0.1)))
+        return F.softmax(2 - self.norm(self.linear(x.mean((2, 3)).view(x.shape[0], -1))) / 3, dim=1)
+
+
+def test_other_operations_of_a_users_network_are_playable():
+    torch.manual_seed(0)
+    assert agrees(used(Own()))
+
+
+def test_an_unknown_operation_is_named_with_its_module():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.Flatten(), nn.Linear(3600, 10)).eval()
+    with pytest.raises(NotPlayableError, match=r"the network is not playable: it has the operation aten\.\S+ in 1;"):
+        read(network)
+
+
+def test_a_network_that_decides_by_its_input_is_refused():
+    class Deciding(nn.Module):
+        def forward(self, x):
+            return x.flatten(1)[:, :2] if x.sum() > 0 else x.flatten(1)[:, 1:3]
+
+    with pytest.raises(NotPlayableError, match=r"the network is not playable: torch\.export says"):
+        read(Deciding())
+
+
+def test_a_network_whose_end_is_an_image_is_refused():
+    with pytest.raises(NotPlayableError, match="its last operation does not give logits"):
+        read(nn.Conv2d(3, 4, 3).eval())
+
+
+def test_norms_are_folded_where_nothing_else_reads_the_convolution():
+    names = [operation.name for operation in read(built(NETWORKS["resnet"])).operations]
+    assert "norm" not in names
+    dense = read(built("densenet(depth=10)"))
+    norms = [operation for operation in dense.operations if operation.name == "norm"]
+    folded = [operation for operation in dense.operations if operation.name == "conv2d" and "bias" in operation.tensors]
+    assert norms  # those that read a concatenation
+    assert folded  # those between two convolutions of a bottleneck
+    assert len(fold_norms(dense).operations) == len(dense.operations)
+
+
+def test_the_shortcut_of_each_block_is_known():
+    program = read(built("resnet(depth=8, shortcut='A')"))
+    sums = [operation for operation in program.operations if operation.name == "add"]
+    assert [operation.module for operation in sums] == ["blocks.0", "blocks.1", "blocks.2"]
+    for operation in sums:
+        shortcut = program.operations[operation.inputs[operation.shortcut] - 1]
+        assert shortcut.name != "conv2d"
+    doubled = read(built("memory_mlp(hidden=16)"))
+    assert doubled.operations[-1].name == "add"
+    assert doubled.operations[-1].shortcut is None
+
+
+def test_weights_alone_are_rounded_and_encoded_as_such():
+    program = rounded(read(built("lenet")))
+    encoded = encode(program, float16=True)
+    types = {
+        (name, encoded["tensors"][number]["type"])
+        for operation in encoded["operations"]
+        for name, number in operation["tensors"].items()
+    }
+    assert types == {("weight", "float16"), ("bias", "float32")}
+    assert {tensor["type"] for tensor in encode(program, float16=False)["tensors"]} == {"float32"}
+
+
+def test_a_weight_that_float16_cannot_hold_stays_float32():
+    network = built("lenet")
+    with torch.no_grad():
+        network[0].weight.mul_(1e6)
+        network[3].weight.mul_(1e-6)
+    program = read(network)
+    kept = [operation for operation in program.operations if operation.name == "conv2d"]
+    same = [operation for operation in rounded(program).operations if operation.name == "conv2d"]
+    for before, after in zip(kept, same, strict=True):
+        assert torch.equal(before.tensors["weight"], after.tensors["weight"])
