@@ -6,7 +6,7 @@ from importlib import resources
 import numpy as np
 import pytest
 import torch
-from test_program import Own, used
+from test_play_program import Own, used
 
 from browsers import browser as browser  # the fixture
 from browsers import needs_browser
