@@ -357,7 +357,7 @@ WRONG = [
         ["compare", "lenet", "--sedes", "3"],
         "unknown option --sedes; did you mean --seeds? see convarium comp",
     ),
-    (["train", "lenet", "--nope"], "unknown option --nope; see convarium train --help"),
+    (["train", "lenet", "--quux"], "unknown option --quux; see convarium train --help"),
     (["train", "lenet", "--sedes", "3"], "unknown option --sedes; did you mean --seed? see convarium train --help"),
     (["train", "lenet", "--drop"], "unknown option --drop; did you mean --drop-last?"),
     (["train", "lenet", "--dataset", "folder:"], "'folder:' names nothing; write folder:PATH, csv:FILE or npz:FILE"),
