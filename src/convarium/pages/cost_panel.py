@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -117,8 +118,11 @@ def cost_chart(
         ),
         colored.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=y_scale, axis=y_axis), y2="high:Q"),
         colored.mark_point(filled=True, size=60, opacity=1).encode(y=mean, tooltip=tooltip),
-        names.mark_text(align="left", baseline="middle").encode(
-            x=alt.X("x:Q", scale=x_scale), y=alt.Y("y:Q", scale=y_scale), text="text:N"
+        *(
+            names.transform_filter(f"datum.align === '{align}'")
+            .mark_text(align=align, baseline="middle")
+            .encode(x=alt.X("x:Q", scale=x_scale), y=alt.Y("y:Q", scale=y_scale), text="text:N")
+            for align in ("left", "right")
         ),
     ]
     return alt.layer(*layers).properties(width=width, height=layout.height)
@@ -147,9 +151,11 @@ def _layout(points: pd.DataFrame, width: float, height: float, font_size: float)
         missing = found.count(None)
         if layout is None or missing < fewest:
             rows = [
-                _row(plot, width, label, place) for label, place in zip(named["label"], found, strict=True) if place
+                _row(plot, width, point, place)
+                for point, place in zip(named.itertuples(), found, strict=True)
+                if place is not None
             ]
-            columns = ["label", "text", "x", "y", "x1", "y1", "x2", "y2"]
+            columns = ["label", "text", "align", "x", "y", "x1", "y1", "x2", "y2"]
             layout, fewest = _Layout(x_ends, y_ends, plot.height, pd.DataFrame(rows, columns=columns)), missing
         if not missing:
             break
@@ -181,8 +187,11 @@ def _pixel(plot: _Layout, width: float, value: float, accuracy: float) -> tuple[
     return width * (math.log(value) - left) / (right - left), plot.height * (high - accuracy) / (high - low)
 
 
-def _row(plot: _Layout, width: float, label: str, place: Place) -> dict[str, object]:
-    """A name and its line in units of the data, so that they belong to the chart's own axes."""
+def _row(plot: _Layout, width: float, point: Any, place: Place) -> dict[str, object]:
+    """A name and its line in units of the data, so that they belong to the chart's own axes.
+
+    A name on the left of its point is aligned with its right end, since usual fonts make it narrower than its place.
+    """
 
     def value(x: float) -> float:
         left, right = map(math.log, plot.x)
@@ -193,5 +202,7 @@ def _row(plot: _Layout, width: float, label: str, place: Place) -> dict[str, obj
         return high - (high - low) * y / plot.height
 
     x0, y0, x1, y1 = place.leader or (math.nan,) * 4
-    return {"label": label, "text": place.text, "x": value(place.left), "y": accuracy(place.middle),
+    is_left = place.right < _pixel(plot, width, point.value, point.mean)[0]
+    end, align = (place.right, "right") if is_left else (place.left, "left")
+    return {"label": point.label, "text": place.text, "align": align, "x": value(end), "y": accuracy(place.middle),
             "x1": value(x0), "y1": accuracy(y0), "x2": value(x1), "y2": accuracy(y1)}  # fmt: skip

@@ -33,12 +33,14 @@ class Place:
     Attributes:
         text: the name, without its middle if it is long.
         left: the left end of the text, in pixels.
+        right: the right end of the widest text that a usual font makes of it.
         middle: the middle of its height.
         leader: the line between text and point; None for a name beside its point.
     """
 
     text: str
     left: float
+    right: float
     middle: float
     leader: Segment | None
 
@@ -97,8 +99,10 @@ def place_labels(
         for row, i in enumerate(group if place else ()):
             (left, top, right, _), leader = place  # type: ignore[misc]
             # Left of its point, a name of several ends where the longest one does.
-            start = right - text_width(texts[i], font_size) if right < points[i][0] else left
-            places[i] = Place(texts[i], start, top + (row + 0.5) * line_height, None if row else leader)
+            width_of_text = text_width(texts[i], font_size)
+            start = right - width_of_text if right < points[i][0] else left
+            middle = top + (row + 0.5) * line_height
+            places[i] = Place(texts[i], start, start + width_of_text, middle, None if row else leader)
     return places
 
 
