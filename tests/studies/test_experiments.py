@@ -283,6 +283,18 @@ def test_a_plan_counts_times_and_says_what_the_seeds_resolve(tmp_path):
     )
 
 
+def test_timing_many_recipes_is_announced(tmp_path, monkeypatch):
+    monkeypatch.setattr("convarium.studies.plan.run_seconds", lambda *given, **options: 1.0)
+    resources = Resources(Store(tmp_path), device="cpu")
+    for many in (4, 5):
+        recipes = grid(Recipe(), seed=[0], learning_rate=[0.1 / (n + 1) for n in range(many)])
+        events = []
+        prepared = prepare_study(study(recipes=recipes, compare="learning_rate"), resources)
+        assert plan_study(prepared, resources, on_event=events.append).missing == many
+        told = ["timing the first steps of 5 recipes, up to 2 s each …"] if many == 5 else []
+        assert [event.message for event in events] == told
+
+
 def test_plans_and_times_in_words():
     assert describe_plan(Plan(1, 1, 1, None, None)) == "1 run. One seed decides nothing."
     assert describe_plan(Plan(5, 0, 5, None, 0.0)) == "5 runs; all in the store."

@@ -169,7 +169,7 @@ def run_claims(
         head = StudyEvent(0, len(study.recipes), study.recipes[0])
         try:
             prepared = prepare_study(study, resources, only=values, on_event=on_event)
-            plan = plan_study(prepared, resources)
+            plan = plan_study(prepared, resources, on_event=on_event)
             notify(dataclasses.replace(head, message=f"{study.name}: {describe_plan(plan)}", expected=plan.expected))
             run_prepared(prepared, resources, stack=stack, on_event=on_event)
         except TimeLimitError:

@@ -19,7 +19,7 @@ from convarium.models.build import build_model, check_image
 from convarium.models.factories import check_source_unchanged
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun, StudyRecord
-from convarium.studies.estimate import afterwards_seconds, run_seconds
+from convarium.studies.estimate import TIMED_SECONDS, afterwards_seconds, run_seconds
 from convarium.studies.events import Expected, StudyEvent
 from convarium.studies.extension import abandoned_keys, check_unchanged, extended_record
 from convarium.studies.resources import Resources
@@ -190,12 +190,19 @@ def planned_run(recipe: Recipe, splits: Splits, store: Store, *, start: StartWei
     return PlannedRun(recipe, key, splits, start, stored=None if failed else run, failed=run if failed else None)
 
 
-def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
+_MANY = 4
+"""With more recipes than this, timing them takes so long that it is announced."""
+
+
+def plan_study(
+    prepared: PreparedStudy, resources: Resources, *, on_event: Callable[[StudyEvent], None] | None = None
+) -> Plan:
     """Counts a study's runs and times what is missing; trains nothing to the end and writes nothing.
 
     Args:
         prepared: from `prepare_study`.
         resources: the device on which the networks are timed, with as many threads as its executor gives a run.
+        on_event: called with a message before many recipes are timed.
     """
     device = resources.training_device
     is_here = device.type != "cuda" or torch.cuda.is_available()  # else the time is not known
@@ -209,11 +216,16 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
         if run.stored is not None:
             stored[base] = run.stored
         missing[base] += run.stored is None
+    # They are compiled at their first use, before anything is timed.
+    used = None if device.type != "cpu" else kernels.TORCH if resources.engine else kernels.version()
+    timed = [base for base, n in missing.items() if n and is_here]
+    if on_event and len(timed) > _MANY:
+        text = f"timing the first steps of {len(timed)} recipes, up to {TIMED_SECONDS:.0f} s each …"
+        on_event(StudyEvent(0, len(prepared.runs), timed[0], message=text))
     with resources.threads_of_a_run():
         each = {
             base: run_seconds(base, planned[base].splits, device, start=planned[base].start, like=stored.get(base))
-            for base, n in missing.items()
-            if n and is_here
+            for base in timed
         }
     workers = max(1, min(resources.workers, sum(missing.values())))
     known = {base: seconds for base, seconds in each.items() if seconds is not None}
@@ -232,7 +244,7 @@ def plan_study(prepared: PreparedStudy, resources: Resources) -> Plan:
         seeds=seeds,
         smallest=smallest_difference(seeds, family=family) if family else None,
         seconds=expected.total if expected else None,
-        kernels=None if device.type != "cpu" else kernels.TORCH if resources.engine else kernels.version(),
+        kernels=used,
         workers=workers,
         expected=expected,
     )

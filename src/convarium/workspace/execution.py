@@ -153,7 +153,7 @@ def carry_out_study(
             notify(message_event(study, f"{choice.value}: learning rate {choice.learning_rate:g}, by validation"))
     prepared = prepare_study(study, resources, on_event=on_event)
     study = prepared.study
-    plan = plan_study(prepared, resources)
+    plan = plan_study(prepared, resources, on_event=on_event)
     notify(dataclasses.replace(message_event(study, describe_plan(plan)), expected=plan.expected))
     with followed(study.name, resources.store, notify, live=live) as notify_all:
         comparison = run_prepared(prepared, resources, stack=stack, on_event=notify_all)
