@@ -152,6 +152,7 @@ def _runs(comparison: Comparison) -> Iterator[Record]:
             "device": environment.device,
             "threads": environment.threads,
             "torch": environment.torch,
+            "engine": environment.engine,
             "stacked": len(environment.stack),
             "mixed": run.is_mixed,
             **settings(run.recipe, "seed"),
