@@ -10,6 +10,8 @@ import pickle
 import signal
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -284,6 +286,21 @@ def test_splits_are_the_same_elsewhere_and_share_their_arrays(resources):
             assert any(np.shares_memory(other.numpy(), array) for array in put)
     assert (opened.digest, opened.mean) == (splits.digest, splits.mean)
     assert data.pack(splits) is packed
+
+
+def test_workers_that_begin_at_the_same_time_put_a_data_set_once(resources):
+    splits, put = resources.splits(BASE), []
+
+    def slowly(array):
+        time.sleep(0.005)
+        put.append(array)
+        return len(put) - 1
+
+    data = RayData(slowly)
+    with ThreadPoolExecutor(4) as threads:
+        packed = list(threads.map(lambda _: data.pack(splits), range(4)))
+    assert all(each is packed[0] for each in packed)
+    assert len(put) == len(packed[0].arrays)
 
 
 def test_room_is_counted_for_cores_and_shares_of_gpus():

@@ -7,6 +7,7 @@ already.
 
 import io
 import pickle
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ class _Place(NamedTuple):
 
 
 class RayData:
-    """Puts data sets into Ray's store, each array once however many splits hold it.
+    """Puts data sets into Ray's store, each array once however many splits hold it and however many threads ask.
 
     Args:
         put: `ray.put`.
@@ -132,17 +133,19 @@ class RayData:
         self._put = put
         self._packed: dict[int, tuple[Splits, PackedSplits]] = {}
         self._arrays: dict[tuple[int, int], Any] = {}
+        self._turn = threading.Lock()
 
     def pack(self, splits: Splits) -> PackedSplits:
         """The splits as they are sent, from which `open_splits` makes them again."""
-        if id(splits) not in self._packed:
-            content, arrays = io.BytesIO(), dict[tuple[int, int], int]()
-            pickler = _TensorPickler(content, pickle.HIGHEST_PROTOCOL)
-            pickler.place = lambda tensor: self._place(tensor, arrays)
-            pickler.dump(splits)
-            references = tuple(self._arrays[memory] for memory in arrays)
-            self._packed[id(splits)] = splits, PackedSplits(content.getvalue(), references)
-        return self._packed[id(splits)][1]
+        with self._turn:
+            if id(splits) not in self._packed:
+                content, arrays = io.BytesIO(), dict[tuple[int, int], int]()
+                pickler = _TensorPickler(content, pickle.HIGHEST_PROTOCOL)
+                pickler.place = lambda tensor: self._place(tensor, arrays)
+                pickler.dump(splits)
+                references = tuple(self._arrays[memory] for memory in arrays)
+                self._packed[id(splits)] = splits, PackedSplits(content.getvalue(), references)
+            return self._packed[id(splits)][1]
 
     def _place(self, tensor: Tensor, arrays: dict[tuple[int, int], int]) -> _Place | None:
         storage = tensor.untyped_storage()

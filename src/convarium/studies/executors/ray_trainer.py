@@ -92,7 +92,7 @@ class RayTrainer:
                 self._splits[splits] = open_splits(splits, ray.get)
         job = open_job(content, [self._splits[splits] for splits in packed])
         self._stop.clear()
-        self._ended.clear()
+        self._ended = threading.Event()  # a new one: the unit before may be about to set its own
         folders = [self._folder / str(member) if wanted else None for member, wanted in enumerate(job.has_folder)]
         for member, folder in enumerate(folders):
             if folder is not None:
@@ -101,7 +101,7 @@ class RayTrainer:
                 if member in job.checkpoints:
                     (folder / "last.ckpt").write_bytes(job.checkpoints[member])
         self._copies = _Copies(folders)
-        self._trainer.submit(self._fit, job, folders)
+        self._trainer.submit(self._fit, job, folders, self._ended)
 
     def exchange(self, *, should_stop: bool, pause: float) -> bytes:
         """What has happened since the last call.
@@ -129,7 +129,7 @@ class RayTrainer:
         self._lock.release()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _fit(self, job: RayJob, folders: list[Path | None]) -> None:
+    def _fit(self, job: RayJob, folders: list[Path | None], ended: threading.Event) -> None:
         message: Fitted | Raised
         try:
             message = Fitted(self._outcomes(job, folders))
@@ -140,7 +140,7 @@ class RayTrainer:
         except BaseException as error:  # a user's network may exit
             message = Raised(RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
         self._messages.put(message)
-        self._ended.set()
+        ended.set()
 
     def _outcomes(self, job: RayJob, folders: list[Path | None]) -> Any:
         torch.set_num_threads(self.threads)  # OpenMP counts them for each thread that asks
