@@ -1,6 +1,7 @@
 """Machines that train together find each other, are told what to train, and say what is wrong."""
 
 import dataclasses
+import io
 import threading
 
 import pytest
@@ -83,6 +84,12 @@ def test_what_keeps_machines_from_meeting_is_said(monkeypatch, job):
     monkeypatch.delenv("MASTER_PORT")
     with pytest.raises(RecipeError, match=r"several nodes need MASTER_ADDR and MASTER_PORT.*set them on each machine"):
         lightning_nodes._hand_over(job, port="1", should_stop=lambda: False)
+
+
+@pytest.mark.parametrize("cut", [b"", b"\0\0", b"\0\0\0\0\0\0\0\x05abc"])
+def test_a_message_that_was_cut_is_waited_for_again(cut):
+    with pytest.raises(ConnectionError):  # an OSError, after which the first machine is asked again
+        lightning_nodes._read_part(io.BytesIO(cut))
 
 
 def test_a_machine_knows_whether_it_is_the_first(monkeypatch):

@@ -252,11 +252,13 @@ class Classifier(LightningModule):  # type: ignore[misc]
         )
         if self.trainer.world_size == 1:
             loss = mean_loss = cross_entropy()
-            counted = torch.tensor(len(labels))
+            counted = torch.full((), len(labels), device=self.device)
         else:
             loss = cross_entropy(reduction="sum")
             is_image = labels != PADDING
-            weight = self.class_weights[labels[is_image]].sum() if self.class_weights is not None else is_image.sum()
+            weight = is_image.sum()
+            if self.class_weights is not None:
+                weight = (self.class_weights[labels.clamp(min=0)] * is_image).sum()
             part = torch.stack([loss.detach(), weight.to(loss.dtype), correct.to(loss.dtype), is_image.sum().to(loss)])
             total = self.sum_over_devices(part)
             loss, mean_loss = loss * (self.trainer.world_size / total[1]), total[0] / total[1]

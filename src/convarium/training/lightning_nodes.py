@@ -194,10 +194,15 @@ def _receive() -> tuple[dict[str, Any], StartWeights | None] | None:
 
 
 def _read_part(stream: io.BufferedRWPair) -> bytes:
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
+    (length,) = _LENGTH.unpack(_read(stream, _LENGTH.size))
+    return _read(stream, length)
+
+
+def _read(stream: io.BufferedRWPair, length: int) -> bytes:
+    content = stream.read(length)
+    if len(content) < length:
         raise ConnectionError("the first machine is gone")
-    return stream.read(*_LENGTH.unpack(head))
+    return content
 
 
 def _meeting_place() -> tuple[str, int]:
