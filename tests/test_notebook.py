@@ -188,16 +188,18 @@ def test_latex_is_balanced_escaped_and_says_what_it_needs(comparison):
 
 
 def test_latex_has_the_best_mean_in_bold_where_the_verdicts_say_that_it_is_better():
-    def bold(first, second, third):
+    def bold(first, second, third, reason=""):
         groups = zip(("lenet", "residual_cnn", "memory_mlp"), (first, second, third), strict=True)
         comparison = compare_runs([run for model, accuracies in groups for run in runs(model, accuracies)])
         table = cells(comparison.latex(columns=["verdict", "test", "network"]))
         assert not any(r"\textbf" in row[0] + row[2] for row in table)
+        assert (f"% Bold: the best mean. The verdicts say that {reason}." in comparison.latex()) == (reason != "")
         return [row[2] for row in table if r"\textbf" in row[1]]
 
     high, low, failed = [0.95, 0.951, 0.949], [0.8, 0.801, 0.799], [None, None, None]
-    assert bold(low, high, failed) == ["residual\\_cnn"]
-    assert bold(high, low, low) == bold(high, low, failed) == ["lenet"]
+    better, worse = "it is better than that of lenet", "all others are worse"
+    assert bold(low, high, failed, better) == ["residual\\_cnn"]
+    assert bold(high, low, low, worse) == bold(high, low, failed, worse) == ["lenet"]
     assert bold(high, high, low) == bold(high, failed, failed) == []
 
 
@@ -220,6 +222,8 @@ def test_a_label_replaces_a_name_everywhere_and_no_part_of_another(tmp_path):
         assert not re.search(r"lenet(?!\(pool)", text)
     with pytest.raises(convarium.ConvariumError, match="unknown row"):
         pools.latex(labels={"resnet": "x"})
+    with pytest.raises(convarium.ConvariumError, match="two rows would have the name 'Net'"):
+        pools.latex(labels={"lenet": "Net", "lenet(pool='avg')": "Net"})
 
 
 def test_a_comparison_writes_its_page_and_draws_its_charts(comparison, tmp_path, monkeypatch):

@@ -62,6 +62,9 @@ def test_a_row_says_so_in_one_sentence_and_so_do_the_verdict_the_answer_and_a_wa
     both = compare_runs(learning("lenet", FALLING) + learning("resnet", FALLING))
     assert both.warnings[0].startswith(f"{told.replace('resnet', 'lenet')}, and so was resnet; longer training may")
     assert both.answer.endswith(" Both were still learning.")
+    beside = compare_runs(learning("lenet", FALLING) + learning("resnet", FALLING) + runs("vgg", [None] * 3))
+    assert beside.answer.endswith(" vgg failed to train in all 3 runs; lenet and resnet were still learning.")
+    assert list(beside.frame("rows")["still_learning"].notna()) == [True, True, False]
 
 
 def test_the_verdict_itself_is_that_of_runs_that_had_finished_learning():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -68,7 +69,7 @@ def as_latex(
     shown, best = _chosen(comparison, columns), _best(comparison)
     comments = [
         r"needs \usepackage{booktabs} in the preamble", comparison.question, comparison.answer, caption(comparison),
-        *(["Bold: the best mean; the verdicts say that it is better."] if best else []),
+        *([f"Bold: the best mean. {_why_bold(comparison, best[1])}"] if best else []),
     ]  # fmt: skip
     head = [f"% {' '.join(line.split())}" for line in comments if line]
     lines = []
@@ -106,6 +107,13 @@ def _best(comparison: Comparison) -> tuple[str, str] | None:
     return COLUMN_OF.get(metric_of(comparison.metric).name, "measured"), leader.label
 
 
+def _why_bold(comparison: Comparison, best: str) -> str:
+    """What the verdicts say of the best row; they say nothing of it and another one that is not the baseline."""
+    if best == comparison.baseline:
+        return "The verdicts say that all others are worse."
+    return f"The verdicts say that it is better than that of {comparison.baseline}."
+
+
 def _chosen(comparison: Comparison, names: Sequence[str] | None) -> tuple[Column, ...]:
     """The columns of these names, in their order; None: all."""
     every = {"network" if column.key == "label" else column.key: column for column in columns_of(comparison)}
@@ -120,7 +128,12 @@ def _chosen(comparison: Comparison, names: Sequence[str] | None) -> tuple[Column
 
 
 def _renamed(comparison: Comparison, labels: Mapping[str, str]) -> Comparison:
-    """The comparison with other names for some rows, in its verdicts too."""
+    """The comparison with other names for some rows, in its sentences too.
+
+    Raises:
+        SpecError: there is no such row.
+        ConvariumError: two rows would have one name.
+    """
     if not labels:
         return comparison
     names = {row.label: row.label for row in comparison.rows}
@@ -132,11 +145,15 @@ def _renamed(comparison: Comparison, labels: Mapping[str, str]) -> Comparison:
     def rename(text: str) -> str:
         return pattern.sub(lambda found: names[found[0]], text)
 
+    repeated = next((name for name, times in Counter(names.values()).items() if times > 1), None)
+    if repeated is not None:
+        raise ConvariumError(f"two rows would have the name {repeated!r}", hint="give each row a name of its own")
     rows = tuple(
         dataclasses.replace(row, label=names[row.label], verdict=rename(row.verdict)) for row in comparison.rows
     )
     baseline = None if comparison.baseline is None else names[comparison.baseline]
-    return dataclasses.replace(comparison, rows=rows, baseline=baseline)
+    recommended = tuple(map(rename, comparison.recommended))
+    return dataclasses.replace(comparison, rows=rows, baseline=baseline, recommended=recommended)
 
 
 def _rows(shown: tuple[Column, ...]) -> list[tuple[Cell, ...]]:

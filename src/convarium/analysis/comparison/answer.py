@@ -32,7 +32,7 @@ def answer_of(
     if not rows:
         return "No run has finished yet."
     told = [row for row in rank(rows, metric) if row.decision != "failed" and row.values(metric)]
-    last = "; ".join(text for text in (_failed(rows, noun), _still_learning(told, noun)) if text)
+    last = "; ".join(text for text in (_failed(rows, noun), _still_learning(told, noun, of=len(rows))) if text)
     if not told:
         if all(row.n == 0 for row in rows):
             return _sentences(_all_failed(rows, noun))
@@ -206,12 +206,13 @@ def _share(row: Row) -> str:
     return f"all {len(row.runs)}" if row.n == 0 and len(row.runs) > 1 else f"{row.failed} of {len(row.runs)}"
 
 
-def _still_learning(rows: Sequence[Row], noun: str) -> str:
+def _still_learning(rows: Sequence[Row], noun: str, *, of: int) -> str:
+    """Names the rows that were still learning, or says that all are, where there are no others."""
     learning = [row.label for row in rows if row.still_learning]
     if not learning:
         return ""
-    if len(learning) == len(rows) > 1:
-        return f"all {_number(len(rows))} {noun}s were still learning" if len(rows) > 2 else "both were still learning"
+    if len(learning) == of > 1:
+        return f"all {_number(of)} {noun}s were still learning" if of > 2 else "both were still learning"
     return f"{_listed(learning, noun)} {'was' if len(learning) == 1 else 'were'} still learning"
 
 

@@ -208,6 +208,7 @@ def _rows(comparison: Comparison) -> Iterator[Record]:
             "environment": row.environment,
             "decision": row.decision,
             "verdict": row.verdict,
+            "still_learning": row.still_learning,
             "marks": ", ".join(row.marks),
         }
 
