@@ -191,6 +191,16 @@ def test_a_trainer_of_ones_own_has_checkpoints_rates_graph_and_hyperparameters(t
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
+def test_without_validation_images_the_last_checkpoint_counts_as_the_best(tmp_path, splits):
+    recipe = dataclasses.replace(SMALL, validation=0)
+    data = ImageDataModule(recipe, dataclasses.replace(splits, validation=splits.validation.take(torch.arange(0))))
+    conductor = trainer(tmp_path, max_epochs=2, enable_checkpointing=True)
+    conductor.fit(Classifier(recipe, data.image), data)
+    assert "epoch=1" in conductor.checkpoint_callback.best_model_path
+    (tested,) = conductor.test(ckpt_path="best", datamodule=data, verbose=False, weights_only=True)
+    assert 0 <= tested["test_accuracy"] <= 1
+
+
 def test_a_trainer_goes_on_from_lightnings_own_checkpoint_in_the_middle_of_an_epoch(tmp_path, splits):
     dropout = "residual_variant(depth=8, shortcut='dropout')"
     recipe = dataclasses.replace(SMALL, model=dropout, augment="pad_crop(2)", schedule="one_cycle")

@@ -25,7 +25,7 @@ def as_markdown(
     rule = "| " + " | ".join("---:" if column.numeric else "---" for column in shown) + " |"
     body = ["| " + " | ".join(escape_markdown(cell.text) for cell in cells) + " |" for cells in _rows(shown)]
     above = [f"**{escape_markdown(comparison.question)}**", ""] if comparison.question else []
-    verdicts = [f"- {escape_markdown(row.verdict)}" for row in comparison.rows if row.verdict]
+    verdicts = [f"- {escape_markdown(row.verdict)}" for row in comparison.ranked if row.verdict]
     return "\n".join([*above, escape_markdown(comparison.answer), "", head, rule, *body, "",
                       escape_markdown(caption(comparison)), "", *verdicts]) + "\n"  # fmt: skip
 

@@ -161,7 +161,10 @@ class Classifier(LightningModule):  # type: ignore[misc]
         if [(c.state_key, getattr(c, "dirpath", None)) for c in trainer.checkpoint_callbacks] == [
             (by_default.state_key, None)
         ]:
-            callbacks.append(ModelCheckpoint(monitor=MONITORED, mode="max", save_last=True))
+            data = trainer.datamodule
+            has_validation = not isinstance(data, ImageDataModule) or len(data.splits.validation) > 0
+            monitor = MONITORED if has_validation else None  # then the last is the best that is known
+            callbacks.append(ModelCheckpoint(monitor=monitor, mode="max", save_last=True))
         return callbacks
 
     def setup(self, stage: str) -> None:

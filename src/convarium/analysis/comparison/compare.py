@@ -203,7 +203,9 @@ def compare_runs(
     if by not in axes:
         raise unknown("axis to compare by", by, axes)
     if not runs:
-        raise ConvariumError("there are no runs to compare", hint="train some first: convarium compare lenet mlp")
+        raise ConvariumError(
+            "there are no runs to compare", hint="train some first: convarium compare lenet memory_mlp"
+        )
     datasets = list(dict.fromkeys(run.recipe.dataset for run in runs))
     if len(datasets) > 1 and by != "dataset":
         raise ConvariumError(
