@@ -23,7 +23,8 @@ from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec
 from convarium.training import evaluate, fit
 from convarium.training.class_weights import balanced_weights
-from convarium.training.lightning import PADDING, Classifier, ImageDataModule, PartsOfBatches, check_parts
+from convarium.training.lightning import Classifier, ImageDataModule
+from convarium.training.lightning_data import PADDING, PartsOfBatches, check_parts
 from convarium.training.scoring import scoring_batches
 from convarium.training.state import TrainingRun
 from models.tutorial5 import PRESETS, save_checkpoint, tensors

@@ -36,7 +36,7 @@ from convarium.pages.prediction_charts import FEWEST_PREDICTIONS
 from convarium.pages.predictions import calibration_errors, read_predictions
 from convarium.pages.runs_section import network_layers, runs_section
 from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
-from convarium.pages.table import caption, columns, primary_column, verdict_word
+from convarium.pages.table import caption, columns, primary_column
 
 _MOST_UNFOLDED = 6
 """A section with more networks, verdicts or failed runs than this lists them in a part that is opened."""
@@ -145,7 +145,6 @@ def render(
         describe=describe,
         published=published,
         measured=measured,
-        verdict_word=verdict_word,
         hardest_classes=hardest_classes(comparison),
         epochs_to_level=epochs_to_level(comparison),
         moments=MOMENTS,

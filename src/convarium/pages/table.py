@@ -150,7 +150,7 @@ def _against(metric: Metric, rows: tuple[Row, ...], baseline: str) -> dict[str, 
             "verdict",
             "verdict",
             "The verdict in one word",
-            tuple(Cell(verdict_word(row), verdict_word(row)) for row in rows),
+            tuple(Cell(row.decision, row.decision) for row in rows),
         ),
     }
 
@@ -168,11 +168,6 @@ def caption(comparison: Comparison) -> str:
 def has_several_environments(comparison: Comparison) -> bool:
     """Whether some times of the table cannot be compared with those of the first row."""
     return len({row.environment for row in comparison.rows}) > 1
-
-
-def verdict_word(row: Row) -> str:
-    """A row's verdict in one word."""
-    return row.decision
 
 
 def _seeds(row: Row) -> Cell:

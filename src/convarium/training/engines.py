@@ -14,6 +14,11 @@ STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
 """Those of Lightning's strategies in which every device has the whole network."""
 
 
+def without_lightning() -> ConvariumError:
+    """The error where Lightning is not installed, which says what to type."""
+    return ConvariumError("Lightning is not installed", hint='pip install "convarium[lightning]"')
+
+
 @dataclass(frozen=True)
 class LightningEngine:
     """Trains every run with Lightning, on so many devices.
@@ -50,7 +55,7 @@ class LightningEngine:
                 hint="in a Trainer of your own, convarium.training.lightning.Classifier takes any strategy",
             )
         if find_spec("lightning") is None:
-            raise ConvariumError("Lightning is not installed", hint='pip install "convarium[lightning]"')
+            raise without_lightning()
 
     @property
     def world_size(self) -> int:
