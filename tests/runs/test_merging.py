@@ -74,6 +74,15 @@ def test_a_second_merge_changes_nothing(tmp_path):
     assert files_of(store.root) == before
 
 
+def test_a_recommendation_stays_where_no_run_is_added(tmp_path):
+    store, same, more = (made_store(tmp_path / name, seeds) for name, seeds in (("a", [0]), ("b", [0]), ("c", [1])))
+    same.update_study("class", lambda mine: dataclasses.replace(mine, recommended=("Use lenet.",)))
+    merge(store, [same])
+    assert store.study("class").recommended == ("Use lenet.",)
+    merge(store, [more])
+    assert store.study("class").recommended == ()
+
+
 def test_other_results_of_one_recipe_are_named_and_ours_stay(tmp_path):
     other = made_store(tmp_path / "other", [0, 1], models=("lenet",))
     store = Store(tmp_path / "all")

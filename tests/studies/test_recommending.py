@@ -9,7 +9,8 @@ from PIL import Image
 from convarium import Workspace
 from convarium.analysis.recommendation import simultaneous_interval
 from convarium.errors import ConvariumError, RecipeError, RunError, TimeLimitError
-from convarium.studies import recommending, report, shortlist
+from convarium.studies import Study, recommending, report, shortlist
+from convarium.studies.extension import extended_record
 from convarium.workspace.recommending import budget_seconds
 from html_page import Reader
 
@@ -109,6 +110,24 @@ def test_every_rung_is_a_study_in_the_store_and_the_last_one_has_a_page(done):
     told = Reader(found.report.read_text("utf-8")).visible
     assert f"Use {best.network}, {' and '.join(f'the {role}' for role in best.roles)}: {found.stated} " in told
     assert told.index(f"Use {best.network}, ") < told.index(" leads with ")
+
+
+def test_every_later_comparison_of_the_study_begins_with_what_is_recommended(done):
+    workspace, found, _ = done
+    kept = Workspace(workspace.store.root, device="cpu")  # as another process reads it
+    assert kept.results(found.study).recommended == tuple(map(found.use, found.choices))
+    assert kept.results(found.study).answer.startswith(f"Use {found.choices[0].network}, ")
+    assert kept.results(f"{found.study}-rung-1").recommended == ()
+
+
+def test_a_recommendation_is_forgotten_once_the_study_has_other_runs(done):
+    workspace, found, _ = done
+    record = workspace.store.study(found.study)
+    recipes = tuple(run.recipe for run in workspace.store.runs_of(record))
+    study = Study(name=record.name, question=record.question, recipes=recipes, compare=record.compare)
+    before = dataclasses.replace(record, base=study.base)
+    assert extended_record(study, record.keys, before).recommended == record.recommended != ()
+    assert extended_record(study, ("0" * 64,), before).recommended == ()
 
 
 def test_it_says_what_it_does(done):

@@ -183,7 +183,9 @@ def _joined(one: StudyRecord, other: StudyRecord) -> StudyRecord:
     keys = dict.fromkeys((*one.keys[: one.planned], *other.keys[: other.planned], *one.keys, *other.keys))
     stacked = {key for stack in one.stacks for key in stack}
     stacks = (*one.stacks, *(stack for stack in other.stacks if not stacked & set(stack)))
-    return dataclasses.replace(one, keys=tuple(keys), planned=len(planned), stacks=stacks)
+    # A recommendation is of the runs that it saw: more of them could name another network.
+    recommended = next((s.recommended for s in (one, other) if s.recommended and set(s.keys) == set(keys)), ())
+    return dataclasses.replace(one, keys=tuple(keys), planned=len(planned), stacks=stacks, recommended=recommended)
 
 
 def _in_order(record: StudyRecord, runs: Mapping[str, StoredRun]) -> StudyRecord:

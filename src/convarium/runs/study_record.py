@@ -31,6 +31,7 @@ class StudyRecord:
         command: the command line that made it, so that people can repeat it.
         metric: the primary metric; None: chosen by the runs, see `primary_metric`.
         stacks: keys of runs that train at the same time, stack by stack.
+        recommended: one sentence for each network that a recommendation named, with these runs.
     """
 
     name: str
@@ -43,6 +44,7 @@ class StudyRecord:
     command: str | None = None
     metric: str | None = "test_accuracy"
     stacks: tuple[tuple[str, ...], ...] = ()
+    recommended: tuple[str, ...] = ()
 
 
 def study_from_json(values: Mapping[str, Any]) -> StudyRecord:
@@ -52,7 +54,8 @@ def study_from_json(values: Mapping[str, Any]) -> StudyRecord:
         TypeError, KeyError: a field is missing, of another type or unknown.
     """
     stacks = tuple(map(tuple, values.get("stacks", ())))
-    study = StudyRecord(**{**values, "keys": tuple(values["keys"]), "stacks": stacks})
+    recommended = tuple(values.get("recommended", ()))
+    study = StudyRecord(**{**values, "keys": tuple(values["keys"]), "stacks": stacks, "recommended": recommended})
     _check_types(dataclasses.asdict(study))
     return study
 
@@ -68,6 +71,7 @@ def _check_types(values: Mapping[str, Any]) -> None:
         "base": isinstance(values["base"], dict),
         "keys": all(isinstance(key, str) and _KEY.fullmatch(key) for key in keys),
         "planned": type(values["planned"]) is int,
+        "recommended": all(isinstance(text, str) for text in values["recommended"]),
     }
     for name, is_right in fits.items():
         if not is_right:

@@ -82,4 +82,4 @@ def compare_finished(record: StudyRecord, runs: Sequence[StoredRun]) -> Comparis
         added = len(record.keys) - record.planned
         planned, verb = count(record.planned, "run"), "was" if added == 1 else "were"
         warnings.append(f"The study was planned with {planned}; {added} {verb} added afterwards.")
-    return dataclasses.replace(comparison, warnings=tuple(warnings))
+    return dataclasses.replace(comparison, warnings=tuple(warnings), recommended=record.recommended)

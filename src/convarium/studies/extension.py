@@ -41,12 +41,14 @@ def extended_record(
             f"{name} was {was.get(name)!r} and is now {now.get(name)!r}",
             hint="choose another --name; more seeds or networks extend a study, other settings do not",
         )
+    together = tuple(key for key in dict.fromkeys((*before.keys, *keys)) if key not in abandoned)
     return dataclasses.replace(
         before,
-        keys=tuple(key for key in dict.fromkeys((*before.keys, *keys)) if key not in abandoned),
+        keys=together,
         baseline=before.baseline if study.baseline is None else study.baseline,
         command=study.command,
         metric=study.metric,
+        recommended=before.recommended if together == before.keys else (),
     )
 
 

@@ -29,7 +29,7 @@ from convarium.metrics import balanced_accuracy
 from convarium.models.factories import factory_digest
 from convarium.recipes.recipe import Recipe
 from convarium.runs.names import file_name
-from convarium.runs.store import StoredRun
+from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.halving import best_of, rung_sizes
 from convarium.studies.plan import check_recipe, reading_events
 from convarium.studies.recommendation_notes import notes_of
@@ -100,6 +100,23 @@ def recommend_network(
         if number + 1 < len(sizes):
             search.say(_dropped(done[-1].rung, number + 1))
     return _recommendation(search, done)
+
+
+def remember(found: Recommendation, store: Store) -> StudyRecord:
+    """Keeps with the study of a recommendation which networks it named, so that every later table and page begins with
+    them.
+
+    Raises:
+        StoreError: the study is damaged, or the store is read only and does not have it so.
+    """
+    record, sentences = store.study(found.study), tuple(map(found.use, found.choices))
+    if record.recommended == sentences:
+        return record
+
+    def change(record: StudyRecord | None) -> StudyRecord:
+        return dataclasses.replace(record or store.study(found.study), recommended=sentences)
+
+    return store.update_study(found.study, change)
 
 
 def _check(bases: Sequence[Recipe], splits: Splits) -> None:

@@ -54,7 +54,7 @@ def recommend(
     """See `Workspace.recommend`."""
     from convarium.recipes.recipe import Recipe
     from convarium.studies.compare import compare_study
-    from convarium.studies.recommending import recommend_network
+    from convarium.studies.recommending import recommend_network, remember
     from convarium.studies.report import write_study_report
     from convarium.studies.shortlist import NETWORKS, shortlist, usual_recipe
     from convarium.studies.time_budget import TimeBudget
@@ -78,6 +78,6 @@ def recommend(
         found = recommend_network(
             bases, resources, time=time, seeds=seeds, name=name, command=command, on_event=on_event
         )
-    comparison = compare_study(resources.store.study(found.study), resources.store, drawn=True)
-    comparison = dataclasses.replace(comparison, recommended=tuple(map(found.use, found.choices)))
+    record = remember(found, resources.store)
+    comparison = compare_study(record, resources.store, drawn=True)
     return dataclasses.replace(found, report=write_study_report(comparison, found.study, resources))
