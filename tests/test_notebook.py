@@ -157,6 +157,17 @@ def test_the_frame_has_the_ten_columns_of_the_page_in_fractions(comparison):
             assert by_name.loc[row.label, "test_accuracy"] == row.test.mean <= 1
 
 
+def test_counts_stay_whole_where_a_row_has_none(comparison):
+    *others, last = comparison.rows
+    failed = tuple(replace(run, outcome=replace(run.outcome, cost=None)) for run in last.runs)
+    rows = (*others, replace(last, runs=failed))
+    for what in ("table", "rows"):
+        frame = replace(comparison, rows=rows).frame(what)
+        for name in ("parameters", "flops"):
+            assert frame[name].isna().sum() >= 1
+            assert all(str(value).isdigit() for value in frame[name].dropna())
+
+
 def test_a_frame_by_another_field_is_named_after_it_and_has_the_metric_that_is_compared(comparison):
     other = replace(comparison, by="learning_rate", metric="validation_loss")
     names = list(other.frame().columns)

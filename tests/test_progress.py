@@ -116,7 +116,7 @@ def test_progress_is_shown_by_itself_in_a_notebook_alone(notebook, monkeypatch):
     assert heard == [event]
     assert "hello" in notebook[-1]["text/plain"]
     counting_display()("cifar-10.tar.gz", 10, 10)
-    assert notebook[-1]["text/plain"] == "cifar-10.tar.gz  100%"
+    assert notebook[-1]["text/plain"] == "cifar-10.tar.gz  100 %"
     say = sentence_display()
     for number in range(20):
         say(f"{number}.")

@@ -109,7 +109,7 @@ def counting_display() -> Callable[[str, int, int], None] | None:
 
     def on_event(what: str, done: int, total: int) -> None:
         if display.is_due() or done >= total:
-            display.show([f"{what}  {done / total:.0%}" if total else what], done / total if total else None)
+            display.show([f"{what}  {100 * done / total:.0f} %" if total else what], done / total if total else None)
 
     return on_event
 

@@ -45,7 +45,7 @@ ANT, BEE = "photos/test/ant/000.png", "photos/test/bee/001.png"
 def test_a_line_an_image_with_its_class_and_probability(home, names, call):
     answer = convarium.predict(names[0], [home / ANT, home / BEE], store=home)
     code, out, err = call(ANT, BEE)
-    shares = [f"{share:.2%}" for share in answer.probabilities.max(axis=1)]
+    shares = [f"{100 * share:.2f} %" for share in answer.probabilities.max(axis=1)]
     assert (code, err) == (0, "")
     assert out == f"{ANT}: {answer.answers[0]} {shares[0]}\n{BEE}: {answer.answers[1]} {shares[1]}\n"
     assert set(answer.answers) <= set(CLASSES)
@@ -54,7 +54,7 @@ def test_a_line_an_image_with_its_class_and_probability(home, names, call):
 def test_with_top_the_likeliest_classes_follow(home, names, call):
     ranked = convarium.predict(names[0], home / ANT, store=home).top(2)[0]
     (first, p), (second, q) = ranked
-    assert call(ANT, "--top", 2) == (0, f"{ANT}: {first} {p:.2%}, {second} {q:.2%}\n", "")
+    assert call(ANT, "--top", 2) == (0, f"{ANT}: {first} {100 * p:.2f} %, {second} {100 * q:.2f} %\n", "")
     code, out, err = call(ANT, "--top", 4)
     assert (code, out) == (2, "")
     assert "--top 4 is out of range: expected 1 to 3, for 3 classes; use --top 3" in err
@@ -156,7 +156,7 @@ def test_unknown_states_its_threshold_its_coverage_and_what_it_does_not_promise(
     assert code == 0
     # k = ⌊181 · 0.1⌋ = 18: the 17 test images below that of rank 18 are not answered.
     assert sum(": unknown (" in line for line in out.splitlines()) == 17
-    assert "so that 90% of the images of the known classes are answered" in err
+    assert "so that 90 % of the images of the known classes are answered" in err
     assert "180 test images" in err
     assert "it does not promise to catch images of other classes" in err
     found = json.loads(call("photos/test", "--unknown", "--coverage", 0.9, "--json")[1])
@@ -179,6 +179,7 @@ def test_a_bar_on_standard_error_leaves_the_answers_where_they_belong(call, monk
     shown = io.StringIO()
     terminal = Console(file=shown, force_terminal=True, width=80)
     monkeypatch.setattr("convarium.cli.progress.console_on", lambda _: terminal)
+    monkeypatch.setattr("convarium.cli.progress.can_redraw", lambda _: True)
     monkeypatch.setattr("convarium.cli.predicting._MANY", 10)
     code, out, _ = call("photos/test")
     assert code == 0

@@ -187,6 +187,14 @@ def test_a_long_note_stays_one_line_in_a_pipe(capsys):
 
 
 @needs_terminal
+@pytest.mark.parametrize("say", [terminal.say_line, terminal.say_wrapped, terminal.note])
+def test_a_number_stays_beside_its_sign_for_per_cent(say):
+    code, written = in_terminal(lambda: say("the validation accuracy of this is 98.2 % of 360 images"), columns=40)
+    assert code == 0, written
+    assert "98.2 %" in written
+
+
+@needs_terminal
 def test_a_sentence_is_folded_between_words_on_a_narrow_terminal():
     code, written = in_terminal(lambda: terminal.say_line(PLAN), columns=40)
     assert code == 0, written

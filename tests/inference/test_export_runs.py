@@ -231,10 +231,10 @@ def test_the_command_shows_check_sizes_and_speed(store, trained, call, monkeypat
     assert "at most 2.0e-07 of the largest logit, and 3 images get another class" in text
     assert "PyTorch 200 kB 0.123 ms 1.23 ms" in text
     assert (
-        "int8, calibrated on 300 training images, is right on 96.50% of 10,000 test images, float32 on " in text
+        "int8, calibrated on 300 training images, is right on 96.50 % of 10,000 test images, float32 on " in text
     ) is int8
     if int8:
-        assert "97.00%: it loses 0.50 points (95% interval −0.10 to 1.10), and 12 images get another class" in text
+        assert "97.00 %: it loses 0.50 points (95 % interval −0.10 to 1.10), and 12 images get another class" in text
 
 
 def test_the_json_has_every_figure(store, trained, call, monkeypatch):

@@ -132,8 +132,8 @@ def test_the_command_line_says_validation_and_what_the_accuracy_hides(folder, tm
     flags += ("--epochs", "1", "--learning-rate", "1e-9", "--select", "best_validation", "--store", str(tmp_path))
     assert main(["train", "lenet", *flags]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"epoch 1: validation accuracy \d+\.\d\d% of 25 images \(selected on validation\)\n", out)
-    assert "balanced validation accuracy 50.00%: the mean of all classes' accuracies, because the largest class" in out
+    assert re.search(r"epoch 1: validation accuracy \d+\.\d\d % of 25 images \(selected on validation\)\n", out)
+    assert "balanced validation accuracy 50.00 %: the mean of all classes' accuracies, because the largest class" in out
     assert "has 4 times as many training images as the smallest" in out
     assert re.search("at chance: it does no better|cannot be told", out)
     assert main(["evaluate", str(next((tmp_path / "runs").glob("photos-*"))), "--store", str(tmp_path)]) == 0

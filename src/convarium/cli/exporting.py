@@ -117,9 +117,10 @@ def _checked(done: "Exported") -> str:
 def _lost(loss: "Loss") -> str:
     low, high = 100 * loss.interval.low, 100 * loss.interval.high
     return (
-        f"int8, calibrated on {loss.calibration_images:,} training images, is right on {loss.int8:.2%} of {loss.n:,} "
-        f"{loss.split} images, float32 on {loss.float32:.2%}: it loses {_points(100 * loss.lost)} points (95% interval "
-        f"{_points(low)} to {_points(high)}), and {loss.other_classes:,} images get another class"
+        f"int8, calibrated on {loss.calibration_images:,} training images, is right on {100 * loss.int8:.2f} % of "
+        f"{loss.n:,} {loss.split} images, float32 on {100 * loss.float32:.2f} %: it loses "
+        f"{_points(100 * loss.lost)} points (95 % interval {_points(low)} to {_points(high)}), and "
+        f"{loss.other_classes:,} images get another class"
     )
 
 

@@ -155,7 +155,7 @@ def _check_own(datasets: tuple[str, ...], sheet: Path | None, given: Mapping[str
         say_json(dataclasses.asdict(summary) | {"sheet": None if sheet is None else str(sheet)})
         return
     total = sum(c.train + c.validation + c.test for c in summary.classes)
-    share = f"the largest has {summary.majority:.1%} of those for training"
+    share = f"the largest has {100 * summary.majority:.1f} % of those for training"
     say(f"{total:,} images in {len(summary.classes)} classes; {share}")
     counts = [[c.name, c.train, c.validation, c.test] for c in summary.classes]
     say(table(["class", "train", "validation", "test"], counts, right=["train", "validation", "test"]))

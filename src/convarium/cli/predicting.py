@@ -60,7 +60,7 @@ _IF_CHOSEN = ", and promises less if these validation images have chosen a learn
 @click.option("--top", type=click.IntRange(min=1), metavar="K", help="Show the K likeliest classes of each image.")
 @switch(
     "unknown",
-    help="Answer 'unknown' below a probability that is set so that 95% of images of the known classes are answered "
+    help="Answer 'unknown' below a probability that is set so that 95 % of images of the known classes are answered "
     "(split conformal prediction, calibrated on the run's stored predictions); it does not promise to catch images of "
     "other classes.",
 )
@@ -152,10 +152,10 @@ def _noting(batches: Iterable[Predictions], unreadable: dict[str, str]) -> Itera
 
 
 def _lines(predictor: Predictor, batches: Iterable[Predictions], top: int | None) -> Iterator[str]:  # noqa: ARG001
-    """One line an image: "cats/1.png: cat 97.10%"."""
+    """One line an image: "cats/1.png: cat 97.10 %"."""
     for batch in batches:
         for name, known, ranked in zip(batch.paths, batch.known.tolist(), batch.top(top or 1), strict=True):
-            classes = ", ".join(f"{class_name} {probability:.2%}" for class_name, probability in ranked)
+            classes = ", ".join(f"{class_name} {100 * probability:.2f} %" for class_name, probability in ranked)
             yield one_line(f"{name}: {classes}" if known else f"{name}: unknown ({classes})")
 
 
@@ -229,7 +229,8 @@ def _rule(rule: UnknownRule) -> dict[str, Any]:
 def _explained(rule: UnknownRule) -> str:
     return (
         f"'unknown' stands for a largest probability below {rule.threshold:.4g}, set by {rule.n:,} {rule.source} "
-        f"so that {100 * rule.coverage:.4g}% of the images of the known classes are answered (over 500 random halves "
-        f"of them, {rule.measured:.1%} of the other half were, nine times in ten between {rule.low:.1%} and "
-        f"{rule.high:.1%}); {_PROMISE}{_IF_CHOSEN if rule.source == 'validation images' else ''}"
+        f"so that {100 * rule.coverage:.4g} % of the images of the known classes are answered (over 500 random halves "
+        f"of them, {100 * rule.measured:.1f} % of the other half were, nine times in ten between "
+        f"{100 * rule.low:.1f} % and {100 * rule.high:.1f} %); "
+        f"{_PROMISE}{_IF_CHOSEN if rule.source == 'validation images' else ''}"
     )

@@ -105,10 +105,13 @@ def train(
         if recipe.test == "none":
             marks = " (selected on validation)" if recipe.select == "best_validation" else ""
         has_both = outcome.validation is not None and outcome.test is not None
-        validation = f", validation {outcome.validation.accuracy:.2%}" if outcome.validation and has_both else ""
+        validation = (
+            f", validation {100 * outcome.validation.accuracy:.2f} %" if outcome.validation and has_both else ""
+        )
         say_line(
             f"{recipe.model} on {recipe.dataset}, seed {recipe.seed}, epoch {outcome.selected_epoch}: "
-            f"{done.result_split} accuracy {done.result.accuracy:.2%} of {done.result.n:,} images{marks}{validation}"
+            f"{done.result_split} accuracy {100 * done.result.accuracy:.2f} % of {done.result.n:,} images"
+            f"{marks}{validation}"
         )
         for line in _remarks(done):
             say_line(line)
@@ -202,9 +205,12 @@ def evaluate(
         say_json(_plain(scores) | {"notes": notes})
         return
     loss = f"loss {scores.loss:.4f}" if math.isfinite(scores.loss) else f"no loss: {_NOT_FINITE}"
-    say_line(f"{split} accuracy {scores.accuracy:.2%}, {loss}, {scores.n:,} images")
-    say_line(f"balanced accuracy {balanced_accuracy(scores.confusion):.2%}, macro F1 {macro_f1(scores.confusion):.2%}")
-    classes = [[name, "–" if accuracy is None else f"{accuracy:.2%}"] for name, accuracy in scores.per_class.items()]
+    say_line(f"{split} accuracy {100 * scores.accuracy:.2f} %, {loss}, {scores.n:,} images")
+    balanced, f1 = balanced_accuracy(scores.confusion), macro_f1(scores.confusion)
+    say_line(f"balanced accuracy {100 * balanced:.2f} %, macro F1 {100 * f1:.2f} %")
+    classes = [
+        [name, "–" if accuracy is None else f"{100 * accuracy:.2f} %"] for name, accuracy in scores.per_class.items()
+    ]
     say(table(["class", "accuracy"], classes, right=["accuracy"]))
     for text in notes:
         say_wrapped(one_line(f"note: {text}"), indent="  ")
@@ -232,7 +238,7 @@ def _remarks(run: "StoredRun") -> list[str]:
     metric, reason = primary_metric([run])
     value = METRICS[metric].measure(run)
     if METRICS[metric].of_counts is not None and value is not None:
-        lines.append(f"{METRICS[metric].title} {value:.2%}: {reason}")
+        lines.append(f"{METRICS[metric].title} {100 * value:.2f} %: {reason}")
     at_chance = is_at_chance(run)
     if at_chance is None:
         lines.append("whether it learned anything cannot be told: even the largest set that was scored is too small")

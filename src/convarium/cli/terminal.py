@@ -43,7 +43,8 @@ def say(answer: str | RenderableType, *, mark: str = "") -> None:
 def say_wrapped(text: str, *, mark: str = "", indent: str = "    ") -> None:
     """Prints a sentence, folded between words where it is wider than the terminal, or than 80 columns without one."""
     width = console_on(sys.stdout).width - len(mark)
-    say("\n".join(textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)), mark=mark)
+    lines = textwrap.wrap(_tied(text), width, subsequent_indent=indent, break_on_hyphens=False)
+    say(_untied("\n".join(lines)), mark=mark)
 
 
 def say_line(text: str) -> None:
@@ -65,7 +66,19 @@ def _folded(text: str, stream: TextIO) -> str:
         columns = os.get_terminal_size(stream.fileno()).columns
     except OSError:
         columns = 0
-    return textwrap.fill(text, columns or 80, break_long_words=False, break_on_hyphens=False)
+    return _untied(textwrap.fill(_tied(text), columns or 80, break_long_words=False, break_on_hyphens=False))
+
+
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def _tied(text: str) -> str:
+    """A text that is not folded between a number and the sign for per cent."""
+    return text.replace(" %", f"{_NO_BREAK}%")
+
+
+def _untied(text: str) -> str:
+    return text.replace(f"{_NO_BREAK}%", " %")
 
 
 @contextmanager

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from convarium.analysis.statistics import Estimate
     from convarium.runs.store import StoredRun
 
+_WHOLE = ("parameters", "flops")
+
 What = Literal["table", "rows", "runs", "epochs", "classes", "steps"]
 Record = dict[str, Any]
 
@@ -37,7 +39,9 @@ def frame(comparison: Comparison, what: What) -> pd.DataFrame:
         raise ConvariumError(f"there is no table {what!r}", expected=" or ".join(map(repr, _FRAMES)))
     records = list(_FRAMES[what](comparison))
     if records:
-        return pd.DataFrame.from_records(records)
+        table = pd.DataFrame.from_records(records)
+        # Whole numbers stay whole where a row of failed runs has none.
+        return table.astype({name: "Int64" for name in _WHOLE if name in table and table[name].hasnans})
     return pd.DataFrame(columns=_names(comparison) if what == "table" else ["label", "seed", "status"])
 
 

@@ -76,9 +76,9 @@ def _split(rows: tuple[Row, ...], metric: Metric, reason: str) -> str:
 
 def _intervals(against: Row, family: int) -> str:
     if family == 1:
-        return f"Means are over seeds; means and the difference to {against.label} have 95 % intervals."
+        return f"The mean of every row over its seeds and the difference to {against.label} have 95 % intervals."
     return (
-        f"Means are over seeds, each with its own 95 % interval; the {family} differences to {against.label} have "
+        f"Every mean over seeds has its own 95 % interval; the {family} differences to {against.label} have "
         "simultaneous 95 % intervals (Bonferroni)."
     )
 
