@@ -50,6 +50,20 @@ def test_images_in_a_mapped_file_are_not_written_again(tmp_path, monkeypatch, li
     assert torch.equal(open_shared(reference).train.images, splits.train.images[1:])
 
 
+@pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "deleted"])
+def test_images_whose_file_is_gone_are_written_again(tmp_path, replaced):
+    splits, kept = load_data("digits"), tmp_path / "kept.pixels"
+    kept.write_bytes(splits.train.images.numpy().tobytes())
+    mapped = torch.from_numpy(map_file(kept).reshape(-1, 1, 28, 28))
+    kept.unlink()  # as another process does that has read other images
+    if replaced:
+        kept.write_bytes(bytes(mapped.numel()))
+    of_mapped = dataclasses.replace(splits, train=dataclasses.replace(splits.train, images=mapped))
+    (tmp_path / "shared").mkdir()
+    shared = open_shared(SharedData(tmp_path / "shared").reference(of_mapped))
+    assert torch.equal(shared.train.images, splits.train.images)
+
+
 def test_a_file_is_forgotten_when_nothing_maps_it(tmp_path):
     file = tmp_path / "file"
     file.write_bytes(b"12345678")
