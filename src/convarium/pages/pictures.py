@@ -1,7 +1,8 @@
-"""Arrays as pictures for the page: PNG images as data URIs."""
+"""Arrays as pictures for the page, as data URIs."""
 
 import base64
 import io
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -29,12 +30,13 @@ def data_uri(pixels: np.ndarray) -> str:
 
 
 def thumbnail(pixels: np.ndarray) -> str:
-    """A (c, h, w) uint8 image as `data_uri` writes it, made smaller if it is longer than _THUMBNAIL pixels."""
+    """A (c, h, w) uint8 image as `data_uri` writes it; if it is longer than _THUMBNAIL pixels, smaller and as JPEG."""
     picture = _picture(pixels)
     shrunk = _THUMBNAIL / max(picture.size)
     if shrunk < 1:
         size = max(1, round(shrunk * picture.width)), max(1, round(shrunk * picture.height))
-        picture = picture.resize(size, Image.Resampling.BOX)
+        # A page has hundreds of them, and a photograph as PNG has four times the bytes.
+        return _uri(picture.resize(size, Image.Resampling.BOX), "jpeg", quality=85)
     return _uri(picture)
 
 
@@ -81,7 +83,7 @@ def _sheet(tiles: list[Image.Image], columns: int, side: int, *, indent: int = 0
     return _uri(sheet)
 
 
-def _uri(picture: Image.Image) -> str:
+def _uri(picture: Image.Image, form: Literal["png", "jpeg"] = "png", *, quality: int | None = None) -> str:
     file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    picture.save(file, form, optimize=True, quality=quality)
+    return f"data:image/{form};base64," + base64.b64encode(file.getvalue()).decode("ascii")
