@@ -34,11 +34,11 @@ class NotebookProgress:
         self._time_left.on_event(event)
         told = [event.message] if event.message else []
         told += [f"note: {event.notice}"] if event.notice else []
-        self._messages += told
+        self._messages = [*self._messages, *told][-MOST_SENTENCES:]
         ends = self._take(event)
         if told or (ends and event.number == event.total) or is_due:
             line, share = self._reading(event) if event.reading else self._training(event)
-            self._display.show([*self._messages[-MOST_SENTENCES:], line], share)
+            self._display.show([*self._messages, line], share)
 
     def _take(self, event: StudyEvent) -> bool:
         """Remembers what an event tells of a run that later ones do not; whether the run's training ends with it."""

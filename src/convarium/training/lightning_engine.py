@@ -71,20 +71,20 @@ def fit_with_lightning(
         hint = "leave out --device, and name the GPUs in CUDA_VISIBLE_DEVICES"
         raise RecipeError(f"{device} is one device, and {engine.devices} were asked for", hint=hint)
     job = Job(recipe, splits, engine, device.type, start)
-    recorder = Recorder(job, device, folder=folder, on_event=on_event, should_stop=should_stop, exact=exact)
+    callback = RecordingCallback(job, device, folder=folder, on_event=on_event, should_stop=should_stop, exact=exact)
     with preserved_generators(device), exact_arithmetic(device):
         with other_ranks(job, should_stop or (lambda: False)):
-            network = train_rank(job, device, recorder)
+            network = train_rank(job, device, callback)
         network.to(device)  # Lightning leaves it on the CPU
-        assert recorder.trainer
-        return make_outcome(recorder.trainer, 0, total_seconds=stopwatch.seconds)
+        assert callback.trainer
+        return make_outcome(callback.trainer, 0, total_seconds=stopwatch.seconds)
 
 
-def train_rank(job: Job, device: torch.device, conductor: "Conductor") -> torch.nn.Module:
+def train_rank(job: Job, device: torch.device, callback: "DeviceCallback") -> torch.nn.Module:
     """Trains on one device, together with the others of a job; returns the network.
 
     Raises:
-        Exception: whatever `conductor` raises; KeyboardInterrupt after Ctrl-C.
+        Exception: whatever `callback` raises; KeyboardInterrupt after Ctrl-C.
     """
     recipe, engine = job.recipe, job.engine
     data = ImageDataModule(recipe, job.splits)
@@ -101,7 +101,7 @@ def train_rank(job: Job, device: torch.device, conductor: "Conductor") -> torch.
             strategy="ddp" if engine.strategy == "auto" and engine.world_size > 1 else engine.strategy,
             plugins=plugins,
             max_epochs=recipe.epochs,
-            callbacks=[conductor],
+            callbacks=[callback],
             logger=False,  # the run's own files have all of it
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -118,7 +118,7 @@ def train_rank(job: Job, device: torch.device, conductor: "Conductor") -> torch.
     return classifier.network
 
 
-class Conductor(pl.Callback):  # type: ignore[misc]
+class DeviceCallback(pl.Callback):  # type: ignore[misc]
     """Sets a device to where the run goes on, and keeps what is known of its steps.
 
     Args:
@@ -204,11 +204,11 @@ class Conductor(pl.Callback):  # type: ignore[misc]
         own.progress = EpochProgress()
 
 
-class Recorder(Conductor):
-    """The conductor of the first device: it records, reports, and writes the checkpoints of all of them.
+class RecordingCallback(DeviceCallback):
+    """That of the first device: it records, reports, and writes the checkpoints of all of them.
 
     Args:
-        job, device: as for `Conductor`.
+        job, device: as for `DeviceCallback`.
         folder, on_event, should_stop, exact: as for `fit`.
     """
 

@@ -107,11 +107,11 @@ class Rank:
 def main() -> None:
     """Trains on the device that the environment names, as the job on standard input says."""
     job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301  (of the process that started this one)
-    from convarium.training.lightning_engine import Conductor, train_rank
+    from convarium.training.lightning_engine import DeviceCallback, train_rank
     from convarium.training.numerics import exact_arithmetic
 
     index = int(os.environ["LOCAL_RANK"]) if job.device_type == "cuda" else None
     device = torch.device(job.device_type, index) if index is not None else torch.device(job.device_type)
     torch.set_default_dtype(job.dtype)
     with exact_arithmetic(device):
-        train_rank(job, device, Conductor(job, device))
+        train_rank(job, device, DeviceCallback(job, device))
