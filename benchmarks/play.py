@@ -1,0 +1,17 @@
+"""The figures of docs/play.md: each table is one measurement, made by its name.
+
+python benchmarks/play.py                lists the measurements
+python benchmarks/play.py NAME...        makes them; the results go into results/play.json
+python benchmarks/play.py page           writes the tables of docs/play.md anew from there
+
+All need chromium; `strokes` and `drawn` need MNIST, and `strokes` a quiet machine.
+"""
+
+import sys
+
+from measured_page import MeasuredPage, main
+
+PAGE = MeasuredPage("play", {"answers": "playing:answers", "strokes": "playing:strokes", "drawn": "playing:drawn"})
+
+if __name__ == "__main__":
+    main(PAGE, sys.argv[1:])
