@@ -12,6 +12,7 @@ from torch.nn.modules import module as module_hooks
 from torch.nn.utils import parametrize
 
 from convarium import kernels
+from convarium.models.zoo.layers import ReLU
 from convarium.recipes.recipe import Recipe
 from convarium.training.attribute_stores import stores_attributes
 
@@ -24,9 +25,9 @@ def accelerate(
     """A second network object for training steps, which shares `network`'s parameters and buffers.
 
     Every module of it is a new object with the attributes of the original. Where `convarium.kernels` supports a
-    convolution or a batch norm, a subclass takes its place that computes faster in training mode; dropout draws from
-    `generator`. `network` is not changed: it is the one to score, to save and to export. Each of the two has its own
-    train/eval mode.
+    convolution or a batch norm, a subclass takes its place that computes faster in training mode; the zoo's ReLU works
+    in place, and dropout draws from `generator`. `network` is not changed: it is the one to score, to save and to
+    export. Each of the two has its own train/eval mode.
 
     A module with hooks, a parametrization or a `forward` of its own is shared as it is, with all that it contains, and
     so is a module whose `forward` sets Python attributes, such as a counter, which the two would count apart. A
@@ -61,7 +62,9 @@ def _copied(
         name: child if child is None else _copied(child, copies, dtype, generator)
         for name, child in module._modules.items()
     }
-    if isinstance(copy, Dropout):
+    if type(copy) is ReLU:
+        vars(copy)["inplace"] = True  # of the copy alone
+    elif isinstance(copy, Dropout):
         vars(copy)["generator"] = generator
     elif type(copy) is nn.Sequential and any(relu for _, relu in _calls(copy)):
         copy.__class__ = FusedSequential
@@ -153,7 +156,7 @@ def _calls(sequence: nn.Sequential) -> list[tuple[nn.Module, nn.ReLU | None]]:
     """What a Sequential calls in turn: a batch norm with the ReLU after it, any other module alone."""
     calls: list[tuple[nn.Module, nn.ReLU | None]] = []
     for module in _flattened(sequence):
-        if type(module) is nn.ReLU and not _is_customized(module) and calls:
+        if isinstance(module, nn.ReLU) and type(module) in (nn.ReLU, ReLU) and not _is_customized(module) and calls:
             before, relu = calls[-1]
             if isinstance(before, FusedBatchNorm2d) and relu is None:
                 calls[-1] = before, module

@@ -87,12 +87,10 @@ class ResidualUnit(nn.Module):
     def __init__(self, residual: nn.Sequential, add: nn.Module, after: nn.Module):
         super().__init__()
         self.residual, self.add, self.after = residual, add, after
-        self.starts_in_place = getattr(residual[0], "inplace", False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c_in, h, w) → (n, c_out, h / stride, w / stride), rounded up."""
-        f = self.residual(x.clone() if self.starts_in_place else x)  # the sum reads x too
-        return cast("Tensor", self.after(self.add(x, f)))
+        return cast("Tensor", self.after(self.add(x, self.residual(x))))
 
 
 def _sequence(order: str, c_in: int, c_out: int, stride: int, activation: Activation) -> nn.Sequential:
@@ -101,8 +99,10 @@ def _sequence(order: str, c_in: int, c_out: int, stride: int, activation: Activa
         if letter == "c":
             modules.append(nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False))
             c_in, stride = c_out, 1
-        else:
-            modules.append(nn.BatchNorm2d(c_in) if letter == "n" else activation())
+        elif letter == "n":
+            modules.append(nn.BatchNorm2d(c_in))
+        else:  # the sum reads x too, so that the first ReLU must never overwrite it
+            modules.append(nn.ReLU() if activation is RELU and not modules else activation())
     return nn.Sequential(*modules)
 
 
