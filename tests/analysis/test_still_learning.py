@@ -52,7 +52,7 @@ FLAT = [0.5, 0.2, 0.2, 0.2]
 def test_a_row_says_so_in_one_sentence_and_so_do_the_verdict_the_answer_and_a_warning():
     command = "convarium compare lenet resnet --epochs 4"
     found = compare_runs(runs("lenet", [0.98, 0.981, 0.982]) + learning("resnet", FALLING), command=command)
-    told = "resnet was still learning (validation loss −0.10 in its last epoch)"
+    told = "resnet was still learning (its validation loss fell by 0.10 in the last epoch)"
     assert (found.row("resnet").still_learning, found.row("lenet").still_learning) == (told, None)
     assert found.row("resnet").decision == "worse"
     assert found.answer.endswith(" resnet was still learning.")
@@ -93,14 +93,15 @@ def test_what_is_suggested_are_flags_of_the_command_that_was_given(command, ways
 def test_training_loss_counts_only_where_no_images_are_held_out():
     assert still_learning("lenet", learning("lenet", FLAT, training=FALLING)) is None
     assert still_learning("lenet", learning("lenet", None, training=FALLING)) == (
-        "lenet was still learning (training loss −0.10 in its last epoch)"
+        "lenet was still learning (its training loss fell by 0.10 in the last epoch)"
     )
 
 
 def test_it_is_the_mean_over_the_trained_runs_that_counts():
     one_still_falls = [*learning("lenet", FLAT)[:2], learning("lenet", FALLING)[2]]
     assert (
-        still_learning("lenet", one_still_falls) == "lenet was still learning (validation loss −0.03 in its last epoch)"
+        still_learning("lenet", one_still_falls)
+        == "lenet was still learning (its validation loss fell by 0.03 in the last epoch)"
     )
     assert still_learning("lenet", []) is None
     assert compare_runs(runs("lenet", [None, None])).rows[0].still_learning is None
@@ -115,7 +116,7 @@ def test_the_stored_results_are_marked_as_their_curves_look():
         (recipe.model, recipe.optimizer, recipe.learning_rate): still_learning("it", made)
         for recipe, made in groups.items()
     }
-    assert told["lenet@d2l", "sgd", 0.9] == "it was still learning (training loss −0.02 in its last epoch)"
+    assert told["lenet@d2l", "sgd", 0.9] == "it was still learning (its training loss fell by 0.02 in the last epoch)"
     assert told["mnist_resnet(activation='relu')", "adam", 0.001] is None
     assert told["mnist_resnet(activation='relu')", "adam", 1.0] is None
     assert told["residual_cnn(blocks=4, residual=False)", "sgd", 0.01] is None

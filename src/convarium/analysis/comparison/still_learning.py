@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from convarium.analysis.comparison import formatting
 from convarium.runs.store import StoredRun
 
 LEAST_DROP = 0.01
@@ -16,7 +15,8 @@ EPOCHS = 3
 
 
 def still_learning(label: str, runs: Sequence[StoredRun]) -> str | None:
-    """Says that a row was still learning: "resnet was still learning (validation loss −0.10 in its last epoch)".
+    """Says that a row was still learning: "resnet was still learning (its validation loss fell by 0.10 in the last
+    epoch)".
 
     Args:
         label: the row's.
@@ -30,8 +30,7 @@ def still_learning(label: str, runs: Sequence[StoredRun]) -> str | None:
         if losses:
             if not falls_at_the_end(losses):
                 return None
-            change = formatting.minus(f"{losses[-1] - losses[-2]:.2f}")
-            return f"{label} was still learning ({title} {change} in its last epoch)"
+            return f"{label} was still learning (its {title} fell by {losses[-2] - losses[-1]:.2f} in the last epoch)"
     return None
 
 
