@@ -211,7 +211,10 @@ def test_latex_has_the_best_mean_in_bold_where_the_verdicts_say_that_it_is_bette
     better, worse = "it is better than that of lenet", "all others are worse"
     assert bold(low, high, failed, better) == ["residual\\_cnn"]
     assert bold(high, low, low, worse) == bold(high, low, failed, worse) == ["lenet"]
+    assert bold(low, high, high, better) == ["residual\\_cnn", "memory\\_mlp"]
     assert bold(high, high, low) == bold(high, failed, failed) == []
+    no_bold = compare_runs(runs("lenet", low) + runs("residual_cnn", high)).latex(columns=["network"])
+    assert "bold" not in no_bold.lower()
 
 
 def test_documents_have_the_columns_that_are_asked_for_in_their_order(comparison):

@@ -1,6 +1,7 @@
 """The main table of a comparison for documents (Markdown, LaTeX) and for other programs (CSV)."""
 
 import dataclasses
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -67,16 +68,18 @@ def as_latex(
     """
     comparison = _renamed(comparison, labels or {})
     shown, best = _chosen(comparison, columns), _best(comparison)
+    key = COLUMN_OF.get(metric_of(comparison.metric).name, "measured")
+    has_bold = bool(best) and any(column.key == key for column in shown)
     comments = [
         r"needs \usepackage{booktabs} in the preamble", comparison.question, comparison.answer, caption(comparison),
-        *([f"Bold: the best mean. {_why_bold(comparison, best[1])}"] if best else []),
+        *([f"Bold: the best mean. {_why_bold(comparison, best)}"] if has_bold else []),
     ]  # fmt: skip
     head = [f"% {' '.join(line.split())}" for line in comments if line]
     lines = []
     names = next(column for column in columns_of(comparison) if column.key == "label").cells
     for name, cells in zip(names, _rows(shown), strict=True):
         texts = [_latex(cell.text) for cell in cells]
-        is_bold = ((column.key, name.value) == best for column in shown)
+        is_bold = (column.key == key and name.value in best for column in shown)
         written = (rf"\textbf{{{text}}}" if bold else text for text, bold in zip(texts, is_bold, strict=True))
         lines.append(" & ".join(written) + r" \\")
     return "\n".join([
@@ -91,25 +94,23 @@ def as_latex(
     ]) + "\n"  # fmt: skip
 
 
-def _best(comparison: Comparison) -> tuple[str, str] | None:
-    """Column and row of the best mean, if the verdicts say that it is better than the baseline's, or the others' worse.
-
-    Returns:
-        The column's key and the row's label; None where the verdicts do not say so.
+def _best(comparison: Comparison) -> tuple[str, ...]:
+    """The labels of the rows with the best mean, one if no others have the same, where the verdicts say that it is
+    better than the baseline's, or that the others are worse; else empty.
     """
-    trained = [row for row in comparison.ranked if row.decision != "failed" and row.measured is not None]
+    trained = [(row, row.measured.mean) for row in comparison.ranked if row.decision != "failed" and row.measured]
     if len(trained) < 2:
-        return None
-    leader, others = trained[0], trained[1:]
-    leads = leader.label == comparison.baseline and all(row.decision == "worse" for row in others)
-    if not leads and leader.decision != "better":
-        return None
-    return COLUMN_OF.get(metric_of(comparison.metric).name, "measured"), leader.label
+        return ()
+    (leader, mean), *others = trained
+    if leader.label == comparison.baseline and all(row.decision == "worse" for row, _ in others):
+        return (leader.label,)
+    best = [row for row, other in trained if math.isclose(other, mean, rel_tol=1e-12)]
+    return tuple(row.label for row in best) if all(row.decision == "better" for row in best) else ()
 
 
-def _why_bold(comparison: Comparison, best: str) -> str:
-    """What the verdicts say of the best row; they say nothing of it and another one that is not the baseline."""
-    if best == comparison.baseline:
+def _why_bold(comparison: Comparison, best: tuple[str, ...]) -> str:
+    """What the verdicts say of the best mean; they say nothing of it and another row that is not the baseline."""
+    if best == (comparison.baseline,):
         return "The verdicts say that all others are worse."
     return f"The verdicts say that it is better than that of {comparison.baseline}."
 

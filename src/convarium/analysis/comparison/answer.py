@@ -40,7 +40,7 @@ def answer_of(
         return _sentences("most runs failed" if has_failed else f"no run recorded the {metric.title}", last)
     leader, *others = told
     if not others:
-        return _sentences(_alone(leader, metric, is_left=len(rows) > 1), last)
+        return _sentences(_alone(leader, metric, [row for row in rows if row is not leader]), last)
     if metric.kind == "time" and len({row.environment for row in told} | {None}) != 2:
         text = f"the {metric.title} cannot be compared, because it was measured in several environments"
         return _sentences(text, last)
@@ -174,10 +174,14 @@ def _level_of(metric: Metric) -> str:
     return metric.title.removeprefix(f"{metric.unit} to ")
 
 
-def _alone(row: Row, metric: Metric, *, is_left: bool) -> str:
+def _alone(row: Row, metric: Metric, others: Sequence[Row]) -> str:
+    """The only row with a value that can be told, beside others without one."""
     if row.measured is None:
         return f"{row.label}: {_value(row)}"
-    subject = f"only {row.label} trained and has" if is_left else f"{row.label} has"
+    subject = f"only {row.label} has" if others else f"{row.label} has"
+    if others and all(other.decision == "failed" for other in others):
+        in_most = " in most of its runs" if any(other.n for other in others) else ""
+        subject = f"only {row.label} trained{in_most} and has"
     if metric.kind == "size":
         return f"{subject} {formatting.level(metric, row.measured.mean)}"
     shown = formatting.mean(metric, row.measured)
