@@ -1,5 +1,6 @@
 """What is printed after a study: the answer first, and at the end commands that can be pasted."""
 
+import dataclasses
 import re
 import shlex
 import shutil
@@ -59,6 +60,17 @@ def test_a_row_that_was_still_learning_is_trained_longer_in_a_study_of_its_own(s
     steps = steps_of(said(comparison))
     assert steps["train longer"] == shlex.split("convarium compare lenet vgg --seeds 3 --epochs 12")
     check(steps["train longer"])
+
+
+def test_networks_that_failed_are_trained_at_a_lower_rate_and_not_with_more_seeds(said):
+    failed = [dataclasses.replace(run, outcome=dataclasses.replace(run.outcome, status="diverged"))
+              for run in learning("vgg")]  # fmt: skip
+    rate = f"{failed[0].recipe.learning_rate / 10:g}"
+    some = steps_of(said(compare_runs(runs("lenet", GOOD) + failed, command=COMMAND)))
+    assert list(some) == ["open", "lower rate", "more seeds", "look inside"]
+    assert some["lower rate"] == shlex.split(f"convarium compare lenet vgg --seeds 3 --learning-rate {rate}")
+    check(some["lower rate"])
+    assert list(steps_of(said(compare_runs(failed, command=COMMAND)))) == ["open", "lower rate", "look inside"]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ def test_a_text_that_is_no_width_is_refused(width):
 
 @pytest.mark.parametrize("width", ["5mm", "900cm"])
 def test_a_width_in_which_nothing_can_be_read_is_refused(width):
+    with pytest.raises(ConvariumError, match=r"no unit.*try 84mm"):
+        width_in_points("84")
     with pytest.raises(ConvariumError, match="no figure can be read"):
         width_in_points(width)
 

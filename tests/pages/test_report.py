@@ -177,6 +177,29 @@ def test_narrow_terminals_keep_names_accuracy_and_difference(study, width):
             assert all(cell.text in shown for cell in made.cells)
 
 
+@pytest.mark.parametrize("width", [40, 48])
+def test_the_narrowest_terminals_keep_names_and_accuracy(study, width):
+    shown = drawn(study, width)
+    assert max(map(len, shown.splitlines())) <= width
+    table = re.split(r"[─━]+", shown, maxsplit=1)[1].split("\n\n")[0]
+    rows = [line for line in table.splitlines() if line.strip()]
+    for name, test in zip(column(study, "label").cells, column(study, "test").cells, strict=True):
+        assert any(row.split()[0] == name.text and test.text in row for row in rows)
+
+
+def test_a_terminals_table_says_which_networks_failed(study):
+    table = re.split(r"[─━]+", drawn(study, 80), maxsplit=1)[1].split("\n\n")[0]
+    for row in study.ranked:
+        line = next(line for line in table.splitlines() if row.label in line)
+        assert line.rstrip().endswith("failed") == (row.decision == "failed")
+
+
+def test_every_time_has_three_digits(tmp_path):
+    for seconds, text in ((2.0, "2.00"), (1.19, "1.19"), (0.7168, "0.717"), (99.96, "100"), (1234.5, "1,234")):
+        run = made_run(tmp_path / text, Recipe(model="lenet", epochs=2), 0.9, seconds=seconds)
+        assert column(compare_runs([run]), "train_seconds").cells[0].text == text
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_long_headings_are_folded_and_never_cut(tmp_path, width):
     runs = [

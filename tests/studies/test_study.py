@@ -495,3 +495,12 @@ def test_a_run_begun_alone_goes_on_in_a_stack_with_fewer_threads_and_is_mixed(tm
         (0, "threads 2, then 1"),
         (1, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("lenet", "lenet(activation='relu')"), ("memory_mlp", "memory_mlp@memory-blog")]
+)
+def test_two_specs_of_one_network_are_refused_because_they_would_share_their_runs(first, second):
+    bases = [Recipe(model=model, dataset="digits") for model in (first, "nin", second)]
+    with pytest.raises(SpecError, match=r"is the same network as .*; name it once"):
+        study_of_networks(bases, seeds=1, command=None)

@@ -11,9 +11,10 @@ from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store
 from convarium.studies import tuning
+from convarium.studies.events import TUNING_SEEDS
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study, grid
-from convarium.studies.tuning import TUNING_SEEDS, _tuning_name, tune
+from convarium.studies.tuning import _tuning_name, tune
 from made_runs import runs
 
 BASE = Recipe(model="lenet", epochs=1, batch_size=256, optimizer="adam", learning_rate=1e-4)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison
 
 _INDENT = 4
+_LOWER = 10
+"""The learning rate of networks that failed is divided by this."""
 
 
 def say_next_steps(
@@ -85,22 +87,30 @@ def with_flag(words: Sequence[str], flag: str, value: str | None) -> list[str]:
 
 
 def _more_training(comparison: "Comparison", words: list[str]) -> dict[str, list[str]]:
-    """The command with more seeds, and with more epochs where a row was still learning."""
+    """The command at a lower learning rate where a row failed, with more epochs where one was still learning, and with
+    more seeds, unless no run trained.
+    """
     if not words or "--recommend" in words or "--budget" in words:
         return {}
     if "--quick" in words:
         return {"whole study": ["convarium", *(word for word in words if word != "--quick")]}
     runs = [run for row in comparison.rows for run in row.runs]
     learning = [row for row in comparison.rows if row.still_learning]
+    failed = [row for row in comparison.rows if row.has_failed]
     steps = {}
+    if failed and words[0] == "compare" and "--tune" not in words and comparison.by != "learning_rate":
+        rate = min(row.runs[0].recipe.learning_rate for row in failed) / _LOWER
+        named = with_flag(words, "--name", None)  # another learning rate is another study
+        steps["lower rate"] = ["convarium", *with_flag(named, "--learning-rate", f"{rate:.6g}")]
     if learning and words[0] == "compare":
         from convarium.analysis.comparison.warnings import LONGER
 
         epochs = LONGER * max(row.runs[0].recipe.epochs for row in learning)
         named = with_flag(words, "--name", None)  # another number of epochs is another study
         steps["train longer"] = ["convarium", *with_flag(named, "--epochs", str(epochs))]
-    seeds = 2 * len({run.recipe.seed for run in runs})
-    steps["more seeds"] = ["convarium", *with_flag(words, "--seeds", str(seeds))]
+    if any(row.n for row in comparison.rows):
+        seeds = 2 * len({run.recipe.seed for run in runs})
+        steps["more seeds"] = ["convarium", *with_flag(words, "--seeds", str(seeds))]
     return steps
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from convarium.characters import encodable, one_line
-from convarium.studies.progress_lines import scores
+from convarium.studies.progress_lines import run_name, scores
 from convarium.studies.time_left import TimeLeft, share_trained
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class _UnitBar(NamedTuple):
 
 def _name(recipes: tuple[Recipe, ...]) -> str:
     if len(recipes) == 1:
-        return f"{recipes[0].model} seed {recipes[0].seed}"
+        return run_name(recipes[0])
     return f"{recipes[0].model}, {len(recipes)} runs"
 
 

@@ -39,6 +39,9 @@ def width_in_points(width: str | float) -> float:
     points = float(found[1]) * POINTS_PER_UNIT[unit]
     if not NARROWEST <= points <= WIDEST:
         low, high = (math.ceil(NARROWEST / 72 * 25.4), math.floor(WIDEST / 72 * 25.4))
+        if not found[2]:
+            raise ConvariumError("width has no unit, and in so many pixels no figure can be read", received=width,
+                                 expected=f"{low}mm to {high}mm", hint="try 84mm or 3.3in")  # fmt: skip
         raise ConvariumError("in this width no figure can be read", expected=f"{low}mm to {high}mm", received=width,
                              hint="labels are 9 points high at every width")  # fmt: skip
     return points

@@ -196,7 +196,7 @@ def _time(row: Row, first: Row, estimate: Estimate | None) -> Cell:
     """A time, marked where it was measured in another environment than that of the first row."""
     if estimate is None:
         return Cell(NO_VALUE, None)
-    text = f"{estimate.mean:,.0f}" if estimate.mean >= 100 else f"{estimate.mean:.3g}"
+    text = f"{estimate.mean:,.0f}" if estimate.mean >= 100 else f"{estimate.mean:#.3g}".rstrip(".")
     differs = row.environment != first.environment
     return Cell(f"{text} {NOT_COMPARABLE}" if differs else text, estimate.mean)
 

@@ -17,8 +17,9 @@ _HEADINGS = {"seeds": "n", "train_seconds": "training, s", "difference": "differ
 """Headings that are shorter than the page's."""
 
 _TERMINAL_COLUMNS = ("label", "seeds", "parameters", "test", "validation", "measured", "train_seconds", "difference")
-_DROPPED = ("validation", "parameters", "train_seconds")
-"""Columns that are left out, in this order, if the terminal is too narrow for all. The report has every column."""
+_DROPPED = ("validation", "parameters", "train_seconds", "difference", "seeds")
+"""Columns that are left out, in this order, if the terminal is too narrow for all. The report has every column, and the
+verdicts below the table have the differences."""
 
 _GAP, _EDGES = 3, 2
 """Characters between two columns of the terminal's table, and at its two sides together."""
@@ -51,7 +52,8 @@ def as_rich(comparison: Comparison) -> RenderableType:
     """What a terminal shows of a comparison: the answer, the table, the verdicts, and the most important notes.
 
     The rows are sorted by the comparison's metric. Names are shown as text, never as markup. A terminal that is too
-    narrow for all columns shows fewer of them: accuracy and difference always fit 60 columns.
+    narrow for all columns shows fewer of them: accuracy and difference always fit 60 columns, names and accuracy 40.
+    A network of which most runs failed has that word in place of its difference.
     """
     verdicts = [_Paragraph(row.verdict, _COLORS[row.decision]) for row in comparison.ranked if row.verdict]
     warnings = [_Paragraph(text, "yellow") for text in comparison.warnings]
@@ -81,6 +83,7 @@ class _TerminalTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         all_columns = {column.key: _encodable(column, options.encoding) for column in columns(self.comparison)}
         every = [all_columns[key] for key in _TERMINAL_COLUMNS if key in all_columns]
+        every = [_with_failures(column, self.comparison) for column in every]
         for longest in (_LONGEST_LABEL, _LABEL_WIDTH):  # a name is folded only where leaving columns out does not help
             shown = list(every)
             for dropped in _DROPPED:
@@ -99,6 +102,15 @@ class _TerminalTable:
             styles = ("bold" if column.key == self.comparison.split else "" for column in shown)
             table.add_row(*(Text(cell.text, style) for cell, style in zip(cells, styles, strict=True)))
         yield table
+
+
+def _with_failures(column: Column, comparison: Comparison) -> Column:
+    """The differences, with "failed" in the rows of which most runs failed; another column as it is."""
+    if column.key != "difference":
+        return column
+    cells = zip(column.cells, comparison.ranked, strict=True)
+    shown = (dataclasses.replace(cell, text="failed") if row.decision == "failed" else cell for cell, row in cells)
+    return dataclasses.replace(column, cells=tuple(shown))
 
 
 def _encodable(column: Column, encoding: str) -> Column:

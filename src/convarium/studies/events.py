@@ -7,6 +7,10 @@ from convarium.recipes.recipe import Recipe
 from convarium.runs.store import StoredRun
 from convarium.training import TrainingEvent
 
+TUNING_SEEDS = (1_000_000, 1_000_001)
+"""Seeds of the runs that choose a learning rate. They are far from the seeds 0, 1, … of a comparison, so that no run
+both chooses a rate and is judged with it."""
+
 
 @dataclass(frozen=True)
 class Expected:

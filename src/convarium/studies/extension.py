@@ -28,8 +28,9 @@ def extended_record(
     base = study.base
     if before is None:
         first = study.values[0] if study.baseline is None else study.baseline
+        keys = tuple(dict.fromkeys(keys))
         n = len(keys)
-        settings = (study.compare, first, base, tuple(keys), n, study.command, study.metric)
+        settings = (study.compare, first, base, keys, n, study.command, study.metric)
         return StudyRecord(study.name, study.question, *settings)
     added = {name: getattr(Recipe, name) for name in ADDED_FIELDS}  # which older studies have at their defaults
     was, now = (_described({"compare": r.compare, **added, **r.base}) for r in (before, study))

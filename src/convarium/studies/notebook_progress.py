@@ -63,7 +63,7 @@ class NotebookProgress:
     def _training(self, event: StudyEvent) -> tuple[str, float | None]:
         failed = f"{self._failed} failed" if self._failed else ""
         if event.finished and event.total <= 1:
-            return f"{run_name(event)}  {event.finished.outcome.sentence}", 1.0
+            return f"{run_name(event.recipe)}  {event.finished.outcome.sentence}", 1.0
         if event.finished:
             parts = [f"{event.number} of {event.total} runs finished", failed]
             return "  ".join(filter(None, parts)), event.number / event.total
@@ -74,5 +74,5 @@ class NotebookProgress:
             return run, min(share, 1.0)
         epoch = f"epoch {training.epoch + (training.history is None)}/{training.epochs}"
         left = self._time_left.text() if share < 1 else ""
-        parts = [run, run_name(event), epoch, *self._scores.get(event.recipe, ()), left, failed]
+        parts = [run, run_name(event.recipe), epoch, *self._scores.get(event.recipe, ()), left, failed]
         return "  ".join(filter(None, parts)), min(share, 1.0)

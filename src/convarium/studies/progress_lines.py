@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from convarium.recipes.recipe import Recipe
 from convarium.records import Epoch
-from convarium.studies.events import StudyEvent
+from convarium.studies.events import TUNING_SEEDS, StudyEvent
 from convarium.studies.time_left import TimeLeft
 
 LINE_SECONDS = 10.0
@@ -65,11 +66,14 @@ class ProgressLines:
             # The last epoch is told with the scores of the run, at its end.
             if training.epoch < training.epochs and self._clock() - self._last_epoch >= LINE_SECONDS:
                 self._last_epoch = self._clock()
-                self._say(run_name(event), at, *scores(training.history[-1]), self._time_left.text())
+                self._say(run_name(event.recipe), at, *scores(training.history[-1]), self._time_left.text())
         elif self._clock() - self._last_line >= SILENT_SECONDS:
             at = f"epoch {training.epoch + 1}/{training.epochs}"
             self._say(
-                run_name(event), at, f"step {training.step:,}/{training.steps_per_epoch:,}", self._time_left.text()
+                run_name(event.recipe),
+                at,
+                f"step {training.step:,}/{training.steps_per_epoch:,}",
+                self._time_left.text(),
             )
 
     def _say_end(self, event: StudyEvent) -> None:
@@ -78,9 +82,9 @@ class ProgressLines:
         if not event.trained_now:
             return
         outcome, split = run.outcome, self._split
-        if run.result_split == "validation":
+        if run.result_split == "validation" or event.recipe.seed in TUNING_SEEDS:
             split = "validation"
-        parts = [run_name(event)]
+        parts = [run_name(event.recipe)]
         if outcome.history:
             last = outcome.history[-1]
             parts += [f"epoch {last.epoch}/{event.recipe.epochs}", *scores(last, without=split)]
@@ -115,9 +119,11 @@ def percent(share: float) -> str:
     return f"{share:.1%}".replace("%", " %")
 
 
-def run_name(event: StudyEvent) -> str:
-    """What a person calls the run of an event: "resnet seed 0"."""
-    return f"{event.recipe.model} seed {event.recipe.seed}"
+def run_name(recipe: Recipe) -> str:
+    """What a person calls a run: "resnet seed 0", or where it chooses a learning rate, "resnet learning rate 0.03"."""
+    if recipe.seed in TUNING_SEEDS:
+        return f"{recipe.model} learning rate {recipe.learning_rate:g}"
+    return f"{recipe.model} seed {recipe.seed}"
 
 
 def _loss(loss: float) -> str:

@@ -18,6 +18,7 @@ from convarium.analysis.comparison.rows import label
 from convarium.data.folder_options import own_name
 from convarium.errors import RecipeError, SpecError
 from convarium.models.factories import factory_digest
+from convarium.models.index import resolve
 from convarium.notebook import html_table
 from convarium.recipes.recipe import ADDED_FIELDS, Recipe
 from convarium.recipes.starting import split_start
@@ -170,12 +171,14 @@ def study_of_networks(
         command: the command line that asks the same.
 
     Raises:
-        ConvariumError: no network, a number of seeds that is out of range, or a baseline that is not compared.
+        ConvariumError: no network, two specs of one network, a number of seeds that is out of range, or a baseline that
+            is not compared.
     """
     check_seeds(seeds)
     if not bases:
         raise SpecError("compare needs at least one network", hint="try: convarium compare lenet residual_cnn")
     each = list(dict.fromkeys(bases))
+    _check_all_differ(each)
     names = list(dict.fromkeys(base.model for base in each))
     dataset = each[0].dataset
     if len(names) == 1 and len(each) > 1:
@@ -188,6 +191,17 @@ def study_of_networks(
         baseline=names[0] if baseline is None else str(parse(baseline)),
         command=command,
     )
+
+
+def _check_all_differ(bases: Sequence[Recipe]) -> None:
+    """Raises if two specs, such as `lenet` and `lenet(activation='relu')`, mean one network and so the same runs."""
+    first_of: dict[Recipe, Recipe] = {}
+    for base in bases:
+        network = resolve(base.model)
+        alike = base if network.is_custom else dataclasses.replace(base, model=network.canonical)
+        first = first_of.setdefault(alike, base)
+        if first is not base:
+            raise SpecError(f"{base.model} is the same network as {first.model}", hint="name it once")
 
 
 def _study_of_starts(

@@ -14,13 +14,11 @@ from convarium.analysis.comparison import validation_metric
 from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.names import file_name, same_file
-from convarium.studies.events import StudyEvent
+from convarium.studies.events import TUNING_SEEDS, StudyEvent
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study
 from convarium.studies.study import Study, grid
 
-TUNING_SEEDS = (1_000_000, 1_000_001)
-"""Far from the seeds 0, 1, … of a comparison, so that no run both chooses a learning rate and is judged with it."""
 FACTORS = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)
 WIDEST = 81.0
 """While the best rate is at an end of the factors, the search continues beyond it, up to this factor."""

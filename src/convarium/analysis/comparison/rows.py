@@ -73,8 +73,11 @@ class Row:
 
     @cached_property
     def still_learning(self) -> str | None:
-        """Says that the loss was still falling when the trained runs ended; None if it was not, or cannot be told."""
-        return still_learning(self.label, self.trained)
+        """Says that the loss was still falling when the trained runs ended.
+
+        None if it was not, if it cannot be told, or if most runs failed: longer training is not what they need.
+        """
+        return None if self.has_failed else still_learning(self.label, self.trained)
 
     @property
     def diverged(self) -> int:

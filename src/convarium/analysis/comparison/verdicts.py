@@ -157,7 +157,7 @@ def _to_resolve(metric: Metric, gap: Difference, margin: float) -> str:
     seeds = formatting.more_seeds(needed, paired=gap.paired)
     text = f"; to detect {formatting.quantity(metric, resolve)} you would need {seeds}"
     as_seen = seeds_needed(gap, abs(gap.mean)) if abs(gap.mean) > resolve else None
-    if as_seen is None or as_seen.expected <= n:
+    if as_seen is None or as_seen.expected <= n or as_seen == needed:
         return text
     seeds = formatting.more_seeds(as_seen, paired=gap.paired).removesuffix(" each")
     return f"{text}, and {seeds} for the {formatting.quantity(metric, abs(gap.mean))} seen here"
