@@ -71,6 +71,10 @@ def test_networks_that_failed_are_trained_at_a_lower_rate_and_not_with_more_seed
     assert some["lower rate"] == shlex.split(f"convarium compare lenet vgg --seeds 3 --learning-rate {rate}")
     check(some["lower rate"])
     assert list(steps_of(said(compare_runs(failed, command=COMMAND)))) == ["open", "lower rate", "look inside"]
+    at_chance = steps_of(said(compare_runs(runs("vgg", [0.1, 0.1, 0.1]), command=COMMAND)))
+    assert list(at_chance) == ["open", "tune rates", "look inside"]
+    assert at_chance["tune rates"] == shlex.split("convarium compare --tune lenet vgg --seeds 3")
+    check(at_chance["tune rates"])
 
 
 @pytest.mark.parametrize(

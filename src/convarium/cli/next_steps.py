@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _INDENT = 4
 _LOWER = 10
-"""The learning rate of networks that failed is divided by this."""
+"""The learning rate of networks that diverged is divided by this."""
 
 
 def say_next_steps(
@@ -87,8 +87,8 @@ def with_flag(words: Sequence[str], flag: str, value: str | None) -> list[str]:
 
 
 def _more_training(comparison: "Comparison", words: list[str]) -> dict[str, list[str]]:
-    """The command at a lower learning rate where a row failed, with more epochs where one was still learning, and with
-    more seeds, unless no run trained.
+    """The command at a lower learning rate where a row failed and runs diverged, or with --tune where none did, with
+    more epochs where a row was still learning, and with more seeds, unless no run trained.
     """
     if not words or "--recommend" in words or "--budget" in words:
         return {}
@@ -101,7 +101,10 @@ def _more_training(comparison: "Comparison", words: list[str]) -> dict[str, list
     if failed and words[0] == "compare" and "--tune" not in words and comparison.by != "learning_rate":
         rate = min(row.runs[0].recipe.learning_rate for row in failed) / _LOWER
         named = with_flag(words, "--name", None)  # another learning rate is another study
-        steps["lower rate"] = ["convarium", *with_flag(named, "--learning-rate", f"{rate:.6g}")]
+        if any(row.diverged for row in failed):
+            steps["lower rate"] = ["convarium", *with_flag(named, "--learning-rate", f"{rate:.6g}")]
+        else:  # at chance: the rate may be too high or too low
+            steps["tune rates"] = ["convarium", *named[:1], "--tune", *named[1:]]
     if learning and words[0] == "compare":
         from convarium.analysis.comparison.warnings import LONGER
 
