@@ -150,8 +150,8 @@ def overhead() -> Rows:
 
 
 def kills() -> Rows:
-    """Kills workers 16 times and their driver 4 times, and compares every study with one that nobody disturbed."""
-    draw, times = random.Random(0), 20  # noqa: S311
+    """Kills workers 20 times and their driver 5 times, and compares every study with one that nobody disturbed."""
+    draw, times = random.Random(0), 25  # noqa: S311
     words = ("compare", "lenet", "--epochs", "4", "--seeds", "12", "--name", "kills", "--workers", "2")
     killed = {"worker": 0, "driver": 0}
     studies = runs = equal = lost = retried = shown = 0
