@@ -5,6 +5,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -265,6 +266,17 @@ def test_the_margin_is_seen_beside_differences_of_any_size(study, scale):
     assert positions == sorted(positions)
     assert "0" in [tick.text for tick in plot.ticks]
     assert plot.is_compressed == (scale > 1)
+
+
+@pytest.mark.parametrize("low", [-0.4, -0.35, -0.06, -0.011])
+def test_labels_of_the_scale_stand_apart_where_the_plot_is_smallest(study, low):
+    """88 px, with digits of 11 px that are at most 6.6 px wide."""
+    row = next(row for row in study.rows if row.difference)
+    moved = replace(row, difference=replace(row.difference, mean=low / 2, low=low, high=0.19))
+    ticks = difference_plot(study, (moved,)).ticks
+    assert len(ticks) >= 2
+    for one, other in pairwise(ticks):
+        assert 0.88 * (other.position - one.position) >= 6.6 * (len(one.text + other.text) / 2) + 2
 
 
 # ---- curves ----------------------------------------------------------------------------------------------------------

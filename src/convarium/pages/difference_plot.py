@@ -13,7 +13,10 @@ _EDGE = 7.0
 """Space at either side of the plot, so that no dot is cut off."""
 
 _LEAST_BAND = 12.0
-"""Least width of the margin's band, and least distance of two ticks."""
+"""Least width of the margin's band."""
+
+_CHARACTER = 12.0
+"""Width of a tick's character where the plot is smallest, 88 px of 160 units."""
 
 
 @dataclass(frozen=True)
@@ -100,18 +103,16 @@ def difference_plot(comparison: Comparison, rows: tuple[Row, ...]) -> Difference
 def _ticks(
     low: float, high: float, *, position: Callable[[float], float], factor: int, compressed: bool
 ) -> tuple[Tick, ...]:
-    """0 and the largest round numbers of the scale that stand apart from each other."""
+    """0 and the largest round numbers of the scale whose labels stand apart from each other."""
     largest = max(abs(low), abs(high)) * factor
     top = math.floor(math.log10(largest) + 1e-9) if largest else 0
     decades = range(top, top - 4, -1) if compressed else (top,)
     steps = [k * 10.0**decade for decade in decades for k in (5, 2, 1, 0.5)]
-    shown = {0.0: position(0)}
+    shown = {position(0): "0"}
     for step in steps:
         for value in (-step, step):
             if low <= value / factor <= high:
-                at = position(value / factor)
-                if all(abs(at - other) >= 2 * _LEAST_BAND for other in shown.values()):
-                    shown[value] = at
-    return tuple(
-        Tick(round(100 * at / PLOT_WIDTH, 2), formatting.minus(f"{value:,.10g}")) for value, at in sorted(shown.items())
-    )
+                at, text = position(value / factor), formatting.minus(f"{value:,.10g}")
+                if all(abs(at - x) >= _CHARACTER * (1 + len(text + other)) / 2 for x, other in shown.items()):
+                    shown[at] = text
+    return tuple(Tick(round(100 * at / PLOT_WIDTH, 2), text) for at, text in sorted(shown.items()))

@@ -180,9 +180,13 @@ def _breakable(name: str) -> Markup:
     return Markup(re.sub(r"(?=[@(])|(?<=_)", "<wbr>", str(escape(name))))  # noqa: S704  (escaped)
 
 
-def _tied(sentence: str) -> str:
-    """A sentence in which no line ends between a number and its unit, or after the sign that belongs to it."""
-    return re.sub(r"(?<=\d) (?=(?:%|points?|seeds?|runs?|epochs?|s|min)(?!\w))|(?<=±) | (?=±)", "\u00a0", sentence)
+def _tied(sentence: str) -> Markup:
+    """A sentence in which no line ends between a number and its unit, after the sign that belongs to it, or in a flag
+    of the command line.
+    """
+    tied = re.sub(r"(?<=\d) (?=(?:%|points?|seeds?|runs?|epochs?|s|min)(?!\w))|(?<=±) | (?=±)", "\u00a0", sentence)
+    flag = r'<span class="flag">\g<0></span>'
+    return Markup(re.sub(r"(?<!\S)--[a-z][a-z-]*(?: \d+)?", flag, str(escape(tied))))  # noqa: S704  (escaped)
 
 
 def _vega() -> str:
