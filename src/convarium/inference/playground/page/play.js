@@ -32,6 +32,7 @@
       step(`${shape[1]} × ${shape[2]}`, Pictures.image(Pictures.canvas(1, 1), pixels, shape)),
       step(range, Pictures.image(Pictures.canvas(1, 1), input, side, low, high)),
     );
+    Why.stop();
     Answers.ask(inputs, label).then(() => Why.set(inputs, pixels)).catch(complain);
     Inside.set(inputs);
   }

@@ -6,6 +6,7 @@ const Why = (() => {
   const reasons = document.getElementById("reasons"), choice = document.getElementById("why-class");
   const stage = document.getElementById("why-stage"), square = document.getElementById("why-square");
   const state = { inputs: null, pixels: null, version: 0, isVisible: false };
+  const AT_ONCE = 8;
   const shape = [preprocessing.channels, preprocessing.height, preprocessing.width];
 
   choice.add(new Option(words.why_answer, ""));
@@ -32,8 +33,9 @@ const Why = (() => {
     return box;
   }
 
-  // How much the class's probability falls when a gray square covers the image, pixel by pixel the mean over squares.
-  async function occlusion(one, target, side) {
+  // How much the class's probability falls when a gray square covers the image, pixel by pixel the mean over squares;
+  // null as soon as another question is asked, which then need not wait.
+  async function occlusion(one, target, side, mine) {
     const [channels, height, width] = shape, area = height * width, step = Math.max(1, Math.floor(side / 2));
     const places = [];
     for (let y = 0; y < height; y += step) for (let x = 0; x < width; x += step) places.push([y, x]);
@@ -47,7 +49,12 @@ const Why = (() => {
       return Preprocess.normalized(pixels, Play.forms[Play.formOf(one)]);
     });
     const full = Interpreter.softmax(await Engine.logits(one, state.inputs[Play.formOf(one)]))[target];
-    const logits = await Engine.many(one, covered), heat = new Float32Array(area), counts = new Float32Array(area);
+    const logits = [];
+    for (let at = 0; at < covered.length; at += AT_ONCE) {
+      if (mine !== state.version) return null;
+      logits.push(...await Engine.many(one, covered.slice(at, at + AT_ONCE)));
+    }
+    const heat = new Float32Array(area), counts = new Float32Array(area);
     places.forEach(([y, x], n) => {
       const fall = full - Interpreter.softmax(logits[n])[target];
       for (let i = Math.max(0, y - side >> 1); i < Math.min(height, y + side); i++) {
@@ -76,8 +83,8 @@ const Why = (() => {
       made.push(figure(words.grad_cam, Pictures.overlay(Pictures.canvas(1, 1), Gradients.gradCam(network, values, gradients, value), tall, wide, state.pixels, shape), fill(words.grad_cam_why, about)));
     }
     reasons.replaceChildren(...made);
-    const heat = await occlusion(one, target, Number(square.value));
-    if (mine !== state.version) return;
+    const heat = await occlusion(one, target, Number(square.value), mine);
+    if (mine !== state.version || !heat) return;
     reasons.append(figure(words.occlusion, Pictures.overlay(Pictures.canvas(1, 1), heat, shape[1], shape[2], state.pixels, shape), fill(words.occlusion_why, about)));
   }
 
@@ -89,9 +96,11 @@ const Why = (() => {
 
   return {
     set: (inputs, pixels) => {
+      state.version++;
       state.inputs = inputs; state.pixels = pixels;
       if (inputs) setTimeout(refresh, 250); else reasons.replaceChildren();
     },
     choose: () => refresh(),
+    stop: () => { state.version++; },
   };
 })();
