@@ -1,9 +1,11 @@
-"""Characters that a terminal may be sent: none that moves the cursor, and only those that its encoding has."""
+"""Texts for a terminal: no character that moves the cursor, only those of its encoding; and words for its shell."""
 
 import codecs
 import json
 import re
+import shlex
 import sys
+from collections.abc import Iterable
 
 HANDLER = "convarium"
 """The name under which `register_handler` makes `encodable` an error handler of Python's text streams."""
@@ -94,3 +96,14 @@ def _substitute(character: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii").replace("\\t", "\\x09")
+
+
+def shell_word(word: str) -> str:
+    """A word of a command line as one would write it: "lenet(pool='avg')", in double quotes where they do no harm."""
+    is_plain = not set(word) & set('"$`\\!%\n') and word != shlex.quote(word)
+    return f'"{word}"' if is_plain else shlex.quote(word)
+
+
+def command_line(words: Iterable[str]) -> str:
+    """The words of a command as one line for a shell."""
+    return " ".join(map(shell_word, words))

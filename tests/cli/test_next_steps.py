@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from convarium.analysis.comparison import compare_runs
+from convarium.characters import shell_word
 from convarium.cli import COMMANDS, convarium, next_steps
-from convarium.cli.next_steps import opening, quoted, say_next_steps, with_flag, words_of
+from convarium.cli.next_steps import opening, say_next_steps, with_flag, words_of
 from made_runs import learning, runs
 
 GOOD = [0.98, 0.981, 0.982]
@@ -112,9 +113,11 @@ def test_long_commands_go_on_in_the_next_line_and_no_line_is_wider_than_the_term
     "word", ["lenet", "lenet(pool='avg')", "a b", "$HOME", 'say "no"', "50 %", "a\\b", "it's!", ""]
 )
 def test_a_word_is_quoted_so_that_a_shell_reads_it_as_it_is(word):
-    assert shlex.split(quoted(word)) == [word]
-    assert quoted("lenet(pool='avg')") == "\"lenet(pool='avg')\""
-    read = subprocess.run(["/bin/sh", "-c", f"printf %s {quoted(word)}"], capture_output=True, text=True, check=True)
+    assert shlex.split(shell_word(word)) == [word]
+    assert shell_word("lenet(pool='avg')") == "\"lenet(pool='avg')\""
+    read = subprocess.run(
+        ["/bin/sh", "-c", f"printf %s {shell_word(word)}"], capture_output=True, text=True, check=True
+    )
     assert read.stdout == word
 
 

@@ -1,12 +1,11 @@
 """Commands about a comparison: train what it needs, and show its table and its report."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from convarium.characters import one_line
+from convarium.characters import command_line, one_line
 from convarium.cli import completion, parameters
 from convarium.cli.next_steps import say_next_steps
 from convarium.cli.nodes import has_served
@@ -122,7 +121,7 @@ def compare(
             workers=workers,
             minutes=minutes,
             exact=exact,
-            command=shlex.join(["convarium", *context.obj]),
+            command=command_line(["convarium", *context.obj]),
             store=store,
             data_dir=data_dir,
             device=device,
@@ -158,7 +157,7 @@ def compare(
             minutes=minutes,
             engine=engine,
             exact=exact,
-            command=shlex.join(["convarium", *context.obj]),
+            command=command_line(["convarium", *context.obj]),
             on_event=on_event,
             **given,
         )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convarium.characters import shell_word
 from convarium.cli.terminal import columns_of_terminal, say
 
 if TYPE_CHECKING:
@@ -56,12 +57,6 @@ def opening(path: Path) -> list[str]:
     """The command that opens a file on this system; only its path where there is none."""
     opener = {"darwin": "open", "win32": "explorer"}.get(sys.platform, "xdg-open")
     return [opener, str(path)] if shutil.which(opener) else [str(path)]
-
-
-def quoted(word: str) -> str:
-    """A word of a command line as one would write it: "lenet(pool='avg')", in double quotes where they do no harm."""
-    is_plain = not set(word) & set('"$`\\!%\n') and word != shlex.quote(word)
-    return f'"{word}"' if is_plain else shlex.quote(word)
 
 
 def words_of(command: str | None) -> list[str]:
@@ -118,13 +113,13 @@ def _more_training(comparison: "Comparison", words: list[str]) -> dict[str, list
 
 
 def _units(words: Sequence[str]) -> list[str]:
-    """The quoted words, a flag together with its value."""
+    """The shell_word words, a flag together with its value."""
     units: list[str] = []
     for i, word in enumerate(words):
         if i and words[i - 1].startswith("--") and not word.startswith("--") and "=" not in words[i - 1]:
-            units[-1] += f" {quoted(word)}"
+            units[-1] += f" {shell_word(word)}"
         else:
-            units.append(quoted(word))
+            units.append(shell_word(word))
     return units
 
 

@@ -6,7 +6,6 @@ Every rung is a study in the store, so that the same command goes on where it wa
 import dataclasses
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
@@ -22,6 +21,7 @@ from convarium.analysis.recommendation import (
     simultaneous_interval,
 )
 from convarium.analysis.statistics import margin_of
+from convarium.characters import command_line
 from convarium.data.folder_options import own_name
 from convarium.data.splits import Splits
 from convarium.errors import RecipeError, RunError
@@ -224,7 +224,7 @@ def _order(roles: Mapping[str, Sequence[Role]], finalist: Finalist) -> int:
 def _export_command(search: Search, run: StoredRun) -> str:
     words = ["convarium", "export", run.path.name, "--format", "onnx"]
     root = str(search.resources.store.root)
-    return shlex.join([*words, *(["--store", root] if root != "." else [])])
+    return command_line([*words, *(["--store", root] if root != "." else [])])
 
 
 def _dropped(rung: Rung, number: int) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convarium.characters import command_line, shell_word
 from convarium.errors import RecipeError, SpecError
 from convarium.models.index import native_image
 from convarium.records import ImageSpec
@@ -108,7 +108,7 @@ def chosen_study(study: Study | Path | str, *, seeds: int | None, quick: bool) -
 
     if isinstance(study, (str, Path)):
         chosen = find_study(str(study))
-        command = chosen.command or f"convarium run {shlex.quote(str(study))}"
+        command = chosen.command or f"convarium run {shell_word(str(study))}"
         chosen = dataclasses.replace(chosen, command=command)
     else:
         chosen = study
@@ -134,7 +134,7 @@ def compare_command(models: Sequence[str], arguments: Mapping[str, Any]) -> str:
             words.append(f"--{flag}" if value else f"--no-{flag}")
         elif value is not None:
             words += [f"--{flag}", str(value)]
-    return shlex.join(words)
+    return command_line(words)
 
 
 def message_event(study: Study, text: str) -> StudyEvent:
