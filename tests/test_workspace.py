@@ -83,7 +83,7 @@ def test_a_comparison_is_one_call_and_gives_what_the_command_prints(workspace, c
     assert result.report == workspace.store.root / "studies" / "pools" / "report.html"
     assert result.report.is_file()
     assert result.study.command == (
-        "convarium compare lenet 'lenet(pool='\"'\"'avg'\"'\"')' --seeds 2 --name pools --epochs 1 --batch-size 256"
+        "convarium compare lenet \"lenet(pool='avg')\" --seeds 2 --name pools --epochs 1 --batch-size 256"
     )
     assert repr(result).splitlines() == [
         "How do lenet and lenet(pool='avg') compare on digits?",
