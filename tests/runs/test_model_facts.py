@@ -207,7 +207,8 @@ def test_what_was_noted_of_the_images_stands_in_the_record_and_in_every_table(tm
     (run,) = result.runs
     outcome = convarium.find_run(run.key, store=tmp_path).outcome
     assert (outcome.unreadable_images, outcome.passed_over_files) == (1, 2)
-    notes = convarium.results("study", store=tmp_path).notes
+    results = convarium.results("study", store=tmp_path)
+    notes = (*results.warnings, *results.notes)
     dataset = run.recipe.dataset
     assert f"1 image of {dataset} could not be read and was left out." in notes
     assert any(note.startswith(f"About the images of {dataset}: files passed over: 2 TXT") for note in notes)
