@@ -18,7 +18,7 @@ from convarium.data import load_data
 from convarium.inference.playground.encoding import rounded
 from convarium.inference.playground.players import MOST_PARAMETERS
 from convarium.inference.playground.program import read_program
-from convarium.inference.playground.reference import run_program
+from convarium.inference.playground.reference import run_logits
 from convarium.inference.trained import load_trained
 from convarium.models.index import NETWORKS
 
@@ -82,10 +82,11 @@ def answers() -> list[dict[str, Any]]:
             images = test.images[np.resize(np.arange(len(test)), n)]
             shape = trained.preprocessing.image
             program = read_program(trained.network, (shape.channels, shape.height, shape.width), model=name)
+            halved = rounded(program)
             with torch.inference_mode():
-                normalized = trained.normalize(images)
-                original = trained(normalized)
-                halves = run_program(rounded(program), normalized)[-1]
+                batches = [trained.normalize(batch) for batch in images.split(OF_LARGE)]
+                original = torch.cat([trained(batch) for batch in batches])
+                halves = torch.cat([run_logits(halved, batch) for batch in batches])
             row: dict[str, Any] = {"network": name, "images": n}
             for precision, expected in (("float16", halves), ("float32", original)):
                 page = convarium.play(

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from convarium.inference.playground.encoding import encode, rounded
 from convarium.inference.playground.program import NotPlayableError, fold_norms, read_program
-from convarium.inference.playground.reference import run_program
+from convarium.inference.playground.reference import run_logits, run_program
 from convarium.models.build import build_model
 from convarium.models.zoo.layers import ACTIVATIONS
 from convarium.records import ImageSpec
@@ -41,7 +41,9 @@ def agrees(network, shape=SHAPE):
     images = torch.randn(3, *shape, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         expected = network(images)
-        received = run_program(read(network, shape), images)[-1]
+        program = read(network, shape)
+        received = run_program(program, images)[-1]
+        assert torch.equal(run_logits(program, images), received)
     return (received - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 

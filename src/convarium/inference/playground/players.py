@@ -11,7 +11,7 @@ from convarium.analysis.comparison import Comparison
 from convarium.errors import ConvariumError
 from convarium.inference.playground.encoding import rounded
 from convarium.inference.playground.program import NotPlayableError, Program, read_program
-from convarium.inference.playground.reference import run_program
+from convarium.inference.playground.reference import run_logits
 from convarium.inference.trained import TrainedNetwork, load_trained
 from convarium.records import Preprocessing
 
@@ -136,7 +136,7 @@ def _logits(trained: TrainedNetwork, program: Program | None, images: np.ndarray
     with torch.inference_mode():
         for batch in torch.split(torch.from_numpy(np.ascontiguousarray(images)), _BATCH):
             normalized = trained.normalize(batch)
-            found.append(trained(normalized) if program is None else run_program(program, normalized)[-1])
+            found.append(trained(normalized) if program is None else run_logits(program, normalized))
     logits: np.ndarray = torch.cat(found).double().numpy()
     return logits
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convarium.inference.playground.program import Operation, Program
+from convarium.inference.playground.program import IMAGE, Operation, Program
 
 
 def run_program(program: Program, images: Tensor) -> list[Tensor]:
@@ -22,9 +22,25 @@ def run_program(program: Program, images: Tensor) -> list[Tensor]:
     """
     values = [images]
     for operation in program.operations:
-        inputs = [values[number] for number in operation.inputs]
-        values.append(_run(operation, inputs).expand(len(images), *operation.shape))
+        values.append(_value(operation, values))
     return values
+
+
+def run_logits(program: Program, images: Tensor) -> Tensor:
+    """The logits (n, classes) alone: a value is given up once nothing reads it any more."""
+    last = {number: i for i, operation in enumerate(program.operations) for number in operation.inputs}
+    values: dict[int, Tensor] = {IMAGE: images}
+    for i, operation in enumerate(program.operations):
+        values[i + 1] = _value(operation, values)
+        for number in set(operation.inputs) - {IMAGE}:
+            if last[number] == i:
+                del values[number]
+    return values[len(program.operations)]
+
+
+def _value(operation: Operation, values: Sequence[Tensor] | Mapping[int, Tensor]) -> Tensor:
+    made = _run(operation, [values[number] for number in operation.inputs])
+    return made.expand(len(values[IMAGE]), *operation.shape) if operation.name == "constant" else made
 
 
 def _run(operation: Operation, inputs: Sequence[Tensor]) -> Tensor:
