@@ -106,24 +106,23 @@ def answers() -> list[dict[str, Any]]:
 
 def strokes() -> list[dict[str, Any]]:
     """Milliseconds from a stroke to the last answer, in headless Chromium."""
-    rows = []
-    with mnist_study() as store:
-        for study, what in (("ten", "ten small networks, 28×28"), ("twenty", "ResNet-20, 32×32")):
-            done = convarium.play(study, out=store / "p.html", store=store)
-            rng = np.random.default_rng(0)
-            lines = rng.uniform(4, 24, size=(TURNS + 5, 12, 2)).tolist()
-            with opened(done.path) as browser:
-                times = sorted(browser.evaluate(_STROKE, lines)[5:])
-            rows.append(
-                {
-                    "networks": what,
-                    "strokes": TURNS,
-                    "median, ms": statistics.median(times),
-                    "fastest, ms": times[0],
-                    "19 of 20 below, ms": times[int(0.95 * len(times))],
-                    "file, MB": done.bytes / 1e6,
-                }
-            )
+    rows, store = [], mnist_study()
+    for study, what in (("ten", "ten small networks, 28×28"), ("twenty", "ResNet-20, 32×32")):
+        done = convarium.play(study, out=store / "p.html", store=store)
+        rng = np.random.default_rng(0)
+        lines = rng.uniform(4, 24, size=(TURNS + 5, 12, 2)).tolist()
+        with opened(done.path) as browser:
+            times = sorted(browser.evaluate(_STROKE, lines)[5:])
+        rows.append(
+            {
+                "networks": what,
+                "strokes": TURNS,
+                "median, ms": statistics.median(times),
+                "fastest, ms": times[0],
+                "19 of 20 below, ms": times[int(0.95 * len(times))],
+                "file, MB": done.bytes / 1e6,
+            }
+        )
     return rows
 
 
@@ -134,25 +133,21 @@ def drawn() -> list[dict[str, Any]]:
     images, labels = data.images[chosen, 0].numpy(), data.labels[chosen].numpy()
     drawings = [strokes_of(image) for image in images]
     shifted = [[[[x + SHIFT, y + SHIFT] for x, y in line] for line in drawing] for drawing in drawings]
-    rows = []
-    with mnist_study() as store:
-        done = convarium.play("ten", out=store / "p.html", store=store)
-        with opened(done.path) as browser:
-            names = browser.evaluate("Play.networks.map((network) => network.name)")
-            originals = np.array(
-                [
-                    np.array(browser.evaluate(_ANSWERS, [i, _text(data.images[chosen])])).argmax(1)
-                    for i in range(len(names))
-                ]
-            ).T
-            said = {
-                what: np.array(browser.evaluate(_DRAWN, [lines, is_centred]))
-                for what, lines, is_centred in (
-                    ("drawn", drawings, True),
-                    (f"shifted by {SHIFT}, centered", shifted, True),
-                    (f"shifted by {SHIFT}, not centered", shifted, False),
-                )
-            }
+    rows, store = [], mnist_study()
+    done = convarium.play("ten", out=store / "p.html", store=store)
+    with opened(done.path) as browser:
+        names = browser.evaluate("Play.networks.map((network) => network.name)")
+        originals = np.array(
+            [np.array(browser.evaluate(_ANSWERS, [i, _text(data.images[chosen])])).argmax(1) for i in range(len(names))]
+        ).T
+        said = {
+            what: np.array(browser.evaluate(_DRAWN, [lines, is_centred]))
+            for what, lines, is_centred in (
+                ("drawn", drawings, True),
+                (f"shifted by {SHIFT}, centered", shifted, True),
+                (f"shifted by {SHIFT}, not centered", shifted, False),
+            )
+        }
     for i, name in enumerate(names):
         row: dict[str, Any] = {"network": name, "digits": len(labels)}
         row["right, original, %"] = 100 * float((originals[:, i] == labels).mean())
@@ -163,15 +158,16 @@ def drawn() -> list[dict[str, Any]]:
     return rows
 
 
-@contextmanager
-def mnist_study() -> Iterator[Path]:
-    """A store with "ten", TEN after an epoch of MNIST, and "twenty", ResNet-20 after an epoch of the digits."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = Path(folder)
-        how = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 128}
-        convarium.compare(list(TEN), dataset="mnist", seeds=1, epochs=1, name="ten", store=store, **how)
-        convarium.compare(["resnet"], dataset="digits", resize=32, seeds=1, epochs=1, name="twenty", store=store, **how)
-        yield store
+def mnist_study() -> Path:
+    """A store with "ten", TEN after an epoch of MNIST, and "twenty", ResNet-20 after an epoch of the digits.
+
+    It stays where temporary files are, so that the second measurement need not train anew.
+    """
+    store = Path(tempfile.gettempdir()) / "convarium-play"
+    how = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 128, "store": store}
+    convarium.compare(list(TEN), dataset="mnist", seeds=1, epochs=1, name="ten", **how)
+    convarium.compare(["resnet"], dataset="digits", resize=32, seeds=1, epochs=1, name="twenty", **how)
+    return store
 
 
 @contextmanager
