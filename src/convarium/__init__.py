@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison, compare_runs
     from convarium.data import load_data
+    from convarium.diagnostics import explain
     from convarium.errors import ConvariumError
     from convarium.models.build import build_model
     from convarium.recipes.presets import recipe_preset
@@ -57,6 +58,7 @@ __all__ = [
     "compare_runs",
     "describe",
     "evaluate",
+    "explain",
     "export",
     "find_run",
     "fit",
@@ -81,6 +83,7 @@ __all__ = [
 _HOMES = {
     "analysis.comparison": ("Comparison", "compare_runs"),
     "data": ("load_data",),
+    "diagnostics": ("explain",),
     "errors": ("ConvariumError",),
     "models.build": ("build_model",),
     "recipes.presets": ("recipe_preset",),

@@ -10,6 +10,7 @@ from convarium.diagnostics.results import (
     AugmentedImages,
     Diagnoses,
     Diagnosis,
+    Explanation,
     FeatureMaps,
     Filters,
     LayerGradient,
@@ -20,6 +21,7 @@ from convarium.diagnostics.results import (
 
 if TYPE_CHECKING:
     from convarium.diagnostics.diagnose_runs import diagnose, diagnose_run
+    from convarium.diagnostics.explanations import explain
     from convarium.diagnostics.features import feature_maps, first_filters
     from convarium.diagnostics.gradients import gradient_norms, initial_gradients
     from convarium.diagnostics.samples import augmented_samples, training_sample
@@ -30,6 +32,7 @@ __all__ = [
     "AugmentedImages",
     "Diagnoses",
     "Diagnosis",
+    "Explanation",
     "FeatureMaps",
     "Filters",
     "LayerGradient",
@@ -39,6 +42,7 @@ __all__ = [
     "augmented_samples",
     "diagnose",
     "diagnose_run",
+    "explain",
     "feature_maps",
     "filter_normalized",
     "first_filters",
@@ -53,6 +57,7 @@ _MODULES = {
     "augmented_samples": "samples",
     "diagnose": "diagnose_runs",
     "diagnose_run": "diagnose_runs",
+    "explain": "explanations",
     "feature_maps": "features",
     "filter_normalized": "surface",
     "first_filters": "features",

@@ -154,3 +154,35 @@ class MissingDiagnosis:
 
 Diagnoses = Sequence[Diagnosis | MissingDiagnosis]
 """What `diagnose` returns: one entry for each row of a comparison."""
+
+
+Method = Literal["saliency", "grad_cam", "occlusion"]
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Which pixels of an image the logit or the probability of a class depends on, by one method.
+
+    Attributes:
+        method: see `explain`.
+        target: number of the class.
+        layer: of Grad-CAM, the path of the convolution; None elsewhere.
+        heat: (h, w), 0 or more; of Grad-CAM in the size of the convolution's output.
+    """
+
+    method: Method
+    target: int
+    layer: str | None
+    heat: np.ndarray
+
+    @property
+    def limits(self) -> str:
+        """What the method does not show, in a sentence."""
+        return _LIMITS[self.method]
+
+
+_LIMITS: dict[Method, str] = {
+    "saliency": "It does not show whether a pixel speaks for the class or against it, nor what large changes would do.",
+    "grad_cam": "It does not show what lowers the logit, nor details smaller than this layer's pixels.",
+    "occlusion": "It does not show what two places do together; the square itself is something new to the network.",
+}
