@@ -108,7 +108,7 @@ def _convolution(network: nn.Module, layer: str | None) -> tuple[str, nn.Module]
     if not found:
         raise ConvariumError("Grad-CAM takes a convolution, and the network has none", hint="use method='saliency'")
     if layer is None:
-        layer = next(reversed(found))
+        layer = list(found)[-1]
     if layer not in found:
         raise unknown("convolution", layer, found)
     return layer, found[layer]
