@@ -111,7 +111,7 @@ def test_the_command_of_a_call_from_python_asks_for_the_same(monkeypatch, tmp_pa
     with pytest.raises(RunError, match="stopped"):
         Workspace(tmp_path).recommend(["lenet"], budget="90s", seeds=2, **fields)
     assert commands == [
-        "convarium compare lenet --recommend --budget 90s --seeds 2 --dataset 'folder:my photos' --skip-broken "
+        'convarium compare lenet --recommend --budget 90s --seeds 2 --dataset "folder:my photos" --skip-broken '
         "--epochs 9"
     ]
     monkeypatch.setattr(Workspace, "recommend", lambda workspace, models, **options: asked.update(options) or FOUND)

@@ -12,7 +12,7 @@ from torch.nn.modules import module as module_hooks
 from torch.nn.utils import parametrize
 
 from convarium import kernels
-from convarium.models.zoo.layers import ReLU
+from convarium.models.zoo.layers import OVERWRITES
 from convarium.recipes.recipe import Recipe
 from convarium.training.attribute_stores import stores_attributes
 
@@ -62,7 +62,7 @@ def _copied(
         name: child if child is None else _copied(child, copies, dtype, generator)
         for name, child in module._modules.items()
     }
-    if type(copy) is ReLU:
+    if type(copy) is nn.ReLU and OVERWRITES in vars(copy):
         vars(copy)["inplace"] = True  # of the copy alone
     elif isinstance(copy, Dropout):
         vars(copy)["generator"] = generator
@@ -156,7 +156,7 @@ def _calls(sequence: nn.Sequential) -> list[tuple[nn.Module, nn.ReLU | None]]:
     """What a Sequential calls in turn: a batch norm with the ReLU after it, any other module alone."""
     calls: list[tuple[nn.Module, nn.ReLU | None]] = []
     for module in _flattened(sequence):
-        if isinstance(module, nn.ReLU) and type(module) in (nn.ReLU, ReLU) and not _is_customized(module) and calls:
+        if type(module) is nn.ReLU and not _is_customized(module) and calls:
             before, relu = calls[-1]
             if isinstance(before, FusedBatchNorm2d) and relu is None:
                 calls[-1] = before, module

@@ -24,9 +24,9 @@ class Activation:
     5/3 for tanh (the formula gives 1.593), and 1 for sigmoid (the formula gives 1.846, but most of its E[f(z)²] is the
     mean of 1/2, an offset that is equal for all images and needs no gain).
 
-    A training step on a CPU computes `ReLU` in place, which saves a tenth of its time. Its input must therefore be a
-    tensor that nothing else reads, such as the output of a convolution, a norm or a sum; for a block's own input there
-    is PyTorch's. Elsewhere nothing is overwritten, so that hooks can keep what they see.
+    A training step on a CPU computes `RELU`'s modules in place, which saves a tenth of its time. Their input must
+    therefore be a tensor that nothing else reads, such as the output of a convolution, a norm or a sum; for a block's
+    own input there is `nn.ReLU`. Elsewhere nothing is overwritten, so that hooks can keep what they see.
     """
 
     name: str
@@ -37,11 +37,17 @@ class Activation:
         return self.module()
 
 
-class ReLU(nn.ReLU):
-    """max(x, 0), where nothing else reads x: a training step may overwrite it."""
+OVERWRITES = "may_overwrite"
+"""The attribute of a module whose input nothing else reads, so that a training step may overwrite it."""
 
 
-RELU = Activation("relu", ReLU, math.sqrt(2))
+def _relu() -> nn.Module:
+    relu = nn.ReLU()
+    vars(relu)[OVERWRITES] = True
+    return relu
+
+
+RELU = Activation("relu", _relu, math.sqrt(2))
 LEAKY_RELU = Activation("leaky_relu", nn.LeakyReLU, math.sqrt(2 / (1 + 0.01**2)))
 PRELU = Activation("prelu", nn.PReLU, math.sqrt(2 / (1 + 0.25**2)))
 ELU = Activation("elu", nn.ELU, 1.2452)
