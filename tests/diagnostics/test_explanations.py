@@ -61,6 +61,8 @@ def test_occlusion_finds_the_only_pixels_that_matter():
     assert heat.shape == (32, 32)
     assert heat[3, 21] == heat.max() > 0
     assert heat[12:].max() == 0
+    pixel = explain(Corner(), torch.full((3, 32, 32), 0.1), method="occlusion", target=0, square=1).heat
+    assert set(zip(*pixel.nonzero(), strict=True)) == {(y, x) for y in (2, 3, 4) for x in (20, 21, 22)}
 
 
 def test_the_class_is_the_answer_unless_it_is_given_and_each_method_says_what_it_does_not_show():

@@ -117,7 +117,8 @@ def _convolution(network: nn.Module, layer: str | None) -> tuple[str, nn.Module]
 def _occlusion(network: nn.Module, images: Tensor, target: int, square: int) -> np.ndarray:
     _, _, height, width = images.shape
     step = max(1, square // 2)
-    places = [(y, x) for y in range(1 - square + step, height, step) for x in range(1 - square + step, width, step)]
+    first = min(0, 1 - square + step)
+    places = [(y, x) for y in range(first, height, step) for x in range(first, width, step)]
     probability: Callable[[Tensor], Tensor] = lambda batch: network(batch).softmax(1)[:, target]  # noqa: E731
     heat, counts = torch.zeros(height, width), torch.zeros(height, width)
     with torch.no_grad():

@@ -188,6 +188,20 @@ def test_three_ways_to_ask_why(page):
 
 
 @needs_browser
+@pytest.mark.parametrize("side", [1, 2, 5, 12])
+def test_the_squares_of_occlusion_cover_every_pixel_and_are_no_larger_than_asked(page, side):
+    squares = page.evaluate("(side) => Why.squares(28, 24, side)", side)
+    covered = np.zeros((28, 24), int)
+    for top, bottom, left, right in squares:
+        assert 0 < bottom - top <= side
+        assert 0 < right - left <= side
+        covered[top:bottom, left:right] += 1
+    assert covered.min() >= 1
+    inner = covered[side:-side, side:-side] if side < 12 else covered[12:13, 12:13]
+    assert inner.max() <= 9
+
+
+@needs_browser
 def test_the_quiz_asks_and_counts(page):
     page.click("#quiz-stage button")
     page.locator("#quiz-stage .choices button").first.click()

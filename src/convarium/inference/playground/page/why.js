@@ -33,18 +33,25 @@ const Why = (() => {
     return box;
   }
 
+  // Squares that cover an image, half a side apart, cut at its edges: [top, bottom, left, right].
+  function squares(height, width, side) {
+    const step = Math.max(1, Math.floor(side / 2)), first = Math.min(0, 1 - side + step), found = [];
+    for (let top = first; top < height; top += step) {
+      for (let left = first; left < width; left += step) {
+        found.push([Math.max(0, top), Math.min(height, top + side), Math.max(0, left), Math.min(width, left + side)]);
+      }
+    }
+    return found;
+  }
+
   // How much the class's probability falls when a gray square covers the image, pixel by pixel the mean over squares;
   // null as soon as another question is asked, which then need not wait.
   async function occlusion(one, target, side, mine) {
-    const [channels, height, width] = shape, area = height * width, step = Math.max(1, Math.floor(side / 2));
-    const places = [];
-    for (let y = 0; y < height; y += step) for (let x = 0; x < width; x += step) places.push([y, x]);
-    const covered = places.map(([y, x]) => {
+    const [channels, height, width] = shape, area = height * width, places = squares(height, width, side);
+    const covered = places.map(([top, bottom, left, right]) => {
       const pixels = Float32Array.from(state.pixels);
       for (let c = 0; c < channels; c++) {
-        for (let i = Math.max(0, y - side >> 1); i < Math.min(height, y + side); i++) {
-          for (let j = Math.max(0, x - side >> 1); j < Math.min(width, x + side); j++) pixels[c * area + i * width + j] = 128;
-        }
+        for (let i = top; i < bottom; i++) pixels.fill(128, c * area + i * width + left, c * area + i * width + right);
       }
       return Preprocess.normalized(pixels, Play.forms[Play.formOf(one)]);
     });
@@ -55,12 +62,10 @@ const Why = (() => {
       logits.push(...await Engine.many(one, covered.slice(at, at + AT_ONCE)));
     }
     const heat = new Float32Array(area), counts = new Float32Array(area);
-    places.forEach(([y, x], n) => {
-      const fall = full - Interpreter.softmax(logits[n])[target];
-      for (let i = Math.max(0, y - side >> 1); i < Math.min(height, y + side); i++) {
-        for (let j = Math.max(0, x - side >> 1); j < Math.min(width, x + side); j++) {
-          heat[i * width + j] += Math.max(0, fall); counts[i * width + j] += 1;
-        }
+    places.forEach(([top, bottom, left, right], n) => {
+      const fall = Math.max(0, full - Interpreter.softmax(logits[n])[target]);
+      for (let i = top; i < bottom; i++) {
+        for (let j = left; j < right; j++) { heat[i * width + j] += fall; counts[i * width + j] += 1; }
       }
     });
     return heat.map((value, i) => counts[i] ? value / counts[i] : 0);
@@ -100,6 +105,7 @@ const Why = (() => {
       state.inputs = inputs; state.pixels = pixels;
       if (inputs) setTimeout(refresh, 250); else reasons.replaceChildren();
     },
+    squares,
     choose: () => refresh(),
     stop: () => { state.version++; },
   };
