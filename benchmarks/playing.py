@@ -51,8 +51,8 @@ _STROKE = """async (lines) => {
   }
   return times;
 }"""
-_DRAWN = """async ([drawings, isCentred]) => {
-  document.getElementById("centre").checked = isCentred;
+_DRAWN = """async ([drawings, isCentered]) => {
+  document.getElementById("center").checked = isCentered;
   const said = [];
   for (const lines of drawings) {
     Drawing.set(lines);
@@ -141,8 +141,8 @@ def drawn() -> list[dict[str, Any]]:
             [np.array(browser.evaluate(_ANSWERS, [i, _text(data.images[chosen])])).argmax(1) for i in range(len(names))]
         ).T
         said = {
-            what: np.array(browser.evaluate(_DRAWN, [lines, is_centred]))
-            for what, lines, is_centred in (
+            what: np.array(browser.evaluate(_DRAWN, [lines, is_centered]))
+            for what, lines, is_centered in (
                 ("drawn", drawings, True),
                 (f"shifted by {SHIFT}, centered", shifted, True),
                 (f"shifted by {SHIFT}, not centered", shifted, False),

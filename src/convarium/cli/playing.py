@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -10,9 +9,7 @@ from convarium.characters import one_line
 from convarium.cli import completion, parameters
 from convarium.cli.parameters import one_of, switch
 from convarium.cli.terminal import note, say, say_json, say_wrapped
-
-if TYPE_CHECKING:
-    from convarium.inference.playground.words import Language
+from convarium.inference.playground.words import LANGUAGES, Language
 
 
 @click.command()
@@ -36,9 +33,7 @@ if TYPE_CHECKING:
 @click.option("--title", metavar="TEXT", help="Title of the page.")
 @switch("hide-names", help='Call the networks "Network A" and so on until the reader asks.')
 @switch("quiz", help="Begin with ten images on which the networks disagree: the class votes first.")
-@click.option(
-    "--lang", default="en", show_default=True, help="Language of the page.", **one_of("language", ("en", "zh"))
-)
+@click.option("--lang", default="en", show_default=True, help="Language of the page.", **one_of("language", LANGUAGES))
 @parameters.store
 @parameters.data_dir
 @parameters.as_json
@@ -52,7 +47,7 @@ def play(
     title: str | None,
     hide_names: bool,
     quiz: bool,
-    lang: "Language",
+    lang: Language,
     store: Path,
     data_dir: Path | None,
     as_json: bool,

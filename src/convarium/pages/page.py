@@ -1,12 +1,10 @@
 """The report: one HTML file that opens without a network connection, made from a comparison alone."""
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import altair as alt
 import vl_convert
@@ -35,6 +33,7 @@ from convarium.pages.page_charts import PAGE_STYLE, page_charts
 from convarium.pages.prediction_charts import FEWEST_PREDICTIONS
 from convarium.pages.predictions import calibration_errors, read_predictions
 from convarium.pages.runs_section import network_layers, runs_section
+from convarium.pages.script_data import script_json
 from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
 from convarium.pages.table import caption, columns, primary_column
 
@@ -152,7 +151,7 @@ def render(
         runs=runs_section(comparison),
         networks=network_layers(comparison, test_images),
         short_count=short_count,
-        data=_json({"config": PAGE_STYLE, "specs": charts.specs, "tables": tables, "copies": copies}),
+        data=script_json({"config": PAGE_STYLE, "specs": charts.specs, "tables": tables, "copies": copies}),
         css=Markup(_read("page.css")),  # noqa: S704  our own file
         script=Markup("".join(map(_read, scripts))),  # noqa: S704  our own files
         library=Markup(_vega()),  # noqa: S704  Vega's own
@@ -198,11 +197,3 @@ def _vega() -> str:
 
 def _read(file: str) -> str:
     return (resources.files("convarium.pages") / "templates" / file).read_text("utf-8")
-
-
-def _json(value: Any) -> Markup:
-    """JSON that cannot end its script element, whatever the names of classes and networks are."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704  (no character that HTML could interpret is left)

@@ -17,7 +17,7 @@ from convarium.inference.playground.encoding import rounded
 from convarium.inference.playground.gallery import IMAGES, QUIZ, SPLIT, frame_of, pick_images
 from convarium.inference.playground.players import MOST_PARAMETERS
 from convarium.inference.playground.program import read_program
-from convarium.inference.playground.reference import run_program
+from convarium.inference.playground.reference import run_logits
 from convarium.inference.playground.words import LANGUAGES, words_of
 from convarium.inference.trained import load_trained
 
@@ -89,7 +89,7 @@ def test_logits_are_those_of_the_networks(page, store):
     )
     images = torch.tensor(pixels, dtype=torch.uint8).reshape(1, 1, 28, 28)
     program = rounded(read_program(trained.network, (1, 28, 28), model="resnet"))
-    expected = run_program(program, trained.normalize(images))[-1][0].detach()
+    expected = run_logits(program, trained.normalize(images))[0].detach()
     assert torch.tensor(received) == pytest.approx(expected, abs=1e-4 * float(expected.abs().max()))
 
 
@@ -131,7 +131,7 @@ def test_a_drawing_in_a_corner_is_centered_and_scaled(page):
     box = page.evaluate("Play.frame.box")
     assert max(bottom - top, right - left) + 1 == pytest.approx(box, abs=2)
     assert (left + right) / 2 == pytest.approx(13.5, abs=1)
-    page.click("#centre")
+    page.click("#center")
     top, bottom, left, right = extent()
     assert bottom < 14
     assert right < 14
@@ -286,10 +286,10 @@ def test_the_frame_of_centered_squares_is_measured():
     frame = frame_of(images)
     assert frame.box == 20
     assert frame.is_dark
-    assert frame.is_centred
+    assert frame.is_centered
     assert frame.brush == pytest.approx(3, abs=0.75)
     assert not frame_of(255 - images).is_dark
-    assert not frame_of(np.roll(images, 4, axis=3)).is_centred
+    assert not frame_of(np.roll(images, 4, axis=3)).is_centered
     assert frame_of(np.zeros((5, 3, 28, 28), np.uint8)).box is None
 
 

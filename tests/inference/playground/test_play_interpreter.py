@@ -46,7 +46,7 @@ def page(browser):
 def pytorch(program, images):
     """Values, and gradients of one logit, by autograd."""
     images = images.clone().requires_grad_()
-    values = run_program(program, images)
+    values = list(run_program(program, images))
     for value in values:
         if value.requires_grad:
             value.retain_grad()

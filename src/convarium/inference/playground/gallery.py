@@ -19,13 +19,13 @@ class Frame:
     Attributes:
         box: the longest side of a figure in pixels, the median over images; None for images in color.
         is_dark: whether the ground is dark and the figure light.
-        is_centred: whether the figures' centers of mass lie within a pixel of the images' centers, on average.
+        is_centered: whether the figures' centers of mass lie within a pixel of the images' centers, on average.
         brush: the width of a line in pixels.
     """
 
     box: float | None
     is_dark: bool
-    is_centred: bool
+    is_centered: bool
     brush: float
 
 
@@ -57,7 +57,7 @@ def frame_of(images: np.ndarray) -> Frame:
         images: (n, c, h, w) uint8 of the data set; a part of them is looked at.
     """
     n, channels, height, width = images.shape
-    default = Frame(None, is_dark=True, is_centred=False, brush=max(0.5, 2.2 * height / 28))
+    default = Frame(None, is_dark=True, is_centered=False, brush=max(0.5, 2.2 * height / 28))
     if channels != 1 or not n:
         return default
     pixels = images[:: max(1, n // _SAMPLE), 0].astype(np.float32)
@@ -82,7 +82,7 @@ def frame_of(images: np.ndarray) -> Frame:
     return Frame(
         box=box,
         is_dark=ground < 128,
-        is_centred=bool(np.hypot(y, x).mean() < 1),
+        is_centered=bool(np.hypot(y, x).mean() < 1),
         brush=float(np.clip(round(4 * min(brush, box / 6)) / 4, 0.5, 6)),
     )
 

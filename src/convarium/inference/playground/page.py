@@ -1,6 +1,5 @@
 """Writes the page that is alive: the networks of a study, test images, and the interpreter, in one HTML file."""
 
-import json
 import string
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -20,6 +19,7 @@ from convarium.inference.playground.players import Player, find_players, roundin
 from convarium.inference.playground.words import Language, words_of
 from convarium.pages.chart_style import colors
 from convarium.pages.predictions import read_predictions
+from convarium.pages.script_data import script_json
 
 _ENGINE = ("interpreter.js", "gradients.js")
 _PAGE = ("start.js", "engine.js", "pictures.js", "preprocess.js", "drawing.js", "answers.js", "inside.js", "why.js",
@@ -96,7 +96,7 @@ def write_playground(
         )
         encoded += [encode(member.program, float16=not float32) for member in player.members]
     about = {"dataset": comparison.dataset, "box": f"{frame.box:.0f}" if frame.box else ""}
-    words = {name: _filled(text, about) if name == "centre_why" else text for name, text in words.items()}
+    words = {name: _filled(text, about) if name == "center_why" else text for name, text in words.items()}
     environment = Environment(
         loader=PackageLoader("convarium", "inference/playground/page"),
         autoescape=True,
@@ -126,11 +126,10 @@ def write_playground(
             }
             for player, network in zip(players, networks, strict=True)
         ],
-        data=_json(
+        data=script_json(
             {
                 "words": words,
                 "classes": form.class_names,
-                "preprocessing": asdict(form),
                 "forms": [asdict(one) for one in forms],
                 "frame": asdict(frame),
                 "gallery": gallery,
@@ -138,7 +137,7 @@ def write_playground(
                 "networks": networks,
             }
         ),
-        networks=[_json(one) for one in encoded],
+        networks=[script_json(one) for one in encoded],
         css=Markup(_read("play.css")),  # noqa: S704  our own file
         interpreter=Markup("".join(map(_read, _ENGINE))),  # noqa: S704  our own files
         worker=Markup(_read("worker.js")),  # noqa: S704  our own file
@@ -202,11 +201,3 @@ def _filled(text: str, values: dict[str, str]) -> str:
 
 def _read(file: str) -> str:
     return (resources.files("convarium.inference.playground") / "page" / file).read_text("utf-8")
-
-
-def _json(value: Any) -> Markup:
-    """JSON that cannot end its script element, whatever the names of classes and networks are."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704  (no character that HTML could interpret is left)

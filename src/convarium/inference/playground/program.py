@@ -16,7 +16,8 @@ from torch.export.graph_signature import InputKind
 
 from convarium.errors import ConvariumError
 from convarium.inference.export_formats import quiet
-from convarium.inference.playground.operations import READERS, Call, Value
+from convarium.inference.playground.calls import Call, Value
+from convarium.inference.playground.operations import READERS
 from convarium.models.zoo.mlp import MemoryBlock
 
 IMAGE = 0

@@ -1,6 +1,7 @@
 """A program carried out by PyTorch: what the page's interpreter must answer, checked before it is written."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,37 +11,32 @@ from torch.nn import functional as F
 from convarium.inference.playground.program import IMAGE, Operation, Program
 
 
-def run_program(program: Program, images: Tensor) -> list[Tensor]:
-    """Carries out a program.
+def run_program(program: Program, images: Tensor) -> Iterator[Tensor]:
+    """Carries out a program; a value is given up once no later operation reads it.
 
     Args:
         program: of a network.
         images: normalized, (n, c, h, w).
 
-    Returns:
+    Yields:
         Every value, (n, *shape): the images first, and the logits last.
     """
-    values = [images]
-    for operation in program.operations:
-        values.append(_value(operation, values))
-    return values
+    last = {number: i for i, operation in enumerate(program.operations) for number in operation.inputs}
+    values = {IMAGE: images}
+    yield images
+    for i, operation in enumerate(program.operations):
+        made = _run(operation, [values[number] for number in operation.inputs])
+        values[i + 1] = made.expand(len(images), *operation.shape) if operation.name == "constant" else made
+        yield values[i + 1]
+        for number in set(operation.inputs):
+            if last[number] == i:
+                del values[number]
 
 
 def run_logits(program: Program, images: Tensor) -> Tensor:
-    """The logits (n, classes) alone: a value is given up once nothing reads it any more."""
-    last = {number: i for i, operation in enumerate(program.operations) for number in operation.inputs}
-    values: dict[int, Tensor] = {IMAGE: images}
-    for i, operation in enumerate(program.operations):
-        values[i + 1] = _value(operation, values)
-        for number in set(operation.inputs) - {IMAGE}:
-            if last[number] == i:
-                del values[number]
-    return values[len(program.operations)]
-
-
-def _value(operation: Operation, values: Sequence[Tensor] | Mapping[int, Tensor]) -> Tensor:
-    made = _run(operation, [values[number] for number in operation.inputs])
-    return made.expand(len(values[IMAGE]), *operation.shape) if operation.name == "constant" else made
+    """The logits (n, classes) alone."""
+    (logits,) = deque(run_program(program, images), maxlen=1)
+    return logits
 
 
 def _run(operation: Operation, inputs: Sequence[Tensor]) -> Tensor:

@@ -4,7 +4,7 @@
 const Drawing = (() => {
   const { height, width, channels } = Play.preprocessing, { frame } = Play;
   const pad = document.getElementById("pad"), brush = document.getElementById("brush");
-  const color = document.getElementById("color"), centre = document.getElementById("centre");
+  const color = document.getElementById("color"), center = document.getElementById("center");
   const factor = Math.max(1, Math.round(448 / Math.max(height, width)));
   const ground = channels === 3 ? "#202428" : frame.is_dark ? "#000" : "#fff", ink = frame.is_dark ? "#fff" : "#000";
   const strokes = [];
@@ -12,7 +12,7 @@ const Drawing = (() => {
   pad.width = width * factor; pad.height = height * factor;
   pad.style.aspectRatio = `${width} / ${height}`;
   brush.value = frame.brush;
-  centre.checked = frame.box !== null;
+  center.checked = frame.box !== null;
 
   // Strokes have points in pixels of the data set's images.
   function paint(context, lines, scale, move) {
@@ -39,7 +39,7 @@ const Drawing = (() => {
 
   // The drawing's box, the width of the lines included: its longest side becomes `frame.box`, and its center lies in the
   // middle of the image; the center of mass does, where that is so in the data set.
-  function centred(context) {
+  function centered(context) {
     let low = [Infinity, Infinity], high = [-Infinity, -Infinity], half = 0;
     for (const { points, size } of strokes) {
       half = Math.max(half, size / 2);
@@ -52,7 +52,7 @@ const Drawing = (() => {
     const scale = extent > 0 ? Math.max(0.05, Math.min(20, (frame.box - 2 * half) / extent)) : 1;
     const middle = [width / 2, height / 2].map((value, i) => value - scale * (low[i] + high[i]) / 2);
     paint(context, strokes, scale, middle);
-    if (!frame.is_centred) return;
+    if (!frame.is_centered) return;
     const values = levels(context), area = height * width, empty = frame.is_dark ? 0 : 255;
     let mass = 0, sums = [0, 0];
     for (let i = 0; i < area; i++) {
@@ -73,9 +73,9 @@ const Drawing = (() => {
     if (!strokes.length) return null;
     const steps = [{ name: Play.words.step_drawn, canvas: copy(pad) }];
     const made = Pictures.canvas(pad.width, pad.height), context = made.getContext("2d", { willReadFrequently: true });
-    if (centre.checked && channels === 1) {
-      centred(context);
-      steps.push({ name: Play.words.step_centred, canvas: copy(made) });
+    if (center.checked && channels === 1) {
+      centered(context);
+      steps.push({ name: Play.words.step_centered, canvas: copy(made) });
     } else {
       paint(context, strokes, 1, [0, 0]);
     }
@@ -134,8 +134,8 @@ const Drawing = (() => {
   function clear() { strokes.length = 0; pen.isDown = false; changed(); }
   document.getElementById("undo").addEventListener("click", undo);
   document.getElementById("clear").addEventListener("click", clear);
-  centre.addEventListener("change", () => onChange());
-  if (channels === 3 || !frame.box) { centre.closest("label").hidden = true; document.getElementById("centre-why").hidden = true; }
+  center.addEventListener("change", () => onChange());
+  if (channels === 3 || !frame.box) { center.closest("label").hidden = true; document.getElementById("center-why").hidden = true; }
   changed();
 
   return {

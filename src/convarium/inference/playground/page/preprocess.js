@@ -8,10 +8,10 @@ const Preprocess = (() => {
   function weights(size, side, begin = 0, extent = size) {
     const ratio = extent / side, support = Math.max(1, ratio);
     return Array.from({ length: side }, (_, i) => {
-      const centre = begin + (i + 0.5) * ratio;
-      const first = Math.max(0, Math.floor(centre - support + 0.5)), end = Math.min(size, Math.floor(centre + support + 0.5));
+      const center = begin + (i + 0.5) * ratio;
+      const first = Math.max(0, Math.floor(center - support + 0.5)), end = Math.min(size, Math.floor(center + support + 0.5));
       const found = [];
-      for (let j = first; j < end; j++) found.push(Math.max(0, 1 - Math.abs((j + 0.5 - centre) / support)));
+      for (let j = first; j < end; j++) found.push(Math.max(0, 1 - Math.abs((j + 0.5 - center) / support)));
       const sum = found.reduce((a, b) => a + b, 0);
       return { first, values: found.map((value) => value / sum) };
     });

@@ -8,6 +8,8 @@ function fill(text, values) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => name in values ? values[name] : whole);
 }
 
+Play.preprocessing = Play.forms[0]; // all forms read an image alike; they differ in its normalization
+
 Play.isHidden = Play.networks.some((network) => network.disguise);
 for (const network of Play.networks) {
   network.name = network.label;
