@@ -1,7 +1,8 @@
 """A page whose tables are measurements: their figures lie in a file of results/, and the page is written from there.
 
 A measurement is a function without arguments in a module beside this one. It returns the rows of its table, all with
-the same columns: texts, whole numbers, and other numbers, which the page shows with three digits.
+the same columns: texts, whole numbers, and other numbers, which the page shows with three digits. A long one yields its
+rows so far again and again; each time they are put down.
 """
 
 import importlib
@@ -9,7 +10,7 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,12 @@ class MeasuredPage:
 def measure(page: MeasuredPage, name: str) -> None:
     """Makes a measurement and puts its table into the file of figures, with the machine and the commit."""
     module, _, function = page.measurements[name].partition(":")
-    rows = getattr(importlib.import_module(module), function)()
-    found = {name: {"rows": rows, "where": describe(environment("cpu"))}}
+    made = getattr(importlib.import_module(module), function)()
     lock = Path(tempfile.gettempdir()) / f"convarium-{page.name}.lock"
-    with FileLock(lock):  # another measurement may end at the same time
-        write_json(page.file, dict(sorted((read_figures(page) | found).items())))
+    for rows in made if isinstance(made, Iterator) else [made]:
+        found = {name: {"rows": rows, "where": describe(environment("cpu"))}}
+        with FileLock(lock):  # another measurement may end at the same time
+            write_json(page.file, dict(sorted((read_figures(page) | found).items())))
 
 
 def read_figures(page: MeasuredPage) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import sys
 
 from measured_page import MeasuredPage, main
 
-PAGE = MeasuredPage("play", {"answers": "playing:answers", "strokes": "playing:strokes", "drawn": "playing:drawn"})
+PAGE = MeasuredPage(
+    "play", {"answers": "play_answers:answers", "strokes": "play_strokes:strokes", "drawn": "play_drawn:drawn"}
+)
 
 if __name__ == "__main__":
     main(PAGE, sys.argv[1:])
