@@ -62,8 +62,15 @@ def test_an_outcome_is_that_of_the_native_loop(splits, changes):
     assert outcome.cost.train_seconds > 0
 
 
-def test_the_same_recipe_gives_the_same_bits(splits):
-    same_numbers(*(fit_with_lightning(DROPOUT, splits, engine=ONE, device="cpu") for _ in range(2)), 0)
+def test_the_same_recipe_gives_the_same_bits_and_its_weights_by_epoch(splits):
+    kept = {}
+    listen = lambda event: kept.setdefault(event.epoch, event.weights) if event.weights else None  # noqa: E731
+    settings = {"engine": ONE, "device": "cpu"}
+    one = fit_with_lightning(DROPOUT, splits, **settings)
+    other = fit_with_lightning(DROPOUT, splits, on_event=listen, keep_weights=1, **settings)
+    same_numbers(one, other, 0)
+    assert list(kept) == [0, 1, 2]
+    assert all(torch.equal(tensor, one.weights[name]) for name, tensor in kept[2].items())
 
 
 @pytest.mark.parametrize("steps", [2, 4, 7])

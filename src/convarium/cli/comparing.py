@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 @parameters.cpus_per_run
 @parameters.gpus_per_run
 @parameters.minutes
+@parameters.keep_weights
 @parameters.engine
 @parameters.exact
 @parameters.store
@@ -82,6 +83,7 @@ def compare(
     cpus_per_run: float | None,
     gpus_per_run: float | None,
     minutes: float | None,
+    keep_weights: int | None,
     engine: "LightningEngine | None",
     exact: bool,
     store: Path,
@@ -103,6 +105,7 @@ def compare(
         unfit: dict[str, object] = {
             "preset": preset,
             "engine": engine,
+            "keep-weights": keep_weights,
             "baseline": baseline,
             "start-from": start_from,
             "executor": executor,
@@ -155,6 +158,7 @@ def compare(
             cpus_per_run=cpus_per_run,
             gpus_per_run=gpus_per_run,
             minutes=minutes,
+            keep_weights=keep_weights,
             engine=engine,
             exact=exact,
             command=command_line(["convarium", *context.obj]),

@@ -120,6 +120,22 @@ minutes = click.option(
 )
 
 
+def _every(text: str) -> int:
+    """The type of `--keep-weights`."""
+    try:
+        return int(text.removeprefix("every="))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not every=N, with a number of epochs.") from None
+
+
+keep_weights = click.option(
+    "--keep-weights",
+    type=_every,
+    metavar="every=N",
+    help="Also keep the initial weights and those after every N epochs, which play --epochs shows.",
+)
+
+
 def _engine_setting(context: click.Context, parameter: click.Parameter, value: object) -> None:
     """Keeps a setting of Lightning for `_engine`, which is called after it."""
     context.meta.setdefault(_ENGINE, {})[parameter.name] = value

@@ -32,6 +32,7 @@ _NOT_FINITE = "the network's logits are not finite"
 @recipe_flags(without=["model"])
 @parameters.preset
 @parameters.minutes
+@parameters.keep_weights
 @parameters.engine
 @parameters.exact
 @parameters.store
@@ -46,6 +47,7 @@ def train(
     *,
     preset: str | None,
     minutes: float | None,
+    keep_weights: int | None,
     engine: "LightningEngine | None",
     exact: bool,
     store: Path,
@@ -74,7 +76,7 @@ def train(
 
     with study_progress() as on_event:
         done = Workspace(store, data_dir, device).train(
-            recipe, exact=exact, minutes=minutes, engine=engine, on_event=listen
+            recipe, exact=exact, minutes=minutes, keep_weights=keep_weights, engine=engine, on_event=listen
         )
     if not trained:
         note(f"nothing was trained: the store has this run already ({done.path.name})")

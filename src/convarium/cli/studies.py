@@ -39,6 +39,7 @@ _WIDE = 150
 @parameters.cpus_per_run
 @parameters.gpus_per_run
 @parameters.minutes
+@parameters.keep_weights
 @parameters.engine
 @parameters.exact
 @parameters.store
@@ -62,6 +63,7 @@ def run(
     cpus_per_run: float | None,
     gpus_per_run: float | None,
     minutes: float | None,
+    keep_weights: int | None,
     engine: "LightningEngine | None",
     exact: bool,
     store: Path,
@@ -94,6 +96,7 @@ def run(
             cpus_per_run=cpus_per_run,
             gpus_per_run=gpus_per_run,
             minutes=minutes,
+            keep_weights=keep_weights,
             engine=engine,
             exact=exact,
             on_event=on_event,

@@ -35,6 +35,8 @@ from convarium.runs.seal import (
     STEPS,
     WEIGHTS,
     WHOLE,
+    epoch_file,
+    epoch_of,
     files_of,
     sealed_text,
 )
@@ -78,8 +80,31 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
     for name in set(FILES) - set(files):
         (path / name).unlink(missing_ok=True)
     kind = WHOLE if {*files, MODEL} == files_of(outcome) | {MODEL} else RECORD
+    files += _epoch_files(path, epochs=len(outcome.history))
     digests = {name: file_digest(path / name) for name in files}
     write_text(path / SEAL, sealed_text(outcome_to_json(outcome) | {"kind": kind, "files": digests}))
+
+
+def write_epoch_weights(path: Path, epoch: int, weights: "Mapping[str, Tensor]") -> None:
+    """Writes the weights after so many epochs into a run's folder, in one step; before the first, others go."""
+    if epoch == 0:
+        remove_epoch_weights(path)
+    write_tensors(path / epoch_file(epoch), weights, {})
+
+
+def remove_epoch_weights(path: Path) -> None:
+    """Removes the weights by epoch from the folder of a run that begins anew."""
+    _epoch_files(path, epochs=-1)
+
+
+def _epoch_files(path: Path, *, epochs: int) -> list[str]:
+    """The files with weights by epoch in a run's folder, in order; those of later epochs than these are removed."""
+    names = [file.name for file in path.glob("weights-epoch-*")]
+    found = {name: epoch for name in names if (epoch := epoch_of(name)) is not None}
+    for name in [name for name, epoch in found.items() if epoch > epochs]:
+        (path / name).unlink(missing_ok=True)
+        del found[name]
+    return sorted(found, key=found.__getitem__)
 
 
 def _has_predicted(path: Path, outcome: Outcome) -> bool:

@@ -7,6 +7,7 @@ and any language can check it.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,12 +21,13 @@ RECIPE, HISTORY, PREDICTED = "recipe.json", "history.jsonl", "predicted.jsonl"
 STEPS, PREDICTIONS, NETWORK, WEIGHTS = "steps.npz", "predictions.npz", "network.json", "weights.safetensors"
 MODEL = "model.json"
 FILES = (RECIPE, HISTORY, PREDICTED, STEPS, PREDICTIONS, NETWORK, WEIGHTS, MODEL)
-"""All files that a seal may name."""
+"""All files that a seal may name, beside those of `epoch_file`."""
 
 WHOLE, RECORD = "run", "record"
 """Kinds of a seal: of a run with all of its files, and of a record that lacks some, such as weights and predictions."""
 
 _DIGITS = 64
+_EPOCH_FILE = re.compile(r"weights-epoch-([0-9]{4,9})\.safetensors")
 
 
 class Seal(NamedTuple):
@@ -42,6 +44,17 @@ class Seal(NamedTuple):
     files: dict[str, str]
     kind: str | None
     has_digest: bool
+
+
+def epoch_file(epoch: int) -> str:
+    """The name of the file that keeps the weights after so many epochs; 0: those before the first step."""
+    return f"weights-epoch-{epoch:04}.safetensors"
+
+
+def epoch_of(name: str) -> int | None:
+    """The epoch whose weights a file keeps, by its name; None: it is another file."""
+    found = _EPOCH_FILE.fullmatch(name)
+    return int(found[1]) if found and name == epoch_file(int(found[1])) else None
 
 
 def files_of(outcome: Outcome) -> frozenset[str]:
@@ -116,10 +129,12 @@ def check_files(seal: Seal, outcome: Outcome, folder: Path) -> str | None:
         outcome: how the run ended.
         folder: of the run, in which no other of the FILES may lie.
     """
-    whole, listed = files_of(outcome), seal.files.keys()
+    by_epoch = {name: epoch for name in seal.files if (epoch := epoch_of(name)) is not None}
+    whole, listed = files_of(outcome), seal.files.keys() - by_epoch.keys()
     required = whole - {MODEL} if seal.kind == WHOLE else {RECIPE, HISTORY}
     if required - listed:
         return f"{min(required - listed)} is not among its files"
     surplus = listed - whole if seal.kind == WHOLE else listed - set(FILES)
+    surplus |= {name for name, epoch in by_epoch.items() if epoch > len(outcome.history)}
     surplus |= {name for name in FILES if name not in listed and os.path.lexists(f"{folder}/{name}")}
     return f"{min(surplus)[:80]} is not a file of this run" if surplus else None

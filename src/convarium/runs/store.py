@@ -8,6 +8,7 @@ runs/<dataset>-<model>-s<seed>-<key8>/
     predictions.npz       test logits and labels
     network.json          the network layer by layer
     weights.safetensors   the selected weights
+    weights-epoch-0002.safetensors  those after epoch 2, where weights were kept by epoch; 0000: the initial ones
     model.json            what using them takes: classes, size, mean, deviation, …; in the weights' metadata too
     surface.safetensors   the loss around those weights, once a report with diagnostics has computed it
     outcome.json          how the run ended, with the digests of the files above; written last, as the seal

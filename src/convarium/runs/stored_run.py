@@ -35,6 +35,8 @@ from convarium.runs.seal import (
     STEPS,
     WEIGHTS,
     check_files,
+    epoch_file,
+    epoch_of,
     read_seal,
 )
 from convarium.runs.sealed_files import ARRAYS_LIMIT, LIMIT, MEND, compare_with_digest, naming_damage, sealed_content
@@ -197,15 +199,32 @@ class StoredRun:
             DamageError: the file is missing or damaged.
             StoreError: it may not be read.
         """
-        if WEIGHTS not in self.files:
+        return self._tensors(WEIGHTS)
+
+    @property
+    def kept_epochs(self) -> tuple[int, ...]:
+        """The epochs after which weights were kept, in order; 0 stands for those before the first step."""
+        return tuple(sorted(epoch for name in self.files if (epoch := epoch_of(name)) is not None))
+
+    def epoch_weights(self, epoch: int) -> "dict[str, Tensor] | None":
+        """The weights after so many epochs, by name; None where they were not kept, see `kept_epochs`.
+
+        Raises:
+            DamageError: the file is missing or damaged.
+            StoreError: it may not be read.
+        """
+        return self._tensors(epoch_file(epoch))
+
+    def _tensors(self, name: str) -> "dict[str, Tensor] | None":
+        if name not in self.files:
             return None
         from safetensors import SafetensorError  # imports PyTorch, which reading a run's record does not need
         from safetensors.torch import load_file
 
-        with naming_damage(self.path, WEIGHTS):
-            compare_with_digest(self.path / WEIGHTS, self.files, self._compared)
+        with naming_damage(self.path, name):
+            compare_with_digest(self.path / name, self.files, self._compared)
             try:
-                return load_file(self.path / WEIGHTS)
+                return load_file(self.path / name)
             except SafetensorError as error:
                 raise ValueError(str(error)) from error
 

@@ -59,6 +59,7 @@ def carry_out(
         announcer.tell,
         wants_graph,
         exact=resources.exact,
+        keep_weights=resources.keep_weights,
         may_begin=resources.may_begin or always,
         should_stop=resources.is_time_over,
     )
@@ -84,6 +85,9 @@ def carry_out(
             f"the time limit is reached with {announcer.finished} of {count(announcer.total, 'run')} finished",
             hint="what was in training has a checkpoint: give the same command again to go on",
         ) from None
+    lacking = [run for run in finished if resources.keep_weights and not run.kept_epochs]
+    if lacking:
+        notify(StudyEvent(len(finished), len(finished), lacking[0].recipe, notice=_without_weights_notice(lacking)))
     return finished
 
 
@@ -123,6 +127,16 @@ class _Announcer:
             if note not in self.announced:
                 self.announced.add(note)
                 self.notify(dataclasses.replace(event, notice=note))
+
+
+def _without_weights_notice(runs: Sequence[StoredRun]) -> str:
+    name, others = runs[0].path.name, len(runs) - 1
+    and_others = f" and {count(others, 'other run')}" if others else ""
+    has = "have" if others else "has"
+    return (
+        f"{name}{and_others} {has} no weights by epoch, because they were not kept while it was trained; "
+        f"`convarium remove {name}` and the same command train it again and keep them"
+    )
 
 
 def _waiting_notice(units: Sequence[Sequence[PlannedRun]]) -> str:

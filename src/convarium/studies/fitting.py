@@ -37,6 +37,7 @@ class FitRuns(Protocol):
         should_stop: Callable[[], bool],
         exact: bool,
         is_last: bool,
+        keep_weights: int | None,
     ) -> list[Outcome]:
         """See `fit_runs`."""
 
@@ -50,6 +51,7 @@ def fit_runs(
     should_stop: Callable[[], bool],
     exact: bool,
     is_last: bool,
+    keep_weights: int | None = None,
     engine: LightningEngine | None = None,
 ) -> list[Outcome]:
     """Fits one run, or the runs of a stack; if the network or the memory fails, every outcome has the status "failed".
@@ -60,6 +62,7 @@ def fit_runs(
         device: on which they train.
         on_event: called with a run's position and what `fit` reports of it; whatever that raises is raised.
         should_stop, exact: as for `fit`.
+        keep_weights: as for `fit`.
         is_last: whether runs for which the memory does not suffice have failed; if not, that is an error.
         engine: what carries the steps of a single run out; None: the native loop.
 
@@ -88,6 +91,7 @@ def fit_runs(
             on_event(0, TrainingEvent(0, recipes[0].epochs, 0, 0, notice=notice))
     start = next((run.start for run in planned if run.start), None)  # members of a stack share it
     settings: Any = {"start": start, "device": device, "should_stop": should_stop, "exact": exact}
+    settings["keep_weights"] = keep_weights
     try:
         if engine is not None:
             from convarium.training.lightning_engine import fit_with_lightning  # Lightning is an extra

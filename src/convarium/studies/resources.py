@@ -34,6 +34,7 @@ class Resources:
         data_dir: a data folder that is searched before all others.
         device: on which networks train; None: CUDA if there is a device, else the CPU.
         exact: refuse to go on with a run that was begun in another environment, which would be recorded as mixed.
+        keep_weights: as in `Work`.
         executor: who trains; None: this process, one run after another.
         may_begin: asked with the recipes of a unit before it begins; after False, nothing begins any more. None:
             everything may.
@@ -45,6 +46,7 @@ class Resources:
     data_dir: Path | None = None
     device: str | None = None
     exact: bool = False
+    keep_weights: int | None = None
     executor: "Executor | None" = None
     engine: "LightningEngine | None" = None
     may_begin: Callable[[Sequence[Recipe]], bool] | None = None

@@ -10,7 +10,7 @@ from convarium.models.build import build_model
 from convarium.models.factories import source_digest
 from convarium.records import Outcome
 from convarium.runs.failed import note_retry, noted_retry
-from convarium.runs.files import write_history, write_predicted
+from convarium.runs.files import remove_epoch_weights, write_epoch_weights, write_history, write_predicted
 from convarium.runs.folders import source_of
 from convarium.runs.store import StoredRun
 from convarium.runs.tensorboard import EventLog, event_log
@@ -141,18 +141,23 @@ def _fit_unit(
     def record_event(member: int, training: TrainingEvent) -> None:
         unwritten = None
         event = dataclasses.replace(unit.events[0], recipe=unit.planned[member].recipe)
-        if member in logs and training.history:
+        if member in logs and (training.history or training.weights):
             if training.test_predicted:
                 predicted[member] = training.test_predicted
             unwritten = _record_epoch(unit.paths[member], logs[member], training)
         if unwritten and not reported:
             reported.append(unwritten)
             work.notify(dataclasses.replace(unit.events[0], notice=_unwritten_notice(unwritten)))
+        if training.weights and not training.history:
+            return  # the initial weights are no step
         if training.notice:
             work.notify(dataclasses.replace(event, notice=training.notice))
         else:
             work.notify(dataclasses.replace(event, training=training))
 
+    if not any((unit.paths[member] / "last.ckpt").exists() for member in unit.missing):
+        for member in unit.missing:  # they begin
+            remove_epoch_weights(unit.paths[member])
     outcomes = work.fit(
         unit.planned,
         [path if stored is None else None for path, stored in zip(unit.paths, unit.stored, strict=True)],
@@ -161,6 +166,7 @@ def _fit_unit(
         should_stop=should_stop,
         exact=work.exact,
         is_last=is_last,
+        keep_weights=work.keep_weights,
     )
     for member, counts in predicted.items():  # again, because the disk may have been full before
         write_predicted(unit.paths[member], counts)
@@ -173,13 +179,16 @@ def _fit_unit(
 
 
 def _record_epoch(path: Path, log: EventLog, training: TrainingEvent) -> OSError | None:
-    """Writes the end of an epoch into a run's folder, so that it can be read while the run goes on.
+    """Writes the end of an epoch, or the initial weights, into a run's folder, so that it can be read meanwhile.
 
     Returns:
         Why it could not be written, such as a full disk; the run goes on, and writes its history when it ends.
     """
-    assert training.history
     try:
+        if training.weights:
+            write_epoch_weights(path, training.epoch, training.weights)
+        if not training.history:
+            return None
         write_history(path, training.history)
         if training.test_predicted is not None:
             write_predicted(path, training.test_predicted)

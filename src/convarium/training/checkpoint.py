@@ -18,10 +18,10 @@ from torch import Tensor
 from convarium.disk import canonical_json, parts_digest
 from convarium.errors import RunError
 from convarium.runs.environment import environment_changes, synchronize
-from convarium.runs.files import write_tensors
+from convarium.runs.files import remove_epoch_weights, write_tensors
 from convarium.runs.json_forms import environment_from_json
 from convarium.training.checkpoint_content import check_content, gather_content
-from convarium.training.recording import recorded_so_far
+from convarium.training.recording import contiguous_copy, recorded_so_far
 from convarium.training.state import TrainingEvent
 from convarium.training.stopping import TrainingStoppedError
 from convarium.training.timing import Stopwatch
@@ -110,6 +110,7 @@ def resume(
     exact: bool,
     seconds: float,
     should_stop: Callable[[], bool] | None,
+    keep_weights: int | None = None,
 ) -> Checkpoints:
     """Goes on from the checkpoint in a folder, if there is one, and reports what is known of the runs so far.
 
@@ -119,6 +120,7 @@ def resume(
         report: called with a run's index and an event.
         exact: as for `load_checkpoint`.
         seconds, should_stop: as for the `Checkpoints` that are returned.
+        keep_weights: where it is a number, the initial weights of runs that begin are reported too.
     """
     path, steps = folder and folder / "last.ckpt", len(trainer.batches)
 
@@ -126,6 +128,7 @@ def resume(
         finished = trainer.finished_epochs
         report(0, TrainingEvent(finished, trainer.recipe.epochs, len(trainer.progress.steps), steps, notice=notice))
 
+    resumed = False
     if path:
         resumed, notice = load_checkpoint(path, trainer, exact=exact)
         if notice:
@@ -133,6 +136,12 @@ def resume(
         for index, run in enumerate(trainer.runs):
             if resumed and run.state.history:
                 report(index, recorded_so_far(run, steps_per_epoch=steps))
+        if not resumed:
+            remove_epoch_weights(path.parent)  # of an attempt whose checkpoint is lost
+    if keep_weights is not None and not resumed:
+        for index, run in enumerate(trainer.runs):
+            initial = contiguous_copy(run.network.state_dict())
+            report(index, TrainingEvent(0, trainer.recipe.epochs, 0, steps, weights=initial))
     return Checkpoints(path, trainer, seconds=seconds, should_stop=should_stop, on_notice=notify)
 
 

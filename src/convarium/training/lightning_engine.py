@@ -55,11 +55,12 @@ def fit_with_lightning(
     on_event: Callable[[TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     exact: bool = False,
+    keep_weights: int | None = None,
 ) -> Outcome:
     """Trains one recipe with Lightning and scores it; arguments, result and errors are those of `loop.fit`.
 
     Args:
-        recipe, splits, device, start, folder, on_event, should_stop, exact: as for `fit`.
+        recipe, splits, device, start, folder, on_event, should_stop, exact, keep_weights: as for `fit`.
         engine: the devices, and how they are combined.
 
     Raises:
@@ -71,7 +72,15 @@ def fit_with_lightning(
         hint = "leave out --device, and name the GPUs in CUDA_VISIBLE_DEVICES"
         raise RecipeError(f"{device} is one device, and {engine.devices} were asked for", hint=hint)
     job = Job(recipe, splits, engine, device.type, start)
-    callback = RecordingCallback(job, device, folder=folder, on_event=on_event, should_stop=should_stop, exact=exact)
+    callback = RecordingCallback(
+        job,
+        device,
+        folder=folder,
+        on_event=on_event,
+        should_stop=should_stop,
+        exact=exact,
+        keep_weights=keep_weights,
+    )
     with preserved_generators(device), exact_arithmetic(device):
         with other_ranks(job, should_stop or (lambda: False)):
             network = train_rank(job, device, callback)
@@ -209,7 +218,7 @@ class RecordingCallback(DeviceCallback):
 
     Args:
         job, device: as for `DeviceCallback`.
-        folder, on_event, should_stop, exact: as for `fit`.
+        folder, on_event, should_stop, exact, keep_weights: as for `fit`.
     """
 
     def __init__(
@@ -221,8 +230,10 @@ class RecordingCallback(DeviceCallback):
         on_event: Callable[[TrainingEvent], None] | None,
         should_stop: Callable[[], bool] | None,
         exact: bool,
+        keep_weights: int | None,
     ) -> None:
         super().__init__(job, device)
+        self.keep_weights = keep_weights
         self.folder, self.should_stop, self.exact = folder, should_stop, exact
         self.on_event = on_event or (lambda _: None)
         self.checkpoints: Checkpoints | None = None
@@ -236,6 +247,7 @@ class RecordingCallback(DeviceCallback):
             exact=self.exact,
             seconds=CHECKPOINT_SECONDS,
             should_stop=self.should_stop,
+            keep_weights=self.keep_weights,
         )
 
     def on_train_batch_end(
@@ -263,7 +275,8 @@ class RecordingCallback(DeviceCallback):
             epochs=recipe.epochs,
             warmup=recipe.warmup,
         )
-        self.on_event(record_epoch(own.runs[0], steps, rate_factor=factor, seconds=seconds))
+        event = record_epoch(own.runs[0], steps, rate_factor=factor, seconds=seconds, keep_weights=self.keep_weights)
+        self.on_event(event)
         if epoch + 1 < recipe.epochs:
             self._save_if_due()
 

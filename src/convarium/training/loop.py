@@ -40,6 +40,7 @@ def fit(
     on_event: Callable[[TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     exact: bool = False,
+    keep_weights: int | None = None,
 ) -> Outcome:
     """Trains one recipe and scores it. The test split is read once, at the end, unless the recipe watches it.
 
@@ -54,6 +55,8 @@ def fit(
         should_stop: asked after every step; where it answers True, a checkpoint is written and the run ends.
         exact: refuse to go on with a run that was begun in another environment, where the result would be recorded as
             mixed: another torch, device, processor, number of threads, kernels or code of Convarium.
+        keep_weights: report the weights before the first step, and those after every so many epochs, as the `weights`
+            of an event; None: none. It changes nothing else.
 
     Raises:
         RunError: the run was begun in another environment, with `exact`.
@@ -72,7 +75,15 @@ def fit(
     )
     with preserved_generators(trainer.device):
         report = None if on_event is None else (lambda _, event: on_event(event))
-        train(trainer, step, folder=folder, on_event=report, should_stop=should_stop, exact=exact)
+        train(
+            trainer,
+            step,
+            folder=folder,
+            on_event=report,
+            should_stop=should_stop,
+            exact=exact,
+            keep_weights=keep_weights,
+        )
         return make_outcome(trainer, 0, total_seconds=stopwatch.seconds)  # looks at the test split
 
 
@@ -115,12 +126,21 @@ def train(
     on_event: Callable[[int, TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     exact: bool = False,
+    keep_weights: int | None = None,
 ) -> None:
     """Trains to the last epoch, or to the one in which the last run diverges; `on_event` gets the run's index too."""
     recipe, epochs, steps_per_epoch = trainer.recipe, trainer.recipe.epochs, len(trainer.batches)
     schedule = parse_schedule(recipe.schedule)
     report = on_event or (lambda _, __: None)
-    checkpoints = resume(trainer, folder, report, exact=exact, seconds=CHECKPOINT_SECONDS, should_stop=should_stop)
+    checkpoints = resume(
+        trainer,
+        folder,
+        report,
+        exact=exact,
+        seconds=CHECKPOINT_SECONDS,
+        should_stop=should_stop,
+        keep_weights=keep_weights,
+    )
 
     with exact_arithmetic(trainer.device):
         for epoch in range(trainer.finished_epochs, epochs):
@@ -146,7 +166,13 @@ def train(
             steps_of_run = gather_steps(steps)
             seconds = progress.seconds
             for index in active:
-                event = record_epoch(trainer.runs[index], steps_of_run[index], rate_factor=factor, seconds=seconds)
+                event = record_epoch(
+                    trainer.runs[index],
+                    steps_of_run[index],
+                    rate_factor=factor,
+                    seconds=seconds,
+                    keep_weights=keep_weights,
+                )
                 report(index, event)
             trainer.progress = EpochProgress()
             if epoch + 1 < epochs:

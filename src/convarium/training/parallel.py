@@ -54,6 +54,7 @@ def fit_stack(
     on_event: Callable[[int, TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     exact: bool = False,
+    keep_weights: int | None = None,
 ) -> list[Outcome]:
     """Trains recipes that differ only in STACK_FIELDS, all at once, and scores each of them.
 
@@ -68,7 +69,7 @@ def fit_stack(
             stack, in the first folder given. None: no checkpoint is written.
         on_event: called after every step and every epoch of each member, with the member's index, by one thread at a
             time; any exception that it raises ends all runs.
-        should_stop, exact: as for `fit`.
+        should_stop, exact, keep_weights: as for `fit`.
 
     Returns:
         Outcomes in the order of the recipes.
@@ -83,7 +84,15 @@ def fit_stack(
     fit_members = _method_for(device)
     folders = folders or [None] * len(recipes)
     return fit_members(
-        recipes, splits, device, folders, start=start, on_event=on_event, should_stop=should_stop, exact=exact
+        recipes,
+        splits,
+        device,
+        folders,
+        start=start,
+        on_event=on_event,
+        should_stop=should_stop,
+        exact=exact,
+        keep_weights=keep_weights,
     )
 
 
@@ -120,6 +129,7 @@ def fit_side_by_side(
     on_event: Callable[[int, TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     exact: bool = False,
+    keep_weights: int | None = None,
 ) -> list[Outcome]:
     """`fit_stack` on the CPU: as many members at a time as there are threads, each trained as `fit` trains it.
 
@@ -160,7 +170,15 @@ def fit_side_by_side(
         )
         try:
             folder = folders[member]
-            train(trainer, step, folder=folder, on_event=partial(report, member), should_stop=should_stop, exact=exact)
+            train(
+                trainer,
+                step,
+                folder=folder,
+                on_event=partial(report, member),
+                should_stop=should_stop,
+                exact=exact,
+                keep_weights=keep_weights,
+            )
             if folder:
                 with suppress(OSError):  # it is finished, and may wait for the others for long
                     save_checkpoint(folder / "last.ckpt", trainer)

@@ -47,7 +47,9 @@ def gather_steps(steps: Iterable[tuple[Tensor, Tensor, int]]) -> list[EpochSteps
     return [EpochSteps(run_losses, run_correct, images) for run_losses, run_correct in zip(*by_run, strict=True)]
 
 
-def record_epoch(run: TrainingRun, steps: EpochSteps, *, rate_factor: float, seconds: float) -> TrainingEvent:
+def record_epoch(
+    run: TrainingRun, steps: EpochSteps, *, rate_factor: float, seconds: float, keep_weights: int | None = None
+) -> TrainingEvent:
     """Adds a finished epoch to the run's state: its steps, its scores, and its weights if the epoch is selected.
 
     Args:
@@ -55,6 +57,7 @@ def record_epoch(run: TrainingRun, steps: EpochSteps, *, rate_factor: float, sec
         steps: from `gather_steps`.
         rate_factor: the schedule's factor in the last step.
         seconds: duration of the steps.
+        keep_weights: after every so many epochs the event has the weights; None: never.
     """
     state, recipe, (losses, correct, sizes) = run.state, run.recipe, steps
     watched = {"validation": run.splits.validation} if len(run.splits.validation) else {}
@@ -83,7 +86,9 @@ def record_epoch(run: TrainingRun, steps: EpochSteps, *, rate_factor: float, sec
         state.test_predicted.append(test[2])
     _select(run)
     event = recorded_so_far(run, steps_per_epoch=len(losses))
-    return dataclasses.replace(event, step_loss=losses, step_accuracy=accuracies)
+    is_kept = keep_weights is not None and row.epoch % keep_weights == 0 and not state.diverged
+    weights = contiguous_copy(run.network.state_dict()) if is_kept else None
+    return dataclasses.replace(event, step_loss=losses, step_accuracy=accuracies, weights=weights)
 
 
 def recorded_so_far(run: TrainingRun, *, steps_per_epoch: int) -> TrainingEvent:
@@ -187,7 +192,7 @@ def make_outcome(trainer: Trainer, index: int, *, total_seconds: Callable[[], fl
         step_accuracy=state.step_accuracy.numpy(),
         logits=results[scored][1].numpy() if scored in results else None,
         labels=getattr(splits, scored).labels.cpu().numpy(),
-        weights=_contiguous(network.state_dict()),
+        weights=contiguous_copy(network.state_dict()),
     )
 
 
@@ -195,7 +200,7 @@ def _is_finite(tensors: Mapping[str, Tensor]) -> bool:
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
 
 
-def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def contiguous_copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies on the CPU, contiguous as files store them."""
     return {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()

@@ -43,6 +43,7 @@ def fit_stacked_model(
     on_event: Callable[[int, TrainingEvent], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     exact: bool = False,
+    keep_weights: int | None = None,
 ) -> list[Outcome]:
     """`fit_stack` on CUDA: a step of all members is one step of a model with one dimension more."""
     stopwatch, first = Stopwatch(len(recipes)), recipes[0]
@@ -69,7 +70,15 @@ def fit_stacked_model(
     step = make_stacked_step(model, optimizers, first, generators, scalers=trainer.scalers, weights=weights)
     with preserved_generators(device):
         folder = next((folder for folder in folders if folder), None)
-        train(trainer, step, folder=folder, on_event=on_event, should_stop=should_stop, exact=exact)
+        train(
+            trainer,
+            step,
+            folder=folder,
+            on_event=on_event,
+            should_stop=should_stop,
+            exact=exact,
+            keep_weights=keep_weights,
+        )
         separate_networks(networks)  # so that the stored weights, loaded again, give exactly the stored scores
         return [make_outcome(trainer, index, total_seconds=stopwatch.seconds) for index in range(len(runs))]
 

@@ -1,7 +1,7 @@
 """A run while it trains: what it consists of, what it has recorded so far, and the events that it reports."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -88,6 +88,8 @@ class TrainingEvent:
         step_loss, step_accuracy: (steps_per_epoch,) float, of the finished epoch.
         test_predicted: for each finished epoch, how many test images its weights assign to each class; None unless the
             recipe watches the test split.
+        weights: a copy of the network's state dict on the CPU after an epoch whose weights are kept and, in an event of
+            its own, without a history, before the first step. None: they are not kept.
         notice: what a person should know, such as that a checkpoint is damaged.
     """
 
@@ -99,6 +101,7 @@ class TrainingEvent:
     step_loss: Tensor | None = None
     step_accuracy: Tensor | None = None
     test_predicted: tuple[tuple[int, ...], ...] | None = None
+    weights: Mapping[str, Tensor] | None = None
     notice: str | None = None
 
 

@@ -37,6 +37,7 @@ def training(
     runs: int,
     workers: Workers = None,
     minutes: float | None = None,
+    keep_weights: int | None = None,
     engine: Engine = None,
     stack: bool = False,
     executor: str | None = None,
@@ -54,12 +55,13 @@ def training(
         executor: "ray", or None for processes on this machine.
         address, cpus_per_run, gpus_per_run: of the Ray cluster and the runs on it, see `RayWorkers`.
         minutes: from now, after which training ends with checkpoints; None: it is not limited.
+        keep_weights: as in `Resources`.
         engine: what carries the steps of a run out, see `chosen_engine`.
         stack: whether runs are to train as one model, which only the native loop does.
 
     Raises:
-        RecipeError: a number of workers or of minutes that cannot be, or an argument that the executor does not take,
-            or Lightning with workers, stacks or Ray.
+        RecipeError: a number of workers, minutes or epochs that cannot be, or an argument that the executor does not
+            take, or Lightning with workers, stacks or Ray.
         ConvariumError: Ray is not installed.
         RunError: there is no Ray cluster at the address.
     """
@@ -74,6 +76,8 @@ def training(
         raise RecipeError("Lightning trains one run at a time, on all of its devices", hint=hint)
     if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
         raise RecipeError("minutes is out of range", expected="more than 0", received=minutes)
+    if keep_weights is not None and (type(keep_weights) is not int or keep_weights < 1):
+        raise RecipeError("keep_weights is out of range", expected="1 or more epochs", received=keep_weights)
     if executor not in (None, "ray"):
         raise RecipeError(f"unknown executor {executor!r}", hint="use ray, or none for this machine alone")
     of_ray = {"address": address, "cpus_per_run": cpus_per_run, "gpus_per_run": gpus_per_run}
@@ -81,7 +85,7 @@ def training(
     if executor is None and given:
         raise RecipeError(f"{' and '.join(given)} take executor='ray'", hint="on the command line, --executor ray")
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    resources = dataclasses.replace(resources, exact=exact, deadline=deadline, engine=chosen)
+    resources = dataclasses.replace(resources, exact=exact, deadline=deadline, engine=chosen, keep_weights=keep_weights)
     if executor == "ray":
         from convarium.studies.executors.ray_workers import RayWorkers
 
@@ -148,7 +152,7 @@ def carry_out_study(
     notify = on_event or (lambda _: None)
     tuned: tuple[Tuned, ...] = ()
     if tune:
-        study, tuned = tune_study(study, resources, on_event=on_event)
+        study, tuned = tune_study(study, dataclasses.replace(resources, keep_weights=None), on_event=on_event)
         for choice in tuned:
             notify(message_event(study, f"{choice.value}: learning rate {choice.learning_rate:g}, by validation"))
     prepared = prepare_study(study, resources, on_event=on_event)

@@ -26,6 +26,7 @@ def fit(
     progress: bool | None = None,
     should_stop: Callable[[], bool] | None = None,
     exact: bool = False,
+    keep_weights: int | None = None,
 ) -> Outcome:
     """Trains one recipe and scores it. The test split is read once, at the end, unless the recipe watches it.
 
@@ -40,6 +41,7 @@ def fit(
             alone.
         should_stop: asked after every step; where it answers True, a checkpoint is written and the run ends.
         exact: refuse to go on with a run that was begun in another environment.
+        keep_weights: give `on_event` the weights before the first step, and those after every so many epochs.
 
     Raises:
         RunError: the run was begun in another environment, with `exact`.
@@ -51,7 +53,7 @@ def fit(
     def tell(event: TrainingEvent) -> None:
         if on_event:
             on_event(event)
-        if show:
+        if show and (event.history or not event.weights):
             show(StudyEvent(1, 1, recipe, training=None if event.notice else event, notice=event.notice))
 
     outcome = fit_run(
@@ -63,6 +65,7 @@ def fit(
         on_event=tell if on_event or show else None,
         should_stop=should_stop,
         exact=exact,
+        keep_weights=keep_weights,
     )
     if show:
         show(StudyEvent(1, 1, recipe, finished=StoredRun(recipe.key(splits.digest), Path(), recipe, outcome)))

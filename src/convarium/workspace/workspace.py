@@ -96,6 +96,7 @@ class Workspace:
         preset: str | None = None,
         exact: bool = False,
         minutes: float | None = None,
+        keep_weights: int | None = None,
         engine: Engine = None,
         on_event: OnEvent | None = None,
         progress: bool | None = None,
@@ -109,6 +110,8 @@ class Workspace:
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
                 device, processor, code of Convarium), and to use one that is mixed for that reason.
             minutes: after which training ends, with a checkpoint; the same call goes on from there. None: no limit.
+            keep_weights: keep the weights before the first step and after every so many epochs in the run's folder, for
+                `play` with epochs; they change nothing else. None: the selected weights alone.
             engine: what carries the steps of a run out: "lightning", or a `LightningEngine` with several devices, for
                 PyTorch Lightning (the extra convarium[lightning]); None: Convarium's own loop.
             on_event: called as the run goes on.
@@ -124,7 +127,9 @@ class Workspace:
 
         on_event = with_progress(on_event, progress)
         recipe = planned_recipe(model, preset, fields)
-        with training(self._resources, exact=exact, runs=1, minutes=minutes, engine=engine) as resources:
+        with training(
+            self._resources, exact=exact, runs=1, minutes=minutes, keep_weights=keep_weights, engine=engine
+        ) as resources:
             return train_one(recipe, resources, on_event=on_event)
 
     def compare(
@@ -144,6 +149,7 @@ class Workspace:
         cpus_per_run: float | None = None,
         gpus_per_run: float | None = None,
         minutes: float | None = None,
+        keep_weights: int | None = None,
         engine: Engine = None,
         command: str | None = None,
         exact: bool = False,
@@ -171,6 +177,8 @@ class Workspace:
             cpus_per_run: processor cores of the cluster for each run, and its threads; None: 1.
             gpus_per_run: GPUs of the cluster for each run, or a share of one; None: 1 if there are any.
             minutes: after which training ends, with checkpoints; the same call goes on from there. None: no limit.
+            keep_weights: keep the weights before the first step and after every so many epochs in the run's folder, for
+                `play` with epochs; they change nothing else. None: the selected weights alone.
             engine: what carries the steps of a run out: "lightning", or a `LightningEngine` with several devices, for
                 PyTorch Lightning (the extra convarium[lightning]); None: Convarium's own loop.
             command: the command line that does the same, which the report shows; None: it is put together.
@@ -204,6 +212,7 @@ class Workspace:
             runs=len(study.recipes),
             workers=workers,
             minutes=minutes,
+            keep_weights=keep_weights,
             engine=engine,
             stack=stack,
             executor=executor,
@@ -285,6 +294,7 @@ class Workspace:
         cpus_per_run: float | None = None,
         gpus_per_run: float | None = None,
         minutes: float | None = None,
+        keep_weights: int | None = None,
         engine: Engine = None,
         exact: bool = False,
         on_event: OnEvent | None = None,
@@ -306,6 +316,8 @@ class Workspace:
             cpus_per_run: processor cores of the cluster for each run, and its threads; None: 1.
             gpus_per_run: GPUs of the cluster for each run, or a share of one; None: 1 if there are any.
             minutes: after which training ends, with checkpoints; the same call goes on from there. None: no limit.
+            keep_weights: keep the weights before the first step and after every so many epochs in the run's folder, for
+                `play` with epochs; they change nothing else. None: the selected weights alone.
             engine: what carries the steps of a run out: "lightning", or a `LightningEngine` with several devices, for
                 PyTorch Lightning (the extra convarium[lightning]); None: Convarium's own loop.
             exact: refuse to go on with a run that was begun in another environment (number of threads, kernels, torch,
@@ -331,6 +343,7 @@ class Workspace:
             runs=len(chosen.recipes),
             workers=workers,
             minutes=minutes,
+            keep_weights=keep_weights,
             engine=engine,
             stack=stack,
             executor=executor,

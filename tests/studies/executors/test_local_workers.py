@@ -12,6 +12,7 @@ import torch
 from convarium.cli import main
 from convarium.errors import RecipeError, RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe
+from convarium.runs.seal import epoch_file
 from convarium.runs.store import Store
 from convarium.studies import plan
 from convarium.studies.executors.local_workers import LocalWorkers, count_workers
@@ -75,13 +76,17 @@ def is_same(one, other):
 def test_a_study_has_the_bits_that_one_process_gives_it_and_says_who_trained_it(resources, tmp_path):
     events = []
     study = Study(name="nets", question="?", recipes=grid(BASE, seed=range(3)))
-    comparison = run_study(study, resources, on_event=events.append)
-    alone = run_study(study, in_process(tmp_path / "here"))
+    comparison = run_study(study, dataclasses.replace(resources, keep_weights=1), on_event=events.append)
+    alone = run_study(study, dataclasses.replace(in_process(tmp_path / "here"), keep_weights=1))
     for one, other in zip(comparison.rows[0].runs, alone.rows[0].runs, strict=True):
         assert is_same(one, other)
         assert (one.outcome.environment.threads, one.outcome.environment.workers) == (1, 2)
         assert other.outcome.environment.workers == 1
         assert len(list(one.path.iterdir())) == len(list(other.path.iterdir()))
+        assert one.kept_epochs == (0, 1, 2)
+        assert [one.files[epoch_file(epoch)] for epoch in (0, 1, 2)] == [
+            other.files[epoch_file(epoch)] for epoch in (0, 1, 2)
+        ]
     assert [event.number for event in events if event.finished] == [1, 2, 3]
     assert {event.total for event in events if event.finished or event.begins} == {3}
     lines = list[str]()

@@ -132,11 +132,15 @@ def test_a_study_on_two_machines_has_the_bits_of_one_process_though_a_worker_is_
     assert "RAY_USAGE_STATS_ENABLED" not in os.environ
 
 
-def test_the_stand_in_trains_the_same_bits_and_each_data_set_is_put_once(ray, resources, pool, alone):
+def test_the_stand_in_trains_the_same_bits_and_each_data_set_is_put_once(ray, resources, pool, alone, tmp_path):
     events = []
     comparison = run_study(study(), resources, on_event=events.append)
     assert all(is_same(one, other) for one, other in zip(comparison.rows[0].runs, alone, strict=True))
     assert [kinds(run) for run in comparison.rows[0].runs] == [kinds(run) for run in alone]
+    with_epochs = dataclasses.replace(resources, store=Store(tmp_path / "kept"), keep_weights=1)
+    kept = train_one(BASE, with_epochs)
+    assert kept.kept_epochs == (0, 1, 2)
+    assert all(torch.equal(tensor, kept.weights()[name]) for name, tensor in kept.epoch_weights(2).items())
     assert ray.puts == len(pool._data._arrays) <= 6
     assert ray.options[0] == {"num_cpus": 1.0, "num_gpus": 0.0, "max_restarts": 0, "max_task_retries": 0}
     assert [event.number for event in events if event.finished] == [1, 2, 3]

@@ -39,7 +39,7 @@ class Job:
         root: of the store.
         device: on which it trains.
         with_graph: whether the network's graph is written for TensorBoard.
-        exact: as in `Work`.
+        exact, keep_weights: as in `Work`.
     """
 
     unit: PlannedUnit
@@ -48,6 +48,7 @@ class Job:
     device: str
     with_graph: bool
     exact: bool
+    keep_weights: int | None
 
 
 @dataclass(frozen=True)

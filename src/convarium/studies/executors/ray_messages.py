@@ -49,7 +49,7 @@ class RayJob:
         has_folder: for each run whether it has a folder, into which checkpoints are to come.
         checkpoints: the content of the runs' checkpoints, by their positions.
         workers: how many units train at the same time.
-        device, exact, is_last: as for `fit_runs`.
+        device, exact, is_last, keep_weights: as for `fit_runs`.
     """
 
     runs: Sequence[PlannedRun]
@@ -60,6 +60,7 @@ class RayJob:
     device: str
     exact: bool
     is_last: bool
+    keep_weights: int | None
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ class RayTrainer:
 
         def report(member: int, event: TrainingEvent) -> None:
             nonlocal last_step
-            if event.history is None and event.notice is None:
+            if event.history is None and event.notice is None and event.weights is None:
                 now = time.monotonic()
                 if now - last_step < STEP_SECONDS:
                     return
@@ -179,6 +179,7 @@ class RayTrainer:
                 should_stop=self._stop.is_set,
                 exact=job.exact,
                 is_last=job.is_last,
+                keep_weights=job.keep_weights,
             )
 
 

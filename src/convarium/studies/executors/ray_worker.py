@@ -13,6 +13,7 @@ from convarium.disk import write_file
 from convarium.models.index import resolve
 from convarium.models.sources import Sources, find_sources
 from convarium.records import Outcome
+from convarium.runs.files import remove_epoch_weights
 from convarium.runs.store import Store
 from convarium.studies.events import StudyEvent
 from convarium.studies.executors.locked_unit import carry_out_unit
@@ -108,6 +109,7 @@ class RayWorker:
             self._tell,
             wants_graph=lambda _: job.with_graph,
             exact=job.exact,
+            keep_weights=job.keep_weights,
             should_stop=self._stop.is_set,
             fit=self._fit,
         )
@@ -136,6 +138,7 @@ class RayWorker:
         should_stop: Callable[[], bool],
         exact: bool,
         is_last: bool,
+        keep_weights: int | None,
     ) -> list[Outcome]:
         """As `fit_runs`, on the worker.
 
@@ -156,6 +159,7 @@ class RayWorker:
             device=str(device),
             exact=exact,
             is_last=is_last,
+            keep_weights=keep_weights,
         )
         self._get(self._actor.begin.remote(*pack_job(job, self._data.pack)))
         pause = max(_PAUSE, workers / _CALLS_PER_SECOND)
@@ -184,6 +188,7 @@ class RayWorker:
                     case SetAside(member, name):
                         path = _checkpoint(folders, member)
                         path.replace(path.with_name(name))
+                        remove_epoch_weights(path.parent)
 
     def _get(self, reference: Any) -> Any:
         exceptions = self._ray.exceptions

@@ -137,6 +137,7 @@ class Round:
                 str(work.device),
                 with_graph=work.wants_graph(unit[0].recipe.model),
                 exact=work.exact,
+                keep_weights=work.keep_weights,
             )
             process.begin(number, job)
 

@@ -37,6 +37,7 @@ class Work:
             the events are filled in there. Whatever it raises ends the study.
         wants_graph: asked with a network's spec before a unit begins: whether TensorBoard's graph of it is written.
         exact: refuse to go on with a run that was begun in another environment.
+        keep_weights: the runs' folders keep the initial weights and those after every so many epochs; None: neither.
         may_begin: asked with the recipes that a unit would train now; after False, nothing begins any more, and what is
             in training goes on to its end.
         should_stop: whether training is to end, after a checkpoint, and no other unit is to begin.
@@ -48,6 +49,7 @@ class Work:
     notify: Callable[[StudyEvent], None]
     wants_graph: Callable[[str], bool]
     exact: bool = False
+    keep_weights: int | None = None
     may_begin: Callable[[Sequence[Recipe]], bool] = always
     should_stop: Callable[[], bool] = never
     fit: FitRuns = fit_runs

@@ -105,6 +105,7 @@ def _carry_out(job: Job, store: Store, channel: Channel, should_stop: Callable[[
         _Reporter(channel).report,
         wants_graph=lambda _: job.with_graph,
         exact=job.exact,
+        keep_weights=job.keep_weights,
         should_stop=should_stop,
     )
     try:
@@ -153,7 +154,7 @@ class _Reporter:
                 return
             self.last = now
         elif training is not None:
-            training = dataclasses.replace(training, step_loss=None, step_accuracy=None)
+            training = dataclasses.replace(training, step_loss=None, step_accuracy=None, weights=None)
             event = dataclasses.replace(event, training=training)
         self.channel.send(self.channel.pack(Happened(event)))
 
