@@ -246,6 +246,10 @@ class Environment:
         code: a digest of the source files that decide a run's numbers, see `runs.environment.code_digest`; None in
             records that are older than this field.
         engine: what carried the training steps out: the native loop, or "Lightning 2.6.0 on 2 devices".
+        processor_model: family, model and stepping of the processor, of which several share one name; None where the
+            system does not tell them, and in records that are older than this field.
+        instruction_sets: those of the processor's instruction sets that compute with numbers, "avx2 fma avx512f"; None
+            likewise.
     """
 
     convarium: str
@@ -262,6 +266,8 @@ class Environment:
     code: str | None = None
     workers: int = 1
     engine: str = "native"
+    processor_model: str | None = None
+    instruction_sets: str | None = None
 
 
 @dataclass(frozen=True, repr=False)

@@ -166,7 +166,8 @@ def test_other_axes_and_metrics_are_told_in_their_own_words():
     )
     elsewhere = timed(VGG, [20, 21, 22], dataclasses.replace(HERE, threads=8))
     assert answer(fast, elsewhere, metric="train_seconds") == (
-        "The training time cannot be compared, because it was measured in several environments."
+        "The training time cannot be compared, because it was measured in environments that differ in "
+        "threads (2 and 8)."
     )
 
 

@@ -423,7 +423,9 @@ def test_times_are_compared_within_one_environment_only():
     elsewhere = dataclasses.replace(HERE, threads=8)
     slow = [run(Recipe(model=AVG, dataset="mnist", seed=s), a, environment=elsewhere) for s, a in enumerate(GOOD)]
     found = compare_runs(runs(LENET, GOOD) + slow, metric="train_seconds")
-    assert verdict(found, AVG) == f"{AVG} is not compared with lenet: they were timed in different environments"
+    assert verdict(found, AVG) == (
+        f"{AVG} is not compared with lenet: they were timed in environments that differ in threads (2 and 8)"
+    )
     assert found.row(AVG).environment == "Some CPU, cpu, 8 threads, torch 2.13.0"
     assert found.row(AVG).difference is None
     assert any(note.startswith("Times are not comparable") for note in found.warnings)
@@ -442,7 +444,9 @@ def test_a_mixed_run_is_marked_and_explained_and_its_times_are_not_compared():
     ) in found.warnings
     assert found.row(LENET).environment is None
     assert found.row(LENET).train_seconds is None
-    assert "Times are not comparable: the runs were made in several environments." in found.notes
+    assert (
+        "Times are not comparable: the runs were made in environments that differ in threads (2 and 8)." in found.notes
+    )
     (line,) = [line for line in as_markdown(found).splitlines() if line.startswith("|") and "mixed" in line]
     assert line.startswith("| lenet ")
     assert found.row(LENET).test == compare_runs(runs(LENET, GOOD)).row(LENET).test
@@ -486,6 +490,47 @@ def test_a_row_from_several_environments_has_no_time():
     found = compare_runs([*runs(LENET, GOOD), other])
     assert found.rows[0].train_seconds is None
     assert found.rows[0].environment is None
+
+
+DIFFERENT = {
+    "kernels": ({"kernels": "torch"}, "kernels (torch and unknown)"),
+    "code": ({"code": "0123456789abcdef"}, "code of the training step (0123456789abcdef and unknown)"),
+    "commit of an older record": ({"commit": "ab" * 20}, "code of the training step (commit abababa and unknown)"),
+    "stepping": ({"processor_model": "family 26"}, "processor model (family 26 and unknown)"),
+    "instruction sets": ({"instruction_sets": "avx2 fma " * 9}, "instruction sets (2 kinds, one of them unknown)"),
+    "workers": ({"workers": 2}, "worker processes (1 and 2)"),
+}
+
+
+@pytest.mark.parametrize(("changed", "named"), DIFFERENT.values(), ids=DIFFERENT)
+def test_times_of_unlike_environments_are_compared_nowhere(changed, named):
+    unlike = f"environments that differ in {named}"
+    elsewhere = dataclasses.replace(HERE, **changed)
+    recipes = [Recipe(dataset="mnist", learning_rate=rate, seed=s) for rate in (0.1, 0.2) for s in range(3)]
+    pair = [
+        run(recipe, seconds=10 + recipe.seed, environment=HERE if recipe.learning_rate == 0.1 else elsewhere)
+        for recipe in recipes
+    ]
+    found = compare_runs(pair, by="learning_rate", metric="images_per_second")
+    assert found.answer == f"The training speed cannot be compared, because it was measured in {unlike}."
+    assert found.rows[1].decision == "undecided"
+    assert found.rows[1].verdict.endswith(f"they were timed in {unlike}")
+    assert any(named in warning for warning in found.warnings)
+    assert named in as_markdown(found)
+    assert found.frame("table")["train_seconds"].notna().tolist() == [True, False]
+    assert (
+        found.frame("rows")["times_comparable"].tolist()
+        == [row["times_comparable"] for row in as_json(found)["rows"]]
+        == [True, False]
+    )
+    alike = [dataclasses.replace(one, outcome=dataclasses.replace(one.outcome, environment=elsewhere)) for one in pair]
+    assert compare_runs(alike, by="learning_rate", metric="images_per_second").rows[1].difference is not None
+
+
+def test_the_commit_does_not_count_where_the_code_of_the_step_is_known():
+    known = [dataclasses.replace(HERE, code="0123456789abcdef", commit=commit * 20) for commit in ("ab", "cd")]
+    pair = [run(Recipe(dataset="mnist", seed=s), environment=each) for s, each in enumerate(known)]
+    assert compare_runs(pair).rows[0].train_seconds is not None
 
 
 def test_times_in_one_environment_are_faster_or_slower():

@@ -206,3 +206,27 @@ def test_a_mixed_run_is_stored_with_its_environments(tmp_path):
     assert not whole.is_mixed
     assert whole.mixed_reason is None
     assert "earlier" not in outcome_to_json(whole.outcome)
+
+
+def test_processors_of_one_name_are_told_apart_by_model_and_instruction_sets(monkeypatch):
+    told = {
+        "cpu family": "26", "model": "2", "stepping": "1", "flags": "fpu sse4_2 ssse3 fma avx avx2 sha_ni avx512_bf16",
+    }  # fmt: skip
+    arm = {"CPU implementer": "0x41", "CPU part": "0xd0c", "Features": "fp asimd aes sve i8mm"}
+    expected = {
+        ("family 26, model 2, stepping 1", "sse4_2 ssse3 fma avx avx2 avx512_bf16"): told,
+        ("implementer 0x41, part 0xd0c", "asimd sve i8mm"): arm,
+        (None, None): {},
+    }
+    monkeypatch.setattr(environment.sys, "platform", "linux")
+    for known, fields in expected.items():
+        monkeypatch.setattr(environment, "_proc_field", lambda file, name, fields=fields: fields.get(name))
+        found = (environment.processor_model.__wrapped__(), environment.instruction_sets.__wrapped__())
+        assert found == known
+
+
+def test_a_run_that_went_on_on_another_model_of_one_name_is_mixed():
+    one, other = (dataclasses.replace(HERE, processor_model=f"family 26, model {model}") for model in (1, 2))
+    assert environment.environment_changes([one, other]) == (
+        "processor model family 26, model 1, then family 26, model 2",
+    )

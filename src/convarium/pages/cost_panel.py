@@ -49,7 +49,7 @@ def cost_points(comparison: Comparison) -> pd.DataFrame:
         whether no other network costs at most as much and has a higher mean. Training times are included only if all
         of them were measured in one environment.
     """
-    same_environment = len({row.environment for row in comparison.rows if row.train_seconds}) == 1
+    same_environment = len({row.timed_in for row in comparison.rows if row.train_seconds}) == 1
     records = []
     for row in comparison.rows:
         accuracy = row.estimate(panel_metric(comparison))

@@ -78,7 +78,7 @@ def constant_rate(points: pd.DataFrame) -> float | None:
 
 
 def _timed_alike(comparison: Comparison) -> bool:
-    return len({row.environment for row in comparison.rows if row.train_seconds}) == 1
+    return len({row.timed_in for row in comparison.rows if row.train_seconds}) == 1
 
 
 def _is_training(line: pd.DataFrame) -> bool:

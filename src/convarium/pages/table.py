@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from convarium.analysis.comparison import Comparison, formatting
 from convarium.analysis.comparison.metrics import METRICS, Metric, metric_of
 from convarium.analysis.comparison.rows import Row
+from convarium.analysis.comparison.timing import what_differs
+from convarium.analysis.comparison.warnings import have_one_environment
 from convarium.analysis.statistics import Estimate
 from convarium.models.layer_tables import short_count
 
 NO_VALUE = "–"
 NOT_COMPARABLE = "†"
-"""Marks a time that was measured in another environment than the first row's."""
+"""Marks a time that was measured in another environment than the first row's, or in several."""
 
 COLUMN_OF = {
     "test_accuracy": "test",
@@ -161,13 +163,14 @@ def caption(comparison: Comparison) -> str:
     if comparison.baseline is not None:
         text += f" Differences are to {comparison.baseline}, with simultaneous 95 % intervals."
     if has_several_environments(comparison):
-        text += f" {NOT_COMPARABLE} marks times measured in another environment, which are not comparable."
+        differ = what_differs([each for row in comparison.rows for each in row.environments])
+        text += f" {NOT_COMPARABLE} marks times that are not comparable: the environments differ in {differ}."
     return text
 
 
 def has_several_environments(comparison: Comparison) -> bool:
     """Whether some times of the table cannot be compared with those of the first row."""
-    return len({row.environment for row in comparison.rows}) > 1
+    return not have_one_environment(comparison.rows)
 
 
 def _seeds(row: Row) -> Cell:
@@ -193,11 +196,11 @@ def _estimate(metric: Metric, estimate: Estimate | None) -> Cell:
 
 
 def _time(row: Row, first: Row, estimate: Estimate | None) -> Cell:
-    """A time, marked where it was measured in another environment than that of the first row."""
+    """A time, marked where it was measured in another environment than that of the first row, or in several."""
+    differs = row.timed_in is None or row.timed_in != first.timed_in
     if estimate is None:
-        return Cell(NO_VALUE, None)
+        return Cell(f"{NO_VALUE} {NOT_COMPARABLE}" if row.n and row.timed_in is None else NO_VALUE, None)
     text = f"{estimate.mean:,.0f}" if estimate.mean >= 100 else f"{estimate.mean:#.3g}".rstrip(".")
-    differs = row.environment != first.environment
     return Cell(f"{text} {NOT_COMPARABLE}" if differs else text, estimate.mean)
 
 

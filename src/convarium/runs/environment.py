@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,8 @@ def environment(device: "torch.device | str", *, stack: tuple[str, ...] = ()) ->
         kernels=kernels.version() if device.type == "cpu" else kernels.TORCH,
         code=code_digest(),
         workers=int(os.environ.get(WORKERS_VARIABLE, "1")),
+        processor_model=processor_model(),
+        instruction_sets=instruction_sets(),
     )
 
 
@@ -95,6 +98,8 @@ def environment_changes(environments: Sequence[Environment]) -> tuple[str, ...]:
             "engine {}": lambda e: e.engine,
             "kernels {}": lambda e: e.kernels,
             "processor {}": lambda e: e.processor,
+            "processor model {}": lambda e: e.processor_model,
+            "instruction sets {}": lambda e: e.instruction_sets,
             "device {}": lambda e: e.device,
             "threads {}": _threads_per_run,
         }.items():
@@ -114,6 +119,27 @@ def processor() -> str:
     """The processor's model name, as exactly as the platform reports it."""
     named = _proc_field("cpuinfo", "model name") or _brand_on_macos()
     return named or platform.processor() or platform.machine()
+
+
+@cache
+def processor_model() -> str | None:
+    """Family, model and stepping of the processor, of which several share one name; None where they are not told."""
+    if sys.platform == "win32":
+        return platform.processor() or None  # "Intel64 Family 6 Model 158 Stepping 10, GenuineIntel"
+    # The first three are those of x86, the others those of ARM.
+    fields = ("cpu family", "model", "stepping", "CPU implementer", "CPU variant", "CPU part", "CPU revision")
+    known = {field: value for field in fields if (value := _proc_field("cpuinfo", field)) is not None}
+    return ", ".join(f"{field.lower().removeprefix('cpu ')} {value}" for field, value in known.items()) or None
+
+
+@cache
+def instruction_sets() -> str | None:
+    """Those of the processor's instruction sets that compute with numbers; None where they are not told."""
+    flags = _proc_field("cpuinfo", "flags") or _proc_field("cpuinfo", "Features")
+    return " ".join(flag for flag in (flags or "").split() if _COMPUTES.match(flag)) or None
+
+
+_COMPUTES = re.compile(r"sse|ssse|avx|fma|f16c|amx|neon|asimd|sve|sme|fphp|bf16|i8mm")
 
 
 def emulates_bfloat16(device: "torch.device") -> bool:

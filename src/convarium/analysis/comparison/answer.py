@@ -9,6 +9,7 @@ from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.ranking import rank
 from convarium.analysis.comparison.rows import Row
 from convarium.analysis.comparison.standings import Standing, beside_baseline, standings_of
+from convarium.analysis.comparison.timing import what_differs
 
 MOST_NAMED = 3
 """Of more rows than these the first two are named, and the others counted."""
@@ -41,8 +42,9 @@ def answer_of(
     leader, *others = told
     if not others:
         return _sentences(_alone(leader, metric, [row for row in rows if row is not leader]), last)
-    if metric.kind == "time" and len({row.environment for row in told} | {None}) != 2:
-        text = f"the {metric.title} cannot be compared, because it was measured in several environments"
+    if metric.kind == "time" and len({row.timed_in for row in told} | {None}) != 2:
+        differ = what_differs([each for row in told for each in row.environments])
+        text = f"the {metric.title} cannot be compared, because it was measured in environments that differ in {differ}"
         return _sentences(text, last)
     if not any(map(math.isfinite, leader.values(metric).values())):
         return _sentences(f"no run reached {_level_of(metric)}", last)

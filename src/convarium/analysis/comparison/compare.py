@@ -107,8 +107,9 @@ class Comparison:
 
         Args:
             what: what the frame holds: "table", the ten columns of the page, one row a network, the best first, with
-                means over the trained runs; "rows", intervals and all other values of `Row`, in the order given; or
-                one row for each of the "runs", "epochs", "steps" (training steps), or "classes" (of each run).
+                means over the trained runs, without times of other environments than the first row's; "rows",
+                intervals and all other values of `Row`, in the order given; or one row for each of the "runs",
+                "epochs", "steps" (training steps), or "classes" (of each run).
 
         Raises:
             ConvariumError: there is no such table.

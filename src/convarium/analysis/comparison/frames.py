@@ -100,6 +100,7 @@ def as_json(comparison: Comparison) -> Record:
                 for run in row.runs
             ],
             **{name: getattr(row, name) for name in _ROW_VALUES},
+            "times_comparable": is_timed_alike(row, comparison),
         }
         for row in comparison.rows
     ]
@@ -116,7 +117,7 @@ _ROW_VALUES = (
 
 
 def _table(comparison: Comparison) -> Iterator[Record]:
-    """The columns of the page; means over the trained runs."""
+    """The columns of the page; means over the trained runs. No time that cannot be compared with the first row's."""
     metric, names = metric_of(comparison.metric), _names(comparison)
 
     def mean(estimate: Estimate | None) -> float | None:
@@ -124,10 +125,16 @@ def _table(comparison: Comparison) -> Iterator[Record]:
 
     for row in comparison.ranked:
         difference = row.difference.mean if row.difference else None
+        seconds, speed = (row.train_seconds, row.images_per_second) if is_timed_alike(row, comparison) else (None, None)
         values = (row.label, mean(row.test), difference, row.decision, mean(row.validation), row.n,
-                  mean(row.train_seconds), row.parameters, row.flops, mean(row.images_per_second))  # fmt: skip
+                  mean(seconds), row.parameters, row.flops, mean(speed))  # fmt: skip
         measured = {metric.name: mean(row.measured)} if metric.name not in names else {}
         yield dict(zip(names, values, strict=True)) | measured
+
+
+def is_timed_alike(row: Row, comparison: Comparison) -> bool:
+    """Whether a row's times can be compared with those of the first row of the table."""
+    return row.timed_in is not None and row.timed_in == comparison.ranked[0].timed_in
 
 
 def _names(comparison: Comparison) -> tuple[str, ...]:
@@ -153,9 +160,15 @@ def _runs(comparison: Comparison) -> Iterator[Record]:
             "total_seconds": cost.total_seconds if cost else None,
             "peak_memory_bytes": cost.peak_memory_bytes if cost else None,
             "processor": environment.processor,
+            "processor_model": environment.processor_model,
+            "instruction_sets": environment.instruction_sets,
             "device": environment.device,
             "threads": environment.threads,
+            "workers": environment.workers,
             "torch": environment.torch,
+            "kernels": environment.kernels,
+            "code": environment.code,
+            "commit": environment.commit,
             "engine": environment.engine,
             "stacked": len(environment.stack),
             "mixed": run.is_mixed,
@@ -210,6 +223,7 @@ def _rows(comparison: Comparison) -> Iterator[Record]:
             "parameters": row.parameters,
             "flops": row.flops,
             "environment": row.environment,
+            "times_comparable": is_timed_alike(row, comparison),
             "decision": row.decision,
             "verdict": row.verdict,
             "still_learning": row.still_learning,

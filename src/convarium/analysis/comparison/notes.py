@@ -6,7 +6,7 @@ from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Row, share_weights
 from convarium.analysis.comparison.run_facts import SELECTED_ON_VALIDATION
-from convarium.analysis.comparison.warnings import TIMES_DIFFER, differing_settings, have_one_environment, is_tuned
+from convarium.analysis.comparison.warnings import differing_settings, have_one_environment, is_tuned, times_differ
 from convarium.recipes.starting import describe_beginning
 from convarium.records import LEFT_OUT
 
@@ -188,4 +188,4 @@ def _environments(rows: tuple[Row, ...], metric: Metric) -> Iterator[str]:
     if have_one_environment(rows):
         yield f"Times were measured on {rows[0].environment}."
     elif metric.kind != "time":
-        yield TIMES_DIFFER
+        yield times_differ(rows)

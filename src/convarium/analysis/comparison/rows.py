@@ -11,6 +11,7 @@ import numpy as np
 from convarium.analysis.comparison.metrics import METRICS, Metric
 from convarium.analysis.comparison.run_facts import hardware_label, is_at_chance, marks_of, status
 from convarium.analysis.comparison.still_learning import still_learning
+from convarium.analysis.comparison.timing import Conditions, conditions
 from convarium.analysis.statistics import (
     Difference,
     Estimate,
@@ -23,6 +24,7 @@ from convarium.errors import ConvariumError, SpecError
 from convarium.models.index import resolve
 from convarium.recipes.recipe import Recipe
 from convarium.recipes.starting import split_start
+from convarium.records import Environment
 from convarium.runs.store import StoredRun
 
 Decision = Literal["baseline", "better", "worse", "equivalent", "undecided", "failed"]
@@ -144,12 +146,24 @@ class Row:
         return next((run.outcome.cost.flops for run in self.runs if run.outcome.cost is not None), None)
 
     @cached_property
-    def environment(self) -> str | None:
-        """The hardware that all runs were made on; None if there were several kinds, also within one run."""
+    def timed_in(self) -> Conditions | None:
+        """What decided the speed of all runs; None if it differed between them, or within one. Times of two rows can be
+        compared where both have the same.
+        """
         if any(run.is_mixed for run in self.runs):
             return None
-        labels = {hardware_label(run.outcome.environment) for run in self.runs}
-        return labels.pop() if len(labels) == 1 else None
+        found = {conditions(run.outcome.environment) for run in self.runs}
+        return found.pop() if len(found) == 1 else None
+
+    @property
+    def environment(self) -> str | None:
+        """The environment of all runs in words; None if there were several, also within one run."""
+        return hardware_label(self.runs[0].outcome.environment) if self.timed_in else None
+
+    @property
+    def environments(self) -> tuple[Environment, ...]:
+        """The environments of all runs and of all their parts."""
+        return tuple(each for run in self.runs for each in (*run.outcome.earlier, run.outcome.environment))
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -182,7 +196,7 @@ class Row:
 
     def estimate(self, metric: Metric) -> Estimate | None:
         """Returns the mean over seeds; None without values, and for times from several environments."""
-        if metric.kind == "time" and self.environment is None:
+        if metric.kind == "time" and self.timed_in is None:
             return None
         return mean_of(list(self.values(metric).values()))
 

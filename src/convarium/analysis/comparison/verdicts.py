@@ -8,6 +8,7 @@ from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.failures import fails_more_often, qualify
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Decision, Row, share_weights
+from convarium.analysis.comparison.timing import what_differs
 from convarium.analysis.statistics import (
     LEVEL,
     Difference,
@@ -77,9 +78,10 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
     if metric.kind == "size":
         decision, text = _compare_sizes(first, second, metric, next(iter(a.values())), next(iter(b.values())))
         return Contrast(first.label, second.label, decision, None, None, text)
-    if metric.kind == "time" and (first.environment is None or first.environment != second.environment):
-        text = f"{first.label} is not compared with {second.label}: they were timed in different environments"
-        return conclude("undecided", text)
+    if metric.kind == "time" and (first.timed_in is None or first.timed_in != second.timed_in):
+        differ = what_differs([*first.environments, *second.environments])
+        text = f"{first.label} is not compared with {second.label}: they were timed in environments that differ in "
+        return conclude("undecided", text + differ)
     if not all(map(math.isfinite, [*a.values(), *b.values()])):
         decision, text = _compare_ranks(first, second, metric, a, b, family)
         text = qualify((first, second), metric, text, failed_runs_count=True)

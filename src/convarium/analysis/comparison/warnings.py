@@ -6,8 +6,8 @@ from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Row, settings
 from convarium.analysis.comparison.run_facts import largest_scores
+from convarium.analysis.comparison.timing import what_differs
 
-TIMES_DIFFER = "Times are not comparable: the runs were made in several environments."
 LONGER = 3
 """The factor of the number of epochs that is suggested for a row that was still learning."""
 
@@ -27,14 +27,19 @@ def warnings_on(rows: tuple[Row, ...], *, by: str, metric: Metric, command: str 
         *_still_learning(rows, by, command),
         *_settings(rows, by, command),
         *_mixed(rows),
-        *((TIMES_DIFFER,) if metric.kind == "time" and not have_one_environment(rows) else ()),
+        *((times_differ(rows),) if metric.kind == "time" and not have_one_environment(rows) else ()),
     )
 
 
 def have_one_environment(rows: tuple[Row, ...]) -> bool:
     """Whether all runs were made in one environment, so that their times can be compared."""
-    environments = {row.environment for row in rows}
-    return len(environments) == 1 and None not in environments
+    return len({row.timed_in for row in rows}) == 1 and rows[0].timed_in is not None
+
+
+def times_differ(rows: tuple[Row, ...]) -> str:
+    """Says why the times of the runs cannot be compared."""
+    differ = what_differs([each for row in rows for each in row.environments])
+    return f"Times are not comparable: the runs were made in environments that differ in {differ}."
 
 
 def _left_out(rows: tuple[Row, ...]) -> Iterator[str]:
