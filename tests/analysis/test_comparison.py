@@ -117,7 +117,8 @@ def test_a_row_has_failed_where_most_of_its_runs_did(accuracies, decision):
     assert compare_runs(runs(LENET, GOOD) + runs(AVG, accuracies)).row(AVG).decision == decision
     if decision == "failed":
         baseline = compare_runs(runs(AVG, accuracies) + runs(LENET, GOOD))
-        assert [row.decision for row in baseline.rows] == ["failed", "undecided"]
+        shown = accuracies == [None] * 3  # 3 of 3 runs against 0 of 5: p = 1 / 56
+        assert [row.decision for row in baseline.rows] == ["failed", "fails less often" if shown else "undecided"]
         assert [row.label for row in baseline.ranked] == [LENET, AVG]
         size = compare_runs(runs(LENET, GOOD) + runs(AVG, accuracies), metric="parameters")
         assert size.row(AVG).decision == "equivalent"
@@ -173,8 +174,8 @@ def test_failures_come_first():
     assert (len(row.runs), row.n, row.failed, row.diverged, row.at_chance) == (5, 3, 2, 1, 1)
     assert row.measured.mean == pytest.approx(0.971)
     assert row.verdict.startswith(
-        "lenet(pool='avg') failed in 2 of 5 runs (1 diverged, 1 at chance); of the trained ones, "
-        "lenet(pool='avg') is worse than lenet by"
+        "lenet(pool='avg') failed in 2 of 5 runs (1 diverged, 1 at chance), lenet in 0 of 5, which shows no difference "
+        "(Fisher's exact test p = 0.444); of the trained ones, lenet(pool='avg') is worse than lenet by"
     )
     assert any("a run counts as failed if it diverges, ends at chance or stops" in note for note in found.notes)
 
@@ -182,13 +183,69 @@ def test_failures_come_first():
 def test_a_network_that_never_trains_has_a_sentence_that_says_so():
     found = compare_runs(runs(LENET, GOOD) + runs(AVG, [0.5, 0.5, None]))
     assert verdict(found, AVG) == (
-        "lenet(pool='avg') failed in 3 of 3 runs (1 diverged, 2 at chance); "
-        "lenet(pool='avg') against lenet is undecided: lenet(pool='avg') has no trained run to compare"
+        "lenet(pool='avg') failed in 3 of 3 runs (1 diverged, 2 at chance), lenet in 0 of 5: it fails more often "
+        "(Fisher's exact test p = 0.018); their test accuracy is not compared, because lenet(pool='avg') has no "
+        "trained run"
     )
     assert found.row(AVG).test is None
     assert compare_runs(runs(AVG, [None, None])).rows[0].verdict == (
         "lenet(pool='avg') failed in 2 of 2 runs (2 diverged); lenet(pool='avg') has no trained run"
     )
+
+
+HALF = [None] * 5 + GOOD
+"""Five of ten runs fail; Fisher's exact test against none of ten gives p = 2 · 252 / 15,504."""
+
+
+def test_failing_more_often_is_tested_in_both_directions_and_decides_where_the_metric_does_not():
+    higher = [accuracy and accuracy + 0.01 for accuracy in HALF]
+    for accuracies in (HALF, higher):
+        found = compare_runs(runs(LENET, GOOD * 2) + runs(AVG, accuracies))
+        assert found.row(AVG).decision == "fails more often"
+        assert verdict(found, AVG).startswith(
+            "lenet(pool='avg') failed in 5 of 10 runs (5 diverged), lenet in 0 of 10: it fails more often "
+            "(Fisher's exact test p = 0.033); of the trained ones, "
+        )
+        turned = compare_runs(runs(AVG, accuracies) + runs(LENET, GOOD * 2))
+        assert turned.row(LENET).decision == "fails less often"
+        assert verdict(turned, LENET).startswith(
+            "lenet failed in 0 of 10 runs, lenet(pool='avg') in 5 of 10: it fails less often (Fisher's exact test "
+            "p = 0.033); of the trained ones, "
+        )
+        for each in (found, turned):
+            assert [row.label for row in each.ranked] == [LENET, AVG]
+            assert each.answer.startswith("lenet leads with 98.0 %; lenet fails less often than lenet(pool='avg') (9")
+            assert r"\textbf" not in each.latex()
+            assert set(each.frame()["verdict"]) >= {each.row(AVG).decision, each.row(LENET).decision}
+
+
+def test_failing_more_often_shares_the_level_of_the_comparisons_family():
+    rows = [*runs(LENET, GOOD * 2), *runs(AVG, HALF), *runs(TANH, BAD * 2)]
+    found = compare_runs(rows)
+    assert found.family == 2
+    assert found.row(AVG).decision != "fails more often"
+    assert "which shows no difference (Fisher's exact test p = 0.033)" in verdict(found, AVG)
+
+
+def test_failing_decides_nothing_for_fewer_than_three_runs_and_counts_no_run_that_was_stopped_by_an_error():
+    few = compare_runs(runs(LENET, GOOD * 4) + runs(AVG, [None, None]))
+    assert few.row(AVG).decision == "failed"
+    assert "which shows no difference (Fisher's exact test p = 0.004)" in verdict(few, AVG)
+    stopped = [run(Recipe(model=AVG, dataset="mnist", seed=seed), status="failed") for seed in range(20, 28)]
+    found = compare_runs([*runs(LENET, GOOD * 2), *runs(AVG, [None, *GOOD]), *stopped])
+    assert "(Fisher's exact test without errors p = 0.375)" in verdict(found, AVG)
+
+
+def test_a_run_that_never_trained_is_no_faster_by_ranks():
+    """One run of ten diverges, the others reach the level at once, those of the baseline late."""
+    level = "epochs_to(validation_accuracy=0.9)"
+    early, late = ([epoch(n, validation=0.95 if n >= first else 0.5) for n in range(1, 10)] for first in (1, 9))
+    quick = [run(Recipe(model=AVG, dataset="mnist", seed=seed, epochs=9), history=early) for seed in range(9)]
+    diverged = run(Recipe(model=AVG, dataset="mnist", seed=9, epochs=9), status="diverged")
+    slow = [run(Recipe(model=LENET, dataset="mnist", seed=seed, epochs=9), history=late) for seed in range(10)]
+    found = compare_runs([*slow, *quick, diverged], metric=level)
+    assert found.row(AVG).decision == "undecided"
+    assert f"is undecided, because {AVG} fails more often" in verdict(found, AVG)
 
 
 def test_a_run_that_stopped_with_an_error_is_no_result_but_is_counted():

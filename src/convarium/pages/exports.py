@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from convarium.analysis.comparison import Comparison, metric_of
+from convarium.analysis.comparison import Comparison, fails_more_often, metric_of
 from convarium.analysis.comparison.formatting import escape_markdown
 from convarium.errors import ConvariumError
 from convarium.pages.table import COLUMN_OF, Cell, Column, caption
@@ -105,6 +105,8 @@ def _best(comparison: Comparison) -> tuple[str, ...]:
     if leader.label == comparison.baseline and all(row.decision == "worse" for row, _ in others):
         return (leader.label,)
     best = [row for row, other in trained if math.isclose(other, mean, rel_tol=1e-12)]
+    if any(fails_more_often(row, other) for row in best for other, _ in trained):
+        return ()
     return tuple(row.label for row in best) if all(row.decision == "better" for row in best) else ()
 
 

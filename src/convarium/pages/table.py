@@ -151,7 +151,7 @@ def _against(metric: Metric, rows: tuple[Row, ...], baseline: str) -> dict[str, 
         "verdict": Column(
             "verdict",
             "verdict",
-            "The verdict in one word",
+            "The verdict in a word or three",
             tuple(Cell(row.decision, row.decision) for row in rows),
         ),
     }

@@ -39,6 +39,8 @@ _COLORS = {
     "equivalent": "cyan",
     "undecided": "yellow",
     "baseline": "dim",
+    "fails more often": "red",
+    "fails less often": "green",
     "failed": "red",
 }
 

@@ -35,7 +35,7 @@ from convarium.analysis.comparison import (
     formatting,
     metric_of,
 )
-from convarium.analysis.statistics import LEVEL
+from convarium.analysis.statistics import settles_half
 from convarium.errors import ConvariumError
 from convarium.runs.store import StoredRun
 
@@ -171,13 +171,8 @@ def leading_classes(run: StoredRun) -> tuple[str, ...]:
 
 
 def _more_than_half(claim: Claim, row: Row, count: int, n: int, text: str) -> Verdict:
-    from scipy import stats
-
-    outcome: Judgement = "undecided"
-    if n and stats.binomtest(count, n, 0.5, alternative="greater").pvalue <= 1 - LEVEL:
-        outcome = "supported"
-    elif n and stats.binomtest(count, n, 0.5, alternative="less").pvalue <= 1 - LEVEL:
-        outcome = "refuted"
+    outcomes: dict[bool | None, Judgement] = {True: "supported", False: "refuted", None: "undecided"}
+    outcome = outcomes[settles_half(count, n)]
     if outcome == "undecided":
         text += ", which does not settle what more than half of all runs would do"
     return Verdict(claim, outcome, f"{outcome}: {text}", row.measured, n)

@@ -58,10 +58,11 @@ def _lead(
     """The first sentence, about the leader and those that may be as good, and the second, about those that are not."""
     metric = leader.metric
     worse = [each for each in standings if each.decision == "worse"]
+    failing = [each for each in standings if each.decision == "fails more often"]
     tied = [each for each in standings if _have_one_mean(each.row, leader)]
-    tied = [each for each in tied if each not in worse]
+    tied = [each for each in tied if each not in [*worse, *failing]]
     level = [each for each in standings if each.decision == "equivalent" and each not in tied]
-    open_ = [each for each in standings if each not in [*worse, *level, *tied]]
+    open_ = [each for each in standings if each not in [*worse, *level, *tied, *failing]]
     # A row that the table calls worse than a baseline that does not lead is told with that.
     below = [beside_baseline(each.row) for each in open_ if leader.label != baseline and each.row.decision == "worse"]
     open_ = [each for each in open_ if leader.label == baseline or each.row.decision != "worse"]
@@ -72,7 +73,9 @@ def _lead(
         text += f", but {_cannot_separate([leader, *(each.row for each in tied)], open_, noun)}"
     if level and margin is not None:
         text += f"; within {formatting.quantity(metric, margin)}, {_named(level, noun)} {_are(level)} equivalent"
-    if worse and not (open_ or level or tied or below):
+    if failing:
+        text += f"; {leader.label} fails less often than {_named(failing, noun)}"
+    if worse and not (open_ or level or tied or below or failing):
         runner_up, *worse = worse
         text += f", {metric.better} than {runner_up.row.label}{_by(runner_up, metric)}{_interval(runner_up, metric)}"
     than = "" if leader.label == baseline else f" than {leader.label}"

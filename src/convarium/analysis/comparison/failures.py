@@ -1,19 +1,60 @@
-"""What a sentence about rows says of their failed runs and of their marks."""
+"""What a sentence about rows says of their failed runs and of their marks; which of two rows fails more often."""
+
+from dataclasses import dataclass
+from typing import Literal
 
 from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Row
 from convarium.analysis.comparison.run_facts import SELECTED_ON_VALIDATION, marks_of
+from convarium.analysis.statistics import LEVEL, fisher_test
+
+LEAST_SEEDS = 3
+"""Fewer runs of either row decide nothing, and neither do fewer trained ones."""
+
+
+@dataclass(frozen=True)
+class Failing:
+    """Two rows of which one fails more often, by Fisher's exact test of the runs that diverged or ended at chance.
+
+    Attributes:
+        decision: about the first row, where the difference is shown; None where it is not.
+        sentence: both counts and the test; it begins with the first row if that one fails more often, or if the
+            difference is shown.
+        begins_with_first: whether it does.
+    """
+
+    decision: Literal["fails more often", "fails less often"] | None
+    sentence: str
+    begins_with_first: bool
+
+
+def failing(first: Row, second: Row, *, family: int = 1) -> Failing | None:
+    """Tests whether the first row fails more or less often than the second; None where no run of them failed, or the
+    same share did.
+
+    Args:
+        first, second: the rows. Runs that were stopped by an error say nothing here: they will be trained again.
+        family: the number of comparisons among which the 5 % are divided (Bonferroni).
+    """
+    (a, n), (b, m) = _failed_of(first), _failed_of(second)
+    if not (n and m) or a * m == b * n:
+        return None
+    p = fisher_test(a, n, b, m)
+    more, is_shown = a * m > b * n, p <= (1 - LEVEL) / family and min(n, m) >= LEAST_SEEDS
+    one, other = (first, second) if more or is_shown else (second, first)
+    counted = f"{_told(one)}, {other.label} in {other.failed} of {len(other.runs)}"
+    test = "Fisher's exact test" + (" without errors" if (a, b) != (first.failed, second.failed) else "")
+    test = f"({test} {'p < 0.001' if p < 0.001 else f'p = {p:.3f}'})"
+    if not is_shown:
+        return Failing(None, f"{counted}, which shows no difference {test}", more)
+    decision: Literal["fails more often", "fails less often"] = "fails more often" if more else "fails less often"
+    return Failing(decision, f"{counted}: it {decision} {test}", True)
 
 
 def failures(row: Row) -> str | None:
     """Counts the failed runs: "lenet failed in 2 of 5 runs (1 diverged, 1 at chance)"; None if no run failed."""
-    if not row.failed:
-        return None
-    errors = row.failed - row.diverged - row.at_chance
-    kinds = [(row.diverged, "diverged"), (row.at_chance, "at chance"), (errors, "stopped by an error")]
-    listed = ", ".join(f"{n} {kind}" for n, kind in kinds if n)
-    return f"{row.label} failed in {row.failed} of {formatting.count(len(row.runs), 'run')} ({listed})"
+    return _told(row) if row.failed else None
 
 
 def fails_more_often(first: Row, second: Row) -> bool:
@@ -21,7 +62,9 @@ def fails_more_often(first: Row, second: Row) -> bool:
     return first.failed * len(second.runs) > second.failed * len(first.runs)
 
 
-def qualify(rows: tuple[Row, ...], metric: Metric, text: str, *, failed_runs_count: bool = False) -> str:
+def qualify(
+    rows: tuple[Row, ...], metric: Metric, text: str, *, found: Failing | None = None, failed_runs_count: bool = False
+) -> str:
     """Completes a sentence that begins with its first row: that row's failures come first, the others' and the marks
     last.
 
@@ -29,9 +72,14 @@ def qualify(rows: tuple[Row, ...], metric: Metric, text: str, *, failed_runs_cou
         rows: the rows that the sentence is about.
         metric: the metric that it is about.
         text: the sentence.
+        found: from `failing`, of two rows; it then tells the failures of both.
         failed_runs_count: whether the sentence counts failed runs too, instead of the trained ones alone.
     """
     own, *others = map(failures, rows)
+    if found is not None and found.begins_with_first:
+        own, others = found.sentence, []
+    elif found is not None:
+        others = [found.sentence]
     trained = "of the trained ones, " if all(row.n for row in rows) and not failed_runs_count else ""
     text = f"{own}; {trained}{text}" if own else text
     text = "; ".join([text, *(other for other in others if other)])
@@ -42,3 +90,17 @@ def qualify(rows: tuple[Row, ...], metric: Metric, text: str, *, failed_runs_cou
         if metric.on_test or mark == SELECTED_ON_VALIDATION  # the others say nothing about a metric of another split
     )
     return f"{text} [{', '.join(marks)}]" if marks else text
+
+
+def _failed_of(row: Row) -> tuple[int, int]:
+    """How many runs failed to train, and of how many: those that were stopped by an error are not counted."""
+    failed = row.diverged + row.at_chance
+    return failed, row.n + failed
+
+
+def _told(row: Row) -> str:
+    errors = row.failed - row.diverged - row.at_chance
+    kinds = [(row.diverged, "diverged"), (row.at_chance, "at chance"), (errors, "stopped by an error")]
+    listed = ", ".join(f"{n} {kind}" for n, kind in kinds if n)
+    told = f"{row.label} failed in {row.failed} of {formatting.count(len(row.runs), 'run')}"
+    return f"{told} ({listed})" if listed else told

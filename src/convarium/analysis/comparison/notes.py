@@ -45,7 +45,7 @@ def notes_on(
     return (
         *notes,
         *_tuned(rows, by, command),
-        *_failed(rows),
+        *_failed(rows, family),
         *_starts(rows),
         *_environments(rows, metric),
         *_seeds(rows),
@@ -106,12 +106,15 @@ def _images(rows: tuple[Row, ...]) -> Iterator[str]:
             yield f"About the images of {dataset}: {note}."
 
 
-def _failed(rows: tuple[Row, ...]) -> Iterator[str]:
+def _failed(rows: tuple[Row, ...], family: int) -> Iterator[str]:
     if any(row.failed for row in rows):
         yield (
             "Means are over the trained runs; a run counts as failed if it diverges, ends at chance or stops with an "
             "error."
         )
+    if len(rows) > 1 and any(row.diverged or row.at_chance for row in rows):
+        level = f"5 %{f' / {family} (Bonferroni)' if family > 1 else ''}"
+        yield f"Whether a row fails more often is decided by Fisher's exact test, two-sided, at {level}."
 
 
 def _tuned(rows: tuple[Row, ...], by: str, command: str | None) -> Iterator[str]:

@@ -27,7 +27,9 @@ from convarium.recipes.starting import split_start
 from convarium.records import Environment
 from convarium.runs.store import StoredRun
 
-Decision = Literal["baseline", "better", "worse", "equivalent", "undecided", "failed"]
+Decision = Literal[
+    "baseline", "better", "worse", "equivalent", "undecided", "fails more often", "fails less often", "failed"
+]
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,7 +41,8 @@ class Row:
         runs: every run, by seed.
         metric: the comparison's metric.
         difference: in the metric, this row minus the baseline.
-        decision: the verdict as one word; "failed" where most runs failed, also of the baseline.
+        decision: the verdict in a word or three; "failed" where most runs failed, also of the baseline; "fails more
+            often" or "fails less often" than the baseline where that is shown and the metric decides nothing.
         verdict: the verdict as one sentence, which begins with the label.
     """
 

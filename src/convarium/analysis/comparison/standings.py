@@ -54,7 +54,12 @@ def standings_of(
         margin: the difference that is too small to matter; None: equivalence is not tested.
     """
     family = max((len(rows) - 1) * (len(rows) - 2) // 2, 1)
-    opposite: dict[Decision, Decision] = {"better": "worse", "worse": "better"}
+    opposite: dict[Decision, Decision] = {
+        "better": "worse",
+        "worse": "better",
+        "fails more often": "fails less often",
+        "fails less often": "fails more often",
+    }
     found = []
     for row in others:
         if leader.label == baseline:

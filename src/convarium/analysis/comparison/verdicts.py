@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from convarium.analysis.comparison import formatting
-from convarium.analysis.comparison.failures import fails_more_often, qualify
+from convarium.analysis.comparison.failures import LEAST_SEEDS, Failing, failing, fails_more_often, qualify
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Decision, Row, share_weights
 from convarium.analysis.comparison.timing import what_differs
@@ -21,9 +21,6 @@ from convarium.analysis.statistics import (
     seeds_needed,
 )
 
-LEAST_SEEDS = 3
-"""Fewer trained runs of either row decide nothing."""
-
 
 @dataclass(frozen=True)
 class Contrast:
@@ -32,6 +29,7 @@ class Contrast:
     Attributes:
         decision: about `first`; "equivalent" may come with an interval that excludes 0. Fewer than `LEAST_SEEDS` of
             either decide nothing, and a row that fails more often than the other is neither better nor equivalent.
+            Where the metric leaves it undecided and Fisher's test shows that one fails more often, that is decided.
         difference: first minus second; None where there is nothing to subtract.
         equivalence: against the margin; None without a margin or without an interval.
         sentence: the verdict; it begins with `first`, and with its failures if it has any.
@@ -64,17 +62,26 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
     """
     a, b = first.values(metric), second.values(metric)
     paired = share_weights(first, second)
+    failed = failing(first, second, family=family)
 
     def conclude(
-        decision: Decision, text: str, gap: Difference | None = None, same: Equivalence | None = None
+        decision: Decision,
+        text: str,
+        gap: Difference | None = None,
+        same: Equivalence | None = None,
+        *,
+        failed_runs_count: bool = False,
     ) -> Contrast:
         unpaired = sorted(set(a) ^ set(b)) if gap is not None and paired else []
         if unpaired:
             text += f"; seeds that only one of them has are left out ({formatting.listed(unpaired)})"
-        return Contrast(first.label, second.label, decision, gap, same, qualify((first, second), metric, text))
+        if decision == "undecided" and failed is not None and failed.decision and metric.kind != "time":
+            decision = failed.decision
+        text = qualify((first, second), metric, text, found=failed, failed_runs_count=failed_runs_count)
+        return Contrast(first.label, second.label, decision, gap, same, text)
 
     if not a or not b:
-        return conclude("undecided", _no_values(first, second, metric, a))
+        return conclude("undecided", _no_values(first, second, metric, failed))
     if metric.kind == "size":
         decision, text = _compare_sizes(first, second, metric, next(iter(a.values())), next(iter(b.values())))
         return Contrast(first.label, second.label, decision, None, None, text)
@@ -83,9 +90,7 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
         text = f"{first.label} is not compared with {second.label}: they were timed in environments that differ in "
         return conclude("undecided", text + differ)
     if not all(map(math.isfinite, [*a.values(), *b.values()])):
-        decision, text = _compare_ranks(first, second, metric, a, b, family)
-        text = qualify((first, second), metric, text, failed_runs_count=True)
-        return Contrast(first.label, second.label, decision, None, None, text)
+        return conclude(*_compare_ranks(first, second, metric, a, b, family), failed_runs_count=True)
     common = sorted(set(a) & set(b))
     if paired and not common:
         return conclude("undecided", f"{_undecided(first, second)}: they have no seed in common")
@@ -99,11 +104,13 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
     return conclude(decision, text, gap, same)
 
 
-def _no_values(first: Row, second: Row, metric: Metric, first_values: Mapping[int, float]) -> str:
-    row = second if first_values else first
-    if not row.n:
-        return f"{_undecided(first, second)}: {row.label} has no trained run to compare"
-    return f"{_undecided(first, second)}: no run of {row.label} recorded the {metric.title}"
+def _no_values(first: Row, second: Row, metric: Metric, failed: Failing | None) -> str:
+    row = second if first.values(metric) else first
+    if row.n:
+        return f"{_undecided(first, second)}: no run of {row.label} recorded the {metric.title}"
+    if failed is not None and failed.decision:
+        return f"their {metric.title} is not compared, because {row.label} has no trained run"
+    return f"{_undecided(first, second)}: {row.label} has no trained run to compare"
 
 
 def _undecided(first: Row, second: Row) -> str:
@@ -234,6 +241,10 @@ def _compare_ranks(
     if p > (1 - LEVEL) / family or not order:
         return "undecided", f"{_undecided(first, second)}: {text} (Mann–Whitney {shown})"
     decision: Decision = "better" if order > 0 else "worse"
+    winner, loser = (first, second) if order > 0 else (second, first)
+    if fails_more_often(winner, loser):
+        reason = f", because {winner.label} fails more often"
+        return "undecided", f"{_undecided(first, second)}{reason}: {text} (Mann–Whitney {shown})"
     adjective = metric.better if order > 0 else metric.worse
     return decision, f"{first.label} is {adjective} than {second.label}: {text} (Mann–Whitney {shown})"
 

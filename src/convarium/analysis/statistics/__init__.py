@@ -5,6 +5,12 @@ the field for it is None.
 """
 
 from convarium.analysis.statistics.chance import IMBALANCE, at_chance, is_imbalanced, predicts_at_chance
+from convarium.analysis.statistics.failing import (
+    fisher_test,
+    runs_to_settle_half,
+    runs_to_tell_failing_apart,
+    settles_half,
+)
 from convarium.analysis.statistics.images import (
     MARGINS,
     McNemar,
@@ -46,6 +52,7 @@ __all__ = [
     "difference",
     "equivalence",
     "estimate",
+    "fisher_test",
     "image_interval",
     "is_imbalanced",
     "margin_of",
@@ -55,6 +62,9 @@ __all__ = [
     "prediction_interval",
     "predicts_at_chance",
     "rank_test",
+    "runs_to_settle_half",
+    "runs_to_tell_failing_apart",
     "seeds_needed",
+    "settles_half",
     "smallest_difference",
 ]
