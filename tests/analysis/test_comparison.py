@@ -15,6 +15,7 @@ from convarium.analysis.comparison import (
     METRICS,
     as_json,
     best_epoch,
+    class_accuracy,
     class_differences,
     compare_runs,
     first_to_reach,
@@ -748,10 +749,34 @@ def test_json_holds_numbers_verdicts_and_the_runs_keys(tmp_path):
     assert read["rows"][0]["test"]["mean"] == pytest.approx(0.981)
 
 
-def test_an_accuracys_interval_is_not_shown_beyond_100_percent():
-    found = compare_runs(runs(LENET, [0.97, 0.99]))
-    assert found.rows[0].measured.high > 1
-    assert found.rows[0].verdict == "lenet: test accuracy 98.0 % (95 % interval 85.3 to 100.0, 2 seeds)"
+def test_an_accuracys_interval_ends_before_100_percent_and_a_losss_before_0():
+    """On the logit of (errors + ½) / (images + 1): 98 % is 3.89, the deviation of 1.41 points 0.72, times 12.7 / √2."""
+    found = compare_runs(runs(LENET, [0.97, 0.99])).rows[0]
+    assert 0 < found.measured.low < 0.08
+    assert 0.99 < found.measured.high <= 1
+    assert found.verdict == "lenet: test accuracy 98.0 % (95 % interval 7.1 to 100.0, 2 seeds)"
+    three = compare_runs(runs(LENET, [0.97, 0.99, 0.999])).rows[0]
+    assert 0.999 < three.measured.high < 1
+    loss = three.estimate(METRICS["test_loss"])
+    assert 0 < loss.low < loss.mean < loss.high
+
+
+@pytest.mark.parametrize("metric", [*METRICS, "test_accuracy_of('zero')"])
+def test_the_metric_decides_the_scale_and_every_accuracy_counts_its_images(metric):
+    measured = METRICS.get(metric) or class_accuracy("zero")
+    made = run(Recipe(model=LENET, dataset="mnist"), 0.97, train=0.99, history=[epoch(1, validation=0.9, test=0.9)])
+    images = {"train": 20_000, "validation": 1000, "test": 5000 if metric not in METRICS else 10_000}
+    split = max(images, key=metric.rfind)
+    assert measured.images(made) == (images[split] if measured.kind == "accuracy" else None)
+    assert measured.scale == {"accuracy": "logit", "loss": "log"}.get(measured.kind, "plain")
+    row = compare_runs([made]).rows[0]
+    assert row.counted(measured) == measured.images(made)
+
+
+def test_older_records_know_the_number_of_their_training_images_by_the_time_they_took():
+    made = run(Recipe(model=LENET, dataset="mnist", epochs=2), 0.97, history=[epoch(1), epoch(2)])
+    assert made.outcome.train is None  # 1000 images in 10 seconds, two epochs
+    assert METRICS["train_accuracy"].images(made) == 500
 
 
 def test_a_stored_study_is_compared_without_torch():

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from convarium.analysis.statistics import (
@@ -11,6 +13,7 @@ from convarium.analysis.statistics import (
     MOST_SEEDS,
     Difference,
     Estimate,
+    Interval,
     difference,
     equivalence,
     estimate,
@@ -22,7 +25,9 @@ from convarium.analysis.statistics import (
     prediction_interval,
     rank_test,
     seeds_needed,
+    seeds_to_reach,
     smallest_difference,
+    smallest_p,
 )
 from convarium.errors import ConvariumError
 
@@ -80,6 +85,49 @@ def test_a_95_percent_interval_covers_the_truth_in_95_percent_of_studies():
     groups = 0.97 + 0.003 * np.random.default_rng(1).standard_normal((4000, 5))
     covered = np.mean([found.low <= 0.97 <= found.high for found in map(estimate, groups)])
     assert 0.93 <= covered <= 0.97
+
+
+@pytest.mark.parametrize("scale", ["plain", "logit", "log"])
+@given(
+    counts=st.lists(st.integers(0, 50), min_size=2, max_size=12),
+    images=st.sampled_from([50, 51, 10_000]),
+    runs=st.integers(1, 5),
+)
+def test_no_interval_leaves_what_is_possible_or_excludes_the_mean_before_it(scale, counts, images, runs):
+    values = np.array(counts) / images + (0.5 / images if scale == "log" else 0.0)
+    found = estimate(values, scale=scale, images=images)
+    assert found.mean == pytest.approx(values.mean())
+    intervals = [prediction_interval(values, runs=runs, scale=scale, images=images)]
+    if found.low is not None:
+        intervals.append(Interval(found.low, found.high))
+    assert (len(set(counts)) > 1) == (found.low is not None) == (intervals[0] is not None)
+    for interval in filter(None, intervals):
+        assert found.mean in interval
+        assert scale == "plain" or interval.low >= 0
+        assert scale != "logit" or interval.high <= 1
+
+
+def test_a_share_has_its_interval_on_the_empirical_logit_by_hand():
+    """Of 100 images 10, 8 and 6 errors: ln(8.5 / 92.5) = −2.387, and √(4 / 3) errors · (1 / 8.5 + 1 / 92.5) = 0.1483"""
+    found = estimate([0.90, 0.92, 0.94], scale="logit", images=100)
+    errors = [101 / (1 + math.exp(2.38708 + sign * T_2 * 0.14834)) - 0.5 for sign in (-1, 1)]
+    assert (100 * (1 - found.low), 100 * (1 - found.high)) == pytest.approx(errors, rel=1e-3)
+
+
+def test_a_loss_has_its_interval_on_the_logarithm_by_hand():
+    found = estimate([0.1, 0.2, 0.3], scale="log")  # 0.1 / √3 / 0.2 = 0.2887 of the mean
+    assert (found.low, found.high) == pytest.approx((0.2 / math.exp(T_2 * 0.288675), 0.2 * math.exp(T_2 * 0.288675)))
+    further = prediction_interval([0.1, 0.1 * math.e, 0.1 * math.e**2], scale="log")  # logarithms 1 apart
+    assert further.high == pytest.approx(0.1 * math.e * math.exp(T_2 * math.sqrt(4 / 3)))
+
+
+def test_a_loss_of_zero_has_no_place_on_the_logarithm_and_a_share_is_at_most_1():
+    assert estimate([0.0, 0.1], scale="log") == Estimate(0.05, None, None, pytest.approx(0.0707, abs=1e-4), 2)
+    assert prediction_interval([0.0, 0.1], scale="log") is None
+    assert prediction_interval([0.9, 1.0], scale="logit", images=10).high == 1
+    assert prediction_interval([0.9, 1.0], scale="logit") is None  # of how many images, nobody knows
+    with pytest.raises(ConvariumError, match=r"not a share.*0 to 1"):
+        estimate([0.9, 1.1], scale="logit", images=10)
 
 
 # Differences
@@ -293,6 +341,18 @@ def test_large_groups_take_the_normal_law():
     x, y = list(range(20)), [value + 5.5 for value in range(20)]
     theirs = stats.mannwhitneyu(x, y, method="asymptotic").pvalue
     assert rank_test(x, y) == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize(("n", "p"), [(3, 0.1), (4, 0.0286), (5, 0.0079)])
+def test_the_smallest_p_is_that_of_groups_that_do_not_overlap(n, p):
+    assert smallest_p(n, n) == pytest.approx(p, rel=0.01)
+    assert rank_test(range(n), range(n, 2 * n)) == pytest.approx(smallest_p(n, n))
+
+
+def test_seeds_to_reach_a_level_are_the_least_that_can():
+    assert [seeds_to_reach(0.05 / family) for family in (1, 2, 4, 8)] == [4, 5, 5, 6]
+    with pytest.raises(ConvariumError, match="level is out of range"):
+        seeds_to_reach(0.0)
 
 
 def test_nan_has_no_rank():

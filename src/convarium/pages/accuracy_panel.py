@@ -24,8 +24,8 @@ def seed_points(comparison: Comparison) -> pd.DataFrame:
             "seed": seed,
             "accuracy": value,
             "mean": mean.mean,
-            "low": mean.mean if mean.low is None else max(mean.low, 0.0),
-            "high": mean.mean if mean.high is None else min(mean.high, 1.0),
+            "low": mean.mean if mean.low is None else mean.low,
+            "high": mean.mean if mean.high is None else mean.high,
         }
         for row in comparison.rows
         if (mean := row.estimate(metric)) is not None

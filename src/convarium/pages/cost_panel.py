@@ -57,8 +57,8 @@ def cost_points(comparison: Comparison) -> pd.DataFrame:
         for cost, value in (("parameters", row.parameters), ("flops", row.flops), ("train_seconds", seconds)):
             if accuracy is not None and value:
                 mean = accuracy.mean
-                low = mean if accuracy.low is None else max(accuracy.low, 0.0)
-                high = mean if accuracy.high is None else min(accuracy.high, 1.0)
+                low = mean if accuracy.low is None else accuracy.low
+                high = mean if accuracy.high is None else accuracy.high
                 records.append({"label": row.label, "cost": cost, "value": float(value), "mean": mean,
                                 "low": low, "high": high, "n": row.n})  # fmt: skip
     columns = ["label", "cost", "value", "mean", "low", "high", "n"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-from convarium.analysis.comparison import Comparison, Metric, Row, formatting, mean_of, metric_of
+from convarium.analysis.comparison import Comparison, Metric, Row, formatting, metric_of
 from convarium.analysis.statistics import Estimate, margin_of
 
 Judgement = Literal["supported", "refuted", "undecided"]
@@ -147,7 +147,7 @@ def make_verdict(claim: Claim, rows: Sequence[Row], outcome: Judgement, text: st
     if ";" in start:  # it is not the first that is said
         rest = undecided + rest
     sentence = f"{outcome}: {start}{rest}"
-    return Verdict(claim, outcome, sentence, mean_of(list(values[0].values())), min(map(len, values)))
+    return Verdict(claim, outcome, sentence, rows[0].estimate(metric), min(map(len, values)))
 
 
 def margin_in(comparison: Comparison, metric: Metric) -> float | None:

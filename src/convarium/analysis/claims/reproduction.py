@@ -17,11 +17,10 @@ from convarium.analysis.comparison import (
     Row,
     class_accuracy,
     formatting,
-    mean_of,
     metric_of,
     qualify,
 )
-from convarium.analysis.statistics import LEVEL, Estimate, prediction_interval
+from convarium.analysis.statistics import LEVEL, Estimate
 from convarium.errors import ConvariumError, SpecError
 
 FEWEST_RUNS = 5
@@ -42,8 +41,7 @@ def judge_number(claim: Reproduces, comparison: Comparison) -> Verdict:
             received=claim.value,
             hint=f"write {claim.value / 100:g} for {claim.value:g} %",
         )
-    values = list(row.values(metric).values())
-    measured = mean_of(values)
+    measured = row.estimate(metric)
     published = f"the published {formatting.exact(metric, claim.value)} ({claim.source})"
     outcome: Judgement = "undecided"
     if metric.kind == "time":
@@ -60,7 +58,7 @@ def judge_number(claim: Reproduces, comparison: Comparison) -> Verdict:
         )
     else:
         margin = claim.margin if claim.margin is not None else margin_in(comparison, metric)
-        outcome, text = _one_more_draw(claim, metric, row, values, measured, margin, published)
+        outcome, text = _one_more_draw(claim, metric, row, measured, margin, published)
     return make_verdict(claim, [row], outcome, qualify((row,), metric, text), metric=metric)
 
 
@@ -68,12 +66,11 @@ def _one_more_draw(
     claim: Reproduces,
     metric: Metric,
     row: Row,
-    values: list[float],
     measured: Estimate,
     margin: float | None,
     published: str,
 ) -> tuple[Judgement, str]:
-    predicted = prediction_interval(values, runs=claim.runs)
+    predicted = row.predicted(metric, runs=claim.runs)
     if predicted is None:
         text = f"{row.label} gave {formatting.mean(metric, measured)}; without any spread {published} cannot be judged"
         return "undecided", text
@@ -89,8 +86,6 @@ def _one_more_draw(
     )
     if margin is not None:
         text += f" ({'within' if near else 'beyond'} the margin of {formatting.quantity(metric, margin)})"
-    if inside and metric.kind == "loss" and predicted.low <= 0:
-        return "undecided", f"{text}; but the runs scatter so widely that every smaller value would lie inside too"
     if inside and near:
         return "supported", text
     return ("undecided" if inside or (near and margin is not None) else "refuted"), text
@@ -119,7 +114,7 @@ def judge_classes(claim: ReproducesClasses, comparison: Comparison) -> Verdict:
     margin = (margin_in(comparison, accuracy) or 0.0) * math.sqrt(k)
     off = {name: fmean(each) - claim.values[name] for name, each in values.items()}
     near = {name for name in values if abs(off[name]) <= margin}
-    ranges = {name: prediction_interval(each, level=1 - (1 - LEVEL) / k) for name, each in values.items()}
+    ranges = {name: row.predicted(metric, level=1 - (1 - LEVEL) / k) for name, metric in metrics.items()}
     known = {name: interval for name, interval in ranges.items() if interval is not None}
     inside = {name for name, interval in known.items() if claim.values[name] in interval}
     outcome: Judgement = "undecided"

@@ -8,7 +8,7 @@ from convarium.analysis.comparison.failures import LEAST_SEEDS, fails_more_often
 from convarium.analysis.comparison.frames import as_json, class_differences
 from convarium.analysis.comparison.metrics import METRICS, Metric, best_epoch, class_accuracy, first_to_reach, metric_of
 from convarium.analysis.comparison.primary import primary_metric, validation_metric
-from convarium.analysis.comparison.rows import Decision, Row, canonical_spec, label, mean_of
+from convarium.analysis.comparison.rows import Decision, Row, canonical_spec, label
 from convarium.analysis.comparison.run_facts import hardware_label, status
 from convarium.analysis.comparison.verdicts import Contrast, contrast
 
@@ -31,7 +31,6 @@ __all__ = [
     "first_to_reach",
     "hardware_label",
     "label",
-    "mean_of",
     "metric_of",
     "primary_metric",
     "qualify",

@@ -57,21 +57,24 @@ def level(metric: Metric, value: float, width: float | None = None) -> str:
 def mean(metric: Metric, estimate: Estimate) -> str:
     """Formats a mean with its interval: "98.2 % (95 % interval 98.0 to 98.4, 5 seeds)"."""
     if estimate.low is None or estimate.high is None:
-        same = "1 seed" if estimate.n == 1 else f"the same in all {estimate.n} seeds"
-        return f"{level(metric, estimate.mean)} ({same})"
+        return f"{level(metric, estimate.mean)} ({_without_interval(metric, estimate)})"
     middle, low, high = interval(metric, estimate.mean, estimate.low, estimate.high)
     unit = "%" if metric.kind == "accuracy" else metric.unit
     return f"{middle} {unit} (95 % interval {low} to {high}, {estimate.n} seeds)"
 
 
 def interval(metric: Metric, mean: float, low: float, high: float) -> list[str]:
-    """Formats a mean and its interval with the decimals that the width justifies, at least two digits of the mean.
+    """Formats a mean and its interval with the decimals that the width justifies, at least two digits of the mean."""
+    return amounts(metric, [mean, low, high], min((high - low) / 2, abs(mean) / 10 or high))
 
-    The interval of a loss is cut at 0, that of an accuracy at 0 and 100 %.
-    """
-    least = 0.0 if metric.kind in ("accuracy", "loss") else low
-    most = 1.0 if metric.kind == "accuracy" else high
-    return amounts(metric, [mean, max(low, least), min(high, most)], min((high - low) / 2, abs(mean) / 10 or high))
+
+def _without_interval(metric: Metric, estimate: Estimate) -> str:
+    """Says why a mean has no interval: "1 seed", "the same in all 5 seeds"."""
+    if estimate.n == 1:
+        return "1 seed"
+    if not estimate.deviation:
+        return f"the same in all {estimate.n} seeds"
+    return f"{estimate.n} seeds" + (", no interval because a loss is 0" if metric.kind == "loss" else "")
 
 
 def reached(values: Collection[float]) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from convarium.analysis.statistics import Scale
 from convarium.errors import ConvariumError
 from convarium.metrics import ClassCounts, class_counts, mean_f1, mean_recall
 from convarium.records import Cost, Epoch, Scores
@@ -15,6 +16,7 @@ from convarium.spec import parse, unknown
 
 Kind = Literal["accuracy", "loss", "time", "reach", "size"]
 Measure = Callable[[StoredRun], float | None]
+Split = Literal["train", "validation", "test"]
 OfCounts = Callable[[ClassCounts], np.ndarray]
 
 
@@ -34,6 +36,7 @@ class Metric:
         chosen_on_test: whether the number was picked by looking at the test split.
         of_counts: computes the number from the counts of each class in the confusion matrix of the split that was
             scored; None where it is the mean of a number of each image, or of no image at all.
+        counted: returns the number of images that an accuracy was counted on, of one run; None if it is not recorded.
     """
 
     name: str
@@ -46,6 +49,21 @@ class Metric:
     worse: str = "worse"
     chosen_on_test: bool = False
     of_counts: OfCounts | None = None
+    counted: Callable[[StoredRun], int | None] | None = None
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of the intervals of one network: accuracies lie on the logit, losses on the logarithm.
+
+        A difference of accuracies, of which no images are counted, may be negative and lies as it is.
+        """
+        if self.kind == "loss":
+            return "log"
+        return "plain" if self.counted is None else "logit"
+
+    def images(self, run: StoredRun) -> int | None:
+        """The number of images that an accuracy was counted on; None for another metric, or if it is not recorded."""
+        return None if self.counted is None else self.counted(run)
 
     @property
     def on_test(self) -> bool:
@@ -109,7 +127,14 @@ def class_accuracy(name: str) -> Metric:
     def recall(run: StoredRun) -> float | None:
         return None if run.outcome.test is None else run.outcome.test.per_class.get(name)
 
-    return Metric(f"test_accuracy_of({name!r})", f"test accuracy of {name}", recall, "accuracy", True, "points")
+    def counted(run: StoredRun) -> int | None:
+        scores = run.outcome.test
+        if scores is None or name not in scores.per_class:
+            return None
+        return sum(scores.confusion[list(scores.per_class).index(name)]) or None
+
+    title = f"test accuracy of {name}"
+    return Metric(f"test_accuracy_of({name!r})", title, recall, "accuracy", True, "points", counted=counted)
 
 
 def recorded(run: StoredRun, column: str) -> list[tuple[Epoch, float]]:
@@ -130,7 +155,22 @@ def first_to_reach(run: StoredRun, column: str, level: float) -> Epoch | None:
     return next((row for row, value in recorded(run, column) if (value <= level if falls else value >= level)), None)
 
 
-def _score(split: Literal["train", "validation", "test"], field: Literal["accuracy", "loss"]) -> Measure:
+def _images(split: Split) -> Callable[[StoredRun], int | None]:
+    """The number of images of a split; in records without scores of the training images by the time they took."""
+
+    def counted(run: StoredRun) -> int | None:
+        scores: Scores | None = getattr(run.outcome, split)
+        if scores is not None:
+            return scores.n or None
+        cost, epochs = run.outcome.cost, len(run.outcome.history)
+        if split != "train" or cost is None or not epochs:
+            return None
+        return round(cost.images_per_second * cost.train_seconds / epochs) or None
+
+    return counted
+
+
+def _score(split: Split, field: Literal["accuracy", "loss"]) -> Measure:
     def measure(run: StoredRun) -> float | None:
         scores: Scores | None = getattr(run.outcome, split)
         return None if scores is None else float(getattr(scores, field))
@@ -176,7 +216,14 @@ def _test_accuracy_at_best_validation(run: StoredRun) -> float | None:
 
 def _accuracy(name: str, measure: Measure, title: str = "", *, chosen_on_test: bool = False) -> Metric:
     title = title or name.replace("_", " ")
-    return Metric(name, title, measure, "accuracy", True, "points", chosen_on_test=chosen_on_test)
+    counted = _images(_split_of(name))
+    return Metric(name, title, measure, "accuracy", True, "points", chosen_on_test=chosen_on_test, counted=counted)
+
+
+def _split_of(name: str) -> Split:
+    """The split of a metric, which is the last one that its name has: best_validation_epoch_test_accuracy."""
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    return max(splits, key=name.rfind)
 
 
 def _of_counts(split: Literal["validation", "test"], name: str, measure: OfCounts, title: str) -> Metric:
@@ -184,7 +231,9 @@ def _of_counts(split: Literal["validation", "test"], name: str, measure: OfCount
         scores: Scores | None = getattr(run.outcome, split)
         return None if scores is None or not scores.n else float(measure(class_counts(scores.confusion)))
 
-    return Metric(f"{split}_{name}", title, measured, "accuracy", True, "points", of_counts=measure)
+    return Metric(
+        f"{split}_{name}", title, measured, "accuracy", True, "points", of_counts=measure, counted=_images(split)
+    )
 
 
 def _loss(name: str, measure: Measure, title: str = "") -> Metric:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from typing import Any, Literal
 
@@ -13,12 +13,14 @@ from convarium.analysis.comparison.run_facts import hardware_label, is_at_chance
 from convarium.analysis.comparison.still_learning import still_learning
 from convarium.analysis.comparison.timing import Conditions, conditions
 from convarium.analysis.statistics import (
+    LEVEL,
     Difference,
     Estimate,
     Interval,
     confusion_interval,
     estimate,
     image_interval,
+    prediction_interval,
 )
 from convarium.errors import ConvariumError, SpecError
 from convarium.models.index import resolve
@@ -198,10 +200,30 @@ class Row:
         return never | known
 
     def estimate(self, metric: Metric) -> Estimate | None:
-        """Returns the mean over seeds; None without values, and for times from several environments."""
+        """Returns the mean over seeds, with its interval on the metric's scale.
+
+        None without values, if some run never reached the level, and for times from several environments. Epochs and
+        steps up to a level are multiples of an epoch, of which Student's t would feign to know more: no interval.
+        """
         if metric.kind == "time" and self.timed_in is None:
             return None
-        return mean_of(list(self.values(metric).values()))
+        values = list(self.values(metric).values())
+        if not values or not all(map(math.isfinite, values)):
+            return None
+        found = estimate(values, scale=metric.scale, images=self.counted(metric))
+        return replace(found, low=None, high=None) if metric.kind == "reach" else found
+
+    def predicted(self, metric: Metric, *, runs: int = 1, level: float = LEVEL) -> Interval | None:
+        """Returns the interval in which the mean of `runs` further runs would lie, on the metric's scale; see
+        `prediction_interval`.
+        """
+        values = list(self.values(metric).values())
+        return prediction_interval(values, runs=runs, level=level, scale=metric.scale, images=self.counted(metric))
+
+    def counted(self, metric: Metric) -> int | None:
+        """The number of images that an accuracy was counted on, the least of all runs; None if it is not recorded."""
+        counts = [count for run in self.trained if (count := metric.images(run)) is not None]
+        return min(counts, default=None)
 
 
 def gather(runs: Sequence[StoredRun], by: str, metric: Metric) -> tuple[Row, ...]:
@@ -265,11 +287,6 @@ def settings(recipe: Recipe, by: str) -> dict[str, Any]:
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe) if field.name not in ("seed", by)}
     same = {"model": canonical_spec(recipe.model), "start_from": start_value(recipe)}
     return values | {name: value for name, value in same.items() if name != by}
-
-
-def mean_of(values: Sequence[float]) -> Estimate | None:
-    """Estimates the mean of a row's values; None without values, or if some run never reached its level."""
-    return estimate(values) if values and all(map(math.isfinite, values)) else None
 
 
 def _check_group(name: str, group: list[StoredRun], by: str) -> None:

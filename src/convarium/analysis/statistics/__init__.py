@@ -28,10 +28,11 @@ from convarium.analysis.statistics.means import (
     equivalence,
     estimate,
     prediction_interval,
-    rank_test,
 )
 from convarium.analysis.statistics.pairs import PairedRatio, paired_ratio
 from convarium.analysis.statistics.power import MOST_SEEDS, POWER, SeedsNeeded, seeds_needed, smallest_difference
+from convarium.analysis.statistics.ranks import rank_test, seeds_to_reach, smallest_p
+from convarium.analysis.statistics.scales import Scale
 from convarium.intervals import LEVEL, Interval
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Interval",
     "McNemar",
     "PairedRatio",
+    "Scale",
     "SeedsNeeded",
     "at_chance",
     "confusion_interval",
@@ -65,6 +67,8 @@ __all__ = [
     "runs_to_settle_half",
     "runs_to_tell_failing_apart",
     "seeds_needed",
+    "seeds_to_reach",
     "settles_half",
     "smallest_difference",
+    "smallest_p",
 ]

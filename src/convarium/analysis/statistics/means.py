@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convarium.analysis.statistics.scales import Scale, from_scale, steepness, to_scale
 from convarium.errors import ConvariumError
 from convarium.intervals import LEVEL, Interval, finite
 
@@ -27,7 +28,7 @@ class Estimate:
     """A mean over seeds.
 
     Attributes:
-        low, high: the t-interval of the mean at 95 %; None for one value, or values without spread.
+        low, high: the interval of the mean at 95 %; None for one value, values without spread, or a loss of 0.
         deviation: the standard deviation over seeds (n − 1 in the denominator); None for one value.
         n: the number of values.
     """
@@ -84,25 +85,36 @@ class Equivalence:
     equivalent: bool
 
 
-def estimate(values: ArrayLike, *, level: float = LEVEL) -> Estimate:
-    """Computes mean, standard deviation and t-interval of values, one for each seed.
+def estimate(values: ArrayLike, *, level: float = LEVEL, scale: Scale = "plain", images: int | None = None) -> Estimate:
+    """Computes mean, standard deviation and interval of values, one for each seed.
+
+    The interval is of the arithmetic mean that endless seeds would give: Student's, with the standard error of the mean
+    brought to the scale (delta method), so that it holds the mean and stays within what is possible.
 
     Args:
         values: (n,).
         level: the coverage of the interval.
+        scale: how the values lie; the metric decides it, never the values.
+        images: for the logit, the number of images that the shares were counted on.
 
     Raises:
-        ConvariumError: there are no values, or one is not finite.
+        ConvariumError: there are no values, one is not finite, or one of the logit is not a share.
     """
     x = finite("values", values)
+    mean = float(x.mean())
+    placed, center = to_scale(x, scale, images), to_scale(x.mean(keepdims=True), scale, images)
     if len(x) == 1:
-        return Estimate(float(x[0]), None, None, None, 1)
+        return Estimate(mean, None, None, None, 1)
     if not _varies(x):
         return Estimate(float(x[0]), None, None, 0.0, len(x))
-    from statsmodels.stats.weightstats import DescrStatsW
+    deviation = float(x.std(ddof=1))
+    if center is None or (scale == "log" and placed is None):
+        return Estimate(mean, None, None, deviation, len(x))
+    from scipy import stats
 
-    low, high = DescrStatsW(x).tconfint_mean(alpha=1 - level)
-    return Estimate(float(x.mean()), float(low), float(high), float(x.std(ddof=1)), len(x))
+    half = float(stats.t.ppf((1 + level) / 2, len(x) - 1)) * deviation / math.sqrt(len(x))
+    ends = _around(float(center[0]), half * steepness(mean, scale, images), mean, scale, images)
+    return Estimate(mean, ends.low, ends.high, deviation, len(x))
 
 
 def difference(
@@ -179,57 +191,42 @@ def equivalence(
     return Equivalence(margin, float(low), float(high), p, p <= alpha)
 
 
-def prediction_interval(values: ArrayLike, *, runs: int = 1, level: float = LEVEL) -> Interval | None:
-    """Returns the interval in which the mean of `runs` further runs would lie; None for one value, or without spread.
+def prediction_interval(
+    values: ArrayLike, *, runs: int = 1, level: float = LEVEL, scale: Scale = "plain", images: int | None = None
+) -> Interval | None:
+    """Returns the interval in which the mean of `runs` further runs would lie.
 
-    mean ± t · deviation · √(1 / n + 1 / runs), for values that are approximately normal.
+    mean ± t · deviation · √(1 / n + 1 / runs) of the values on their scale, on which they are taken to be approximately
+    normal. Where one run lies so far from the others that this leaves out the arithmetic mean, it is extended to it.
 
     Args:
         values: (n,).
         runs: the number of further runs.
         level: the coverage of the interval.
+        scale, images: as in `estimate`.
+
+    Returns:
+        The interval; None for one value, values without spread, or one that has no place on the scale: a loss of 0.
 
     Raises:
-        ConvariumError: there are no values, one is not finite, or `runs` is below 1.
+        ConvariumError: as in `estimate`, or `runs` is below 1.
     """
     x = finite("values", values)
     if runs < 1:
         raise ConvariumError("runs is out of range", expected="at least 1", received=runs)
-    if len(x) < 2 or not _varies(x):
+    placed = to_scale(x, scale, images)
+    if len(x) < 2 or not _varies(x) or placed is None:
         return None
     from scipy import stats
 
-    half = stats.t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) * math.sqrt(1 / len(x) + 1 / runs)
-    return Interval(float(x.mean() - half), float(x.mean() + half))
+    half = stats.t.ppf((1 + level) / 2, len(x) - 1) * placed.std(ddof=1) * math.sqrt(1 / len(x) + 1 / runs)
+    return _around(float(placed.mean()), float(half), float(x.mean()), scale, images)
 
 
-def rank_test(first: ArrayLike, second: ArrayLike) -> float:
-    """Returns the two-sided p-value of the Mann–Whitney test, for values of which only the order is meaningful.
-
-    Infinity is a legal value: "never within this budget" ranks behind every number. Ties are allowed. Small groups are
-    enumerated; larger ones use the normal approximation with its correction for ties.
-
-    Raises:
-        ConvariumError: a group is empty or has a NaN.
-    """
-    x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    if not len(x) or not len(y) or np.isnan(x).any() or np.isnan(y).any():
-        raise ConvariumError("first and second cannot be ranked", expected="values without NaN in both")
-    from scipy import stats
-
-    ranks = stats.rankdata(np.concatenate([x, y]))
-    if np.ptp(ranks) == 0:
-        return 1.0
-    a, b = ranks[: len(x)], ranks[len(x) :]
-    enumerable = math.comb(len(ranks), len(a)) <= 20_000
-    if enumerable:
-        return float(stats.permutation_test((a, b), _mean_apart, vectorized=True, n_resamples=20_000).pvalue)
-    return float(stats.mannwhitneyu(a, b, method="asymptotic").pvalue)
-
-
-def _mean_apart(x: NDArray[np.float64], y: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """The difference of mean ranks, which orders groups as Mann–Whitney's U does."""
-    return np.asarray(x.mean(axis) - y.mean(axis))
+def _around(center: float, half: float, mean: float, scale: Scale, images: int | None) -> Interval:
+    """The values from center − half to center + half of a scale, and the mean that stands beside them."""
+    low, high = (from_scale(end, scale, images) for end in (center - half, center + half))
+    return Interval(min(low, mean), max(high, mean))
 
 
 def _groups(
