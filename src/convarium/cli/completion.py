@@ -57,7 +57,8 @@ def experiments(context: click.Context, parameter: click.Parameter, typed: str) 
 
 def claims(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
     """The claims of the catalogue, their studies and their sources."""
-    from convarium.studies.catalogue import catalogue, source_tag
+    from convarium.analysis.claims import source_tag
+    from convarium.studies.catalogue import catalogue
 
     entries = catalogue().values()
     groups = dict.fromkeys([*(source_tag(entry.claim) for entry in entries), *(entry.study.name for entry in entries)])

@@ -1,9 +1,6 @@
 """Commands that carry out whole studies: the built-in ones, a user's own, and the catalogue of published claims."""
 
 import dataclasses
-import itertools
-import operator
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +11,13 @@ from convarium.cli.next_steps import say_next_steps
 from convarium.cli.nodes import has_served
 from convarium.cli.parameters import Workers, switch
 from convarium.cli.progress import study_progress
-from convarium.cli.terminal import columns_of_terminal, note, say, say_json, say_wrapped, table
+from convarium.cli.terminal import note, say, say_json, say_wrapped, table
 from convarium.errors import ConvariumError
 
 if TYPE_CHECKING:
-    from convarium.studies.catalogue import Finding
     from convarium.training.engines import LightningEngine
 
 _MARK = "[reduced] "
-_WIDE = 150
-"""Columns in which the catalogue's whole table is not folded."""
 
 
 @click.command()
@@ -110,7 +104,10 @@ def run(
             | {
                 "study": result.study.name,
                 "reduced": mark.strip() or None,
-                "claims": {n: {"outcome": v.outcome, "sentence": v.sentence} for n, v in section.verdicts.items()},
+                "claims": {
+                    n: {"outcome": v.outcome, "sentence": v.sentence, "assumed": v.claim.assumed}
+                    for n, v in section.verdicts.items()
+                },
                 "tuned": {str(choice.value): choice.learning_rate for choice in result.tuned},
                 "panels": [dataclasses.asdict(panel) for panel in section.tables],
                 "report": str(result.report),
@@ -125,6 +122,8 @@ def run(
         say(table(panel.columns, panel.rows, right=panel.columns[1:]), mark=mark)
     for name, verdict in section.verdicts.items():
         say_wrapped(f"{name}: {verdict.sentence} ({verdict.claim.source})", mark=mark)
+    for text in section.assumptions:
+        say_wrapped(text, mark=mark)
     say_next_steps(
         result.comparison, result.study.name, store=store, report=result.report, words=context.obj, mark=mark
     )
@@ -181,6 +180,9 @@ def reproduce(
     mark = _MARK if quick else ""
     if claims or quick:
         note(f"{mark}preparing {', '.join(claims) or 'all claims'} …")
+    from convarium.analysis.claims import assumptions
+    from convarium.cli.catalogue_table import say_catalogue
+    from convarium.studies.catalogue import NOT_RUN
     from convarium.studies.catalogue import as_json as finding_as_json
     from convarium.workspace import Workspace
 
@@ -206,12 +208,14 @@ def reproduce(
         say_json([finding_as_json(finding) | {"reduced": mark.strip() or None} for finding in findings])
     elif claims or quick:
         for finding in findings:
-            sentence = finding.verdict.sentence if finding.verdict else "not run yet"
+            sentence = finding.verdict.sentence if finding.verdict else NOT_RUN
             say_wrapped(f"{finding.entry.name}: {sentence} ({finding.entry.claim.source})", mark=mark)
-            if finding.verdict and finding.verdict.outcome == "refuted" and finding.entry.reason:
-                say_wrapped(f"    why it may be: {finding.entry.reason}", mark=mark)
+            if finding.reason:
+                say_wrapped(f"    why it may be: {finding.reason}", mark=mark)
+        for assumed in assumptions(finding.entry.claim for finding in findings):
+            say_wrapped(assumed, mark=mark)
     else:
-        _say_catalogue(findings, markdown=markdown)
+        say_catalogue(findings, markdown=markdown)
     for left_out in dict.fromkeys(text for finding in findings for text in finding.left_out):
         note(left_out)
     for finding in findings:
@@ -229,40 +233,3 @@ def _record(store: Path, *, record: bool, page: bool) -> None:
             say(f"{name}: {runs} runs in {results_folder()}")
     if page:
         say(str(workspace.write_reproductions()))
-
-
-def _say_catalogue(findings: "Sequence[Finding]", *, markdown: bool) -> None:
-    """The claims as measured: one table, without cost and source by source where 80 columns are too few for all."""
-    from convarium.analysis.claims import measured, published
-    from convarium.analysis.comparison.formatting import escape_markdown
-    from convarium.studies.catalogue import cost_cell, source_tag
-
-    columns = ("claim", "source", "published", "measured", "n", "verdict", "cost")
-    rows = [
-        (
-            finding.entry.name,
-            source_tag(finding.entry.claim),
-            published(finding.entry.claim),
-            measured(finding.verdict),
-            finding.verdict.n if finding.verdict else 0,
-            finding.verdict.outcome if finding.verdict else "not run yet",
-            cost_cell(finding),
-        )
-        for finding in findings
-    ]
-    numbers = ("published", "measured", "n")
-    if markdown:
-        rule = tuple("---:" if name in numbers else "---" for name in columns)
-        cells = [tuple(escape_markdown(str(cell), keep_code=True) for cell in row) for row in rows]
-        say("\n".join(f"| {' | '.join(line)} |" for line in (columns, rule, *cells)))
-    elif columns_of_terminal() >= _WIDE:
-        say(table(columns, rows, right=numbers))
-    else:
-        narrow: list[tuple[object, ...]] = []
-        for source, group in itertools.groupby(rows, key=operator.itemgetter(1)):
-            narrow += [(), (f"{source}:",)]
-            narrow += [
-                (name, verdict.removesuffix(" yet"), n or "", (stated, value) if value != "–" else stated)
-                for name, _, stated, value, n, verdict, _ in group
-            ]
-        say(table(("claim", "verdict", "n", "published, then measured"), narrow[1:], right=("n",)))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from convarium.analysis.claims import Verdict
+from convarium.analysis.claims import NOT_SEEN, Verdict, assumptions
 
 
 @dataclass(frozen=True)
@@ -28,3 +28,14 @@ class ClaimsSection:
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     tables: tuple[ExtraTable, ...] = ()
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the runs assume that the claims' sources do not state, once for each source."""
+        return assumptions(verdict.claim for verdict in self.verdicts.values())
+
+    @property
+    def contradicted(self) -> dict[str, str]:
+        """The reasons of those claims that the runs contradict, by their names."""
+        outcomes = {name: verdict.outcome for name, verdict in self.verdicts.items()}
+        return {name: text for name, text in self.reasons.items() if outcomes.get(name) in ("refuted", NOT_SEEN)}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convarium.analysis.claims import Claim, Verdict, labels_of, published
+from convarium.analysis.claims import NOT_SEEN, Claim, Verdict, labels_of, published, source_tag
 from convarium.analysis.comparison import Comparison, formatting
 from convarium.characters import one_line
 from convarium.errors import ConvariumError, SpecError, StoreError, TimeLimitError
@@ -15,45 +15,42 @@ from convarium.runs.store import Store, StoredRun
 from convarium.spec import unknown
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.compare import compare_study, left_out_notes
-from convarium.studies.study import Study, judge_study
+from convarium.studies.study import Study, judge_study, sizes_of
 
 if TYPE_CHECKING:
     from convarium.studies.events import StudyEvent
     from convarium.studies.resources import Resources
 
-_UNSTATED = "The report states neither its optimizer nor its number of epochs; those used here are candidates."
-_TWICE = "The report ran this recipe twice, as ReLU and as a rate of 0.001, and its two runs lie as far apart."
 _SWINGS = "With sigmoid the test accuracy swings by points between epochs, as the report says too; it ends on one draw."
 _LUCK = "The source prints the last epoch of a single run, and this network's last epochs scatter."
+
+NOT_RUN = "not run yet"
+"""What stands in place of a verdict where a row of the claim has no runs."""
 
 REASONS: dict[str, str] = {
     "memory-on-par": "The source compares single runs by eye, without intervals.",
     "residual-cnn-best": "The source's number is the highest of 20 looks at the test split in a single run.",
-    "deep-plain-fails": "The source names no depth and no norm; PyTorch's initial weights have changed since.",
+    "deep-plain-fails": "PyTorch's initial weights have changed since.",
     "lenet-d2l": _LUCK,
     "lenet-d2l-train": _LUCK,
     "alexnet-d2l": _LUCK,
     "vgg-d2l": _LUCK,
     "nin-d2l": f"{_LUCK} Its last ReLU lets a class die for good.",
     "nin-below-vgg": "The source broke its training of NiN off.",
+    "nin-slower-than-vgg": "The source broke its training of NiN off, and timed neither.",
     **{
-        f"{row}-{part}": reason
-        for row, reason in {
-            "relu": _TWICE,
-            "sigmoid": _SWINGS,
-            "tanh": _UNSTATED,
-            "rate-0.001": _UNSTATED,
-            "rate-0.1": _UNSTATED,
-        }.items()
-        for part in ("train-loss", "train-accuracy", "test-loss", "test-accuracy", "digits")
+        f"sigmoid-{part}": _SWINGS
+        for part in ("train-loss", "train-accuracy", "test-loss", "test-accuracy", "digits", "train-digits")
     },
-    "relu-then-tanh-then-sigmoid": f"{_UNSTATED} It judges convergence by eye, from one curve each.",
-    "rate-1-fails": _UNSTATED,
-    "rate-1-one-digit": _UNSTATED,
-    "rate-1-digit-changes": f"{_UNSTATED} It saw one run.",
+    "relu-then-tanh-then-sigmoid": "The source judges convergence by eye, from one curve each.",
+    "rate-0.001-learns-fastest": "The source judges by eye, from one curve each.",
+    "rate-0.001-is-steadiest": "The source judges by eye, from one curve each.",
+    "sigmoid-swings": "The source judges by eye, from one curve each.",
+    "rate-1-digit-changes": "The source saw one run.",
     "shortcut-changes-little": "The report prints no number for its network without the shortcut.",
 }
-"""Why a verdict may contradict the source, in one sentence for each claim; it is shown if the claim is refuted."""
+"""Why a verdict may contradict the source, in one sentence for each claim; it is shown if the claim is refuted, or not
+seen under the assumed recipe."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +85,14 @@ class Finding:
     error: ConvariumError | None = None
     left_out: tuple[str, ...] = ()
 
+    @property
+    def reason(self) -> str | None:
+        """Why the verdict may contradict the source; None if it does not, or if no reason is known."""
+        contradicts = self.verdict is not None and self.verdict.outcome in ("refuted", NOT_SEEN)
+        return self.entry.reason if contradicts else None
+
     def __repr__(self) -> str:
-        return f"Finding({self.entry.name!r}, {one_line(self.verdict.sentence) if self.verdict else 'not run yet'})"
+        return f"Finding({self.entry.name!r}, {one_line(self.verdict.sentence) if self.verdict else NOT_RUN})"
 
 
 def catalogue(studies: Iterable[Study] = tuple(EXPERIMENTS.values())) -> dict[str, Entry]:
@@ -124,18 +127,20 @@ def select(names: Sequence[str], entries: Mapping[str, Entry]) -> tuple[Entry, .
     return tuple(selected.values())
 
 
-def source_tag(claim: Claim) -> str:
-    """Returns the tag of a claim's source, with which its citation begins: "mnist-report", "he2016"."""
-    return claim.source.partition(",")[0]
-
-
 def studies_of(entries: Sequence[Entry]) -> tuple[tuple[Study, tuple[Any, ...]], ...]:
-    """Returns the studies that judge these claims, each with the compared values that the claims name."""
+    """Returns the studies whose runs judge these claims, each with the compared values that the claims name."""
     studies: dict[str, tuple[Study, dict[Any, None]]] = {}
     for entry in entries:
+        if not needs_runs(entry):
+            continue
         _, values = studies.setdefault(entry.study.name, (entry.study, {}))
         values.update(dict.fromkeys(entry.study.values_of(entry.claim)))
     return tuple((study, tuple(values)) for study, values in studies.values())
+
+
+def needs_runs(entry: Entry) -> bool:
+    """Whether a claim is judged by runs of its study, and not by the sizes that the index of networks holds."""
+    return not sizes_of(entry.study, entry.claim)
 
 
 def run_claims(
@@ -217,9 +222,11 @@ def stored_comparison(name: str, stores: Sequence[Store]) -> Comparison | None:
 
 def _finding(entry: Entry, comparison: Comparison | None) -> Finding:
     values = entry.study.values_of(entry.claim)
-    planned = sum(getattr(recipe, entry.study.compare) in values for recipe in entry.study.recipes)
     only = dataclasses.replace(entry.study, claims={entry.name: entry.claim})
-    verdict = judge_study(only, comparison).get(entry.name) if comparison else None
+    verdict = judge_study(only, comparison).get(entry.name)
+    if not needs_runs(entry):
+        return Finding(entry, verdict, (), 0, 0.0)
+    planned = sum(getattr(recipe, entry.study.compare) in values for recipe in entry.study.recipes)
     runs: tuple[StoredRun, ...] = ()
     if comparison and verdict:
         runs = tuple(run for label in labels_of(entry.claim) for run in comparison.row(label).runs)
@@ -237,18 +244,26 @@ def as_json(finding: Finding) -> dict[str, Any]:
         "claim": dataclasses.asdict(entry.claim) | {"kind": type(entry.claim).__name__},
         "published": published(entry.claim),
         "measured": dataclasses.asdict(verdict.measured) if verdict and verdict.measured else None,
+        "assumed": entry.claim.assumed,
         "n": verdict.n if verdict else 0,
-        "verdict": verdict.outcome if verdict else "not run yet",
+        "verdict": verdict.outcome if verdict else NOT_RUN,
         "sentence": verdict.sentence if verdict else None,
-        "reason": entry.reason if verdict and verdict.outcome == "refuted" else None,
+        "reason": finding.reason,
         "runs": len(finding.runs),
         "planned": finding.planned,
         "train_seconds": finding.seconds,
     }
 
 
+def runs_cell(finding: Finding) -> str:
+    """Returns the number of runs that a verdict rests on for the cell of a table; empty where it needs none."""
+    return str((finding.verdict.n if finding.verdict else 0) if needs_runs(finding.entry) else "")
+
+
 def cost_cell(finding: Finding) -> str:
     """Returns the cost of a claim's runs for the cell of a table."""
+    if not needs_runs(finding.entry):
+        return "none"
     if not finding.runs:
         return f"{finding.planned} runs"
     return f"{len(finding.runs)} of {finding.planned} runs, {formatting.duration(finding.seconds)}"

@@ -7,14 +7,14 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from convarium.analysis.claims import describe, measured, published
+from convarium.analysis.claims import OUTCOMES, assumptions, measured, published, sentence, source_tag
 from convarium.analysis.comparison import formatting, hardware_label
 from convarium.errors import ConvariumError
 from convarium.runs.archive import RECORDS, add_records, read_records
 from convarium.runs.store import Store, StoredRun
 from convarium.runs.study_record import write_study
 from convarium.studies.builtin import EXPERIMENTS
-from convarium.studies.catalogue import Finding, catalogue, cost_cell, findings, source_tag
+from convarium.studies.catalogue import NOT_RUN, Finding, catalogue, cost_cell, findings, runs_cell
 
 SOURCES = {
     "memory-blog": "新的网络结构超越残差网络:记忆网络与残差网络的对比实践 (2024)",
@@ -23,7 +23,7 @@ SOURCES = {
     "mnist-report": "a course report on ResNet for MNIST",
     "uva": "UvA Deep Learning tutorial 5",
     "he2015": "He et al. 2015, arXiv 1512.03385",
-    "he2016": "He et al. 2016, arXiv 1603.05027",
+    "he2016": "He et al. 2016, arXiv 1603.05027: its tables are of depth 110, asked here at depth 20",
     "github.com/nabla0001/resnet": "github.com/nabla0001/resnet",
 }
 """The sources by the tag that a claim's citation begins with."""
@@ -118,16 +118,12 @@ def write_reproductions_page() -> Path:
 def reproductions_page(results: Store) -> str:
     """Returns docs/reproductions.md, made from the records of a store alone."""
     judged = findings(catalogue().values(), [results])
-    counts = [sum(f.verdict is not None and f.verdict.outcome == o for f in judged) for o in _OUTCOMES]
-    waiting = sum(f.verdict is None for f in judged)
-    summary = ", ".join(f"{n} {o}" for n, o in zip(counts, _OUTCOMES, strict=True))
-    parts = [_HEAD, f"{len(judged)} claims: {summary}, {waiting} not run yet.\n"]
+    outcomes = [f.verdict.outcome if f.verdict else NOT_RUN for f in judged]
+    summary = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in (*OUTCOMES, NOT_RUN))
+    parts = [_HEAD, f"{len(judged)} claims: {summary}.\n"]
     for source in dict.fromkeys(map(_source, judged)):
         parts += [f"## {source}\n", *_section([f for f in judged if _source(f) == source])]
     return "\n".join([*parts, *_studies(judged)])
-
-
-_OUTCOMES = ("supported", "refuted", "undecided")
 
 
 def _source(finding: Finding) -> str:
@@ -137,24 +133,23 @@ def _source(finding: Finding) -> str:
 def _section(judged: Sequence[Finding]) -> list[str]:
     lines = ["| claim | published | measured | n | verdict | cost |", "| --- | ---: | ---: | ---: | --- | ---: |"]
     for finding in judged:
-        text = describe(finding.entry.claim).removesuffix(f" ({finding.entry.claim.source})")
-        verdict = finding.verdict
+        text, verdict = sentence(finding.entry.claim), finding.verdict
         cells = [
             _escape(f"`{finding.entry.name}`: {text}"),
             _escape(published(finding.entry.claim)),
             _escape(measured(finding.verdict)),
-            str(verdict.n) if verdict else "0",
-            f"**{verdict.outcome}**" if verdict else "not run yet",
+            runs_cell(finding),
+            f"**{verdict.outcome}**" if verdict else NOT_RUN,
             cost_cell(finding),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     sentences = [f"- `{f.entry.name}` {_escape(f.verdict.sentence)}.{_why(f)}" for f in judged if f.verdict]
-    return ["\n".join(lines) + "\n", *(["\n".join(sentences) + "\n"] if sentences else [])]
+    assumed = [_escape(note) + ".\n" for note in assumptions(finding.entry.claim for finding in judged)]
+    return [*assumed, "\n".join(lines) + "\n", *(["\n".join(sentences) + "\n"] if sentences else [])]
 
 
 def _why(finding: Finding) -> str:
-    refuted = finding.verdict is not None and finding.verdict.outcome == "refuted"
-    return f" Why it may be: {_escape(finding.entry.reason)}" if refuted and finding.entry.reason else ""
+    return f" Why it may be: {_escape(finding.reason)}" if finding.reason else ""
 
 
 def _studies(judged: Iterable[Finding]) -> list[str]:

@@ -11,17 +11,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from convarium.analysis.claims import Claim, Verdict, describe, judge, labels_of
+from convarium.analysis.claims import (
+    Claim,
+    Verdict,
+    assumptions,
+    describe,
+    is_about_size,
+    judge,
+    judge_size,
+    labels_of,
+)
 from convarium.analysis.comparison import Comparison, metric_of
 from convarium.analysis.comparison.formatting import listed, listed_briefly
 from convarium.analysis.comparison.rows import label
 from convarium.data.folder_options import own_name
+from convarium.data.published import DATASETS
 from convarium.errors import RecipeError, SpecError
 from convarium.models.factories import factory_digest
-from convarium.models.index import resolve
+from convarium.models.index import PARAMETERS, native_image, resolve
 from convarium.notebook import html_table
 from convarium.recipes.recipe import ADDED_FIELDS, Recipe
 from convarium.recipes.starting import split_start
+from convarium.records import ImageSpec
 from convarium.runs.names import LONGEST_NAME, file_name, is_file_name
 from convarium.spec import parse, unknown
 
@@ -105,7 +116,7 @@ class Study:
             (self.compare, "runs"),
             [(label(value, self.compare), n) for value, n in counts.items()],
             title=self.question,
-            notes=[*([f"all with {settings}"] if settings else []), *claims],
+            notes=[*([f"all with {settings}"] if settings else []), *claims, *assumptions(self.claims.values())],
         )
 
     @property
@@ -255,17 +266,56 @@ def check_seeds(seeds: int) -> None:
         )
 
 
-def judge_study(study: Study, comparison: Comparison) -> dict[str, Verdict]:
+def judge_study(study: Study, comparison: Comparison | None) -> dict[str, Verdict]:
     """The verdicts on a study's claims, by their names; those whose rows are not all there yet are left out.
 
-    The family of comparisons is that of the plan, so that no claim is judged more leniently while runs are missing.
+    A claim about the size of networks of the zoo is judged without a run. The family of comparisons is that of the
+    plan, so that no claim is judged more leniently while runs are missing.
+
+    Args:
+        study: the study.
+        comparison: of its finished runs; None: it has none.
     """
-    planned = dataclasses.replace(comparison, family=max(comparison.family, len(study.values) - 1))
+    verdicts = {
+        name: judge_size(claim, sizes) for name, claim in study.claims.items() if (sizes := sizes_of(study, claim))
+    }
+    if comparison is not None:
+        planned = dataclasses.replace(comparison, family=max(comparison.family, len(study.values) - 1))
+        verdicts |= {
+            name: judge(claim, planned)
+            for name, claim in study.claims.items()
+            if name not in verdicts and all(_has_runs(planned, label) for label in labels_of(claim))
+        }
+    return {name: verdicts[name] for name in study.claims if name in verdicts}
 
-    def has_runs(name: str) -> bool:
-        try:
-            return bool(comparison.row(name))
-        except SpecError:
-            return False
 
-    return {name: judge(claim, planned) for name, claim in study.claims.items() if all(map(has_runs, labels_of(claim)))}
+def sizes_of(study: Study, claim: Claim) -> dict[str, int]:
+    """The parameters of the networks that a claim about their size names, by label, from the index of the zoo.
+
+    Empty for any other claim, and where the index does not count one of the networks on the study's images: then runs
+    have to tell.
+    """
+    if not is_about_size(claim) or study.compare != "model":
+        return {}
+    counted = {}
+    for name in labels_of(claim):
+        recipe = next(recipe for recipe in study.recipes if recipe.model == name)
+        if recipe.model not in PARAMETERS or _images_of(recipe) != native_image(recipe.model):
+            return {}
+        counted[name] = PARAMETERS[recipe.model]
+    return counted
+
+
+def _images_of(recipe: Recipe) -> ImageSpec | None:
+    """The images of a published data set as the recipe's network takes them; None for a user's own."""
+    if recipe.dataset not in DATASETS:
+        return None
+    spec = DATASETS[recipe.dataset].spec
+    return dataclasses.replace(spec, height=recipe.resize or spec.height, width=recipe.resize or spec.width)
+
+
+def _has_runs(comparison: Comparison, name: str) -> bool:
+    try:
+        return bool(comparison.row(name))
+    except SpecError:
+        return False

@@ -39,6 +39,7 @@ class StudyResult:
         verdicts = [row.verdict for row in self.comparison.ranked]
         claims = [f"{name}: {verdict.sentence}" for name, verdict in self.claims.verdicts.items()]
         answer = [self.study.question, self.comparison.answer]
+        claims += self.claims.assumptions
         return visible("\n".join([*answer, *verdicts, *claims, f"report: {self.report}"]))
 
     def _repr_html_(self) -> str:
@@ -46,7 +47,7 @@ class StudyResult:
         from convarium.analysis.comparison.shown import as_html
 
         claims = [f"{name}: {verdict.sentence}" for name, verdict in self.claims.verdicts.items()]
-        return as_html(self.comparison, notes=[*claims, f"report: {self.report}"])
+        return as_html(self.comparison, notes=[*claims, *self.claims.assumptions, f"report: {self.report}"])
 
     @property
     def runs(self) -> tuple[StoredRun, ...]:

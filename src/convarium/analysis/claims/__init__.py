@@ -1,10 +1,14 @@
 """Claims: sentences that a comparison supports, refutes or leaves undecided.
 
-`judge` gives the `Verdict` on a claim; `describe`, `published` and `measured` write claims and verdicts as text.
+`judge` gives the `Verdict` on a claim, `judge_size` that on the size of networks, which needs no run; `describe`,
+`published` and `measured` write claims and verdicts as text.
 """
 
 from convarium.analysis.claims.judging import judge, leading_classes
 from convarium.analysis.claims.kinds import (
+    ASSUMED,
+    NOT_SEEN,
+    OUTCOMES,
     Better,
     Claim,
     Collapses,
@@ -12,16 +16,20 @@ from convarium.analysis.claims.kinds import (
     Fails,
     Judgement,
     Ordered,
+    Overfits,
+    Overtakes,
     Reproduces,
     ReproducesClasses,
     Verdict,
-    describe,
     labels_of,
-    measured,
-    published,
 )
+from convarium.analysis.claims.sizes import is_about_size, judge_size
+from convarium.analysis.claims.texts import assumptions, describe, measured, published, sentence, source_tag
 
 __all__ = [
+    "ASSUMED",
+    "NOT_SEEN",
+    "OUTCOMES",
     "Better",
     "Claim",
     "Collapses",
@@ -29,13 +37,20 @@ __all__ = [
     "Fails",
     "Judgement",
     "Ordered",
+    "Overfits",
+    "Overtakes",
     "Reproduces",
     "ReproducesClasses",
     "Verdict",
+    "assumptions",
     "describe",
+    "is_about_size",
     "judge",
+    "judge_size",
     "labels_of",
     "leading_classes",
     "measured",
     "published",
+    "sentence",
+    "source_tag",
 ]

@@ -1,6 +1,7 @@
 """Judges claims by a comparison.
 
 A claim is supported or refuted only if the evidence is sufficient; otherwise it is undecided, and the verdict says why.
+One whose runs assume what its source does not state is never refuted, only not seen under the assumed recipe.
 A claim that compares rows is judged at least as strictly as the comparison's own table: its intervals are simultaneous
 over at least the table's family. A claim about one row is judged by itself.
 """
@@ -9,6 +10,8 @@ import dataclasses
 from itertools import pairwise
 
 from convarium.analysis.claims.kinds import (
+    ASSUMED,
+    NOT_SEEN,
     Better,
     Claim,
     Collapses,
@@ -16,12 +19,15 @@ from convarium.analysis.claims.kinds import (
     Fails,
     Judgement,
     Ordered,
+    Overfits,
+    Overtakes,
     Reproduces,
     ReproducesClasses,
     Verdict,
     make_verdict,
     margin_in,
 )
+from convarium.analysis.claims.overfitting import judge_overfitting
 from convarium.analysis.claims.reproduction import judge_classes, judge_number
 from convarium.analysis.comparison import (
     LEAST_SEEDS,
@@ -51,7 +57,15 @@ def judge(claim: Claim, comparison: Comparison) -> Verdict:
         ConvariumError: the claim cannot be judged as it is written: an accuracy above 1, an order of one label, or an
             equivalence without a margin.
     """
-    claim = _on_split(claim, comparison)
+    verdict = _judge(_on_split(claim, comparison), comparison)
+    if claim.assumed is None:
+        return verdict
+    outcome = NOT_SEEN if verdict.outcome == "refuted" else verdict.outcome
+    rest = verdict.sentence.removeprefix(f"{verdict.outcome}: ")
+    return dataclasses.replace(verdict, outcome=outcome, sentence=f"{outcome}: {rest} {ASSUMED}")
+
+
+def _judge(claim: Claim, comparison: Comparison) -> Verdict:
     match claim:
         case Reproduces():
             return judge_number(claim, comparison)
@@ -63,6 +77,10 @@ def judge(claim: Claim, comparison: Comparison) -> Verdict:
             return _equivalent(claim, comparison)
         case Ordered():
             return _ordered(claim, comparison)
+        case Overtakes():
+            return _overtakes(claim, comparison)
+        case Overfits():
+            return judge_overfitting(claim, comparison)
         case Fails():
             return _fails(claim, comparison)
         case Collapses():
@@ -73,7 +91,11 @@ def _on_split(claim: Claim, comparison: Comparison) -> Claim:
     """The claim about the validation images, if it is about test images where none are held out."""
     name = getattr(claim, "metric", "")
     other = name.replace("test_", "validation_")
-    if comparison.split == "test" or other not in METRICS or isinstance(claim, (ReproducesClasses, Fails, Collapses)):
+    if (
+        comparison.split == "test"
+        or other not in METRICS
+        or not isinstance(claim, (Reproduces, Better, Equivalent, Ordered))
+    ):
         return claim
     return dataclasses.replace(claim, metric=other)
 
@@ -117,9 +139,24 @@ def _ordered(claim: Ordered, comparison: Comparison) -> Verdict:
         raise ConvariumError("an order needs at least two labels", received=list(claim.labels))
     family = max(comparison.family, len(rows) - 1)
     pairs = [_judge_better(comparison, metric, one, other, 0.0, family) for one, other in pairwise(rows)]
-    outcomes = {outcome for outcome, _ in pairs}
-    outcome: Judgement = "refuted" if "refuted" in outcomes else "undecided" if "undecided" in outcomes else "supported"
+    outcome = _all_of({outcome for outcome, _ in pairs})
     return make_verdict(claim, rows, outcome, "; ".join(text for _, text in pairs), metric=metric)
+
+
+def _overtakes(claim: Overtakes, comparison: Comparison) -> Verdict:
+    """Both halves are asked at once: each is judged over a family of at least two."""
+    rows = [comparison.row(claim.label), comparison.row(claim.than)]
+    start, end = metric_of(claim.start), metric_of(claim.end)
+    family = max(comparison.family, 2)
+    first, at_first = _judge_better(comparison, start, rows[1], rows[0], 0.0, family)
+    last, at_last = _judge_better(comparison, end, rows[0], rows[1], 0.0, family)
+    text = f"in {start.title} {at_first}; in {end.title} {at_last}"
+    return make_verdict(claim, rows, _all_of({first, last}), text, metric=end)
+
+
+def _all_of(outcomes: set[Judgement]) -> Judgement:
+    """The outcome of a claim that is true only if each of its parts is."""
+    return "refuted" if "refuted" in outcomes else "undecided" if "undecided" in outcomes else "supported"
 
 
 def _fails(claim: Fails, comparison: Comparison) -> Verdict:

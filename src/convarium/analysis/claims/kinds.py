@@ -1,17 +1,24 @@
-"""The kinds of claims, their verdicts, and both as text.
+"""The kinds of claims, and their verdicts.
 
 A claim is a sentence that a comparison can support, refute or leave undecided. It is fixed before the runs are made. It
-names its rows as the comparison does, and its source so that a reader can find it.
+names its rows as the comparison does, and its source so that a reader can find it. Where the runs have something that
+the source does not state, the claim says so in `assumed`: its verdict is then marked, and never refutes the source.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-from convarium.analysis.comparison import Comparison, Metric, Row, formatting, metric_of
+from convarium.analysis.comparison import Comparison, Metric, Row
 from convarium.analysis.statistics import Estimate, margin_of
 
-Judgement = Literal["supported", "refuted", "undecided"]
+Judgement = Literal["supported", "refuted", "undecided", "not seen under the assumed recipe"]
+NOT_SEEN: Judgement = "not seen under the assumed recipe"
+"""The outcome in place of "refuted" where the runs assume what the source does not state."""
+OUTCOMES: tuple[Judgement, ...] = ("supported", "refuted", NOT_SEEN, "undecided")
+"""Every outcome, in the order in which they are counted."""
+ASSUMED = "[recipe assumed]"
+"""The mark of a claim that is judged by runs which assume what its source does not state."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,9 @@ class Reproduces:
         source: who published it, and where.
         runs: the number of runs that the published value is a mean of.
         margin: the largest distance that still counts as the same, in the metric's measure; None: the data set's margin
-            for accuracies, and no margin for other metrics.
+            for accuracies, and a fifth of the published value for other metrics.
+        printed: the values that the source prints, where `value` is their mean.
+        assumed: what the runs have that the source does not state; None if it states their recipe.
     """
 
     label: str
@@ -39,20 +48,28 @@ class Reproduces:
     source: str
     runs: int = 1
     margin: float | None = None
+    printed: Sequence[float] = ()
+    assumed: str | None = None
 
 
 @dataclass(frozen=True)
 class ReproducesClasses:
-    """Runs of `label` give the published test accuracy of every class, each published from a single run.
+    """Runs of `label` give the published accuracy of every class.
 
     Attributes:
         values: accuracies by class, with the data set's names of the classes; fractions of 1.
+        split: the images that they were measured on; "train" is the training split as the final weights classify it.
+        runs: the number of runs that each published accuracy is a mean of.
+        assumed: as in `Reproduces`.
     """
 
     label: str
     values: Mapping[str, float]
     _: KW_ONLY
+    split: Literal["train", "test"] = "test"
     source: str
+    runs: int = 1
+    assumed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,7 @@ class Better:
     metric: str = "test_accuracy"
     source: str
     by: float = 0.0
+    assumed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +95,7 @@ class Equivalent:
     metric: str = "test_accuracy"
     source: str
     margin: float | None = None
+    assumed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,36 @@ class Ordered:
     _: KW_ONLY
     metric: str = "test_accuracy"
     source: str
+    assumed: str | None = None
+
+
+@dataclass(frozen=True)
+class Overtakes:
+    """`label` starts worse than `than` and ends better.
+
+    Attributes:
+        start: the metric in which it starts worse, such as "mean_until(train_loss=100)".
+        end: the metric in which it ends better.
+    """
+
+    label: str
+    _: KW_ONLY
+    than: str
+    start: str
+    end: str
+    source: str
+    assumed: str | None = None
+
+
+@dataclass(frozen=True)
+class Overfits:
+    """The training accuracy of `label` after the last epoch is above its validation accuracy, by more than `by`."""
+
+    label: str
+    _: KW_ONLY
+    source: str
+    by: float = 0.0
+    assumed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +145,7 @@ class Fails:
     label: str
     _: KW_ONLY
     source: str
+    assumed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,9 +160,10 @@ class Collapses:
     _: KW_ONLY
     wandering: bool = False
     source: str
+    assumed: str | None = None
 
 
-Claim = Reproduces | ReproducesClasses | Better | Equivalent | Ordered | Fails | Collapses
+Claim = Reproduces | ReproducesClasses | Better | Equivalent | Ordered | Overtakes | Overfits | Fails | Collapses
 
 
 @dataclass(frozen=True)
@@ -122,14 +173,15 @@ class Verdict:
     Attributes:
         sentence: the verdict in words; begins with the outcome.
         measured: the claim's metric for the claim's first row; None if it has no mean.
-        n: the number of runs that the verdict rests on, in the row that has the fewest.
+        n: the number of runs that the verdict rests on, in the row that has the fewest; None for a verdict that no
+            number of runs would change, such as one on the size of a network.
     """
 
     claim: Claim
     outcome: Judgement
     sentence: str
     measured: Estimate | None
-    n: int
+    n: int | None
 
 
 def make_verdict(claim: Claim, rows: Sequence[Row], outcome: Judgement, text: str, *, metric: Metric) -> Verdict:
@@ -160,7 +212,7 @@ def margin_in(comparison: Comparison, metric: Metric) -> float | None:
 def labels_of(claim: Claim) -> tuple[str, ...]:
     """Returns the labels of the rows that a claim is about."""
     match claim:
-        case Better():
+        case Better() | Overtakes():
             return (claim.label, claim.than)
         case Equivalent():
             return (claim.label, claim.to)
@@ -168,60 +220,3 @@ def labels_of(claim: Claim) -> tuple[str, ...]:
             return tuple(claim.labels)
         case _:
             return (claim.label,)
-
-
-def describe(claim: Claim) -> str:
-    """Writes a claim as a sentence, with its source."""
-    if isinstance(claim, Fails):
-        return f"{claim.label} fails to train ({claim.source})"
-    if isinstance(claim, Collapses):
-        wandering = ", which changes from epoch to epoch" if claim.wandering else ""
-        return f"{claim.label} assigns every image to one class{wandering} ({claim.source})"
-    if isinstance(claim, ReproducesClasses):
-        return f"{claim.label}: test accuracy of each of {len(claim.values)} classes ({claim.source})"
-    metric = metric_of(claim.metric)
-    match claim:
-        case Reproduces() if metric.kind == "size":
-            text = f"{claim.label}: {formatting.exact(metric, claim.value)}"
-        case Reproduces():
-            text = f"{claim.label}: {metric.title} {formatting.exact(metric, claim.value)}"
-        case Better():
-            by = f" by more than {formatting.quantity(metric, claim.by)}" if claim.by else ""
-            text = f"{claim.label} is {metric.better} than {claim.than}{by} in {metric.title}"
-        case Equivalent():
-            text = f"{claim.label} is on a par with {claim.to} in {metric.title}"
-        case Ordered():
-            text = f"{metric.title}, from best to worst: {', '.join(claim.labels)}"
-    return f"{text} ({claim.source})"
-
-
-def published(claim: Claim) -> str:
-    """Writes what the source states, for a cell of a table."""
-    match claim:
-        case Reproduces():
-            return formatting.exact(metric_of(claim.metric), claim.value)
-        case ReproducesClasses():
-            least, most = min(claim.values.values()), max(claim.values.values())
-            return f"{100 * least:.6g} to {100 * most:.6g} %"
-        case Better():
-            metric = metric_of(claim.metric)
-            return metric.better + (f" by over {formatting.quantity(metric, claim.by)}" if claim.by else "")
-        case Equivalent():
-            return "on a par"
-        case Ordered():
-            return "this order"
-        case Fails():
-            return "fails"
-        case Collapses():
-            return "one class, changing" if claim.wandering else "one class"
-
-
-def measured(verdict: Verdict | None) -> str:
-    """Writes the measured value with its 95 % interval, for a cell of a table; a dash if there is none."""
-    if verdict is None or verdict.measured is None or isinstance(verdict.claim, (Fails, Collapses, ReproducesClasses)):
-        return "–"
-    metric, mean = metric_of(verdict.claim.metric), verdict.measured
-    if mean.low is None or mean.high is None:
-        return formatting.level(metric, mean.mean)
-    middle, low, high = formatting.interval(metric, mean.mean, mean.low, mean.high)
-    return f"{middle} ({low} to {high}){' %' if metric.kind == 'accuracy' else ' ' + metric.unit}"

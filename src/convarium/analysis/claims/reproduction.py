@@ -11,6 +11,7 @@ from convarium.analysis.claims.kinds import (
     make_verdict,
     margin_in,
 )
+from convarium.analysis.claims.texts import published_value
 from convarium.analysis.comparison import (
     Comparison,
     Metric,
@@ -25,6 +26,8 @@ from convarium.errors import ConvariumError, SpecError
 
 FEWEST_RUNS = 5
 """The number of trained runs from which on a published number is judged."""
+RELATIVE_MARGIN = 0.2
+"""The margin of a loss, and of any other number that is no accuracy, as a share of the published value."""
 
 
 def judge_number(claim: Reproduces, comparison: Comparison) -> Verdict:
@@ -42,7 +45,7 @@ def judge_number(claim: Reproduces, comparison: Comparison) -> Verdict:
             hint=f"write {claim.value / 100:g} for {claim.value:g} %",
         )
     measured = row.estimate(metric)
-    published = f"the published {formatting.exact(metric, claim.value)} ({claim.source})"
+    published = f"the published {published_value(claim)} ({claim.source})"
     outcome: Judgement = "undecided"
     if metric.kind == "time":
         text = f"{published} was timed elsewhere, and times are comparable within one environment only"
@@ -58,6 +61,7 @@ def judge_number(claim: Reproduces, comparison: Comparison) -> Verdict:
         )
     else:
         margin = claim.margin if claim.margin is not None else margin_in(comparison, metric)
+        margin = RELATIVE_MARGIN * abs(claim.value) if margin is None else margin
         outcome, text = _one_more_draw(claim, metric, row, measured, margin, published)
     return make_verdict(claim, [row], outcome, qualify((row,), metric, text), metric=metric)
 
@@ -67,7 +71,7 @@ def _one_more_draw(
     metric: Metric,
     row: Row,
     measured: Estimate,
-    margin: float | None,
+    margin: float,
     published: str,
 ) -> tuple[Judgement, str]:
     predicted = row.predicted(metric, runs=claim.runs)
@@ -76,19 +80,21 @@ def _one_more_draw(
         return "undecided", text
     middle, low, high = formatting.interval(metric, measured.mean, predicted.low, predicted.high)
     off = abs(measured.mean - claim.value)
-    inside, near = claim.value in predicted, margin is None or off <= margin
-    more = "one more run" if claim.runs == 1 else f"the mean of {claim.runs} more runs"
+    inside, near = claim.value in predicted, off <= margin
     unit = "%" if metric.kind == "accuracy" else metric.unit
+    side, reach = "above" if claim.value > measured.mean else "below", "within" if near else "beyond"
+    gave = f"{row.label} gave {middle} {unit} in {metric.title}"
+    seeds = formatting.count(measured.n, "seed")
     text = (
-        f"{row.label} gave {middle} {unit} in {metric.title}, {more} would lie between {low} and {high} "
-        f"(95 % prediction interval, {formatting.count(measured.n, 'seed')}), and {published} lies "
-        f"{'inside' if inside else 'outside'}, {formatting.quantity(metric, off)} from the mean"
+        f"{gave}, {_more_runs(claim.runs)} would lie between {low} and {high} (95 % prediction interval, {seeds}), and "
+        f"{published} lies {'inside' if inside else 'outside'}, {formatting.quantity(metric, off)} {side} the mean "
+        f"({reach} the margin of {formatting.quantity(metric, margin)})"
     )
-    if margin is not None:
-        text += f" ({'within' if near else 'beyond'} the margin of {formatting.quantity(metric, margin)})"
-    if inside and near:
-        return "supported", text
-    return ("undecided" if inside or (near and margin is not None) else "refuted"), text
+    return ("supported" if inside and near else "undecided" if inside or near else "refuted"), text
+
+
+def _more_runs(runs: int) -> str:
+    return "one more run" if runs == 1 else f"the mean of {runs} more runs"
 
 
 def judge_classes(claim: ReproducesClasses, comparison: Comparison) -> Verdict:
@@ -100,11 +106,12 @@ def judge_classes(claim: ReproducesClasses, comparison: Comparison) -> Verdict:
         SpecError: no run has a class of that name.
     """
     row, k = comparison.row(claim.label), len(claim.values)
-    metrics = {name: class_accuracy(name) for name in claim.values}
+    metrics = {name: class_accuracy(name, claim.split) for name in claim.values}
     values = {name: list(row.values(metric).values()) for name, metric in metrics.items()}
     fewest = min(map(len, values.values()))
-    accuracy = metric_of("test_accuracy")
-    published = f"the published accuracies of {k} classes ({claim.source})"
+    accuracy = metric_of("final_train_accuracy" if claim.split == "train" else "test_accuracy")
+    kind = "training " if claim.split == "train" else ""
+    published = f"the published {kind}accuracies of {k} classes ({claim.source})"
     if row.trained and not fewest:
         missing = next(name for name, each in values.items() if not each)
         raise SpecError(f"no run of {row.label} has a class {missing!r}", hint="name the classes as the data set does")
@@ -114,7 +121,9 @@ def judge_classes(claim: ReproducesClasses, comparison: Comparison) -> Verdict:
     margin = (margin_in(comparison, accuracy) or 0.0) * math.sqrt(k)
     off = {name: fmean(each) - claim.values[name] for name, each in values.items()}
     near = {name for name in values if abs(off[name]) <= margin}
-    ranges = {name: row.predicted(metric, level=1 - (1 - LEVEL) / k) for name, metric in metrics.items()}
+    ranges = {
+        name: row.predicted(metric, runs=claim.runs, level=1 - (1 - LEVEL) / k) for name, metric in metrics.items()
+    }
     known = {name: interval for name, interval in ranges.items() if interval is not None}
     inside = {name for name, interval in known.items() if claim.values[name] in interval}
     outcome: Judgement = "undecided"
@@ -124,8 +133,8 @@ def judge_classes(claim: ReproducesClasses, comparison: Comparison) -> Verdict:
         outcome = "supported"
     worst = max(off, key=lambda name: abs(off[name]))
     text = (
-        f"of {published}, {len(inside)} lie where one more run of {row.label} would (95 % prediction intervals of all "
-        f"{k} together, {formatting.count(fewest, 'seed')}) and {len(near)} within the margin of "
+        f"of {published}, {len(inside)} lie where {_more_runs(claim.runs)} of {row.label} would (95 % prediction "
+        f"intervals of all {k} together, {formatting.count(fewest, 'seed')}) and {len(near)} within the margin of "
         f"{formatting.quantity(accuracy, margin)} a class; farthest off is {worst}, published "
         f"{formatting.exact(accuracy, claim.values[worst])}, measured "
         f"{formatting.level(accuracy, claim.values[worst] + off[worst])}"

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from convarium.analysis.comparison.curve_metrics import generalization_gap, largest_drop, mean_until
 from convarium.analysis.statistics import Scale
 from convarium.errors import ConvariumError
 from convarium.metrics import ClassCounts, class_counts, mean_f1, mean_recall
@@ -85,7 +86,9 @@ def metric_of(name: str) -> Metric:
       "validation_balanced_accuracy", "test_macro_f1" and "validation_macro_f1".
     - Losses: "test_loss", "validation_loss", "train_loss", "final_train_loss" and "last_epoch_test_loss".
     - Cost: "train_seconds", "images_per_second", "parameters" and "flops".
-    - Speed of learning: "epochs_to(COLUMN=LEVEL)" and "steps_to(COLUMN=LEVEL)".
+    - Speed of learning: "epochs_to(COLUMN=LEVEL)" and "steps_to(COLUMN=LEVEL)", and a column's mean over the first
+      epochs, "mean_until(COLUMN=EPOCH)".
+    - The curve: "generalization_gap" and "largest_test_accuracy_drop".
 
     "balanced_accuracy" and "macro_f1" are those of the test split.
 
@@ -99,15 +102,19 @@ def metric_of(name: str) -> Metric:
     if name in METRICS:
         return METRICS[name]
     spec = parse(name)
-    if spec.name not in _REACH:
-        raise unknown("metric", name, [*METRICS, *(f"{reach}(test_accuracy=0.98)" for reach in _REACH)])
+    examples = {reach: f"{reach}(test_accuracy=0.98)" for reach in _REACH} | {_MEAN: f"{_MEAN}(train_loss=10)"}
+    if spec.name not in examples:
+        raise unknown("metric", name, [*METRICS, *examples.values()])
     if len(spec.options) != 1 or spec.args:
-        raise ConvariumError(f"cannot read the metric {name!r}", expected=f"one level: {spec.name}(test_accuracy=0.98)")
+        one = "epoch" if spec.name == _MEAN else "level"
+        raise ConvariumError(f"cannot read the metric {name!r}", expected=f"one {one}: {examples[spec.name]}")
     ((column, level),) = spec.options.items()
     if column not in COLUMNS:
         raise unknown("column of the history", column, COLUMNS)
     if not isinstance(level, (int, float)) or isinstance(level, bool):
         raise ConvariumError(f"the level of {name!r} is not a number", expected="a number such as 0.98", received=level)
+    if spec.name == _MEAN:
+        return _mean_of_first_epochs(column, level, name=str(spec))
     unit, counter = spec.name.removesuffix("_to"), _REACH[spec.name]
 
     def reach(run: StoredRun) -> float | None:
@@ -121,20 +128,34 @@ def metric_of(name: str) -> Metric:
     return Metric(str(spec), title, reach, "reach", False, unit, "faster", "slower")
 
 
-def class_accuracy(name: str) -> Metric:
-    """Returns the metric of one class's test accuracy: the share of its images that are classified correctly."""
+def _mean_of_first_epochs(column: str, epoch: float, *, name: str) -> Metric:
+    if epoch != int(epoch) or epoch < 1:
+        raise ConvariumError(f"the epoch of {name!r} is out of range", expected="a whole number from 1", received=epoch)
+    running = "running " * column.startswith("train_")
+    title = f"mean {running}{_words(column)} of epochs 1 to {epoch:g}"
+    of_accuracy = column.endswith("accuracy")
+    return (_accuracy if of_accuracy else _loss)(name, mean_until(column, epoch), title)
+
+
+def _words(column: str) -> str:
+    return column.replace("train_", "training ").replace("_", " ")
+
+
+def class_accuracy(name: str, split: Literal["train", "test"] = "test") -> Metric:
+    """Returns the metric of one class's accuracy: the share of its images that the final weights classify correctly."""
 
     def recall(run: StoredRun) -> float | None:
-        return None if run.outcome.test is None else run.outcome.test.per_class.get(name)
+        scores: Scores | None = getattr(run.outcome, split)
+        return None if scores is None else scores.per_class.get(name)
 
     def counted(run: StoredRun) -> int | None:
-        scores = run.outcome.test
+        scores: Scores | None = getattr(run.outcome, split)
         if scores is None or name not in scores.per_class:
             return None
         return sum(scores.confusion[list(scores.per_class).index(name)]) or None
 
-    title = f"test accuracy of {name}"
-    return Metric(f"test_accuracy_of({name!r})", title, recall, "accuracy", True, "points", counted=counted)
+    title = f"{'training' if split == 'train' else 'test'} accuracy of {name}"
+    return Metric(f"{split}_accuracy_of({name!r})", title, recall, "accuracy", True, "points", counted=counted)
 
 
 def recorded(run: StoredRun, column: str) -> list[tuple[Epoch, float]]:
@@ -263,6 +284,10 @@ METRICS = {
         _loss("train_loss", _last("train_loss"), "running training loss of the last epoch"),
         _loss("final_train_loss", _score("train", "loss"), "training loss of the final weights"),
         _loss("last_epoch_test_loss", _last("test_loss"), "test loss after the last epoch"),
+        Metric("generalization_gap", "training minus validation accuracy after the last epoch", generalization_gap,
+               "accuracy", False, "points", "less overfitted", "more overfitted"),
+        Metric("largest_test_accuracy_drop", "largest drop of the test accuracy from one epoch to the next",
+               largest_drop, "accuracy", False, "points", "steadier", "less steady"),
         Metric("train_seconds", "training time", _cost("train_seconds"), "time", False, "s", "faster", "slower"),
         Metric("images_per_second", "training speed", _cost("images_per_second"), "time", True, "images per second",
                "faster", "slower"),
@@ -277,4 +302,5 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of the history that have a best value and reach levels."""
 
+_MEAN = "mean_until"
 _REACH = {"epochs_to": "epoch", "steps_to": "steps"}

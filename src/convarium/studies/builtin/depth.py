@@ -1,7 +1,6 @@
 """Plain against residual from shallow to deep: from which depth on does the shortcut matter?
 
     convarium run depth                     5 seeds, 40 runs of 164 epochs on CIFAR-10
-    cost        not estimated yet: days on a CPU, so that it wants a GPU
     measured    not run yet
 
 The networks and the training of He et al. 2015, section 4.2. With batch norm nothing vanishes, and yet plain networks

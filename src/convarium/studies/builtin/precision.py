@@ -9,8 +9,6 @@
     convarium run precision_preact_resnet   10 seeds, 20 runs of one epoch
     convarium run precision_googlenet       10 seeds, 20 runs of one epoch
     convarium run precision_densenet        10 seeds, 20 runs of one epoch
-    cost        with AMX of memory_mlp 5 min, of lenet 8 min, of resnet and preact_resnet about 25 min; the others not
-                measured yet
     measured    2026-11-26, with AMX: memory_mlp 98.16 % against 98.16, equivalent (0.01 points, 90 % interval −0.01 to
                 0.02), lenet 96.36 % against 96.36, equivalent (−0.02 to 0.02), and preact_resnet 98.90 % against
                 98.77, equivalent (0.04 to 0.22); the others equivalent too, with fewer epochs or images:

@@ -2,7 +2,6 @@
 
     convarium run residual_cnn              5 seeds, 5 runs of 20 epochs
     convarium run residual_cnn_50           5 seeds, 5 runs of 50 epochs
-    cost        24 min for 20 epochs, about 1 h for 50 (on one core of an AMD EPYC that had other work too)
     measured    2026-11-23, 20 epochs, 5 seeds: best 99.20 ± 0.03 % (99.25 published), last 99.09 ± 0.15; 50 not run yet
 
 The source scores the test split after every epoch and reports the highest accuracy of 20 epochs, 99.25 %. The study

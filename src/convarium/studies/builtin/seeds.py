@@ -1,8 +1,6 @@
 """How far do two seeds of one network lie apart?
 
     convarium run seeds                     20 seeds, 40 runs of 10 epochs on Fashion-MNIST
-    cost        about 48 min
-                (estimated from the first steps, on one core of an AMD EPYC that had other work too)
     measured    not run yet
 
 LeNet with sigmoids as d2l.ai trains it, whose start depends on luck, and LeNet with ReLU. This number says

@@ -1,7 +1,6 @@
 """Does a residual network train where a deep plain one fails because its gradient vanishes?
 
     convarium run vanishing                 5 seeds, 30 runs of 5 epochs
-    cost        about 50 min (30 s an epoch at the greatest depth, on one core of an AMD EPYC that had other work too)
     measured    2026-11-23, 19 layers, 5 seeds: plain at chance five times (every image a 1), residual 98.9 %, over 90 %
                 from the first epoch on; the shallower networks not run yet
 
@@ -18,6 +17,8 @@ from convarium.recipes.presets import recipe_preset
 from convarium.studies.study import Study, with_seeds
 
 BLOCKS = (1, 2, 4)
+_WHERE = "residual-blog, section 1"
+_ASSUMED = "19 layers of the source's own blocks, trained as its small network for 5 epochs; it names no deep network"
 _TRAINED = dataclasses.replace(recipe_preset("residual-blog", "residual_cnn@residual-blog"), epochs=5)
 
 
@@ -41,9 +42,9 @@ study = Study(
     ),
     baseline=network(BLOCKS[0], residual=False),
     claims={
-        "deep-plain-fails": Fails(PLAIN, source="residual-blog, section 1"),
+        "deep-plain-fails": Fails(PLAIN, source=_WHERE, assumed=_ASSUMED),
         "deep-residual-trains": Better(
-            RESIDUAL, than=PLAIN, metric="epochs_to(test_accuracy=0.9)", source="residual-blog, section 1"
+            RESIDUAL, than=PLAIN, metric="epochs_to(test_accuracy=0.9)", source=_WHERE, assumed=_ASSUMED
         ),
     },
     shows=("gradients",),
