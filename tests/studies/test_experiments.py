@@ -30,7 +30,7 @@ from convarium.studies.run import run_study
 from convarium.studies.study import Study, grid, judge_study, with_seeds
 from convarium.studies.tables import study_tables
 from convarium.studies.variants import reduced, reseeded
-from made_runs import epoch, run
+from made_runs import epoch, run, runs
 
 GUIDE = Path(__file__).parents[2] / "docs" / "add-an-experiment.md"
 IMAGE = ImageSpec(1, 28, 28, 10)
@@ -374,6 +374,13 @@ def test_class_tables_count_classes_that_were_never_right_and_leave_out_what_can
     assert fixed.title.startswith("learning_rate=0.1 minus learning_rate=0.01 class by class")
     assert fixed.rows[0][:2] == ("zero", "70.50")
     assert fixed.rows[1][1:] == ("0.00", "–", "undecided")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_class_by_class_too_a_network_that_fails_more_often_is_not_better(fails):
+    rows = runs("lenet", [0.60, 0.61, 0.62, 0.61]) + runs("vgg", [0.90, 0.91, 0.92, None if fails else 0.91])
+    _, differences = study_tables(study(shows=("classes",)), compare_runs(rows))
+    assert {line[-1] for line in differences.rows} == {"undecided" if fails else "better"}
 
 
 def test_labels_of_every_kind_are_rows_of_the_study():

@@ -11,8 +11,10 @@ from convarium.analysis.recommendation import simultaneous_interval
 from convarium.errors import ConvariumError, RecipeError, RunError, TimeLimitError
 from convarium.studies import Study, recommending, report, shortlist
 from convarium.studies.extension import extended_record
+from convarium.studies.recommendation_notes import failure_notes
 from convarium.workspace.recommending import budget_seconds
 from html_page import Reader
+from made_runs import runs
 
 NETWORKS = ["lenet", "lenet(pool='avg')", "residual_cnn", "residual_cnn(residual=False)", "residual_mlp(hidden=4)"]
 QUICK = {"epochs": 2, "batch_size": 16}
@@ -199,11 +201,17 @@ def test_with_few_images_it_says_that_guessing_may_be_as_good(tmp_path, done):
     found = workspace.recommend(["lenet", "lenet(pool='avg')"], **settings)
     # Even four right answers of four have an interval that begins below a half.
     assert any("gets, 50.0 %: only more test images would show" in note for note in found.notes)
+    assert any(note.startswith("Whether lenet") and "learned anything cannot be told" in note for note in found.notes)
     assert any(note.startswith("A network that is picked by its test accuracy") for note in found.notes)
     assert any(note.startswith("With 4 validation images, one image is 25.0 points") for note in found.notes)
     assert not any("gets," in note for note in done[1].notes if done[1].choices[0].low > 0.5)
     with pytest.raises(RecipeError, match="--validation 2"):  # one of each class
         workspace.recommend(["lenet"], **settings, validation=0)
+
+
+def test_a_recommended_network_of_which_runs_failed_is_told_of():
+    made = {"lenet": runs("lenet", [0.9, None, 0.5]), "vgg": runs("vgg", [0.8, 0.8, 0.8])}
+    assert list(failure_notes(made)) == ["lenet failed to train in 2 of 3 runs: another run of it may, too."]
 
 
 def test_a_longer_time_is_another_plan(done, dataset):

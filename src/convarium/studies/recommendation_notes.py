@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from convarium.analysis.comparison.formatting import count, listed
-from convarium.analysis.comparison.run_facts import is_at_chance
+from convarium.analysis.comparison.run_facts import is_at_chance, status
 from convarium.analysis.recommendation import Choice
 from convarium.analysis.statistics import IMBALANCE, margin_of
 from convarium.runs.store import StoredRun
@@ -58,6 +58,13 @@ def notes_of(
     if guessing:
         verb = "does" if len(guessing) == 1 else "do"
         yield f"{listed(guessing)} {verb} no better than always answering with the largest class."
+    unclear = [name for name, run in named.items() if is_at_chance(run) is None]
+    if unclear:
+        yield (
+            f"Whether {listed(unclear)} learned anything cannot be told: even the largest set that was scored is too "
+            "small."
+        )
+    yield from failure_notes({name: last.runs[name] for name in named})
     unsure = [each for each in choices if each.network not in guessing and each.low <= _guessed(search, named, each)]
     if unsure:
         level = max(_guessed(search, named, each) for each in unsure)
@@ -66,6 +73,18 @@ def notes_of(
             f"{subject} {listed([each.network for each in unsure])} reaches down to what always answering with one "
             f"class gets, {100 * level:.1f} %: only more test images would show that it is better than that."
         )
+
+
+def failure_notes(runs: Mapping[str, Sequence[StoredRun]]) -> Iterator[str]:
+    """Says of each network of which runs failed that further ones may, though one that trained is recommended.
+
+    Args:
+        runs: all of each recommended network, with as many epochs.
+    """
+    for name, each in runs.items():
+        failed = sum(status(run) != "trained" for run in each)
+        if failed:
+            yield f"{name} failed to train in {failed} of {count(len(each), 'run')}: another run of it may, too."
 
 
 def _guessed(search: Search, named: Mapping[str, StoredRun], choice: Choice) -> float:

@@ -8,7 +8,15 @@ from statistics import fmean
 from scipy import stats
 
 from convarium.analysis.claims import leading_classes
-from convarium.analysis.comparison import Comparison, Row, class_differences, formatting, metric_of, status
+from convarium.analysis.comparison import (
+    Comparison,
+    Row,
+    class_differences,
+    fails_more_often,
+    formatting,
+    metric_of,
+    status,
+)
 from convarium.analysis.statistics import LEVEL
 from convarium.errors import ConvariumError
 from convarium.models.index import resolve
@@ -80,13 +88,20 @@ def _class_differences(comparison: Comparison) -> Iterator[ExtraTable]:
             if low is None or high is None or math.isnan(low) or math.isnan(high):
                 verdict, interval = "undecided", "–"
             else:
-                verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
+                verdict = _side(row, against, low, high)
                 interval = formatting.minus(f"{100 * low:.2f}") + " to " + formatting.minus(f"{100 * high:.2f}")
             lines.append(
                 (str(record["class"]), formatting.minus(f"{100 * record['difference']:.2f}"), interval, verdict)
             )
         title = f"{row.label} minus {against.label} class by class, points of {comparison.split} accuracy"
         yield ExtraTable(title, ("class", "difference", "interval for all classes", ""), tuple(lines))
+
+
+def _side(row: Row, against: Row, low: float, high: float) -> str:
+    """Whether an interval lies on one side of 0; of two rows the one that fails more often is never better."""
+    if low > 0 and not fails_more_often(row, against):
+        return "better"
+    return "worse" if high < 0 and not fails_more_often(against, row) else "undecided"
 
 
 def _spread(comparison: Comparison) -> ExtraTable:
