@@ -30,6 +30,7 @@ from convarium.inference.playground.words import LANGUAGES, Language
 )
 @switch("all", help="Also networks of more than 1.5 million parameters, 3 MB each million.")
 @switch("float32", help="Write the weights as they are, not rounded to float16: twice the size.")
+@switch("epochs", help="Also the weights that --keep-weights kept: a slider shows how the network learned.")
 @click.option("--title", metavar="TEXT", help="Title of the page.")
 @switch("hide-names", help='Call the networks "Network A" and so on until the reader asks.')
 @switch("quiz", help="Begin with ten images on which the networks disagree: the class votes first.")
@@ -44,6 +45,7 @@ def play(
     seeds: int,
     all: bool,  # noqa: A002
     float32: bool,
+    epochs: bool,
     title: str | None,
     hide_names: bool,
     quiz: bool,
@@ -67,6 +69,7 @@ def play(
         seeds=seeds,
         all_networks=all,
         float32=float32,
+        epochs=epochs,
         title=title,
         hide_names=hide_names,
         quiz=quiz,

@@ -431,6 +431,7 @@ class Workspace:
         seeds: int = 1,
         all_networks: bool = False,
         float32: bool = False,
+        epochs: bool = False,
         title: str | None = None,
         hide_names: bool = False,
         quiz: bool = False,
@@ -447,6 +448,8 @@ class Workspace:
             all_networks: also networks of more than 1.5 million parameters.
             float32: write the weights as they are; otherwise they are rounded to float16, and the page says what that
                 changes.
+            epochs: also the weights after other epochs, which `keep_weights` kept: a slider shows how the networks
+                learned.
             title: of the page.
             hide_names: call the networks "Network A" and so on until the reader asks.
             quiz: begin with ten images on which the networks disagree.
@@ -454,7 +457,8 @@ class Workspace:
 
         Raises:
             StoreError: no such study, or none of its runs is finished.
-            ConvariumError: none of its networks can play, or a quiz is asked for and the data set is not here.
+            ConvariumError: none of its networks can play, a quiz is asked for and the data set is not here, or epochs
+                are and none were kept.
         """
         from convarium.workspace.playing import play
 
@@ -465,6 +469,7 @@ class Workspace:
             seeds=seeds,
             all_networks=all_networks,
             float32=float32,
+            epochs=epochs,
             title=title,
             hide_names=hide_names,
             quiz=quiz,

@@ -29,13 +29,13 @@ def store(tmp_path_factory):
     """Two networks with two seeds, and one that fails."""
     folder = tmp_path_factory.mktemp("store")
     workspace = Workspace(folder)
-    workspace.compare(list(MODELS), name="both", seeds=2, epochs=2, learning_rate=0.05, batch_size=32)
+    workspace.compare(list(MODELS), name="both", seeds=2, epochs=2, learning_rate=0.05, batch_size=32, keep_weights=1)
     return folder
 
 
 @pytest.fixture(scope="module")
 def written(store):
-    return Workspace(store).play("both", seeds=2, quiz=True)
+    return Workspace(store).play("both", seeds=2, quiz=True, epochs=True)
 
 
 @pytest.fixture
@@ -68,6 +68,12 @@ def draw(page, points):
     for x, y in others:
         page.mouse.move(x, y, steps=4)
     page.mouse.up()
+
+
+def inside(page):
+    """Scrolls to the networks' inside, which is computed when it is seen."""
+    page.locator("#inside").scroll_into_view_if_needed()
+    page.wait_for_selector(".walk .stage")
 
 
 def answered_anew(page, before):
@@ -178,6 +184,99 @@ def test_a_stage_opens_and_a_pixel_says_where_it_comes_from(page):
     page.locator("text=all blocks").click()
     page.locator("text=put all back").wait_for()
     assert page.locator(".walk .stage").last.inner_html() != before
+
+
+@needs_browser
+def test_weights_of_epochs_answer_as_they_did_then(page, store):
+    run = next(run for run in Workspace(store).results("both").rows[1].runs if run.recipe.seed == 1)
+    assert run.kept_epochs == (0, 1, 2)
+    received, pixels = page.evaluate(
+        """async () => {
+          const network = Play.networks[1], pixels = Playground.galleryPixels(3), found = [];
+          const input = Preprocess.normalized(pixels, Play.forms[network.form]);
+          for (const { epoch, member } of network.epochs[1]) {
+            found.push([epoch, Play.labelOf(member, true), Array.from(await Engine.logits(member, input))]);
+          }
+          return [found, Array.from(pixels)];
+        }"""
+    )
+    images = torch.tensor(pixels, dtype=torch.uint8).reshape(1, 1, 28, 28)
+    trained = load_trained(run)
+    for (epoch, label, logits), expected_epoch in zip(received, run.kept_epochs, strict=True):
+        assert (epoch, label.split(", seed 1, ")[1]) == (
+            expected_epoch,
+            f"epoch {epoch}" if epoch else "before training",
+        )
+        trained.network.load_state_dict(run.epoch_weights(epoch))
+        program = rounded(read_program(trained.network, (1, 28, 28), model="resnet"))
+        expected = run_logits(program, trained.normalize(images))[0].detach()
+        assert torch.tensor(logits) == pytest.approx(expected, abs=1e-4 * float(expected.abs().max()))
+
+
+@needs_browser
+def test_a_slider_shows_how_a_network_learned(page):
+    """By keyboard; its filters and the stages are those of the epoch, and the vote is that of the seeds alone."""
+    inside(page)
+    panel = page.locator("#training-first")
+    pictures = lambda: page.evaluate(  # noqa: E731
+        "[...document.querySelectorAll('#training-first .kernels canvas')].map((one) => one.toDataURL())"
+    )
+    assert panel.locator("output").inner_text() == "after epoch 2 of 2"
+    assert panel.locator(".epochs button").count() == 3
+    page.wait_for_selector("#training-first .epochs button[aria-label^='before training: says ']")
+    trained = pictures()
+    panel.locator("input").press("ArrowLeft")
+    page.wait_for_selector("#walks h3:text('epoch 1')")
+    assert panel.locator("output").inner_text() == "after epoch 1 of 2"
+    assert panel.locator(".epochs [aria-pressed=true] small").inner_text() == "1"
+    assert panel.locator("input").get_attribute("aria-valuetext").startswith("after epoch 1 of 2, says ")
+    assert pictures() != trained
+    panel.get_by_role("button", name="Play").click()
+    page.wait_for_selector("#walks h3:text('epoch 2')")
+    assert " of 4 say " in page.locator(".network.vote .seeds").inner_text()
+
+
+@needs_browser
+def test_two_epochs_beside_each_other_are_opened_and_pointed_at_together(page):
+    inside(page)
+    page.select_option("#inside-second", page.input_value("#inside-first"))
+    page.wait_for_selector(".walk + .walk .stage")
+    assert page.locator("#walks h3").nth(1).inner_text().endswith("before training")
+    first, second = (page.locator(".walk").nth(i) for i in range(2))
+    first.locator("button.stage", has_text="conv").first.click()
+    assert (
+        second.locator("button[aria-expanded=true]").inner_text() == first.locator("[aria-expanded=true]").inner_text()
+    )
+    canvas = page.locator(".detail").nth(1).locator(".operation canvas[tabindex]").first
+    canvas.focus()
+    canvas.press("ArrowUp")
+    sums = page.locator(".detail .sum p").all_inner_texts()
+    assert len(sums) == page.locator(".detail .mark").count() == 2
+    places = [text.split(" = ")[0] for text in sums]
+    assert places[0] == places[1]
+    assert "pixel (13, 14)" in places[0]
+    assert sums[0] != sums[1]  # other weights
+    first.locator("[aria-expanded=true]").click()
+    assert not page.locator(".detail:visible").count()
+
+
+@needs_browser
+def test_another_network_beside_it_opens_what_has_the_same_shape(page):
+    inside(page)
+    page.select_option("#inside-second", label="resnet(depth=8), seed 1")
+    page.wait_for_selector(".walk + .walk .stage")
+    page.locator(".walk").nth(1).locator("button.stage").first.click()
+    assert page.locator(".walk [aria-expanded=true] strong").all_inner_texts() == ["normalized image"] * 2
+    page.locator(".walk").nth(0).locator("button.stage", has_text="linear").first.click()
+    assert page.locator(".walk [aria-expanded=true]").count() == 1  # a resnet has no such layer
+
+
+def test_epochs_that_were_not_kept_cannot_be_shown(store, monkeypatch):
+    monkeypatch.setattr("convarium.runs.stored_run.StoredRun.kept_epochs", ())
+    with pytest.raises(
+        ConvariumError, match=r"no run of this study kept its weights by epoch; .*--keep-weights every=N"
+    ):
+        Workspace(store).play("both", epochs=True)
 
 
 @needs_browser

@@ -15,15 +15,15 @@ from convarium.disk import write_text
 from convarium.errors import ConvariumError
 from convarium.inference.playground.encoding import encode, encode_images
 from convarium.inference.playground.gallery import QUIZ, frame_of, pick_images
-from convarium.inference.playground.players import Player, find_players, rounding_text
+from convarium.inference.playground.players import Member, Player, find_players, rounding_text
 from convarium.inference.playground.words import Language, words_of
 from convarium.pages.chart_style import colors
 from convarium.pages.predictions import read_predictions
 from convarium.pages.script_data import script_json
 
 _ENGINE = ("interpreter.js", "gradients.js")
-_PAGE = ("start.js", "engine.js", "pictures.js", "preprocess.js", "drawing.js", "answers.js", "inside.js", "why.js",
-         "quiz.js", "play.js")  # fmt: skip
+_PAGE = ("start.js", "engine.js", "pictures.js", "preprocess.js", "drawing.js", "answers.js", "stages.js", "pixels.js",
+         "blocks.js", "training.js", "inside.js", "why.js", "quiz.js", "play.js")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def write_playground(
     seeds: int = 1,
     all_networks: bool = False,
     float32: bool = False,
+    epochs: bool = False,
     title: str | None = None,
     hide_names: bool = False,
     quiz: bool = False,
@@ -67,20 +68,23 @@ def write_playground(
         seeds: runs of each network, at most.
         all_networks: also networks that are too large for a file that is mailed.
         float32: write the weights as they are, instead of rounding them to float16.
+        epochs: also the weights after other epochs, where the runs kept them.
         title: of the page.
         hide_names: call the networks "Network A" and so on until the reader asks.
         quiz: begin with ten images on which the networks disagree.
         language: of the page.
 
     Raises:
-        ConvariumError: no network can play, or a quiz is asked for without test images.
+        ConvariumError: no network can play, a quiz is asked for without test images, or epochs are and no run kept any.
     """
     if quiz and test_images is None:
         raise ConvariumError(
             "--quiz takes test images, and they are not here", hint="fetch the data set, or leave it out"
         )
     images = None if test_images is None else test_images[0]
-    players, left_out = find_players(comparison, images=images, seeds=seeds, all_networks=all_networks, float32=float32)
+    players, left_out = find_players(
+        comparison, images=images, seeds=seeds, all_networks=all_networks, float32=float32, epochs=epochs
+    )
     labels = [row.label for row in comparison.rows]
     words = words_of(language)
     form = players[0].preprocessing
@@ -95,6 +99,11 @@ def write_playground(
             | {"color": colors(labels)[player.index], "disguise": _disguise(words, number) if hide_names else None}
         )
         encoded += [encode(member.program, float16=not float32) for member in player.members]
+    for player, network in zip(players, networks, strict=True):
+        network["epochs"] = [
+            _epochs(member, number, encoded, float16=not float32)
+            for number, member in zip(network["members"], player.members, strict=True)
+        ]
     about = {"dataset": comparison.dataset, "box": f"{frame.box:.0f}" if frame.box else ""}
     words = {name: _filled(text, about) if name == "center_why" else text for name, text in words.items()}
     environment = Environment(
@@ -163,6 +172,19 @@ def _described(player: Player, comparison: Comparison, form: int, first: int) ->
         "flops": row.flops or 0,
         "accuracy": "–" if accuracy is None else formatting.mean(metric, accuracy),
     }
+
+
+def _epochs(member: Member, number: int, encoded: list[dict[str, Any]], *, float16: bool) -> list[dict[str, int]]:
+    """The epochs of a member, which has this number, each with the number of its program in `encoded`, to which it is
+    added.
+    """
+    found = []
+    for epoch, program in member.epochs:
+        is_own = program is member.program
+        found.append({"epoch": epoch, "member": number if is_own else len(encoded)})
+        if not is_own:
+            encoded.append(encode(program, float16=float16))
+    return found
 
 
 def _gallery(

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.export import ExportedProgram
 
 from convarium.analysis.comparison import Comparison
 from convarium.errors import ConvariumError
 from convarium.inference.playground.encoding import rounded
-from convarium.inference.playground.program import NotPlayableError, Program, read_program
+from convarium.inference.playground.program import NotPlayableError, Program, read_program, trace
 from convarium.inference.playground.reference import run_logits
 from convarium.inference.trained import TrainedNetwork, load_trained
+from convarium.models.weights import set_weights
 from convarium.records import Preprocessing
 
 if TYPE_CHECKING:
@@ -48,11 +50,14 @@ class Member:
         name: such as "seed 0".
         program: with its weights as they are written.
         rounding: None where the weights are written as they are.
+        epochs: numbers of epochs, in order, with the weights after each; one of them is `program`. Empty unless they
+            were asked for and kept.
     """
 
     name: str
     program: Program
     rounding: Rounding | None
+    epochs: tuple[tuple[int, Program], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,13 @@ class Player:
 
 
 def find_players(
-    comparison: Comparison, *, images: np.ndarray | None, seeds: int, all_networks: bool, float32: bool
+    comparison: Comparison,
+    *,
+    images: np.ndarray | None,
+    seeds: int,
+    all_networks: bool,
+    float32: bool,
+    epochs: bool = False,
 ) -> tuple[list[Player], list[str]]:
     """Reads the trained networks of a comparison.
 
@@ -81,13 +92,19 @@ def find_players(
         seeds: how many runs of each network play, at most.
         all_networks: also those of more than `MOST_PARAMETERS`.
         float32: write the weights as they are.
+        epochs: also the weights after other epochs, where the runs kept them.
 
     Returns:
         The networks, and a sentence for each that does not play.
 
     Raises:
-        ConvariumError: none can play.
+        ConvariumError: none can play, or epochs are asked for and no run kept any.
     """
+    if epochs and not any(run.kept_epochs for row in comparison.rows for run in row.trained[:seeds]):
+        raise ConvariumError(
+            "no run of this study kept its weights by epoch",
+            hint="train with --keep-weights every=N, after convarium remove where the runs are there already",
+        )
     players, left_out = [], []
     for index, row in enumerate(comparison.rows):
         if not row.trained:
@@ -97,7 +114,7 @@ def find_players(
             left_out.append(f"{row.label} does not play: it has {size}. With --all it does, and the file is larger.")
         else:
             try:
-                read = [_member(run, images, float32=float32) for run in row.trained[:seeds]]
+                read = [_member(run, images, float32=float32, epochs=epochs) for run in row.trained[:seeds]]
             except ConvariumError as error:
                 left_out.append(f"{row.label} does not play: {error}")
                 continue
@@ -107,13 +124,17 @@ def find_players(
     return players, left_out
 
 
-def _member(run: "StoredRun", images: np.ndarray | None, *, float32: bool) -> tuple[Member, Preprocessing]:
+def _member(
+    run: "StoredRun", images: np.ndarray | None, *, float32: bool, epochs: bool
+) -> tuple[Member, Preprocessing]:
     trained = load_trained(run)
     if trained.wrong is not None:
         raise ConvariumError(trained.wrong)
     preprocessing = trained.preprocessing
     image = preprocessing.image
-    program = read_program(trained.network, (image.channels, image.height, image.width), model=run.recipe.model)
+    shape = image.channels, image.height, image.width
+    traced = trace(trained.network, shape, model=run.recipe.model)
+    program = read_program(trained.network, shape, model=run.recipe.model, traced=traced)
     checked = _checked_images(preprocessing) if images is None else images[:: max(1, len(images) // CHECKED_IMAGES)]
     checked = checked[:CHECKED_IMAGES]
     expected = _logits(trained, None, checked)
@@ -122,7 +143,39 @@ def _member(run: "StoredRun", images: np.ndarray | None, *, float32: bool) -> tu
     if not float32:
         program = rounded(program)
         rounding = _rounding(expected, _logits(trained, program, checked))
-    return Member(f"seed {run.recipe.seed}", program, rounding), preprocessing
+    own = run.outcome.selected_epoch or len(run.outcome.history)
+    by_epoch = {own: program}
+    for epoch in run.kept_epochs if epochs else ():
+        found = None if epoch == own else _program_after(epoch, run, trained, traced, checked)
+        if found is not None:
+            by_epoch[epoch] = found if float32 else rounded(found)
+    in_order = tuple(sorted(by_epoch.items())) if len(by_epoch) > 1 else ()
+    return Member(f"seed {run.recipe.seed}", program, rounding, in_order), preprocessing
+
+
+def _program_after(
+    epoch: int, run: "StoredRun", trained: TrainedNetwork, traced: ExportedProgram, images: np.ndarray
+) -> Program | None:
+    """The network as it was after an epoch, which its run kept; None where its weights were not finite.
+
+    Args:
+        epoch: its number.
+        run: that of the network.
+        trained: the network, which gets the weights of that epoch and is left with them.
+        traced: its graph.
+        images: that the program is checked on, of which a few suffice here: the same operations were checked before.
+    """
+    weights = run.epoch_weights(epoch)
+    assert weights is not None
+    set_weights(trained.network, weights)
+    if trained.wrong is not None:
+        return None
+    image = trained.preprocessing.image
+    shape = image.channels, image.height, image.width
+    program = read_program(trained.network, shape, model=run.recipe.model, traced=traced)
+    few = images[:_BATCH]
+    _check(_logits(trained, None, few), _logits(trained, program, few), model=run.recipe.model)
+    return program
 
 
 def _checked_images(preprocessing: Preprocessing) -> np.ndarray:

@@ -65,18 +65,22 @@ class Program:
     operations: tuple[Operation, ...]
 
 
-def read_program(network: nn.Module, image: tuple[int, int, int], *, model: str) -> Program:
+def read_program(
+    network: nn.Module, image: tuple[int, int, int], *, model: str, traced: ExportedProgram | None = None
+) -> Program:
     """Reads a network in evaluation mode as operations, with the norms folded where nothing else reads their input.
 
     Args:
         network: with its weights; stays as it is.
         image: channels, height and width of the normalized images that it takes.
         model: what an error calls it.
+        traced: what `trace` returned of it, whatever its weights were then; None: it is traced now.
 
     Raises:
         NotPlayableError: it cannot be traced, or has an operation that is not in the list.
     """
-    return fold_norms(_read(_trace(network, image, model=model), image, model=model))
+    traced = traced or trace(network, image, model=model)
+    return fold_norms(_read(traced, _prepared(network).state_dict(), image, model=model))
 
 
 def fold_norms(program: Program) -> Program:
@@ -107,15 +111,21 @@ def _folded(conv: Operation, norm: Operation) -> Operation:
     return replace(conv, module=norm.module, tensors={"weight": weight.float(), "bias": bias.float()})
 
 
-def _trace(network: nn.Module, image: tuple[int, int, int], *, model: str) -> ExportedProgram:
+def _prepared(network: nn.Module) -> nn.Module:
+    """A copy of a network as it is traced."""
     copied = copy.deepcopy(network).cpu().float().eval().requires_grad_(requires_grad=False)
     copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for block in copied.modules():
         if isinstance(block, MemoryBlock):
             block.fold()
+    return copied
+
+
+def trace(network: nn.Module, image: tuple[int, int, int], *, model: str) -> ExportedProgram:
+    """The graph of a network, see `read_program`."""
     try:
         with quiet(), torch.no_grad():
-            traced: ExportedProgram = torch.export.export(copied, (torch.zeros((1, *image)),))
+            traced: ExportedProgram = torch.export.export(_prepared(network), (torch.zeros((1, *image)),))
             functional: ExportedProgram = traced.run_decompositions({})  # nothing happens in place any more
             return functional
     except Exception as error:  # a user's own network may fail in any way
@@ -124,8 +134,10 @@ def _trace(network: nn.Module, image: tuple[int, int, int], *, model: str) -> Ex
         raise NotPlayableError(f"{model} is not playable: torch.export says {first!r}", hint=hint) from error
 
 
-def _read(traced: ExportedProgram, image: tuple[int, int, int], *, model: str) -> Program:
-    tensors = _tensors(traced)
+def _read(
+    traced: ExportedProgram, weights: Mapping[str, Tensor], image: tuple[int, int, int], *, model: str
+) -> Program:
+    tensors = _tensors(traced, weights)
     known: dict[fx.Node, Any] = {}
     operations: list[Operation] = []
 
@@ -170,14 +182,14 @@ def _read(traced: ExportedProgram, image: tuple[int, int, int], *, model: str) -
     return Program(image, tuple(_with_shortcut(operations, index) for index in range(len(operations))))
 
 
-def _tensors(traced: ExportedProgram) -> dict[str, Tensor]:
-    """The parameters, buffers and constants of a graph by the names of their nodes."""
+def _tensors(traced: ExportedProgram, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters, buffers and constants of a graph by the names of their nodes, with these weights."""
     found = {}
     for spec in traced.graph_signature.input_specs:
         if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
             name = spec.arg.name
             target = str(spec.target)
-            found[name] = traced.state_dict[target] if target in traced.state_dict else traced.constants[target]
+            found[name] = weights[target] if target in weights else traced.constants[target]
     return found
 
 

@@ -6,7 +6,7 @@ const Answers = (() => {
   const grid = document.getElementById("networks"), agreement = document.getElementById("agreement");
   const timing = document.getElementById("timing");
   const cards = networks.map((network) => card(network.label, network.color, network));
-  const vote = Engine.count > 1 ? card(words.vote, "var(--accent)") : null;
+  const vote = networks.some((network) => network.members.length > 1) || networks.length > 1 ? card(words.vote, "var(--accent)") : null;
   if (vote) { vote.element.classList.add("vote"); grid.prepend(vote.element); }
   const order = [...networks.keys()].sort((a, b) => networks[a].flops - networks[b].flops);
   let version = 0;
@@ -112,6 +112,7 @@ const Answers = (() => {
       draw(cards[i], members, label);
     }
     if (vote) draw(vote, all, label);
+    document.getElementById("before").hidden = !cards[0].before;
     agree(label);
     timing.textContent = fill(words.took, { ms: Math.round(performance.now() - start) });
     document.body.dataset.answered = mine;
@@ -125,6 +126,7 @@ const Answers = (() => {
     }
     agreement.textContent = words.nothing_yet;
     timing.textContent = "";
+    document.getElementById("before").hidden = true;
   }
 
   function rename() {

@@ -34,7 +34,7 @@
     );
     Why.stop();
     Answers.ask(inputs, label).then(() => Why.set(inputs, pixels)).catch(complain);
-    Inside.set(inputs);
+    Inside.set(inputs, label);
   }
 
   function complain(error) {

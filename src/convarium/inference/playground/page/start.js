@@ -16,6 +16,25 @@ for (const network of Play.networks) {
   if (network.disguise) network.label = network.disguise;
 }
 
-// What a single network, a member of one of the study, is given: the image by its own preprocessing.
-Play.networkOf = (member) => Play.networks.findIndex((network) => network.members.includes(member));
+// Members are single networks with their weights: a network of the study, with one of its seeds, after one of its epochs.
+// `epochs` has for each seed the epochs whose weights the page has, those of the seed itself among them.
+Play.networkOf = (member) => Play.networks.findIndex(({ members, epochs }) => members.includes(member)
+  || epochs.some((seed) => seed.some((one) => one.member === member)));
+Play.epochsOf = (member) => {
+  const network = Play.networks[Play.networkOf(member)];
+  return network.epochs[network.members.indexOf(member)];
+};
+
+// "lenet, seed 0": the seed where there are several; with `withEpoch` also "epoch 2", where there are several.
+Play.labelOf = (member, withEpoch = false) => {
+  const network = Play.networks[Play.networkOf(member)];
+  const isOf = (seed, i) => network.members[i] === member || seed.some((one) => one.member === member);
+  const place = network.epochs.findIndex(isOf), parts = [network.label];
+  if (network.members.length > 1) parts.push(network.member_names[place]);
+  const found = network.epochs[place].find((one) => one.member === member);
+  if (withEpoch && found) parts.push(found.epoch ? fill(Play.words.epoch_number, { n: found.epoch }) : Play.words.epoch_zero);
+  return parts.join(Play.words.separator);
+};
+
+// What a member is given: the image by its own preprocessing.
 Play.formOf = (member) => Play.networks[Play.networkOf(member)].form;

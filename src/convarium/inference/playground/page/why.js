@@ -76,8 +76,9 @@ const Why = (() => {
     if (!state.inputs || !state.isVisible) return;
     fillStages();
     const one = member(), network = Engine.network(one), input = state.inputs[Play.formOf(one)], without = [...Inside.without()[0]];
-    const answer = Answers.best(Play.networkOf(one));
-    const target = choice.value === "" ? answer ?? 0 : Number(choice.value);
+    const said = await Engine.logits(one, input, without);
+    if (mine !== state.version) return;
+    const target = choice.value === "" ? said.indexOf(Math.max(...said)) : Number(choice.value);
     const { values, gradients } = await Engine.gradients(one, input, target, without);
     if (mine !== state.version) return;
     const [, rows, columns] = network.image, made = [];
