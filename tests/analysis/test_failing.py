@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from convarium.analysis.statistics import fisher_test, runs_to_settle_half, runs_to_tell_failing_apart, settles_half
+from convarium.analysis.statistics import fisher_test, runs_to_settle_half, seeds_to_reach, settles_half, smallest_p
 from convarium.errors import ConvariumError
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8])
 def test_the_smallest_p_of_n_runs_each_is_that_of_two_of_all_divisions(n):
-    assert fisher_test(n, n, 0, n) == pytest.approx(min(1, 2 / math.comb(2 * n, n)))
+    assert fisher_test(n, n, 0, n) == pytest.approx(min(1, 2 / math.comb(2 * n, n))) == pytest.approx(smallest_p(n, n))
     assert fisher_test(n, n, 0, n) == fisher_test(0, n, n, n)
 
 
@@ -21,7 +21,7 @@ def test_five_of_five_against_none_of_five():
 
 @pytest.mark.parametrize(("family", "runs"), [(1, 4), (2, 5), (6, 5), (7, 6)])
 def test_the_runs_that_can_tell_failing_apart_grow_with_the_family(family, runs):
-    assert runs_to_tell_failing_apart(family=family) == runs
+    assert seeds_to_reach(0.05 / family) == runs
     assert fisher_test(runs, runs, 0, runs) <= 0.05 / family < fisher_test(runs - 1, runs - 1, 0, runs - 1)
 
 

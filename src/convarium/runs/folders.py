@@ -67,6 +67,11 @@ def name_without_digits(name: str) -> str:
     return _DIGITS_IN_NAME.sub("", name)
 
 
+def _stem(dataset: str) -> str:
+    """With what the names of the folders of a data set's runs begin."""
+    return file_name(Path(own_name(dataset)).name, longest=40)
+
+
 def is_same_recipe(one: Recipe, other: Recipe) -> bool:
     """Whether two recipes of one key agree, as far as it shows without their data and a user's own networks."""
     free = dict.fromkeys(("model", "dataset", "validation"))
@@ -125,10 +130,13 @@ class RunFolders:
         self._read_names()
         return sorted(self.root / name for names in self._names.values() for _, name in names)
 
+    def on(self, dataset: str) -> list[Path]:
+        """The folders of runs on a data set, by name, and of those whose names begin like its own."""
+        return [folder for folder in self.all() if folder.name.startswith(f"{_stem(dataset)}-")]
+
     def new(self, recipe: Recipe, key: str) -> Path:
         """A folder for a run that has none: with more digits of the key where the name is taken by another run."""
-        dataset = Path(own_name(recipe.dataset)).name
-        stem = f"{file_name(dataset, longest=40)}-{file_name(recipe.model)}-s{recipe.seed}"
+        stem = f"{_stem(recipe.dataset)}-{file_name(recipe.model)}-s{recipe.seed}"
         for digits in _KEY_DIGITS:
             path = self.root / f"{stem}-{key[:digits]}"
             if not os.path.lexists(path):

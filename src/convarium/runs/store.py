@@ -214,6 +214,19 @@ class Store:
             runs = [*filter(None, map(self.reader.read, self._folders.all())), *self.records.values()]
         return sorted(runs, key=lambda run: run.path.name)
 
+    def runs_on(self, dataset: str, *, most: int) -> list[StoredRun]:
+        """Some finished, undamaged runs on a data set, at most so many, by folder name.
+
+        Args:
+            dataset: as in a recipe.
+            most: folders that are read.
+        """
+        folders = self._folders.on(dataset)[:most]
+        recorded = [run for run in self.records.values() if run.recipe.dataset == dataset][:most]
+        with garbage_collection_paused():
+            read = filter(None, map(self.reader.read, folders))
+            return [*(run for run in read if run.recipe.dataset == dataset), *recorded]
+
     def run(self, name: str) -> StoredRun:
         """A run by its folder's name or path, or by the beginning of its key.
 

@@ -165,7 +165,8 @@ def run_claims(
         TimeLimitError: the time was over before all was trained.
     """
     from convarium.studies.events import StudyEvent
-    from convarium.studies.plan import describe_plan, plan_study, prepare_study
+    from convarium.studies.plan import plan_study, prepare_study
+    from convarium.studies.plan_sentence import describe_plan
     from convarium.studies.run import run_prepared
 
     notify = on_event or (lambda _: None)

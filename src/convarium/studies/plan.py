@@ -5,13 +5,13 @@ smallest difference that its seeds resolve.
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from convarium import kernels
-from convarium.analysis.comparison.formatting import count, duration
+from convarium.analysis.comparison import LEAST_SEEDS, metric_of
 from convarium.analysis.statistics import smallest_difference
 from convarium.data.splits import Splits
 from convarium.errors import DamageError
@@ -22,7 +22,10 @@ from convarium.runs.store import Store, StoredRun, StudyRecord
 from convarium.studies.estimate import TIMED_SECONDS, afterwards_seconds, run_seconds
 from convarium.studies.events import Expected, StudyEvent
 from convarium.studies.extension import abandoned_keys, check_unchanged, extended_record
+from convarium.studies.limits import limits_of
+from convarium.studies.plan_sentence import Plan
 from convarium.studies.resources import Resources
+from convarium.studies.spreads import stored_spreads
 from convarium.studies.starts import find_start, with_starts
 from convarium.studies.study import Study
 from convarium.training.freezing import freeze
@@ -66,32 +69,6 @@ class PreparedStudy:
     record: StudyRecord
     runs: tuple[PlannedRun, ...]
     abandoned: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What lies ahead of a study.
-
-    Attributes:
-        runs: planned, those in the store included.
-        missing: still to be trained.
-        seeds: of the compared value that has the fewest.
-        smallest: least difference between two compared values that so many seeds resolve with 80 % power, in standard
-            deviations between seeds; None for one seed, or one value.
-        seconds: for what is missing, from a timed start of each network's first epoch; None where that failed.
-        kernels: those that will compute the training steps on a CPU, as in `Environment`; None on other devices.
-        workers: how many runs train at the same time.
-        expected: what each missing run takes, for those who follow the training; None where that is not known.
-    """
-
-    runs: int
-    missing: int
-    seeds: int
-    smallest: float | None
-    seconds: float | None
-    kernels: str | None = None
-    workers: int = 1
-    expected: Expected | None = field(default=None, repr=False)
 
 
 def prepare_study(
@@ -236,32 +213,21 @@ def plan_study(
         values = {getattr(run.recipe, prepared.study.compare) for run in prepared.runs}
         afterwards = afterwards_seconds(networks=len(values), runs=len(prepared.runs), workers=workers)
         expected = Expected(seconds, afterwards if wanted else 0.0, workers)
-    seeds = min(Counter(getattr(run.recipe, prepared.study.compare) for run in prepared.runs).values())
-    family = len(prepared.study.values) - 1
+    study = prepared.study
+    counts = Counter(getattr(run.recipe, study.compare) for run in prepared.runs)
+    seeds, family = min(counts.values()), len(study.values) - 1
+    is_measured = metric_of(study.metric or "test_accuracy").kind not in ("size", "reach")  # of which means decide
+    smallest = smallest_difference(seeds, family=family) if family and is_measured and seeds >= LEAST_SEEDS else None
+    read = [run.stored for run in prepared.runs if run.stored is not None]
     return Plan(
         runs=len(prepared.runs),
         missing=sum(missing.values()),
         seeds=seeds,
-        smallest=smallest_difference(seeds, family=family) if family else None,
+        smallest=smallest,
         seconds=expected.total if expected else None,
         kernels=used,
         workers=workers,
+        spreads=None if smallest is None else stored_spreads(study, read, resources.store),
+        limits=limits_of(study, counts),
         expected=expected,
     )
-
-
-def describe_plan(plan: Plan) -> str:
-    """A plan in one line: "20 runs; about 12 min to go; PyTorch's kernels. With 10 seeds, only differences above …"."""
-    parts = [count(plan.runs, "run")]
-    if plan.missing < plan.runs:
-        parts.append(f"{plan.runs - plan.missing} in the store" if plan.missing else "all in the store")
-    if plan.missing and plan.seconds is not None:
-        together = f" with {plan.workers} workers" if plan.workers > 1 else ""
-        parts.append(f"about {duration(plan.seconds)} to go{together}")
-    if plan.missing and plan.kernels is not None:
-        parts.append("PyTorch's kernels" if plan.kernels == kernels.TORCH else f"kernels {plan.kernels}")
-    text = "; ".join(parts)
-    if plan.smallest is not None:
-        spread = f"{plan.smallest:.1f} times the seed-to-seed spread"
-        return f"{text}. With {count(plan.seeds, 'seed')}, only differences above {spread} will show."
-    return f"{text}. One seed decides nothing." if plan.seeds < 2 else f"{text}."

@@ -143,7 +143,8 @@ def carry_out_study(
     """
     from convarium.studies.events import StudyEvent
     from convarium.studies.live import followed
-    from convarium.studies.plan import describe_plan, plan_study, prepare_study
+    from convarium.studies.plan import plan_study, prepare_study
+    from convarium.studies.plan_sentence import describe_plan
     from convarium.studies.report import write_study_report
     from convarium.studies.run import run_prepared
     from convarium.studies.tables import claims_section, study_tables

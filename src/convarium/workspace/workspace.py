@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from convarium.runs.removal import Removal
     from convarium.studies.catalogue import Finding
     from convarium.studies.events import StudyEvent
-    from convarium.studies.plan import Plan
+    from convarium.studies.plan_sentence import Plan
     from convarium.studies.resources import Resources
     from convarium.studies.study import Study
     from convarium.training.engines import Engine

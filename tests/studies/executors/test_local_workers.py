@@ -20,6 +20,7 @@ from convarium.studies.executors.round import Round
 from convarium.studies.executors.work import Work
 from convarium.studies.executors.worker_process import WorkerProcess
 from convarium.studies.plan import PlannedRun
+from convarium.studies.plan_sentence import describe_plan
 from convarium.studies.progress_lines import ProgressLines
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
@@ -299,9 +300,9 @@ def test_the_plan_counts_with_the_workers_and_their_threads(tmp_path, monkeypatc
     prepared, threads = plan.prepare_study(study, here), torch.get_num_threads()
     with LocalWorkers(3, CPU) as own:
         monkeypatch.setattr(own, "threads", threads + 1)
-        said = plan.describe_plan(plan.plan_study(prepared, dataclasses.replace(here, executor=own)))
+        said = describe_plan(plan.plan_study(prepared, dataclasses.replace(here, executor=own)))
     assert "6 runs; about 2 min to go with 3 workers" in said
-    assert "about 6 min to go; " in plan.describe_plan(plan.plan_study(prepared, here))
+    assert "about 6 min to go; " in describe_plan(plan.plan_study(prepared, here))
     assert timed == [threads + 1, threads]
     assert torch.get_num_threads() == threads
 

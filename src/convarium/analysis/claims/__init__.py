@@ -23,11 +23,13 @@ from convarium.analysis.claims.kinds import (
     Verdict,
     labels_of,
 )
+from convarium.analysis.claims.reproduction import FEWEST_RUNS
 from convarium.analysis.claims.sizes import is_about_size, judge_size
 from convarium.analysis.claims.texts import assumptions, describe, measured, published, sentence, source_tag
 
 __all__ = [
     "ASSUMED",
+    "FEWEST_RUNS",
     "NOT_SEEN",
     "OUTCOMES",
     "Better",

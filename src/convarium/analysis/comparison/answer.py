@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.failures import fails_more_often
+from convarium.analysis.comparison.formatting import in_words
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.ranking import rank
 from convarium.analysis.comparison.rows import Row
@@ -15,7 +16,6 @@ MOST_NAMED = 3
 """Of more rows than these the first two are named, and the others counted."""
 
 _LEADS = {"better": "leads", "faster": "is fastest", "smaller": "is smallest", "cheaper": "is cheapest"}
-_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
 def answer_of(
@@ -92,7 +92,7 @@ def _cannot_separate(leaders: list[Row], open_: list[Standing], noun: str) -> st
     if all(each.is_apart and fails_more_often(leader, each.row) for each in open_) and min(row.n for row in rows) > 2:
         return f"it fails more often than {names}"
     counts = {row.n for row in rows}
-    seeds = f"{_number(rows[0].n)} seed{'s' * (rows[0].n != 1)}" if len(counts) == 1 else "the seeds"
+    seeds = f"{in_words(rows[0].n)} seed{'s' * (rows[0].n != 1)}" if len(counts) == 1 else "the seeds"
     has_spread = min(counts) < 2 or any(each.gap is None or each.width is not None for each in open_)
     seeds += "" if has_spread else " without spread"
     return f"{seeds} cannot separate {'it' if len(leaders) == 1 else 'them'} from {names}"
@@ -115,7 +115,7 @@ def _worse(worse: list[Standing], metric: Metric, than: str, noun: str, *, other
         texts = [f"{first.row.label} is {metric.worse}{than}{_by(first, metric)}"]
         return formatting.listed([*texts, *(f"{each.row.label}{_by(each, metric)}" for each in rest)])
     every = "the other " if others and len(worse) >= others - 1 else ""
-    text = f"{every}{_number(len(worse))} {noun}s are {metric.worse}{than}"
+    text = f"{every}{in_words(len(worse))} {noun}s are {metric.worse}{than}"
     sizes = [each.amount for each in worse if each.amount is not None]
     if len(sizes) < len(worse):
         return text
@@ -130,7 +130,7 @@ def _below(below: list[Standing], metric: Metric, baseline: str, noun: str) -> s
         return _worse(below, metric, f" than {baseline}", noun)
     names = formatting.listed([each.row.label for each in below])
     return (
-        f"{names if len(below) < MOST_NAMED else f'{_number(len(below))} {noun}s'} are {metric.worse} than {baseline}"
+        f"{names if len(below) < MOST_NAMED else f'{in_words(len(below))} {noun}s'} are {metric.worse} than {baseline}"
     )
 
 
@@ -160,7 +160,7 @@ def _listed(names: Sequence[str], noun: str) -> str:
 
 
 def _more(n: int, noun: str) -> list[str]:
-    return [f"{_number(n)} more {noun}{'s' * (n != 1)}"] if n else []
+    return [f"{in_words(n)} more {noun}{'s' * (n != 1)}"] if n else []
 
 
 def _value(row: Row, *, is_short: bool = False) -> str:
@@ -202,12 +202,12 @@ def _failed(rows: Sequence[Row], noun: str) -> str:
         texts = [f"{first.label} failed to train in {_share(first)} run{'s' * (len(first.runs) != 1)}"]
         return formatting.listed([*texts, *(f"{row.label} in {_share(row)}" for row in rest)])
     runs = sum(len(row.runs) for row in failed)
-    return f"{sum(row.failed for row in failed)} of {runs} runs of {_number(len(failed))} {noun}s failed to train"
+    return f"{sum(row.failed for row in failed)} of {runs} runs of {in_words(len(failed))} {noun}s failed to train"
 
 
 def _all_failed(rows: Sequence[Row], noun: str) -> str:
     names = formatting.listed([row.label for row in rows])
-    names = names if len(rows) <= MOST_NAMED else f"all {_number(len(rows))} {noun}s"
+    names = names if len(rows) <= MOST_NAMED else f"all {in_words(len(rows))} {noun}s"
     return f"no run trained: {formatting.count(sum(len(row.runs) for row in rows), 'run')} of {names} failed"
 
 
@@ -221,7 +221,7 @@ def _still_learning(rows: Sequence[Row], noun: str, *, of: int) -> str:
     if not learning:
         return ""
     if len(learning) == of > 1:
-        return f"all {_number(of)} {noun}s were still learning" if of > 2 else "both were still learning"
+        return f"all {in_words(of)} {noun}s were still learning" if of > 2 else "both were still learning"
     return f"{_listed(learning, noun)} {'was' if len(learning) == 1 else 'were'} still learning"
 
 
@@ -235,12 +235,8 @@ def _are(standings: Sequence[Standing]) -> str:
     return "is" if len(standings) == 1 else "are"
 
 
-def _number(n: int) -> str:
-    return _NUMBERS[n] if n < len(_NUMBERS) else f"{n:,}"
-
-
 def _sentences(*parts: str) -> str:
     """The parts as sentences. One that begins with a row's label keeps its first letter."""
-    words = ("no", "most", "only", "the", "all", "both", *_NUMBERS)
+    words = ("no", "most", "only", "the", "all", "both", *formatting.NUMBERS)
     texts = [part[0].upper() + part[1:] if part.partition(" ")[0] in words else part for part in parts if part]
     return " ".join(f"{text}." for text in texts)

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.statistics import MOST_SEEDS, Difference, Estimate, SeedsNeeded
 
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
 
 def amounts(metric: Metric, values: Sequence[float], width: float | None = None) -> list[str]:
     """Formats several values of one metric with the same number of decimals.
@@ -103,6 +105,11 @@ def more_seeds(needed: SeedsNeeded, *, paired: bool) -> str:
 def count(n: int, noun: str) -> str:
     """Formats a count with its noun: "1 seed", "5 seeds"."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def in_words(n: int) -> str:
+    """A count as a sentence has it: "three", "twelve", "1,300"."""
+    return NUMBERS[n] if n < len(NUMBERS) else f"{n:,}"
 
 
 def listed(items: Sequence[object]) -> str:

@@ -8,7 +8,6 @@ from convarium.analysis.statistics.chance import IMBALANCE, at_chance, is_imbala
 from convarium.analysis.statistics.failing import (
     fisher_test,
     runs_to_settle_half,
-    runs_to_tell_failing_apart,
     settles_half,
 )
 from convarium.analysis.statistics.images import (
@@ -65,7 +64,6 @@ __all__ = [
     "predicts_at_chance",
     "rank_test",
     "runs_to_settle_half",
-    "runs_to_tell_failing_apart",
     "seeds_needed",
     "seeds_to_reach",
     "settles_half",

@@ -45,18 +45,6 @@ def settles_half(failed: int, runs: int, *, level: float = LEVEL) -> bool | None
     return False if stats.binomtest(failed, runs, 0.5, alternative="less").pvalue <= 1 - level else None
 
 
-def runs_to_tell_failing_apart(*, family: int = 1, level: float = LEVEL) -> int:
-    """Returns the least number of runs (each) with which Fisher's test can tell a network that always fails from one
-    that never does.
-
-    Args:
-        family: the number of comparisons that share the level (Bonferroni).
-        level: the coverage of all of them together.
-    """
-    alpha = (1 - level) / family
-    return next((n for n in range(1, _MOST) if fisher_test(n, n, 0, n) <= alpha), _MOST)
-
-
 def runs_to_settle_half(*, level: float = LEVEL) -> int:
     """Returns the least number of runs of which all must fail to show that more than half of all would."""
     return next(n for n in range(1, _MOST) if settles_half(n, n, level=level))
