@@ -24,7 +24,7 @@ from convarium.analysis.claims import (
 )
 from convarium.cli import main
 from convarium.disk import write_json
-from convarium.errors import ConvariumError, SpecError, StoreError
+from convarium.errors import ConvariumError, FileContentError, SpecError, StoreError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Outcome
 from convarium.runs.store import Store, StudyRecord
@@ -36,13 +36,16 @@ from convarium.studies.catalogue import (
     cost_cell,
     findings,
     needs_runs,
+    rates_behind,
     runs_cell,
     select,
     stored_comparison,
     studies_of,
 )
+from convarium.studies.costs import describe_rates, expected_seconds, recorded_rates
 from convarium.studies.reproductions import SOURCES, record_study, reproductions_page, results_folder, spans
 from convarium.studies.study import Study, grid, sizes_of
+from convarium.studies.tables import claims_section
 from convarium.studies.variants import reduced
 from convarium.workspace import Workspace
 from made_runs import HERE, epoch, scores
@@ -155,7 +158,7 @@ def test_sizes_are_judged_from_the_index_without_a_run_and_cost_none(tmp_path):
     assert studies_of(entries) == ()
     for found in findings(entries, [Store(tmp_path)]):
         assert (found.verdict.outcome, found.verdict.n, found.planned) == ("supported", None, 0)
-        assert (cost_cell(found), runs_cell(found)) == ("none", "")
+        assert (cost_cell(found, {}), runs_cell(found)) == ("none", "")
         assert found.verdict.sentence.endswith("counted without a run")
 
 
@@ -168,6 +171,33 @@ def test_a_size_that_the_index_does_not_have_waits_for_its_runs():
     assert sizes_of(plain, alone) == {"lenet": 61_706}
     on_colors = Study(name="sizes", question="How large?", recipes=(Recipe(dataset="cifar10"),))
     assert sizes_of(on_colors, alone) == {}
+
+
+def test_what_missing_runs_would_cost_is_computed_from_recorded_rates(tmp_path):
+    timing = {"job": "alexnet@d2l", "precision": "float32", "members": 1, "batch_size": 128, "threads": 2,
+              "date": "2026-01-02", "convarium": {"median": 60.0}}  # fmt: skip
+    older = timing | {"date": "2026-01-01", "convarium": {"median": 1.0}}
+    stacked, other_batch = timing | {"members": 8}, timing | {"batch_size": 1}
+    content = {
+        "machine": {"processor": "Some CPU", "instructions": "AVX2"},
+        "timings": [timing, older, stacked, other_batch],
+    }
+    write_json(tmp_path / "some-cpu.json", content)
+    rates = recorded_rates(tmp_path)
+    waiting, order = findings(select(["alexnet-d2l", "larger-is-better"], catalogue()), [Store(tmp_path / "none")])
+    # 5 runs of 10 epochs of 60,000 images at 60 a second
+    assert expected_seconds(waiting.missing, rates) == 50_000
+    assert as_json(waiting, rates)["expected_seconds"] == 50_000
+    assert cost_cell(waiting, rates) == "5 runs, about 13 h 53 min"
+    assert cost_cell(order, rates) == "15 runs, not known"  # VGG and LeNet have no rate
+    assert describe_rates(rates_behind([waiting, order], rates)) == (
+        "costs of missing runs: images to train on / the newest recorded rate of each network "
+        "(Some CPU, AVX2, 2 threads; 2026-01-02)"
+    )
+    assert (recorded_rates(tmp_path / "none"), describe_rates(())) == ({}, "")
+    write_json(tmp_path / "broken.json", {"timings": [timing]})
+    with pytest.raises(FileContentError, match=r"broken\.json is not a record of speed"):
+        recorded_rates(tmp_path)
 
 
 def test_claims_are_chosen_by_name_study_source_or_all():
@@ -194,9 +224,9 @@ def test_what_is_measured_is_found_and_what_is_not_is_said(filled):
     assert re.fullmatch(r"98\.\d+ \(98\.\d+ to 98\.\d+\) %", measured(found.verdict))
     assert (waiting.verdict, waiting.runs, waiting.planned) == (None, (), 5)
     assert measured(waiting.verdict) == "–"
-    told = as_json(found)
+    told = as_json(found, {})
     assert json.loads(json.dumps(told)) == told | {"claim": told["claim"]}
-    assert (told["verdict"], as_json(waiting)["verdict"]) == ("supported", "not run yet")
+    assert (told["verdict"], as_json(waiting, {})["verdict"]) == ("supported", "not run yet")
 
 
 def test_a_study_of_which_only_one_row_is_there_judges_the_claims_about_that_row(tmp_path):
@@ -311,6 +341,35 @@ def test_the_page_tells_verdicts_cost_machine_seeds_commit_and_date(filled):
         f"0 not seen under the assumed recipe, 1 undecided, {len(catalogue()) - 2 - len(without_runs)} not run yet."
     )
     assert summary in text
+
+
+def test_an_assumed_recipe_is_marked_wherever_the_claim_is_shown_and_what_is_assumed_is_said(call, tmp_path):
+    study, name = EXPERIMENTS["shortcut_ablation"], "shortcut-changes-little"
+    store = fill(Store(tmp_path), study, lambda recipe: 0.93 if "False" in recipe.model else 0.98)
+    (found,) = findings(select([name], catalogue()), [store])
+    outcome = "not seen under the assumed recipe"
+    assumed = "Adam, 10 epochs and the inside of the blocks, none of which the report states"
+    assert found.verdict.sentence.startswith(f"{outcome}: mnist_resnet(activation='relu') is better than")
+    assert "[recipe assumed]" in repr(found)
+    assert found.reason == "The report prints no number for its network without the shortcut."
+    page = reproductions_page(store)
+    assert f"\\[recipe assumed\\] mnist-report: {assumed}." in page
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}`")]
+    assert "in test accuracy \\[recipe assumed\\] |" in row
+    assert f"| **{outcome}** |" in row
+    assert f" 0 refuted, 1 {outcome}, " in page
+    told = as_json(found, {})
+    assert (told["verdict"], told["assumed"], told["reason"]) == (outcome, assumed, found.reason)
+    _, out, _ = call("--store", store.root)
+    assert re.search(rf"{name} +not seen\* ", out)
+    assert f"* [recipe assumed]; not seen: {outcome}" in out
+    assert f"[recipe assumed] mnist-report: {assumed}" in " ".join(out.split())
+    _, out, _ = call("--store", store.root, "--markdown")
+    assert f"| {outcome} \\[recipe assumed\\] |" in out
+    section = claims_section(study, stored_comparison(study.name, [store]), ())
+    assert section.assumptions == (f"[recipe assumed] mnist-report: {assumed}",)
+    assert section.contradicted == {name: found.reason}
+    assert section.assumptions[0] in study._repr_html_()
 
 
 def test_a_refuted_claim_says_why_that_may_be(tmp_path):

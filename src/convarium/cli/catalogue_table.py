@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from convarium.analysis.claims import ASSUMED, NOT_SEEN, assumptions, measured, published, source_tag
 from convarium.analysis.comparison.formatting import escape_markdown
 from convarium.cli.terminal import columns_of_terminal, say, say_wrapped, table
-from convarium.studies.catalogue import NOT_RUN, Finding, cost_cell, runs_cell
+from convarium.studies.catalogue import NOT_RUN, Finding, cost_cell, rates_behind, runs_cell
+from convarium.studies.costs import Rates, describe_rates
 
 _STAR = "*"
 """Stands for the mark of an assumed recipe in a narrow column."""
@@ -15,18 +16,21 @@ _WIDE = 150
 _NUMBERS = ("published", "measured", "n")
 
 
-def say_catalogue(findings: Sequence[Finding], *, markdown: bool) -> None:
-    """Prints the claims as measured, and what their runs assume.
+def say_catalogue(findings: Sequence[Finding], rates: Rates, *, markdown: bool) -> None:
+    """Prints the claims as measured, what their runs assume, and by which rates costs were computed.
 
     It is one table, without cost and source by source where 80 columns are too few for all.
     """
     notes = assumptions(finding.entry.claim for finding in findings)
+    costs = describe_rates(rates_behind(findings, rates))
+    if costs and (markdown or columns_of_terminal() >= _WIDE):
+        notes += (costs,)
     if markdown:
-        _say_markdown(findings)
+        _say_markdown(findings, rates)
         say("\n".join(["", *(f"{escape_markdown(note)}." for note in notes)]))
         return
     if columns_of_terminal() >= _WIDE:
-        say(table(_COLUMNS, [_cells(finding) for finding in findings], right=_NUMBERS))
+        say(table(_COLUMNS, [_cells(finding, rates) for finding in findings], right=_NUMBERS))
     else:
         _say_narrow(findings)
         say("")
@@ -38,7 +42,7 @@ def say_catalogue(findings: Sequence[Finding], *, markdown: bool) -> None:
 _COLUMNS = ("claim", "source", "published", "measured", "n", "verdict", "cost")
 
 
-def _cells(finding: Finding) -> tuple[str, ...]:
+def _cells(finding: Finding, rates: Rates) -> tuple[str, ...]:
     claim = finding.entry.claim
     return (
         finding.entry.name,
@@ -47,7 +51,7 @@ def _cells(finding: Finding) -> tuple[str, ...]:
         measured(finding.verdict),
         runs_cell(finding),
         _verdict(finding),
-        cost_cell(finding),
+        cost_cell(finding, rates),
     )
 
 
@@ -56,9 +60,9 @@ def _verdict(finding: Finding) -> str:
     return f"{outcome} {ASSUMED}" if finding.entry.claim.assumed is not None else outcome
 
 
-def _say_markdown(findings: Sequence[Finding]) -> None:
+def _say_markdown(findings: Sequence[Finding], rates: Rates) -> None:
     rule = tuple("---:" if name in _NUMBERS else "---" for name in _COLUMNS)
-    rows = [tuple(escape_markdown(cell, keep_code=True) for cell in _cells(finding)) for finding in findings]
+    rows = [tuple(escape_markdown(cell, keep_code=True) for cell in _cells(finding, rates)) for finding in findings]
     say("\n".join(f"| {' | '.join(line)} |" for line in (_COLUMNS, rule, *rows)))
 
 

@@ -184,6 +184,8 @@ def reproduce(
     from convarium.cli.catalogue_table import say_catalogue
     from convarium.studies.catalogue import NOT_RUN
     from convarium.studies.catalogue import as_json as finding_as_json
+    from convarium.studies.costs import recorded_rates
+    from convarium.studies.reproductions import results_folder
     from convarium.workspace import Workspace
 
     workspace = Workspace(store, data_dir, device)
@@ -204,8 +206,9 @@ def reproduce(
             )
     else:
         findings = workspace.reproduce()
+    rates = recorded_rates(results_folder() / "speed")
     if as_json:
-        say_json([finding_as_json(finding) | {"reduced": mark.strip() or None} for finding in findings])
+        say_json([finding_as_json(finding, rates) | {"reduced": mark.strip() or None} for finding in findings])
     elif claims or quick:
         for finding in findings:
             sentence = finding.verdict.sentence if finding.verdict else NOT_RUN
@@ -215,7 +218,7 @@ def reproduce(
         for assumed in assumptions(finding.entry.claim for finding in findings):
             say_wrapped(assumed, mark=mark)
     else:
-        say_catalogue(findings, markdown=markdown)
+        say_catalogue(findings, rates, markdown=markdown)
     for left_out in dict.fromkeys(text for finding in findings for text in finding.left_out):
         note(left_out)
     for finding in findings:

@@ -11,10 +11,12 @@ from convarium.analysis.claims import NOT_SEEN, Claim, Verdict, labels_of, publi
 from convarium.analysis.comparison import Comparison, formatting
 from convarium.characters import one_line
 from convarium.errors import ConvariumError, SpecError, StoreError, TimeLimitError
+from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun
 from convarium.spec import unknown
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.compare import compare_study, left_out_notes
+from convarium.studies.costs import Rate, Rates, expected_seconds, rate_of
 from convarium.studies.study import Study, judge_study, sizes_of
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class Finding:
         runs: the runs of these rows.
         planned: how many runs the study plans for these rows.
         seconds: the training time of the runs, in total.
+        missing: the recipes of those planned runs that are not there, where there is no verdict yet.
         error: why the claim's study could not be run or read.
         left_out: a note on each of its runs that are damaged.
     """
@@ -82,6 +85,7 @@ class Finding:
     runs: tuple[StoredRun, ...]
     planned: int
     seconds: float
+    missing: tuple[Recipe, ...] = ()
     error: ConvariumError | None = None
     left_out: tuple[str, ...] = ()
 
@@ -227,16 +231,18 @@ def _finding(entry: Entry, comparison: Comparison | None) -> Finding:
     verdict = judge_study(only, comparison).get(entry.name)
     if not needs_runs(entry):
         return Finding(entry, verdict, (), 0, 0.0)
-    planned = sum(getattr(recipe, entry.study.compare) in values for recipe in entry.study.recipes)
+    planned = [recipe for recipe in entry.study.recipes if getattr(recipe, entry.study.compare) in values]
     runs: tuple[StoredRun, ...] = ()
     if comparison and verdict:
         runs = tuple(run for label in labels_of(entry.claim) for run in comparison.row(label).runs)
     seconds = sum(run.outcome.cost.train_seconds for run in runs if run.outcome.cost)
-    return Finding(entry, verdict, runs, planned, seconds, left_out=left_out_notes(comparison))
+    there = {run.recipe for row in comparison.rows for run in row.runs} if comparison else set()
+    missing = () if verdict else tuple(recipe for recipe in planned if recipe not in there)
+    return Finding(entry, verdict, runs, len(planned), seconds, missing, left_out=left_out_notes(comparison))
 
 
-def as_json(finding: Finding) -> dict[str, Any]:
-    """Returns a finding as JSON has it."""
+def as_json(finding: Finding, rates: Rates) -> dict[str, Any]:
+    """Returns a finding as JSON has it; by the rates, what a missing verdict would take."""
     entry, verdict = finding.entry, finding.verdict
     return {
         "name": entry.name,
@@ -253,6 +259,7 @@ def as_json(finding: Finding) -> dict[str, Any]:
         "runs": len(finding.runs),
         "planned": finding.planned,
         "train_seconds": finding.seconds,
+        "expected_seconds": None if finding.verdict else expected_seconds(finding.missing, rates),
     }
 
 
@@ -261,10 +268,18 @@ def runs_cell(finding: Finding) -> str:
     return str((finding.verdict.n if finding.verdict else 0) if needs_runs(finding.entry) else "")
 
 
-def cost_cell(finding: Finding) -> str:
-    """Returns the cost of a claim's runs for the cell of a table."""
+def cost_cell(finding: Finding, rates: Rates) -> str:
+    """Returns the cost of a claim for the cell of a table: what its runs took, or would take by recorded rates."""
     if not needs_runs(finding.entry):
         return "none"
-    if not finding.runs:
-        return f"{finding.planned} runs"
-    return f"{len(finding.runs)} of {finding.planned} runs, {formatting.duration(finding.seconds)}"
+    if finding.verdict:
+        return f"{len(finding.runs)} of {finding.planned} runs, {formatting.duration(finding.seconds)}"
+    seconds = expected_seconds(finding.missing, rates)
+    cost = "not known" if seconds is None else f"about {formatting.duration(seconds)}"
+    return f"{formatting.count(len(finding.missing), 'run')}, {cost}"
+
+
+def rates_behind(findings: Iterable[Finding], rates: Rates) -> tuple[Rate, ...]:
+    """Returns the rates by which the costs of the missing runs of findings were computed, each once."""
+    used = (rate_of(recipe, rates) for finding in findings for recipe in finding.missing)
+    return tuple(dict.fromkeys(rate for rate in used if rate is not None))

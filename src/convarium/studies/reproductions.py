@@ -14,7 +14,8 @@ from convarium.runs.archive import RECORDS, add_records, read_records
 from convarium.runs.store import Store, StoredRun
 from convarium.runs.study_record import write_study
 from convarium.studies.builtin import EXPERIMENTS
-from convarium.studies.catalogue import NOT_RUN, Finding, catalogue, cost_cell, findings, runs_cell
+from convarium.studies.catalogue import NOT_RUN, Finding, catalogue, cost_cell, findings, rates_behind, runs_cell
+from convarium.studies.costs import Rate, Rates, describe_rates, recorded_rates
 
 SOURCES = {
     "memory-blog": "新的网络结构超越残差网络:记忆网络与残差网络的对比实践 (2024)",
@@ -33,7 +34,9 @@ _HEAD = """# Published results, measured
 Each row is a claim that a source makes, judged by `convarium reproduce` as [method.md](method.md) says. This page is
 generated from the records in `results/` by `convarium reproduce --page`; nothing in it is typed. A row that is *not run
 yet* has no record. Measured values are means over seeds with 95 % intervals; n counts the trained runs; the cost is the
-training time of all runs behind the row.
+training time of all runs behind the row, or what the missing runs would take at recorded rates, listed at the end. When
+rules of judging changed, every stored verdict was judged anew: [log.md](log.md) says which changed and
+why.
 """
 
 
@@ -118,19 +121,20 @@ def write_reproductions_page() -> Path:
 def reproductions_page(results: Store) -> str:
     """Returns docs/reproductions.md, made from the records of a store alone."""
     judged = findings(catalogue().values(), [results])
+    rates = recorded_rates(results.root / "speed")
     outcomes = [f.verdict.outcome if f.verdict else NOT_RUN for f in judged]
     summary = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in (*OUTCOMES, NOT_RUN))
     parts = [_HEAD, f"{len(judged)} claims: {summary}.\n"]
     for source in dict.fromkeys(map(_source, judged)):
-        parts += [f"## {source}\n", *_section([f for f in judged if _source(f) == source])]
-    return "\n".join([*parts, *_studies(judged)])
+        parts += [f"## {source}\n", *_section([f for f in judged if _source(f) == source], rates)]
+    return "\n".join([*parts, *_studies(judged), *_rates(rates_behind(judged, rates))])
 
 
 def _source(finding: Finding) -> str:
     return SOURCES.get(source_tag(finding.entry.claim), source_tag(finding.entry.claim))
 
 
-def _section(judged: Sequence[Finding]) -> list[str]:
+def _section(judged: Sequence[Finding], rates: Rates) -> list[str]:
     lines = ["| claim | published | measured | n | verdict | cost |", "| --- | ---: | ---: | ---: | --- | ---: |"]
     for finding in judged:
         text, verdict = sentence(finding.entry.claim), finding.verdict
@@ -140,7 +144,7 @@ def _section(judged: Sequence[Finding]) -> list[str]:
             _escape(measured(finding.verdict)),
             runs_cell(finding),
             f"**{verdict.outcome}**" if verdict else NOT_RUN,
-            cost_cell(finding),
+            cost_cell(finding, rates),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     sentences = [f"- `{f.entry.name}` {_escape(f.verdict.sentence)}.{_why(f)}" for f in judged if f.verdict]
@@ -173,6 +177,19 @@ def _studies(judged: Iterable[Finding]) -> list[str]:
             ]
             lines.append("| " + " | ".join(map(_escape, cells)) + " |")
     return ["## Where the runs were made\n", "\n".join(lines) + "\n"] if len(lines) > 2 else []
+
+
+def _rates(rates: Sequence[Rate]) -> list[str]:
+    """By which rates the costs of the missing runs were computed."""
+    if not rates:
+        return []
+    lines = ["| network | images a second | machine | date |", "| --- | ---: | --- | --- |"]
+    lines += [
+        f"| {_escape(rate.network)} | {rate.images_per_second:,.0f} | {_escape(rate.machine)} | {rate.date} |"
+        for rate in rates
+    ]
+    told = _escape(describe_rates(rates))
+    return ["## What the missing runs would cost\n", f"{told[0].upper()}{told[1:]}.\n", "\n".join(lines) + "\n"]
 
 
 def _dirty(commit: str | None) -> bool:

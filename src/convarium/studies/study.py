@@ -300,13 +300,13 @@ def sizes_of(study: Study, claim: Claim) -> dict[str, int]:
     counted = {}
     for name in labels_of(claim):
         recipe = next(recipe for recipe in study.recipes if recipe.model == name)
-        if recipe.model not in PARAMETERS or _images_of(recipe) != native_image(recipe.model):
+        if recipe.model not in PARAMETERS or images_of(recipe) != native_image(recipe.model):
             return {}
         counted[name] = PARAMETERS[recipe.model]
     return counted
 
 
-def _images_of(recipe: Recipe) -> ImageSpec | None:
+def images_of(recipe: Recipe) -> ImageSpec | None:
     """The images of a published data set as the recipe's network takes them; None for a user's own."""
     if recipe.dataset not in DATASETS:
         return None
