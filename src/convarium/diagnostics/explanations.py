@@ -35,7 +35,8 @@ def explain(
     - "grad_cam": the positive part of the sum of a convolution's channels, each weighted by the mean of its gradient
       (Selvaraju et al. 2017, arXiv 1610.02391), in the size of the convolution's output.
     - "occlusion": how far the probability falls, at least 0, when a square of zeros covers the pixel, the mean over
-      squares that lie half a side apart (Zeiler and Fergus 2013, arXiv 1311.2901). 0 is the mean color of the images.
+      squares that lie half a side apart (Zeiler and Fergus 2013, arXiv 1311.2901). 0 is the mean color of the images,
+      or black where the run does not normalize them.
 
     Args:
         network: runs in evaluation mode and is left unchanged.

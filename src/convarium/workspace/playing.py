@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convarium.disk import usable_path
+from convarium.disk import remove_unfinished, usable_path
 from convarium.errors import ConvariumError
 from convarium.spec import unknown
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from convarium.inference.playground import Playground
     from convarium.inference.playground.words import Language
     from convarium.studies.resources import Resources
+
+_WRITING_SECONDS = 60
+"""A page is written faster than this."""
 
 
 def play(
@@ -44,6 +47,8 @@ def play(
     path = store.study_folder(study) / "play.html" if out is None else usable_path(out, "out")
     if path.is_dir():
         raise ConvariumError(f"--out {path} is a folder", hint=f"name a file in it: --out {path / 'play.html'}")
+    path.parent.mkdir(parents=True, exist_ok=True)  # now, before minutes are spent on what cannot be written
+    remove_unfinished(path.parent, path.name, idle_seconds=_WRITING_SECONDS)
     return write_playground(
         comparison,
         path,

@@ -1,13 +1,18 @@
 """The page that is alive, in a real browser and from its file: answers, drawing, pictures, what is inside."""
 
+import base64
 import io
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
+import convarium
 from browsers import browser as browser  # the fixture
 from browsers import needs_browser
 from convarium import Workspace
@@ -172,6 +177,58 @@ def test_a_picture_is_read_and_a_broken_one_gives_one_sentence(page):
 
 
 @needs_browser
+def test_dropped_images_of_64_megapixels_are_read_and_larger_ones_give_one_sentence(page):
+    """A PNG of one color and one bit a pixel is small whatever its size."""
+
+    def drop(side):
+        file = io.BytesIO()
+        Image.new("1", (side, side), 1).save(file, "PNG")
+        page.evaluate(
+            """([name, data]) => {
+              const transfer = new DataTransfer();
+              transfer.items.add(new File([Interpreter.bytesOf(data)], name, { type: "image/png" }));
+              document.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, cancelable: true }));
+            }""",
+            ["white.png", base64.b64encode(file.getvalue()).decode()],
+        )
+
+    before = page.get_attribute("body", "data-answered")
+    drop(10_000)
+    trouble = page.locator("#file-trouble")
+    trouble.wait_for()
+    assert trouble.inner_text() == "This image has 100 megapixels; the page reads images of up to 64."
+    assert page.get_attribute("body", "data-answered") == before
+    drop(8_000)
+    answered_anew(page, before)
+    assert not trouble.is_visible()
+
+
+def test_what_a_killed_command_left_goes_and_a_page_is_replaced_whole_or_not_at_all(store, tmp_path, monkeypatch):
+    left, page = tmp_path / ".play.html.1.tmp", tmp_path / "play.html"
+    left.write_text("half")
+    os.utime(left, (0, 0))
+    page.write_text("an older page")
+    with monkeypatch.context() as patch:
+        patch.setattr("convarium.disk.os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            Workspace(store).play("both", out=page)
+    assert page.read_text() == "an older page"
+    assert [file.name for file in tmp_path.iterdir()] == ["play.html"]
+    Workspace(store).play("both", out=page)
+    assert page.read_text().endswith("</html>")
+
+
+def test_a_place_that_cannot_be_written_to_gives_one_sentence(store, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    command = ["play", "both", "--store", str(store)]
+    assert main([*command, "--out", str(tmp_path / "file" / "play.html")]) == 1
+    assert "a file is in the way" in capsys.readouterr().err
+    assert main([*command, "--out", str(tmp_path)]) == 2
+    assert f"{tmp_path} is a folder" in capsys.readouterr().err
+
+
+@needs_browser
 def test_a_stage_opens_and_a_pixel_says_where_it_comes_from(page):
     page.locator(".network", has_text="resnet(depth=8)").locator("button").click()
     page.locator(".walk h3", has_text="resnet(depth=8)").wait_for()
@@ -298,6 +355,36 @@ def test_the_squares_of_occlusion_cover_every_pixel_and_are_no_larger_than_asked
     assert covered.min() >= 1
     inner = covered[side:-side, side:-side] if side < 12 else covered[12:13, 12:13]
     assert inner.max() <= 9
+
+
+@needs_browser
+def test_occlusion_is_that_of_explain_and_says_its_color(page, store):
+    run = next(run for run in Workspace(store).results("both").rows[1].runs if run.recipe.seed == 1)
+    trained = load_trained(run)
+    program = rounded(read_program(trained.network, (1, 28, 28), model="resnet"))
+    received, pixels = page.evaluate(
+        """async () => {
+          const pixels = Playground.galleryPixels(3), one = Play.networks[1].members[1];
+          const input = Preprocess.normalized(pixels, Play.forms[Play.formOf(one)]);
+          return [Array.from(await Why.occlusion(one, input, 4, 7, [], () => false)), Array.from(pixels)];
+        }"""
+    )
+    image = trained.normalize(torch.tensor(pixels, dtype=torch.uint8).reshape(1, 1, 28, 28))[0]
+
+    class Read(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.place = nn.Parameter(torch.zeros(1))
+
+        def forward(self, images):
+            return run_logits(program, images)
+
+    expected = convarium.explain(Read(), image, method="occlusion", target=4, square=7).heat.ravel()
+    assert np.array(received) == pytest.approx(expected, abs=1e-5)
+    page.locator("#why").scroll_into_view_if_needed()
+    page.wait_for_selector(".reason:nth-child(3)")
+    level = round(255 * trained.preprocessing.mean[0])
+    assert f"a square of the mean color (level {level} of 255)" in page.locator(".reason").nth(2).inner_text()
 
 
 @needs_browser

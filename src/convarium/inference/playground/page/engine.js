@@ -71,7 +71,7 @@ const Engine = (() => {
     count: texts.length,
     network,
     logits: (member, image, without) => about(member, { kind: "answer", image, without }),
-    many: (member, images) => about(member, { kind: "many", images }),
+    many: (member, images, without = []) => about(member, { kind: "many", images, without }),
     values: (member, image, without) => about(member, { kind: "values", image, without }),
     gradients: (member, image, target, without) => about(member, { kind: "gradients", image, target, without }),
   };

@@ -44,22 +44,21 @@ const Why = (() => {
     return found;
   }
 
-  // How much the class's probability falls when a gray square covers the image, pixel by pixel the mean over squares;
-  // null as soon as another question is asked, which then need not wait.
-  async function occlusion(one, target, side, mine) {
-    const [channels, height, width] = shape, area = height * width, places = squares(height, width, side);
-    const covered = places.map(([top, bottom, left, right]) => {
-      const pixels = Float32Array.from(state.pixels);
+  // How much the class's probability falls when a square of zeros covers the normalized image, pixel by pixel the mean over
+  // squares, as `convarium.explain` has it; null as soon as `isOver` says that another question is asked.
+  async function occlusion(one, input, target, side, without, isOver) {
+    const [channels, height, width] = Engine.network(one).image, area = height * width, places = squares(height, width, side);
+    const covered = ([top, bottom, left, right]) => {
+      const values = Float32Array.from(input);
       for (let c = 0; c < channels; c++) {
-        for (let i = top; i < bottom; i++) pixels.fill(128, c * area + i * width + left, c * area + i * width + right);
+        for (let i = top; i < bottom; i++) values.fill(0, c * area + i * width + left, c * area + i * width + right);
       }
-      return Preprocess.normalized(pixels, Play.forms[Play.formOf(one)]);
-    });
-    const full = Interpreter.softmax(await Engine.logits(one, state.inputs[Play.formOf(one)]))[target];
-    const logits = [];
-    for (let at = 0; at < covered.length; at += AT_ONCE) {
-      if (mine !== state.version) return null;
-      logits.push(...await Engine.many(one, covered.slice(at, at + AT_ONCE)));
+      return values;
+    };
+    const full = Interpreter.softmax(await Engine.logits(one, input, without))[target], logits = [];
+    for (let at = 0; at < places.length; at += AT_ONCE) {
+      if (isOver()) return null;
+      logits.push(...await Engine.many(one, places.slice(at, at + AT_ONCE).map(covered), without));
     }
     const heat = new Float32Array(area), counts = new Float32Array(area);
     places.forEach(([top, bottom, left, right], n) => {
@@ -70,6 +69,9 @@ const Why = (() => {
     });
     return heat.map((value, i) => counts[i] ? value / counts[i] : 0);
   }
+
+  // The color of the square, which is 0 after normalization: its level of 255, or its levels of red, green and blue.
+  const coverOf = (one) => Play.forms[Play.formOf(one)].mean.map((mean) => Math.round(255 * mean)).join(", ");
 
   async function refresh() {
     const mine = ++state.version;
@@ -89,9 +91,10 @@ const Why = (() => {
       made.push(figure(words.grad_cam, Pictures.overlay(Pictures.canvas(1, 1), Gradients.gradCam(network, values, gradients, value), tall, wide, state.pixels, shape), fill(words.grad_cam_why, about)));
     }
     reasons.replaceChildren(...made);
-    const heat = await occlusion(one, target, Number(square.value), mine);
-    if (mine !== state.version || !heat) return;
-    reasons.append(figure(words.occlusion, Pictures.overlay(Pictures.canvas(1, 1), heat, shape[1], shape[2], state.pixels, shape), fill(words.occlusion_why, about)));
+    const isOver = () => mine !== state.version;
+    const heat = await occlusion(one, input, target, Number(square.value), without, isOver);
+    if (isOver() || !heat) return;
+    reasons.append(figure(words.occlusion, Pictures.overlay(Pictures.canvas(1, 1), heat, rows, columns, state.pixels, shape), fill(words.occlusion_why, { ...about, color: coverOf(one) })));
   }
 
   for (const control of [choice, stage, square]) control.addEventListener("change", refresh);
@@ -107,6 +110,7 @@ const Why = (() => {
       if (inputs) setTimeout(refresh, 250); else reasons.replaceChildren();
     },
     squares,
+    occlusion,
     choose: () => refresh(),
     stop: () => { state.version++; },
   };
