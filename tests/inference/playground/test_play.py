@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from torch import nn
 
@@ -18,29 +17,11 @@ from browsers import needs_browser
 from convarium import Workspace
 from convarium.cli import main
 from convarium.errors import ConvariumError
-from convarium.inference.playground.encoding import rounded
 from convarium.inference.playground.gallery import IMAGES, QUIZ, SPLIT, frame_of, pick_images
 from convarium.inference.playground.players import MOST_PARAMETERS
-from convarium.inference.playground.program import read_program
-from convarium.inference.playground.reference import run_logits
 from convarium.inference.playground.words import LANGUAGES, words_of
-from convarium.inference.trained import load_trained
 
 MODELS = ("lenet", "resnet(depth=8)")
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """Two networks with two seeds, and one that fails."""
-    folder = tmp_path_factory.mktemp("store")
-    workspace = Workspace(folder)
-    workspace.compare(list(MODELS), name="both", seeds=2, epochs=2, learning_rate=0.05, batch_size=32, keep_weights=1)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def written(store):
-    return Workspace(store).play("both", seeds=2, quiz=True, epochs=True)
 
 
 @pytest.fixture
@@ -83,25 +64,6 @@ def inside(page):
 
 def answered_anew(page, before):
     page.wait_for_selector(f"body[data-answered]:not([data-answered='{before}'])")
-
-
-@needs_browser
-def test_logits_are_those_of_the_networks(page, store):
-    """The weights are rounded to float16, as they are written."""
-    workspace = Workspace(store)
-    run = next(run for run in workspace.results("both").rows[1].runs if run.recipe.seed == 1)
-    trained = load_trained(run)
-    received, pixels = page.evaluate(
-        """async () => {
-          const network = Play.networks[1], pixels = Playground.galleryPixels(3);
-          const input = Preprocess.normalized(pixels, Play.forms[network.form]);
-          return [Array.from(await Engine.logits(network.members[1], input)), Array.from(pixels)];
-        }"""
-    )
-    images = torch.tensor(pixels, dtype=torch.uint8).reshape(1, 1, 28, 28)
-    program = rounded(read_program(trained.network, (1, 28, 28), model="resnet"))
-    expected = run_logits(program, trained.normalize(images))[0].detach()
-    assert torch.tensor(received) == pytest.approx(expected, abs=1e-4 * float(expected.abs().max()))
 
 
 @needs_browser

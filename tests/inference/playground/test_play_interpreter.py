@@ -93,6 +93,38 @@ def test_operations_of_a_users_network_too(page):
     assert gradient < 1e-4
 
 
+@pytest.mark.parametrize("spec", ["plain(depth=8)", "resnet(depth=8)", "densenet(depth=10)"])
+def test_what_a_stage_shows_is_what_a_hook_sees(page, spec):
+    """Every module's output; a convolution into which a norm is folded has none of its own."""
+    torch.manual_seed(0)
+    network = used(build_model(spec, ImageSpec(3, 32, 32, 10)))
+    program = read_program(network, (3, 32, 32), model="the network")
+    seen = {}
+    for name, module in network.named_modules():
+        module.register_forward_hook(lambda module, inputs, output, name=name: seen.update({name: output}))
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        network(images)
+    made = {}
+    for value, operation in enumerate(program.operations, start=1):
+        path = operation.module.split(".")
+        made |= {".".join(path[:n]): value for n in range(1, len(path) + 1)}
+    shares = page.evaluate(
+        """([encoded, image, wanted]) => {
+          const read = (text) => new Float32Array(Interpreter.bytesOf(text).buffer);
+          const values = Interpreter.run(Interpreter.load(encoded), read(image));
+          const largest = (list) => list.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-30);
+          return wanted.map(([value, text]) => {
+            const expected = read(text);
+            return largest(expected.map((number, i) => number - values[value][i])) / largest(expected);
+          });
+        }""",
+        [encode(program, float16=False), text(images), [(value, text(seen[name])) for name, value in made.items()]],
+    )
+    assert len(shares) > 15
+    assert max(shares) < 1e-5
+
+
 def test_a_block_without_its_shortcut_gives_f_of_x_alone(page):
     torch.manual_seed(0)
     network = used(build_model("resnet(depth=8, shortcut='A')", ImageSpec(1, 28, 28, 10)))
