@@ -34,6 +34,7 @@ def drawn() -> list[dict[str, Any]]:
         data_text = as_base64(images)
         originals = np.array([page.evaluate(ASK, [i, data_text]) for i in range(len(names))]).argmax(2)
         lines = [strokes_of(image) for image in images[:, 0].numpy()]
+        page.set_viewport_size({"width": 1280, "height": 1600})  # nothing scrolls while the mouse moves
         page.click("#tab-draw")
         answers = {
             what: np.array([_answers(page, one, shift) for one in lines]).T
@@ -59,7 +60,6 @@ def drawn() -> list[dict[str, Any]]:
 def draw(page: Page, lines: list[Line], *, shift: float = 0) -> None:
     """Draws lines, of points in pixels of the data set's images, on the empty pad with the mouse."""
     page.click("#clear")
-    page.locator("#pad").scroll_into_view_if_needed()
     box = page.locator("#pad").bounding_box()
     height, width = page.evaluate("[Play.preprocessing.height, Play.preprocessing.width]")
     if box is None:

@@ -56,7 +56,7 @@ const Inside = (() => {
 
   function answer(logits) {
     const shares = Interpreter.softmax(logits), best = [...shares.keys()].sort((a, b) => shares[b] - shares[a]).slice(0, 5);
-    const list = element("table", { className: "bars" });
+    const list = element("table", { className: "bars", ariaLabel: words.softmax });
     for (const c of best) {
       const track = element("div", { className: "track" }), bar = element("b");
       bar.style.width = `${100 * shares[c]}%`;
