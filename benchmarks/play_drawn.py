@@ -12,7 +12,7 @@ from convarium.data import load_data
 
 DIGITS = 500
 SHIFT = 4
-"""By how many pixels drawings are moved to the right and down: as far as MNIST's figures have room."""
+"""By how many pixels drawings are moved to the right and down: most figures of MNIST have this room."""
 
 _READ = """async () => {
   const { pixels } = Drawing.read(), logits = [];
@@ -24,7 +24,7 @@ _READ = """async () => {
 
 
 def drawn() -> list[dict[str, Any]]:
-    """MNIST's test images, drawn stroke by stroke with the mouse, as they are and shifted, and with and without centering."""
+    """MNIST's test images, drawn with the mouse as they are and shifted, and with centering and without."""
     data = load_data("mnist").test
     chosen = np.arange(0, len(data), len(data) // DIGITS)[:DIGITS]
     images, labels = data.images[chosen], data.labels[chosen].numpy()
@@ -66,9 +66,8 @@ def draw(page: Page, lines: list[Line], *, shift: float = 0) -> None:
         raise RuntimeError("the pad is not visible")
     for line in lines:
         for i, (x, y) in enumerate(line):
-            page.mouse.move(
-                box["x"] + (x + shift) * box["width"] / width, box["y"] + (y + shift) * box["height"] / height
-            )
+            place = min(x + shift, width - 0.5) / width, min(y + shift, height - 0.5) / height  # the pad ends there
+            page.mouse.move(box["x"] + place[0] * box["width"], box["y"] + place[1] * box["height"])
             if not i:
                 page.mouse.down()
         page.mouse.up()

@@ -1,5 +1,7 @@
 """The page on a telephone, by finger, and what assistive technology is told of it."""
 
+from itertools import pairwise
+
 import pytest
 
 from browsers import browser as browser  # the fixture
@@ -116,7 +118,7 @@ def test_the_accessibility_tree_names_every_control_picture_and_table(phone):
 def test_a_page_has_one_title_headings_without_gaps_and_no_id_twice(phone):
     levels = phone.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map((one) => Number(one.tagName[1]))")
     assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
     ids = phone.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
     assert len(ids) == len(set(ids))
     assert phone.evaluate("document.documentElement.lang") == "en"
