@@ -11,7 +11,7 @@ Line: TypeAlias = list[tuple[float, float]]
 
 
 def strokes_of(image: npt.NDArray[np.uint8]) -> list[Line]:
-    """The middle lines of a light figure (h, w), each from an end or crossing to the next, as points (x, y) in pixels."""
+    """The middle lines of a light figure (h, w), each to the next end or crossing, as points (x, y) in pixels."""
     points = {(int(y), int(x)) for y, x in np.argwhere(thinned(image > 100))}
     links = {point: _neighbors(point, points) for point in points}
     ends = sorted(point for point in points if len(links[point]) != 2)
