@@ -24,9 +24,12 @@ _INPUTS = """(member, data) => {
   return Array.from({ length: pixels.length / size },
     (_, i) => Preprocess.normalized(pixels.subarray(i * size, (i + 1) * size), form));
 }"""
-LOGITS = f"""async ([member, data]) =>
-  (await Engine.many(member, ({_INPUTS})(member, data))).map((logits) => Array.from(logits))"""
-REASONS = f"""async ([member, data]) => {{
+LOGITS = f"""async ([number, data]) => {{
+  const member = Play.networks.flatMap((network) => network.members)[number];
+  return (await Engine.many(member, ({_INPUTS})(member, data))).map((logits) => Array.from(logits));
+}}"""
+REASONS = f"""async ([number, data]) => {{
+  const member = Play.networks.flatMap((network) => network.members)[number];
   const network = Engine.network(member), found = [];
   const last = network.operations.map(({{ name }}) => name).lastIndexOf("conv2d") + 1;
   for (const input of ({_INPUTS})(member, data)) {{
