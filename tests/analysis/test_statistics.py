@@ -495,6 +495,30 @@ def test_power_is_known_even_for_two_seeds_and_large_families(family):
     assert needed * math.sqrt(2) == pytest.approx(threshold * stats.norm.ppf(0.9), rel=0.01)
 
 
+def test_the_interval_of_a_median_ratio_is_that_of_the_sign_test():
+    ratios = paired_ratio([10.0, 11, 12, 13, 14, 15, 16, 17, 18, 19], [10.0] * 10)
+    # P(X ≤ 1) = 11 / 1024 for X ~ B(10, ½): two tails of it are 0.021, those of P(X = 0) are 0.002.
+    one, wide = ratios.interval(), ratios.interval(family=25)
+    assert (one.low, one.high) == (1.1, 1.8)
+    assert (wide.low, wide.high) == (ratios.lowest, ratios.highest) == (1.0, 1.9)
+    assert ratios.interval(family=26) is None
+    assert paired_ratio([2.0] * 5, [1.0] * 5).interval() is None
+    assert paired_ratio([2.0] * 6, [1.0] * 6).interval() == Interval(2.0, 2.0)
+    hiccup = paired_ratio([10.0, 11, 12, 13, 14, 15, 16, 17, 18, 19], [*[10.0] * 9, 0.01]).interval()
+    assert (hiccup.low, hiccup.high) == (1.1, 1.8)
+
+
+def test_the_interval_of_a_median_ratio_covers_whatever_the_law():
+    rng = np.random.default_rng(0)
+    laws = [rng.normal(0, 0.1, (4000, 10)), rng.exponential(1, (4000, 10)) - np.log(2), rng.standard_cauchy((4000, 10))]
+    for logs in laws:  # of median 0
+        ordered = np.sort(logs, axis=1)
+        # The places of the ends do not depend on the values, so that one interval tells them.
+        ends = paired_ratio(list(np.arange(1.0, 11)), [1.0] * 10).interval(family=3)
+        covered = (ordered[:, int(ends.low) - 1] < 0) & (ordered[:, int(ends.high) - 1] > 0)
+        assert covered.mean() > 1 - 0.05 / 3
+
+
 def test_rates_of_pairs_are_divided_pair_by_pair():
     ratio = paired_ratio([200.0, 330.0, 360.0], [100.0, 110.0, 90.0])
     assert ratio.ratios == (2, 3, 4)

@@ -25,7 +25,6 @@ from convarium.benchmark import (
     speed,
 )
 from convarium.benchmark.cold_start import train_cold
-from convarium.benchmark.interleaved_timing import WARM_UP_SECONDS, interleaved, measure_pairs, stopwatch
 from convarium.benchmark.machine import Ceiling, ceiling, fastest
 from convarium.benchmark.speed_page import MARKER
 from convarium.cli import main
@@ -33,7 +32,10 @@ from convarium.errors import ConvariumError, SpecError
 from convarium.recipes.presets import recipe_preset
 from convarium.recipes.recipe import Recipe
 from convarium.runs.environment import environment
-from convarium.training import fit
+from convarium.runs.timings import TimedTurn
+from convarium.training import fit, timed_training
+from convarium.training.interleaved_timing import WARM_UP_SECONDS, interleaved, measure_pairs, stopwatch
+from convarium.training.timed_training import training_contestant
 from made_images import CPU, drawn, splits_of
 
 
@@ -61,10 +63,10 @@ def test_every_contestant_reports_the_images_of_every_step(monkeypatch):
     recipe = dataclasses.replace(contestants.recipe_of(job, "float32"), batch_size=8)
     expected = [8, 8, 4, 8, 8, 4, 8]
     assert steps(contestants.reference_contestant(job, splits.train, CPU), 7) == expected
-    assert steps(contestants.convarium_contestant(recipe, splits, CPU), 7) == expected
+    assert steps(training_contestant(recipe, splits, CPU), 7) == expected
     dropping = dataclasses.replace(recipe, drop_last=True)
-    assert steps(contestants.convarium_contestant(dropping, splits, CPU), 5) == [8] * 5
-    stacked = contestants.convarium_contestant(recipe, splits, CPU, members=3)
+    assert steps(training_contestant(dropping, splits, CPU), 5) == [8] * 5
+    stacked = training_contestant(recipe, splits, CPU, members=3)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # two members take turns in any order
     assert set(steps(stacked, 12)) == set(expected)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
@@ -102,17 +104,17 @@ def test_lightning_is_a_second_reference(timed):
 
 def test_a_stack_is_of_seeds(monkeypatch):
     trained = []
-    monkeypatch.setattr(contestants, "fit_stack", lambda recipes, *_, **__: trained.extend(recipes))
+    monkeypatch.setattr(timed_training, "fit_stack", lambda recipes, *_, **__: trained.extend(recipes))
     recipe = contestants.recipe_of(JOBS["memory_mlp"], "float32")
     with pytest.raises(ConvariumError):
-        contestants.convarium_contestant(recipe, splits_of(drawn(20)), CPU, members=8)(lambda images: None)
+        training_contestant(recipe, splits_of(drawn(20)), CPU, members=8)(lambda images: None)
     assert trained == [dataclasses.replace(recipe, seed=seed) for seed in range(8)]
 
 
 def diverging(members=1):
     recipe = recipe_preset("residual-blog", "residual_cnn")
     recipe = dataclasses.replace(recipe, learning_rate=1e30, momentum=0.0, batch_size=10, watch_test=False, epochs=100)
-    return contestants.convarium_contestant(recipe, splits_of(drawn(20)), CPU, members=members)
+    return training_contestant(recipe, splits_of(drawn(20)), CPU, members=members)
 
 
 @pytest.mark.parametrize("members", [1, 2])
@@ -140,7 +142,23 @@ def test_a_turn_is_timed_after_its_warm_up_and_continues_where_the_last_one_paus
     # Ten images every half second. The first step is made before the first turn.
     warm_up = WARM_UP_SECONDS / 0.5
     assert steps == 1 + (warm_up + 3.0 / 0.5) + (warm_up + 1)
-    assert reports == [20.0, 20.0]
+    assert [turn.images_per_second for turn in reports] == [20.0, 20.0]
+    assert [(turn.images, turn.seconds) for turn in reports] == [(60, 3.0), (10, 0.5)]
+    assert all(0 <= turn.processor_seconds < 3 for turn in reports)
+
+
+def test_steps_that_are_longer_than_a_warm_up_need_none():
+    waits, reports, now = iter([0.0, 0.0, 0.0]), [], 0.0
+    watch = stopwatch(lambda: next(waits), reports.append, clock=lambda: now, processor_clock=lambda: now / 2)
+    next(watch)
+    steps = 0
+    with contextlib.suppress(RuntimeError):
+        while True:
+            now += 7.0
+            steps += 1
+            watch.send(10)
+    assert steps == 1 + (1 + 1) + 1 + 1
+    assert [(turn.images, turn.seconds, turn.processor_seconds) for turn in reports] == [(10, 7.0, 3.5)] * 3
 
 
 def test_every_pair_begins_with_another_contestant():
@@ -188,7 +206,11 @@ def timed(monkeypatch):
     def timed(contestants, device, *, default_openmp):
         assert set(default_openmp) >= {name for name in contestants if isinstance(name, str)}
         grown = {name: iter(range(400, 1000, 100)) for name in contestants}
-        yield {name: lambda _, name=name: 100 if name == "reference" else next(grown[name]) for name in contestants}
+
+        def turn(name):
+            return TimedTurn(100 if name == "reference" else next(grown[name]), 1.0, 1.0)
+
+        yield {name: lambda _, name=name: turn(name) for name in contestants}
 
     monkeypatch.setattr(speed, "interleaved", timed)
     monkeypatch.setattr(speed, "emulates_bfloat16", lambda device: False)

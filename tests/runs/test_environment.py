@@ -209,9 +209,8 @@ def test_a_mixed_run_is_stored_with_its_environments(tmp_path):
 
 
 def test_processors_of_one_name_are_told_apart_by_model_and_instruction_sets(monkeypatch):
-    told = {
-        "cpu family": "26", "model": "2", "stepping": "1", "flags": "fpu sse4_2 ssse3 fma avx avx2 sha_ni avx512_bf16",
-    }  # fmt: skip
+    flags = "fpu smep sse4_2 ssse3 fma avx avx2 sha_ni avx512_bf16"
+    told = {"cpu family": "26", "model": "2", "stepping": "1", "flags": flags}
     arm = {"CPU implementer": "0x41", "CPU part": "0xd0c", "Features": "fp asimd aes sve i8mm"}
     expected = {
         ("family 26, model 2, stepping 1", "sse4_2 ssse3 fma avx avx2 avx512_bf16"): told,

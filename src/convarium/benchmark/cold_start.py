@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from convarium.benchmark.contestants import Precision, job_of
-from convarium.benchmark.interleaved_timing import receive, start_process
 from convarium.data import load_data
 from convarium.errors import ConvariumError
 from convarium.recipes.presets import recipe_preset
@@ -18,6 +17,7 @@ from convarium.recipes.recipe import Recipe
 from convarium.records import Environment
 from convarium.runs.environment import environment, synchronize
 from convarium.training import TrainingEvent, fit, tune_memory
+from convarium.training.interleaved_timing import receive, start_process
 from convarium.training.scoring import pick_device
 
 

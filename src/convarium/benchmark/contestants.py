@@ -1,8 +1,6 @@
 """The contestants of a timing: the source's loop, Lightning's Trainer, Convarium's `fit`, and `fit_stack`."""
 
 import dataclasses
-import math
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -11,16 +9,15 @@ import numpy as np
 import torch
 
 from convarium.benchmark import reference
-from convarium.benchmark.interleaved_timing import Contestant, OnStep
 from convarium.benchmark.lightning_reference import train_in_lightning
 from convarium.benchmark.reference import JOBS, Job
 from convarium.data import load_data
 from convarium.data.splits import ImageData, Splits
-from convarium.errors import ConvariumError
 from convarium.recipes.presets import recipe_preset
 from convarium.recipes.recipe import Recipe
 from convarium.spec import unknown
-from convarium.training import TrainingEvent, fit, fit_stack, tune_memory
+from convarium.training.interleaved_timing import Contestant, OnStep
+from convarium.training.timed_training import endless
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -38,14 +35,12 @@ def job_of(name: str) -> Job:
 
 def recipe_of(job: Job, precision: Precision) -> Recipe:
     """Returns the source's recipe, with more epochs than a timing lasts and without scoring between them."""
-    recipe = recipe_preset(job.tag, job.model)
-    return dataclasses.replace(recipe, epochs=10**6, watch_test=False, select="last", precision=precision)
+    return dataclasses.replace(endless(recipe_preset(job.tag, job.model)), precision=precision)
 
 
 def splits_of(job: Job, recipe: Recipe, data_dir: Path | str | None) -> Splits:
-    """Loads the recipe's training and test splits; the validation split is emptied, because nothing is scored on it."""
-    splits = load_data(job.dataset, data_dir=data_dir, validation=recipe.validation, resize=recipe.resize)
-    return dataclasses.replace(splits, validation=splits.validation.take(torch.arange(0)))
+    """Loads the recipe's splits."""
+    return load_data(job.dataset, data_dir=data_dir, validation=recipe.validation, resize=recipe.resize)
 
 
 def reference_contestant(job: Job, train: ImageData, device: torch.device) -> Contestant:
@@ -56,15 +51,6 @@ def reference_contestant(job: Job, train: ImageData, device: torch.device) -> Co
 def lightning_contestant(job: Job, train: ImageData, device: torch.device) -> Contestant:
     """The same training through Lightning's Trainer."""
     return partial(train_in_lightning, job, arrays_of(train), str(device))
-
-
-def convarium_contestant(recipe: Recipe, splits: Splits, device: torch.device, *, members: int = 1) -> Contestant:
-    """`fit`, or `fit_stack` with `members` recipes that differ in their seeds.
-
-    It raises ConvariumError if the training ends by itself: a diverged training is no measure of speed.
-    """
-    recipes = [dataclasses.replace(recipe, seed=recipe.seed + member) for member in range(members)]
-    return partial(_train_convarium, recipes, splits, device)
 
 
 def arrays_of(data: ImageData) -> tuple[np.ndarray, np.ndarray]:
@@ -80,19 +66,3 @@ def _train_reference(job: Job, arrays: tuple[np.ndarray, np.ndarray], device: st
     while True:
         for images, _ in reference.train(network, optimizer, batches, device=device):
             on_step(images)
-
-
-def _train_convarium(recipes: Sequence[Recipe], splits: Splits, device: torch.device, on_step: OnStep) -> None:
-    first, n = recipes[0], len(splits.train)
-    tune_memory()  # as the command line does
-
-    def watch(event: TrainingEvent) -> None:
-        if event.history is None:
-            last = event.step == math.ceil(n / first.batch_size)
-            on_step(n - (event.step - 1) * first.batch_size if last else first.batch_size)
-
-    if len(recipes) == 1:
-        fit(first, splits, device=device, on_event=watch)
-    else:
-        fit_stack(recipes, splits, device=device, on_event=lambda _, event: watch(event))
-    raise ConvariumError(f"{first.model} diverged before its timing ended", hint="time it for fewer seconds")

@@ -8,6 +8,7 @@ splits, validation and the checkpoint of the best epoch, is left out, as it is f
 import logging
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,9 +21,10 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import MultiStepLR
 
 from convarium.benchmark import reference
-from convarium.benchmark.interleaved_timing import OnStep
 from convarium.benchmark.reference import Job
 from convarium.errors import ConvariumError
+
+_OnStep = Callable[[int], object]
 
 
 def check_lightning() -> None:
@@ -35,7 +37,9 @@ def check_lightning() -> None:
         raise ConvariumError("Lightning is not installed", hint="pip install 'convarium[lightning]'")
 
 
-def train_in_lightning(job: Job, arrays: tuple[np.ndarray, np.ndarray], device: str, on_step: OnStep) -> None:
+def train_in_lightning(
+    job: Job, arrays: tuple[np.ndarray, np.ndarray], device: str, on_step: Callable[[int], object]
+) -> None:
     """Trains without end.
 
     Args:

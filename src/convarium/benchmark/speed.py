@@ -17,14 +17,12 @@ import torch
 from convarium.analysis.statistics import paired_ratio
 from convarium.benchmark.contestants import (
     Precision,
-    convarium_contestant,
     job_of,
     lightning_contestant,
     recipe_of,
     reference_contestant,
     splits_of,
 )
-from convarium.benchmark.interleaved_timing import Contestant, interleaved, measure_pairs
 from convarium.benchmark.lightning_reference import check_lightning
 from convarium.benchmark.machine import Ceiling, ceiling
 from convarium.benchmark.reference import JOBS, Job
@@ -33,7 +31,9 @@ from convarium.models.build import load_architecture
 from convarium.models.cost import count_flops
 from convarium.records import Environment, ImageSpec
 from convarium.runs.environment import emulates_bfloat16, environment
+from convarium.training.interleaved_timing import Contestant, interleaved, measure_pairs
 from convarium.training.scoring import pick_device
+from convarium.training.timed_training import training_contestant
 
 STACKED_JOBS = ("memory_mlp", "lenet@d2l", "resnet@uva")
 MEMBERS = 8
@@ -122,9 +122,10 @@ def bench(
         if lightning:
             contestants["lightning"] = lightning_contestant(job, splits.train, chosen)
         for kind in kinds:
-            contestants[kind] = convarium_contestant(recipe_of(job, kind[0]), splits, chosen, members=kind[1])
+            contestants[kind] = training_contestant(recipe_of(job, kind[0]), splits, chosen, members=kind[1])
         with interleaved(contestants, chosen, default_openmp=("reference", "lightning")) as turns:
-            rates = measure_pairs(turns, pairs=pairs, seconds=seconds)
+            measured = measure_pairs(turns, pairs=pairs, seconds=seconds)
+        rates = {each: tuple(turn.images_per_second for turn in taken) for each, taken in measured.items()}
         flops = 3 * _flops(job, splits.train.spec)
         for kind in kinds:
             ours, references, trainer = rates[kind], rates["reference"], rates.get("lightning")

@@ -56,13 +56,13 @@ def experiments(context: click.Context, parameter: click.Parameter, typed: str) 
 
 
 def claims(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001
-    """The claims of the catalogue, their studies and their sources."""
+    """The claims of the catalogue, their studies and their sources, and all claims of speed."""
     from convarium.analysis.claims import source_tag
     from convarium.studies.catalogue import catalogue
 
     entries = catalogue().values()
     groups = dict.fromkeys([*(source_tag(entry.claim) for entry in entries), *(entry.study.name for entry in entries)])
-    return _beginning([*groups, *(entry.name for entry in entries), "all"], typed)
+    return _beginning([*groups, *(entry.name for entry in entries), "speed", "all"], typed)
 
 
 def studies(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:  # noqa: ARG001

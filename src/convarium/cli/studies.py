@@ -170,7 +170,8 @@ def reproduce(
     """Checks published claims: list, run, verdict.
 
     Without a CLAIM it lists the claims as measured; with one it trains the missing runs and prints the verdict. CLAIM
-    is a name of the list, a study, a source's tag such as uva, or all. Finished runs are reused.
+    is a name of the list, a study, a source's tag such as uva, speed, or all. Finished runs are reused. The networks of
+    a claim of speed are timed in turns on this machine.
     """
     if record or page:
         if claims or quick:
@@ -227,12 +228,15 @@ def reproduce(
 
 
 def _record(store: Path, *, record: bool, page: bool) -> None:
-    from convarium.studies.reproductions import results_folder
+    from convarium.analysis.comparison.formatting import count
+    from convarium.studies.reproductions import recorded_timings, results_folder
     from convarium.workspace import Workspace
 
     workspace = Workspace(store)
     if record:
         for name, runs in workspace.record_results().items():
             say(f"{name}: {runs} runs in {results_folder()}")
+        for name, timings in recorded_timings().items():
+            say(f"{name}: networks timed in turns on {count(timings, 'machine')} in {results_folder()}")
     if page:
         say(str(workspace.write_reproductions()))

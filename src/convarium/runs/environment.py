@@ -139,7 +139,7 @@ def instruction_sets() -> str | None:
     return " ".join(flag for flag in (flags or "").split() if _COMPUTES.match(flag)) or None
 
 
-_COMPUTES = re.compile(r"sse|ssse|avx|fma|f16c|amx|neon|asimd|sve|sme|fphp|bf16|i8mm")
+_COMPUTES = re.compile(r"sse|ssse|avx|fma|f16c|amx|neon|asimd|sve|sme(?!p)|fphp|bf16|i8mm")
 
 
 def emulates_bfloat16(device: "torch.device") -> bool:

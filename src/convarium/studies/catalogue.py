@@ -7,17 +7,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convarium.analysis.claims import NOT_SEEN, Claim, Verdict, labels_of, published, source_tag
+from convarium.analysis.claims import (
+    FEWEST_PAIRS,
+    NOT_SEEN,
+    Claim,
+    Verdict,
+    is_about_speed,
+    labels_of,
+    published,
+    source_tag,
+)
 from convarium.analysis.comparison import Comparison, formatting
 from convarium.characters import one_line
 from convarium.errors import ConvariumError, SpecError, StoreError, TimeLimitError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.store import Store, StoredRun
+from convarium.runs.timings import read_timings
 from convarium.spec import unknown
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.compare import compare_study, left_out_notes
 from convarium.studies.costs import Rate, Rates, expected_seconds, rate_of
-from convarium.studies.study import Study, judge_study, sizes_of
+from convarium.studies.study import Study, judge_study, recipes_of, sizes_of
 
 if TYPE_CHECKING:
     from convarium.studies.events import StudyEvent
@@ -115,14 +125,19 @@ def catalogue(studies: Iterable[Study] = tuple(EXPERIMENTS.values())) -> dict[st
 
 
 def select(names: Sequence[str], entries: Mapping[str, Entry]) -> tuple[Entry, ...]:
-    """Returns the claims with these names, of these studies or of the sources with these tags; "all" means all.
+    """Returns the claims with these names, of these studies or of the sources with these tags; "all" means all, and
+    "speed" those of speed.
 
     Raises:
         SpecError: no claim, study or source has one of the names.
     """
     selected: dict[str, Entry] = {}
     for name in names:
-        matches = {n: e for n, e in entries.items() if name in ("all", n, e.study.name, source_tag(e.claim))}
+        matches = {
+            n: e
+            for n, e in entries.items()
+            if name in ("all", n, e.study.name, source_tag(e.claim)) or (name == "speed" and is_about_speed(e.claim))
+        }
         if not matches:
             known = [*entries, *{e.study.name for e in entries.values()}]
             known += {source_tag(e.claim) for e in entries.values()}
@@ -143,8 +158,10 @@ def studies_of(entries: Sequence[Entry]) -> tuple[tuple[Study, tuple[Any, ...]],
 
 
 def needs_runs(entry: Entry) -> bool:
-    """Whether a claim is judged by runs of its study, and not by the sizes that the index of networks holds."""
-    return not sizes_of(entry.study, entry.claim)
+    """Whether a claim is judged by runs of its study, and not by the sizes that the index of networks holds, or by
+    timings in turns.
+    """
+    return not (sizes_of(entry.study, entry.claim) or is_about_speed(entry.claim))
 
 
 def run_claims(
@@ -152,14 +169,17 @@ def run_claims(
     resources: Resources,
     *,
     stack: bool = False,
+    pairs: int = FEWEST_PAIRS,
     on_event: Callable[[StudyEvent], None] | None = None,
 ) -> dict[str, ConvariumError]:
-    """Trains the missing runs of the rows that the claims name, study by study.
+    """Times the networks of claims of speed in turns, then trains the missing runs of the rows that the other claims
+    name, study by study.
 
     Args:
         entries: the claims.
         resources: the store, the data sets and the device.
         stack: train each network's seeds at the same time.
+        pairs: turns of each network that is timed.
         on_event: called as the studies go on, with a message before each: its plan, or why it cannot be run.
 
     Returns:
@@ -172,9 +192,18 @@ def run_claims(
     from convarium.studies.plan import plan_study, prepare_study
     from convarium.studies.plan_sentence import describe_plan
     from convarium.studies.run import run_prepared
+    from convarium.studies.timing_in_turns import by_study, time_claims
 
     notify = on_event or (lambda _: None)
     errors: dict[str, ConvariumError] = {}
+    for study, claims in by_study((entry.study, entry.claim) for entry in entries):
+        try:
+            time_claims(study, claims, resources, pairs=pairs, on_event=on_event)
+        except TimeLimitError:
+            raise
+        except ConvariumError as error:
+            notify(StudyEvent(0, len(study.recipes), study.recipes[0], message=f"{study.name}: {error}"))
+            errors[study.name] = error
     for study, values in studies_of(entries):
         head = StudyEvent(0, len(study.recipes), study.recipes[0])
         try:
@@ -200,6 +229,9 @@ def findings(entries: Iterable[Entry], stores: Sequence[Store]) -> tuple[Finding
     results = []
     for entry in entries:
         name = entry.study.name
+        if is_about_speed(entry.claim):
+            results.append(_speed_finding(entry, stores))
+            continue
         if name not in comparisons:
             comparisons[name] = None
             try:
@@ -241,6 +273,19 @@ def _finding(entry: Entry, comparison: Comparison | None) -> Finding:
     return Finding(entry, verdict, runs, len(planned), seconds, missing, left_out=left_out_notes(comparison))
 
 
+def _speed_finding(entry: Entry, stores: Sequence[Store]) -> Finding:
+    try:
+        timings = read_timings([store.root for store in stores], entry.study.name)
+    except StoreError as error:
+        return Finding(entry, None, (), 0, 0.0, error=error)
+    only = dataclasses.replace(entry.study, claims={entry.name: entry.claim})
+    verdict = judge_study(only, None, timings).get(entry.name)
+    recipes = recipes_of(entry.study, entry.claim).values()
+    used = [turns for timing in timings if all(turns := [timing.turns(recipe) for recipe in recipes])]
+    seconds = sum(turn.seconds for timing in used for network in timing for turn in network)
+    return Finding(entry, verdict, (), 0, seconds)
+
+
 def as_json(finding: Finding, rates: Rates) -> dict[str, Any]:
     """Returns a finding as JSON has it; by the rates, what a missing verdict would take."""
     entry, verdict = finding.entry, finding.verdict
@@ -258,18 +303,25 @@ def as_json(finding: Finding, rates: Rates) -> dict[str, Any]:
         "reason": finding.reason,
         "runs": len(finding.runs),
         "planned": finding.planned,
+        "pairs": verdict.n if verdict and is_about_speed(entry.claim) else None,
         "train_seconds": finding.seconds,
         "expected_seconds": None if finding.verdict else expected_seconds(finding.missing, rates),
     }
 
 
 def runs_cell(finding: Finding) -> str:
-    """Returns the number of runs that a verdict rests on for the cell of a table; empty where it needs none."""
-    return str((finding.verdict.n if finding.verdict else 0) if needs_runs(finding.entry) else "")
+    """Returns the number of runs, or of pairs, that a verdict rests on for the cell of a table; empty where it needs
+    none.
+    """
+    counts = needs_runs(finding.entry) or is_about_speed(finding.entry.claim)
+    return str((finding.verdict.n if finding.verdict else 0) if counts else "")
 
 
 def cost_cell(finding: Finding, rates: Rates) -> str:
     """Returns the cost of a claim for the cell of a table: what its runs took, or would take by recorded rates."""
+    if is_about_speed(finding.entry.claim):
+        pairs = formatting.count(finding.verdict.n or 0 if finding.verdict else FEWEST_PAIRS, "pair")
+        return f"{pairs}, {formatting.duration(finding.seconds)}" if finding.verdict else pairs
     if not needs_runs(finding.entry):
         return "none"
     if finding.verdict:

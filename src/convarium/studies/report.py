@@ -12,6 +12,8 @@ from convarium.pages import write_report
 from convarium.pages.claims_section import ClaimsSection
 from convarium.pages.disagreements import TestImages
 from convarium.pages.study_status import stopped_status
+from convarium.runs.store import Store
+from convarium.runs.timings import read_timings
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.resources import Resources
 from convarium.studies.tables import claims_section, study_tables
@@ -46,7 +48,7 @@ def write_study_report(
         test_images=scored_images(comparison, resources),
         status=stopped_status(comparison, len(store.study(name).keys)),
         diagnoses=diagnoses,
-        claims=_built_in(comparison, name) if claims is None else claims,
+        claims=_built_in(comparison, name, store) if claims is None else claims,
     )
 
 
@@ -78,9 +80,11 @@ def diagnose_rows(
     return diagnoses
 
 
-def _built_in(comparison: Comparison, name: str) -> ClaimsSection | None:
+def _built_in(comparison: Comparison, name: str, store: Store) -> ClaimsSection | None:
     study = EXPERIMENTS.get(name)
-    return claims_section(study, comparison, study_tables(study, comparison)) if study else None
+    if study is None:
+        return None
+    return claims_section(study, comparison, study_tables(study, comparison), read_timings([store.root], name))
 
 
 def scored_images(comparison: Comparison, resources: Resources) -> TestImages | None:

@@ -13,6 +13,7 @@ from convarium.errors import ConvariumError
 from convarium.runs.archive import RECORDS, add_records, read_records
 from convarium.runs.store import Store, StoredRun
 from convarium.runs.study_record import write_study
+from convarium.runs.timings import read_timings, write_timing
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.catalogue import NOT_RUN, Finding, catalogue, cost_cell, findings, rates_behind, runs_cell
 from convarium.studies.costs import Rate, Rates, describe_rates, recorded_rates
@@ -33,10 +34,10 @@ _HEAD = """# Published results, measured
 
 Each row is a claim that a source makes, judged by `convarium reproduce` as [method.md](method.md) says. This page is
 generated from the records in `results/` by `convarium reproduce --page`; nothing in it is typed. A row that is *not run
-yet* has no record. Measured values are means over seeds with 95 % intervals; n counts the trained runs; the cost is the
-training time of all runs behind the row, or what the missing runs would take at recorded rates, listed at the end. When
-rules of judging changed, every stored verdict was judged anew: [log.md](log.md) says which changed and
-why.
+yet* has no record. Measured values are means over seeds with 95 % intervals; n counts the trained runs, or the pairs of
+turns of a claim of speed; the cost is the training time of all that is behind the row, or what the missing runs would
+take at recorded rates, listed at the end. When rules of judging changed, every stored verdict was judged anew:
+[log.md](log.md) says which changed and why.
 """
 
 
@@ -90,7 +91,7 @@ def checkout_results() -> Path:
 
 
 def record_builtin_studies(store: Store) -> dict[str, int]:
-    """Adds the built-in studies of a store to the measured records in results/, see `record_study`.
+    """Adds the built-in studies of a store, and their timings in turns, to the measured records in results/.
 
     Returns:
         How many runs of each study the records hold now.
@@ -99,10 +100,19 @@ def record_builtin_studies(store: Store) -> dict[str, int]:
         ConvariumError: the store has none of the built-in studies, or Convarium is not run from a checkout.
     """
     results = checkout_results()
+    timings = [timing for name in EXPERIMENTS for timing in read_timings([store.root], name)]
+    for timing in timings:
+        write_timing(results, timing)
     names = [name for name in EXPERIMENTS if store.find_study(name) is not None]
-    if not names:
+    if not names and not timings:
         raise ConvariumError(f"{store.root} holds none of the built-in studies", hint="name their --store")
     return {name: record_study(name, store, Store(results)) for name in names}
+
+
+def recorded_timings() -> dict[str, int]:
+    """On how many machines the networks of each built-in study were timed in turns, by the measured records."""
+    counts = {name: len(read_timings([results_folder()], name)) for name in EXPERIMENTS}
+    return {name: count for name, count in counts.items() if count}
 
 
 def write_reproductions_page() -> Path:

@@ -17,8 +17,10 @@ from convarium.analysis.claims import (
     assumptions,
     describe,
     is_about_size,
+    is_about_speed,
     judge,
     judge_size,
+    judge_speed,
     labels_of,
 )
 from convarium.analysis.comparison import Comparison, metric_of
@@ -34,6 +36,7 @@ from convarium.recipes.recipe import ADDED_FIELDS, Recipe
 from convarium.recipes.starting import split_start
 from convarium.records import ImageSpec
 from convarium.runs.names import LONGEST_NAME, file_name, is_file_name
+from convarium.runs.timings import Timing
 from convarium.spec import parse, unknown
 
 MOST_SEEDS = 10_000
@@ -266,18 +269,22 @@ def check_seeds(seeds: int) -> None:
         )
 
 
-def judge_study(study: Study, comparison: Comparison | None) -> dict[str, Verdict]:
+def judge_study(study: Study, comparison: Comparison | None, timings: Sequence[Timing] = ()) -> dict[str, Verdict]:
     """The verdicts on a study's claims, by their names; those whose rows are not all there yet are left out.
 
-    A claim about the size of networks of the zoo is judged without a run. The family of comparisons is that of the
-    plan, so that no claim is judged more leniently while runs are missing.
+    A claim about the size of networks of the zoo is judged without a run, a claim of speed by pairs of turns. The
+    family of comparisons is that of the plan, so that no claim is judged more leniently while runs are missing.
 
     Args:
         study: the study.
         comparison: of its finished runs; None: it has none.
+        timings: of its networks in turns, the newest first.
     """
     verdicts = {
         name: judge_size(claim, sizes) for name, claim in study.claims.items() if (sizes := sizes_of(study, claim))
+    }
+    verdicts |= {
+        name: verdict for name, claim in study.claims.items() if (verdict := _speed_verdict(study, claim, timings))
     }
     if comparison is not None:
         planned = dataclasses.replace(comparison, family=max(comparison.family, len(study.values) - 1))
@@ -287,6 +294,19 @@ def judge_study(study: Study, comparison: Comparison | None) -> dict[str, Verdic
             if name not in verdicts and all(_has_runs(planned, label) for label in labels_of(claim))
         }
     return {name: verdicts[name] for name in study.claims if name in verdicts}
+
+
+def _speed_verdict(study: Study, claim: Claim, timings: Sequence[Timing]) -> Verdict | None:
+    """The verdict on a claim of speed by timings in turns; None for any other claim, and where there is no timing."""
+    if not is_about_speed(claim):
+        return None
+    return judge_speed(claim, recipes_of(study, claim), timings, family=max(len(study.values) - 1, 1))
+
+
+def recipes_of(study: Study, claim: Claim) -> dict[str, Recipe]:
+    """The recipes of a claim's rows with the seed 0, by their labels."""
+    by_value = {getattr(recipe, study.compare): dataclasses.replace(recipe, seed=0) for recipe in study.recipes}
+    return dict(zip(labels_of(claim), map(by_value.__getitem__, study.values_of(claim)), strict=True))
 
 
 def sizes_of(study: Study, claim: Claim) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The tables that a study shows beside its comparison, and its claims with their verdicts; drawn by pages and cli."""
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -22,14 +22,17 @@ from convarium.errors import ConvariumError
 from convarium.models.index import resolve
 from convarium.pages.claims_section import ClaimsSection, ExtraTable
 from convarium.pages.table import NO_VALUE
+from convarium.runs.timings import Timing
 from convarium.studies.catalogue import REASONS
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study, judge_study
 
 
-def claims_section(study: Study, comparison: Comparison, tables: tuple[ExtraTable, ...]) -> ClaimsSection:
+def claims_section(
+    study: Study, comparison: Comparison, tables: tuple[ExtraTable, ...], timings: Sequence[Timing] = ()
+) -> ClaimsSection:
     """Returns the verdicts on a study's claims, the known reasons of contradictions, and the study's tables."""
-    verdicts = judge_study(study, comparison)
+    verdicts = judge_study(study, comparison, timings)
     return ClaimsSection(verdicts, {name: REASONS[name] for name in verdicts if name in REASONS}, tables)
 
 

@@ -141,6 +141,7 @@ def carry_out_study(
         resources: from `training`.
         stack, live, on_event, tune: as for `Workspace.run`.
     """
+    from convarium.runs.timings import read_timings
     from convarium.studies.events import StudyEvent
     from convarium.studies.live import followed
     from convarium.studies.plan import plan_study, prepare_study
@@ -162,7 +163,12 @@ def carry_out_study(
     notify(dataclasses.replace(message_event(study, describe_plan(plan)), expected=plan.expected))
     with followed(study.name, resources.store, notify, live=live) as notify_all:
         comparison = run_prepared(prepared, resources, stack=stack, on_event=notify_all)
-    claims = claims_section(study, comparison, study_tables(study, comparison, resources=resources))
+    claims = claims_section(
+        study,
+        comparison,
+        study_tables(study, comparison, resources=resources),
+        read_timings([resources.store.root], study.name),
+    )
     try:
         page = write_study_report(comparison, study.name, resources, claims=claims)
     except OSError as error:

@@ -654,9 +654,11 @@ class Workspace:
     ) -> tuple[Finding, ...]:
         """Trains the runs that published claims need, and judges them; without a claim, the catalogue as measured.
 
+        The networks of a claim of speed are not trained but timed: in turns, pair by pair, on this machine.
+
         Args:
-            claims: names of claims, studies or sources, or "all"; without any, nothing is trained, and the measured
-                records that come with Convarium count too.
+            claims: names of claims, studies or sources, "speed", or "all"; without any, nothing is trained, and the
+                measured records that come with Convarium count too.
             quick: a reduced version that ends within minutes: it shows how a study works and answers nothing.
             stack: train each network's seeds at the same time.
             workers: processes among which the runs are divided, and with them this machine's cores and GPUs; "auto": as
@@ -679,6 +681,7 @@ class Workspace:
             SpecError: no such claim.
             TimeLimitError: the minutes were over before all was trained.
         """
+        from convarium.analysis.claims import FEWEST_PAIRS
         from convarium.studies.catalogue import catalogue, findings, run_claims, select, studies_of
         from convarium.studies.reproductions import results_folder
 
@@ -704,7 +707,8 @@ class Workspace:
             cpus_per_run=cpus_per_run,
             gpus_per_run=gpus_per_run,
         ) as resources:
-            errors = run_claims(chosen, resources, stack=stack, on_event=on_event)
+            pairs = 2 if quick else FEWEST_PAIRS
+            errors = run_claims(chosen, resources, stack=stack, pairs=pairs, on_event=on_event)
         return tuple(
             dataclasses.replace(finding, error=errors.get(finding.entry.study.name, finding.error))
             for finding in findings(chosen, [self.store])

@@ -25,10 +25,12 @@ from convarium.analysis.claims.kinds import (
 )
 from convarium.analysis.claims.reproduction import FEWEST_RUNS
 from convarium.analysis.claims.sizes import is_about_size, judge_size
+from convarium.analysis.claims.speed import FEWEST_PAIRS, is_about_speed, judge_speed
 from convarium.analysis.claims.texts import assumptions, describe, measured, published, sentence, source_tag
 
 __all__ = [
     "ASSUMED",
+    "FEWEST_PAIRS",
     "FEWEST_RUNS",
     "NOT_SEEN",
     "OUTCOMES",
@@ -47,8 +49,10 @@ __all__ = [
     "assumptions",
     "describe",
     "is_about_size",
+    "is_about_speed",
     "judge",
     "judge_size",
+    "judge_speed",
     "labels_of",
     "leading_classes",
     "measured",

@@ -24,11 +24,13 @@ from convarium.analysis.claims.kinds import (
     Reproduces,
     ReproducesClasses,
     Verdict,
+    labels_of,
     make_verdict,
     margin_in,
 )
 from convarium.analysis.claims.overfitting import judge_overfitting
 from convarium.analysis.claims.reproduction import judge_classes, judge_number
+from convarium.analysis.claims.speed import is_about_speed
 from convarium.analysis.comparison import (
     LEAST_SEEDS,
     METRICS,
@@ -50,7 +52,7 @@ ONE_CLASS = 0.99
 
 
 def judge(claim: Claim, comparison: Comparison) -> Verdict:
-    """Judges a claim by a comparison.
+    """Judges a claim by a comparison. A claim of speed is judged by pairs taken in turns instead, see `judge_speed`.
 
     Raises:
         SpecError: the comparison does not have the label or metric.
@@ -66,6 +68,9 @@ def judge(claim: Claim, comparison: Comparison) -> Verdict:
 
 
 def _judge(claim: Claim, comparison: Comparison) -> Verdict:
+    if is_about_speed(claim):
+        text = f"undecided: {formatting.listed(labels_of(claim))} have not been timed in turns yet"
+        return Verdict(claim, "undecided", text, None, 0)
     match claim:
         case Reproduces():
             return judge_number(claim, comparison)

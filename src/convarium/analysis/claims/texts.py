@@ -1,5 +1,6 @@
 """Claims and verdicts as text: a sentence, the cells of a table, and what their runs assume."""
 
+import math
 from collections.abc import Iterable
 
 from convarium.analysis.claims.kinds import (
@@ -126,7 +127,19 @@ def measured(verdict: Verdict | None) -> str:
         metric = metric_of("generalization_gap")
     else:
         metric = metric_of(verdict.claim.end if isinstance(verdict.claim, Overtakes) else verdict.claim.metric)
+    if metric.kind == "time":  # the ratio of the speeds
+        middle, *ends = ratio_text(mean.mean, *([] if mean.low is None or mean.high is None else [mean.low, mean.high]))
+        return f"{middle} times" + (f" ({ends[0]} to {ends[1]})" if ends else "")
     if mean.low is None or mean.high is None:
         return formatting.level(metric, mean.mean)
     middle, low, high = formatting.interval(metric, mean.mean, mean.low, mean.high)
     return f"{middle} ({low} to {high}){' %' if metric.kind == 'accuracy' else ' ' + metric.unit}"
+
+
+def ratio_text(*values: float) -> list[str]:
+    """Writes a ratio and its interval with as many decimals as its width justifies, and no end other than 1 as 1."""
+    half = (max(values) - min(values)) / 2
+    decimals = min(max(1, -math.floor(math.log10(half))) if half else 2, 4)
+    while decimals < 4 and any(value != 1 and round(value, decimals) == 1 for value in values):
+        decimals += 1
+    return [f"{value:,.{decimals}f}" for value in values]

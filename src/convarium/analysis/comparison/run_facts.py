@@ -17,7 +17,8 @@ def hardware_label(environment: Environment) -> str:
     device = f"{environment.device}, {count(environment.threads, 'thread')}"
     device += f" in each of {environment.workers} workers" if environment.workers > 1 else ""
     engine = "" if environment.engine == "native" else f", {environment.engine}"
-    return f"{environment.processor}, {device}, torch {environment.torch}{_kernels(environment)}{stack}{engine}"
+    model = f" ({environment.processor_model})" if environment.processor_model else ""
+    return f"{environment.processor}{model}, {device}, torch {environment.torch}{_kernels(environment)}{stack}{engine}"
 
 
 def _kernels(environment: Environment) -> str:

@@ -1,10 +1,13 @@
 """Ratios of rates that were measured in turns, pair by pair."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from convarium.errors import ConvariumError
+from convarium.intervals import LEVEL, Interval
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,26 @@ class PairedRatio:
     lowest: float
     highest: float
     ratios: tuple[float, ...]
+
+    def interval(self, *, level: float = LEVEL, family: int = 1) -> Interval | None:
+        """Returns the exact interval of the median ratio, by the sign test: whatever law the ratios follow.
+
+        Its ends are two of the ratios. A turn that other work disturbed moves no end by more than one place, and the
+        interval of the logarithm, or of the inverse ratio, is the same one.
+
+        Args:
+            level: the coverage of all intervals of the family together.
+            family: how many intervals are to hold together (Bonferroni).
+
+        Returns:
+            None where the pairs are too few for the level: 6 are the fewest for 0.95, and 10 do for a family of 25.
+        """
+        from scipy.stats import quantile_test
+
+        wanted = 1 - (1 - level) / family
+        found: Any = quantile_test(self.ratios, q=1.0, p=0.5).confidence_interval(wanted)
+        low, high = float(found.low), float(found.high)
+        return Interval(low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
 def paired_ratio(first: Sequence[float], second: Sequence[float]) -> PairedRatio:

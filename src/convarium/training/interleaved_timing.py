@@ -21,6 +21,7 @@ import torch
 
 from convarium.errors import ConvariumError
 from convarium.runs.environment import synchronize
+from convarium.runs.timings import TimedTurn
 
 WARM_UP_SECONDS = 1.0
 OPENMP_SPIN_COUNT = "300000"
@@ -32,8 +33,8 @@ OnStep = Callable[[int], object]
 Contestant = Callable[[OnStep], None]
 """Trains without end and calls its argument after every step. It is sent to its process by pickle."""
 
-Turn = Callable[[float], float]
-"""Trains for about so many seconds and returns the rate in images per second."""
+Turn = Callable[[float], TimedTurn]
+"""Trains for about so many seconds and returns what that was."""
 
 Name = TypeVar("Name")
 
@@ -75,48 +76,66 @@ def interleaved(
         yield turns
 
 
-def measure_pairs(turns: Mapping[Name, Turn], *, pairs: int, seconds: float) -> dict[Name, tuple[float, ...]]:
-    """Gives every contestant `pairs` turns and returns their rates in images per second.
+def measure_pairs(
+    turns: Mapping[Name, Turn], *, pairs: int, seconds: float, on_pair: Callable[[int], object] | None = None
+) -> dict[Name, tuple[TimedTurn, ...]]:
+    """Gives every contestant `pairs` turns and returns them.
 
     Every pair begins with another contestant, so that a drift of the machine's speed affects all alike.
+
+    Args:
+        turns: by contestant.
+        pairs: the number of turns of each.
+        seconds: about how long a turn is; it has one step at least.
+        on_pair: called before every pair with its number, from 0.
     """
     names = list(turns)
-    rates: dict[Name, list[float]] = {name: [0.0] * pairs for name in names}
+    taken: dict[Name, list[TimedTurn]] = {name: [] for name in names}
     for pair in range(pairs):
+        if on_pair:
+            on_pair(pair)
         first = pair % len(names)
         for name in names[first:] + names[:first]:
-            rates[name][pair] = turns[name](seconds)
-    return {name: tuple(figures) for name, figures in rates.items()}
+            taken[name].append(turns[name](seconds))
+    return {name: tuple(each) for name, each in taken.items()}
 
 
 def stopwatch(
     wait: Callable[[], float],
-    report: Callable[[float], object],
+    report: Callable[[TimedTurn], object],
     device: torch.device | str = "cpu",
     *,
     clock: Callable[[], float] = time.perf_counter,
+    processor_clock: Callable[[], float] = time.process_time,
 ) -> Generator[None, int, None]:
     """A generator to which a contestant sends the images of each step: it warms up, times a turn, and pauses.
 
+    A contestant whose steps are as long as a warm-up needs none: a network of 224 pixels takes seconds a step.
+
     Args:
         wait: blocks until the contestant's next turn and returns its length in seconds.
-        report: called with the images per second of a turn.
+        report: called with what a turn was.
         device: the device on which the contestant trains.
-        clock: returns seconds.
+        clock, processor_clock: return seconds, the latter those that processors spent on this process.
     """
     yield
+    step_seconds = 0.0
     while True:
         seconds, began = wait(), clock()
-        yield
-        while clock() - began < WARM_UP_SECONDS:
+        if step_seconds < WARM_UP_SECONDS:
             yield
+            while clock() - began < WARM_UP_SECONDS:
+                yield
         synchronize(device)
-        began = clock()
+        began, busy, steps = clock(), processor_clock(), 1
         images = yield
         while clock() - began < seconds:
             images += yield
+            steps += 1
         synchronize(device)
-        report(images / (clock() - began))
+        elapsed = clock() - began
+        step_seconds = elapsed / steps
+        report(TimedTurn(images, elapsed, processor_clock() - busy))
 
 
 def start_process(process: BaseProcess) -> None:
@@ -159,11 +178,11 @@ def _default_spin_count() -> Iterator[None]:
             os.environ["GOMP_SPINCOUNT"] = before
 
 
-def _turn(connection: Connection, seconds: float) -> float:
+def _turn(connection: Connection, seconds: float) -> TimedTurn:
     with suppress(ConnectionError):  # the reason why the process ended can still be received
         connection.send(seconds)
-    rate: float = receive(connection)
-    return rate
+    turn: TimedTurn = receive(connection)
+    return turn
 
 
 def _end(processes: Sequence[BaseProcess], *, patience: float) -> None:
