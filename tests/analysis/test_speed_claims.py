@@ -66,6 +66,9 @@ def test_a_slower_network_refutes_and_fewer_than_ten_pairs_decide_nothing():
     found = verdict(FASTER, timing({name: images[:9] for name, images in slower.items()}))
     assert found.outcome == "undecided"
     assert "9 pairs), and judging takes 10 pairs or more" in found.sentence
+    guessed = verdict(dataclasses.replace(FASTER, assumed="the batch"), timing(slower))
+    assert guessed.outcome == "not seen under the assumed recipe"
+    assert guessed.sentence.endswith("batch 128) [recipe assumed]")
 
 
 def test_every_step_of_an_order_must_hold():

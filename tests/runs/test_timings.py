@@ -16,7 +16,7 @@ TIMING = Timing("made", HERE, (TimedNetwork(Recipe(), TURNS), TimedNetwork(Recip
 def test_a_timing_is_read_as_it_was_written(tmp_path):
     assert read_timings([tmp_path], "made") == ()
     path = write_timing(tmp_path, TIMING)
-    assert path.parent == tmp_path / "timings"
+    assert path.parent == tmp_path / "speed" / "pairs"
     assert read_timings([tmp_path / "none", tmp_path], "made") == (TIMING,)
     assert TIMING.turns(Recipe(seed=7)) == TURNS
     assert TIMING.turns(Recipe(batch_size=7)) == ()
@@ -32,7 +32,7 @@ def test_of_one_machine_the_newest_counts_and_of_several_each(tmp_path):
     write_timing(here, dataclasses.replace(TIMING, study="made-quick"))
     assert [timing.environment for timing in read_timings([here, other], "made")] == [elsewhere, dates[0]]
     write_timing(here, dataclasses.replace(TIMING, environment=dataclasses.replace(dates[1], started="2026-01-09")))
-    assert len(list((here / "timings").iterdir())) == 3
+    assert len(list((here / "speed" / "pairs").iterdir())) == 3
 
 
 @pytest.mark.parametrize("change", [("128", "129"), ('"digest"', '"digits"'), ("}", "")])

@@ -66,7 +66,11 @@ def test_networks_take_turns_once_for_all_claims_of_a_study(entries, tmp_path):
     claims = speed_claims(entries)
     assert studies_of(claims) == ()
     waiting, _ = findings(claims, [resources.store])
-    assert (waiting.verdict, cost_cell(waiting), as_json(waiting)["verdict"]) == (None, "10 pairs", "not run yet")
+    assert (waiting.verdict, cost_cell(waiting, {}), as_json(waiting, {})["verdict"]) == (
+        None,
+        "10 pairs",
+        "not run yet",
+    )
     assert run_claims(claims, resources, on_event=lambda event: lines.append(event.message)) == {}
     assert lines[0] == "made: timing memory_mlp, lenet and residual_cnn in turns, 10 pairs"
     assert lines[1].startswith("made: 1 of 10 pairs are timed, about ")
@@ -79,7 +83,11 @@ def test_networks_take_turns_once_for_all_claims_of_a_study(entries, tmp_path):
         (),
         "2.00 times (2.00 to 2.00)",
     )
-    assert (as_json(one)["pairs"], cost_cell(one), cost_cell(order)) == (10, "10 pairs, 20 s", "10 pairs, 30 s")
+    assert (as_json(one, {})["pairs"], cost_cell(one, {}), cost_cell(order, {})) == (
+        10,
+        "10 pairs, 20 s",
+        "10 pairs, 30 s",
+    )
     assert run_claims(claims, resources) == {}  # what is timed is not timed again
     assert STARTED == [[FAST, MIDDLE, SLOW]]
     (stored,) = read_timings([tmp_path], "made")

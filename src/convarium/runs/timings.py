@@ -1,4 +1,5 @@
-"""Timings of networks that took turns: one file for each study and machine, `timings/<study>-<machine>.json`.
+"""Timings of networks that took turns: one file for each study and machine,
+`speed/pairs/<study>-<machine>.json`.
 
 A network's turns stand in the order of the pairs: the turns of all networks at one place were taken right after each
 other. Reading them imports no torch.
@@ -17,7 +18,9 @@ from convarium.records import Environment
 from convarium.runs.json_forms import environment_from_json
 from convarium.runs.seal import read_sealed, sealed_text
 
-FOLDER = "timings"
+FOLDER = "speed/pairs"
+"""Where they lie in a store, and in the records that come with Convarium."""
+
 _MOST_BYTES = 2**24
 _MEND = "delete it; the networks can be timed again"
 

@@ -10,8 +10,6 @@ import dataclasses
 from itertools import pairwise
 
 from convarium.analysis.claims.kinds import (
-    ASSUMED,
-    NOT_SEEN,
     Better,
     Claim,
     Collapses,
@@ -27,6 +25,7 @@ from convarium.analysis.claims.kinds import (
     labels_of,
     make_verdict,
     margin_in,
+    marked,
 )
 from convarium.analysis.claims.overfitting import judge_overfitting
 from convarium.analysis.claims.reproduction import judge_classes, judge_number
@@ -59,12 +58,7 @@ def judge(claim: Claim, comparison: Comparison) -> Verdict:
         ConvariumError: the claim cannot be judged as it is written: an accuracy above 1, an order of one label, or an
             equivalence without a margin.
     """
-    verdict = _judge(_on_split(claim, comparison), comparison)
-    if claim.assumed is None:
-        return verdict
-    outcome = NOT_SEEN if verdict.outcome == "refuted" else verdict.outcome
-    rest = verdict.sentence.removeprefix(f"{verdict.outcome}: ")
-    return dataclasses.replace(verdict, outcome=outcome, sentence=f"{outcome}: {rest} {ASSUMED}")
+    return marked(_judge(_on_split(claim, comparison), comparison))
 
 
 def _judge(claim: Claim, comparison: Comparison) -> Verdict:

@@ -5,6 +5,7 @@ names its rows as the comparison does, and its source so that a reader can find 
 the source does not state, the claim says so in `assumed`: its verdict is then marked, and never refutes the source.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
@@ -200,6 +201,15 @@ def make_verdict(claim: Claim, rows: Sequence[Row], outcome: Judgement, text: st
         rest = undecided + rest
     sentence = f"{outcome}: {start}{rest}"
     return Verdict(claim, outcome, sentence, rows[0].estimate(metric), min(map(len, values)))
+
+
+def marked(verdict: Verdict) -> Verdict:
+    """Marks the verdict on a claim whose runs assume what the source leaves open; it never refutes the source."""
+    if verdict.claim.assumed is None:
+        return verdict
+    outcome = NOT_SEEN if verdict.outcome == "refuted" else verdict.outcome
+    rest = verdict.sentence.removeprefix(f"{verdict.outcome}: ")
+    return dataclasses.replace(verdict, outcome=outcome, sentence=f"{outcome}: {rest} {ASSUMED}")
 
 
 def margin_in(comparison: Comparison, metric: Metric) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeGuard
 
-from convarium.analysis.claims.kinds import Better, Claim, Equivalent, Judgement, Ordered, Verdict
+from convarium.analysis.claims.kinds import Better, Claim, Equivalent, Judgement, Ordered, Verdict, marked
 from convarium.analysis.claims.texts import ratio_text
 from convarium.analysis.comparison import hardware_label, metric_of
 from convarium.analysis.comparison.formatting import count, listed
@@ -90,7 +90,8 @@ def judge_speed(
     nearest = min(machines[0][1], key=lambda ratio: abs(math.log(ratio.median)))
     low, high = (nearest.interval.low, nearest.interval.high) if nearest.interval else (None, None)
     pairs = min(len(timing.networks[0].turns) for timing, _ in machines)
-    return Verdict(claim, outcome, f"{outcome}: {text}", Estimate(nearest.median, low, high, None, pairs), pairs)
+    ratio = Estimate(nearest.median, low, high, None, pairs)
+    return marked(Verdict(claim, outcome, f"{outcome}: {text}", ratio, pairs))
 
 
 def _ratio(
