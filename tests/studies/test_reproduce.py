@@ -35,7 +35,6 @@ from convarium.studies.catalogue import (
     catalogue,
     cost_cell,
     findings,
-    needs_runs,
     rates_behind,
     runs_cell,
     select,
@@ -335,7 +334,7 @@ def test_the_page_tells_verdicts_cost_machine_seeds_commit_and_date(filled):
     assert "- `memory-on-par` supported: memory\\_mlp@memory-blog is equivalent to" in text
     assert "| `memory_vs_residual` | 10 | 0–4 | Some CPU, cpu, 2 threads, torch 2.13.0 | 0123abcdef |" in text
     assert "| 2026-01-01 to 2026-01-05 |" in text
-    without_runs = [entry for entry in catalogue().values() if not needs_runs(entry)]
+    without_runs = [entry for entry in catalogue().values() if sizes_of(entry.study, entry.claim)]
     summary = (  # as accurate as each other: on a par, and the title's "surpasses" is undecided
         f"{len(catalogue())} claims: {1 + len(without_runs)} supported, 0 refuted, "
         f"0 not seen under the assumed recipe, 1 undecided, {len(catalogue()) - 2 - len(without_runs)} not run yet."
