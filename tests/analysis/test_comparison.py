@@ -255,6 +255,19 @@ def test_a_run_that_stopped_with_an_error_is_no_result_but_is_counted():
     assert verdict(found, AVG).startswith("lenet(pool='avg') failed in 1 of 6 runs (1 stopped by an error); of the")
 
 
+def test_notes_speak_of_intervals_only_where_there_are_some():
+    few = "Fewer than three trained runs of a row decide nothing."
+    one = compare_runs(runs(LENET, [0.98]) + runs(AVG, [0.97])).notes
+    assert one[1:3] == ("There are no intervals: no row has more than one trained run.", few)
+    assert not any("95 %" in note or "Welch" in note for note in one)
+    two = compare_runs(runs(LENET, [0.98, 0.97]) + runs(AVG, [0.97])).notes
+    assert "95 % intervals" in two[1]
+    assert two[2] == few
+    assert few not in compare_runs(runs(LENET, GOOD) + runs(AVG, BAD)).notes
+    sizes = compare_runs(runs(LENET, GOOD) + runs(AVG, BAD), metric="parameters").notes
+    assert not any("interval" in note for note in sizes)
+
+
 def test_one_seed_cannot_decide():
     found = compare_runs(runs(LENET, [0.98]) + runs(AVG, [0.97]))
     assert verdict(found, AVG) == (

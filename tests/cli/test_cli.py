@@ -421,6 +421,28 @@ def test_a_wrong_call_ends_in_one_sentence_with_exit_code_2_and_writes_nothing(c
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["compare", "lenet", "memory_mlp", "--seeds", "0"],
+        ["compare", "lenet", "memory_mlp", "--baseline", "vgg"],
+        ["compare", "lenet", "--minutes", "-1"],
+        ["compare", "lenet", "--name", "a/b"],
+        ["compare", "lenet", "--recommend", "--seeds", "0"],
+        ["compare", "--recommend", "--budget", "soon"],
+        ["train", "lenet", "--minutes", "0"],
+        ["run", "activations", "--seeds", "0"],
+        ["run", "activationz"],
+        ["reproduce", "lenet-d2l", "--minutes", "0"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_number_or_name_is_told_before_anything_is_read(call, argv):
+    code, out, err = call(*argv)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("convarium: ")
+
+
 def test_json_of_every_listing_command_is_one_value(call):
     assert json.loads(call("data", "list", "digits", "--json")[1])
     assert json.loads(call("data", "check", "digits", "--json")[1])

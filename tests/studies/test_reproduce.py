@@ -504,4 +504,4 @@ def test_a_wrong_call_is_one_sentence_with_a_way_out(call, argv, message):
     assert (code, out) == (2, "")
     *signs_of_life, sentence = err.splitlines()
     assert message in sentence
-    assert signs_of_life in ([], ["preparing memory-on-pr …"])
+    assert signs_of_life == []

@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     help=attribute_help(Recipe)["start_from"],
 )
 @click.option(
-    "--seeds", type=int, default=5, show_default=True, help="Runs of each network, with the seeds 0, 1, 2 and so on."
+    "--seeds",
+    type=int,
+    default=5,
+    show_default=True,
+    callback=parameters.checked_seeds,
+    help="Runs of each network, with the seeds 0, 1, 2 and so on.",
 )
 @parameters.preset
 @click.option("--baseline", metavar="MODEL", help="Network that the others are compared with; by default the first.")
@@ -136,11 +141,13 @@ def compare(
         return
     if not models:
         raise SpecError("compare needs at least one network", hint="try: convarium compare lenet residual_cnn")
+    from convarium.studies.study import study_of_networks
     from convarium.workspace import Workspace, compared_recipes
 
     if start_from:
         given["start_from"] = start_from if len(start_from) > 1 else start_from[0]
     recipes = compared_recipes(models, preset, given)
+    study_of_networks(recipes, seeds=seeds, baseline=baseline, name=name, command=None)  # refuses what cannot be asked
     note(f"reading {recipes[0].dataset} …")
     with study_progress() as on_event:
         result = Workspace(store, data_dir, device).compare(

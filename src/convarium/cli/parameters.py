@@ -112,9 +112,30 @@ gpus_per_run = click.option(
     metavar="FLOAT",
     help="With --executor ray: GPUs of each run, or the share of one; by default 1 if there are any.",
 )
+
+
+def _checked_minutes(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:  # noqa: ARG001
+    """Refuses `--minutes` before anything is read."""
+    if value is not None:
+        from convarium.workspace.execution import check_minutes
+
+        check_minutes(value)
+    return value
+
+
+def checked_seeds(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:  # noqa: ARG001
+    """Refuses `--seeds` before anything is read."""
+    if value is not None:
+        from convarium.studies.study import check_seeds
+
+        check_seeds(value)
+    return value
+
+
 minutes = click.option(
     "--minutes",
     type=float,
+    callback=_checked_minutes,
     metavar="FLOAT",
     help="Stop after so many minutes, with checkpoints and exit code 75; the same command goes on from there.",
 )

@@ -58,7 +58,9 @@ def recommend(
     """Calls `Workspace.recommend` and prints what it returns."""
     from convarium.recipes.recipe import Recipe
     from convarium.workspace import Workspace
+    from convarium.workspace.recommending import budget_seconds
 
+    budget_seconds(budget)  # is refused before anything is read
     note(f"reading {fields.get('dataset', Recipe.dataset)} …")
     with study_progress(split="validation") as on_event:
         found = Workspace(store, data_dir, device).recommend(

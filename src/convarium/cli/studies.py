@@ -22,7 +22,13 @@ _MARK = "[reduced] "
 
 @click.command()
 @click.argument("experiment", metavar="EXPERIMENT", shell_complete=completion.experiments)
-@click.option("--seeds", type=parameters.optional(int), metavar="INTEGER", help="Runs of each row.")
+@click.option(
+    "--seeds",
+    type=parameters.optional(int),
+    callback=parameters.checked_seeds,
+    metavar="INTEGER",
+    help="Runs of each row.",
+)
 @switch("tune", help="First choose each network's learning rate on validation images, with other seeds.")
 @parameters.quick
 @parameters.stack
@@ -73,6 +79,10 @@ def run(
     if has_served(engine, data_dir, device):
         return
     mark = _MARK if quick else ""
+    if not experiment.endswith(".py"):
+        from convarium.studies.builtin import find_study
+
+        find_study(experiment)  # is refused before anything is read
     note(f"{mark}preparing {experiment} …")
     from convarium.workspace import Workspace
 
@@ -180,6 +190,9 @@ def reproduce(
         return
     mark = _MARK if quick else ""
     if claims or quick:
+        from convarium.studies.catalogue import catalogue, select
+
+        select(claims or ("all",), catalogue())  # is refused before anything is read
         note(f"{mark}preparing {', '.join(claims) or 'all claims'} …")
     from convarium.analysis.claims import assumptions
     from convarium.cli.catalogue_table import say_catalogue

@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 Workers = int | Literal["auto"] | None
 
 
+def check_minutes(minutes: float | None) -> None:
+    """Refuses a time in which nothing can be trained.
+
+    Raises:
+        RecipeError: it is not above 0, or not finite.
+    """
+    if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
+        raise RecipeError("minutes is out of range", expected="more than 0", received=minutes)
+
+
 @contextmanager
 def training(
     resources: Resources,
@@ -74,8 +84,7 @@ def training(
     if chosen and (stack or executor or workers is not None):
         hint = f"leave out {'--stack' if stack else '--executor' if executor else '--workers'}, or --engine lightning"
         raise RecipeError("Lightning trains one run at a time, on all of its devices", hint=hint)
-    if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
-        raise RecipeError("minutes is out of range", expected="more than 0", received=minutes)
+    check_minutes(minutes)
     if keep_weights is not None and (type(keep_weights) is not int or keep_weights < 1):
         raise RecipeError("keep_weights is out of range", expected="1 or more epochs", received=keep_weights)
     if executor not in (None, "ray"):

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 from convarium.analysis.comparison import formatting
+from convarium.analysis.comparison.failures import LEAST_SEEDS
+from convarium.analysis.comparison.formatting import in_words
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Row, share_weights
 from convarium.analysis.comparison.run_facts import SELECTED_ON_VALIDATION
@@ -37,7 +39,7 @@ def notes_on(
     against, others = rows[baseline], [*rows[:baseline], *rows[baseline + 1 :]]
     notes = [_split(rows, metric, reason)]
     if others:
-        notes += [_intervals(against, family), *_pairing(others, against)]
+        notes += _differences(rows, against, others, metric, family)
     if others and margin is not None:
         notes.append(
             f"A difference below {formatting.quantity(metric, margin)} is too small to matter here (the margin)."
@@ -72,6 +74,18 @@ def _split(rows: tuple[Row, ...], metric: Metric, reason: str) -> str:
     if any("test watched" in row.marks for row in rows):
         return f"{compared}; runs marked 'test watched' looked at the test split after every epoch."
     return f"{compared}; the test split was read once, after training."
+
+
+def _differences(rows: tuple[Row, ...], against: Row, others: list[Row], metric: Metric, family: int) -> list[str]:
+    """How rows are compared; of sizes there is nothing to say, and one seed has no interval."""
+    if metric.kind == "size":
+        return []
+    most = max(row.n for row in rows)
+    if most < LEAST_SEEDS:
+        has = "no row has more than one trained run" if most == 1 else "no row has a trained run"
+        intervals = f"There are no intervals: {has}." if most < 2 else _intervals(against, family)
+        return [intervals, f"Fewer than {in_words(LEAST_SEEDS)} trained runs of a row decide nothing."]
+    return [_intervals(against, family), *_pairing(others, against)]
 
 
 def _intervals(against: Row, family: int) -> str:
