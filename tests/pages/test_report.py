@@ -645,13 +645,18 @@ def test_a_studys_claims_and_tables_stand_on_its_page(tmp_path):
     claims = {
         "better": Better("nin", than="lenet", source="a blog, section 1"),
         "worse": Better("lenet", than="nin", source="a blog, section 2"),
+        "guess": Better("lenet", than="nin", source="a book, section 3", assumed="the optimizer <Adam>"),
     }
     verdicts = {name: judge(claim, comparison) for name, claim in claims.items()}
-    assert [verdict.outcome for verdict in verdicts.values()] == ["supported", "refuted"]
+    not_seen = "not seen under the assumed recipe"
+    assert [verdict.outcome for verdict in verdicts.values()] == ["supported", "refuted", not_seen]
     panel = ExtraTable("Of its <own>", ("run", "classes"), (("lenet, seed 0", "6 4"),))
     text = render(comparison, claims=ClaimsSection(verdicts, {"worse": "It saw one <run>."}, (panel,)))
     assert re.sub("<wbr>", "", text).count("nin is better than lenet in test accuracy (a blog, section 1)") == 2
     assert '<span class="verdict supported">supported</span>' in text
+    assert f'<span class="verdict not-seen-under-the-assumed-recipe">{not_seen}</span>' in text
+    assert text.count("[recipe assumed] a book: the optimizer &lt;Adam&gt;.") == 1
+    assert re.sub("<wbr>", "", text).count("in test accuracy [recipe assumed] (a book, section 3)") == 2
     assert "It saw one &lt;run&gt;." in text
     assert "<summary>Of its &lt;own&gt;</summary>" in text
     assert '<td class="number">6 4</td>' in text

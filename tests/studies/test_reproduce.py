@@ -41,7 +41,7 @@ from convarium.studies.catalogue import (
     stored_comparison,
     studies_of,
 )
-from convarium.studies.costs import describe_rates, expected_seconds, recorded_rates
+from convarium.studies.costs import describe_rates, expected_seconds, rate_of, recorded_rates
 from convarium.studies.reproductions import SOURCES, record_study, reproductions_page, results_folder, spans
 from convarium.studies.study import Study, grid, sizes_of
 from convarium.studies.tables import claims_section
@@ -182,6 +182,9 @@ def test_what_missing_runs_would_cost_is_computed_from_recorded_rates(tmp_path):
         "timings": [timing, older, stacked, other_batch],
     }
     write_json(tmp_path / "some-cpu.json", content)
+    (tmp_path / "rates").mkdir()
+    native = {"job": "vgg(depth=11)", "image": [1, 28, 28, 10]}  # on other images than the index counts it on
+    write_json(tmp_path / "rates" / "some-cpu.json", content | {"timings": [timing | native]})
     rates = recorded_rates(tmp_path)
     waiting, order = findings(select(["alexnet-d2l", "larger-is-better"], catalogue()), [Store(tmp_path / "none")])
     # 5 runs of 10 epochs of 60,000 images at 60 a second
@@ -189,6 +192,7 @@ def test_what_missing_runs_would_cost_is_computed_from_recorded_rates(tmp_path):
     assert as_json(waiting, rates)["expected_seconds"] == 50_000
     assert cost_cell(waiting, rates) == "5 runs, about 13 h 53 min"
     assert cost_cell(order, rates) == "15 runs, not known"  # VGG and LeNet have no rate
+    assert rate_of(EXPERIMENTS["classics"].recipes[2], rates).network == "vgg(depth=11)"
     assert describe_rates(rates_behind([waiting, order], rates)) == (
         "costs of missing runs: images to train on / the newest recorded rate of each network "
         "(Some CPU, AVX2, 2 threads; 2026-01-02)"

@@ -38,12 +38,15 @@ class Rate:
     date: str
 
 
+RATES = "rates"
+"""The folder beside the records of speed for networks that the benchmark does not have; see benchmarks/costs.py."""
+
 Rates = Mapping[_Key, Rate]
 """The newest recorded rate of each network."""
 
 
 def recorded_rates(folder: Path) -> Rates:
-    """Reads the records of speed, one file a machine, that `convarium bench --record` writes.
+    """Reads the records of speed, one file a machine, that `convarium bench --record` and benchmarks/costs.py write.
 
     Args:
         folder: results/speed; where there is none, nothing is known.
@@ -55,7 +58,7 @@ def recorded_rates(folder: Path) -> Rates:
         FileContentError: a file is not a record of speed.
     """
     rates: dict[_Key, Rate] = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted([*folder.glob("*.json"), *folder.glob(f"{RATES}/*.json")]):
         content = read_json(path, _MOST_BYTES)
         try:
             machine = content["machine"]
@@ -70,7 +73,8 @@ def recorded_rates(folder: Path) -> Rates:
                     timing["date"],
                 )
                 job = timing["job"]
-                key = (canonical_spec(job), native_image(job), int(timing["batch_size"]), str(timing["precision"]))
+                image = ImageSpec(*timing["image"]) if "image" in timing else native_image(job)
+                key = (canonical_spec(job), image, int(timing["batch_size"]), str(timing["precision"]))
                 if key not in rates or rates[key].date < rate.date:
                     rates[key] = rate
         except (KeyError, TypeError, ValueError) as error:
