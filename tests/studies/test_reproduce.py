@@ -225,6 +225,8 @@ def test_what_is_measured_is_found_and_what_is_not_is_said(filled):
     assert found.verdict.outcome == "supported"
     assert (found.verdict.n, len(found.runs), found.planned, found.seconds) == (5, 10, 20, 900)
     assert re.fullmatch(r"98\.\d+ \(98\.\d+ to 98\.\d+\) %", measured(found.verdict))
+    assert cost_cell(found, {}) == "10 of 20 runs, 15 min"
+    assert cost_cell(dataclasses.replace(found, planned=6), {}) == "6 runs and 4 added later, 15 min"
     assert (waiting.verdict, waiting.runs, waiting.planned) == (None, (), 5)
     assert measured(waiting.verdict) == "–"
     told = as_json(found, {})

@@ -325,7 +325,9 @@ def cost_cell(finding: Finding, rates: Rates) -> str:
     if not needs_runs(finding.entry):
         return "none"
     if finding.verdict:
-        return f"{len(finding.runs)} of {finding.planned} runs, {formatting.duration(finding.seconds)}"
+        n, planned = len(finding.runs), finding.planned
+        runs = f"{n} of {planned} runs" if n <= planned else f"{planned} runs and {n - planned} added later"
+        return f"{runs}, {formatting.duration(finding.seconds)}"
     seconds = expected_seconds(finding.missing, rates)
     cost = "not known" if seconds is None else f"about {formatting.duration(seconds)}"
     return f"{formatting.count(len(finding.missing), 'run')}, {cost}"

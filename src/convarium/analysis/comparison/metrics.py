@@ -129,7 +129,7 @@ def metric_of(name: str) -> Metric:
 
 
 def _mean_of_first_epochs(column: str, epoch: float, *, name: str) -> Metric:
-    if epoch != int(epoch) or epoch < 1:
+    if not float(epoch).is_integer() or epoch < 1:
         raise ConvariumError(f"the epoch of {name!r} is out of range", expected="a whole number from 1", received=epoch)
     running = "running " * column.startswith("train_")
     title = f"mean {running}{_words(column)} of epochs 1 to {epoch:g}"
