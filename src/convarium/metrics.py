@@ -157,6 +157,21 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     return names if len(set(names)) == len(names) else tuple(f"{name} ({label})" for label, name in enumerate(names))
 
 
+def disagreement(predicted: Sequence[np.ndarray]) -> np.ndarray:
+    """How far networks disagree on each image: the chance that two of them, drawn with return, name two classes.
+
+    Args:
+        predicted: (n,) the classes that each network predicts.
+
+    Returns:
+        (n,) from 0 to below 1.
+    """
+    votes = np.stack([*predicted])
+    shares = np.stack([(votes == c).mean(axis=0) for c in range(int(votes.max()) + 1)])
+    spread: np.ndarray = 1 - (shares**2).sum(axis=0)
+    return spread
+
+
 def _check(logits: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> None:
     if not len(labels):
         raise DataError("there are no images to score", hint="leave out the scores of an empty split")

@@ -15,6 +15,8 @@ from convarium.cli import main
 from convarium.diagnostics import (
     AugmentedImages,
     Diagnosis,
+    ExplainedImage,
+    Explanation,
     FeatureMaps,
     Filters,
     LayerGradient,
@@ -26,8 +28,9 @@ from convarium.errors import ConvariumError
 from convarium.pages import plot_gradients, plot_surface, plot_units, save_figures
 from convarium.pages.diagnostics_charts import gradient_points, surface_points, unit_points
 from convarium.pages.diagnostics_section import summaries
+from convarium.pages.explained_section import SENTENCES, TITLES
 from convarium.pages.page import render
-from convarium.pages.pictures import augmented_sheet, filters_sheet, maps_sheet
+from convarium.pages.pictures import augmented_sheet, filters_sheet, heat_picture, maps_sheet
 from convarium.pages.surface_charts import contour_points, loss_bands
 from html_page import Reader, data_of
 from made_studies import made_study
@@ -47,6 +50,7 @@ def diagnosis(label: str, layers: int = 5, *, worst: float = 50.0, size: int = 5
     offsets = np.linspace(-1, 1, size)
     losses = 0.1 + worst * (offsets[:, None] ** 2 + offsets[None, :] ** 2) / 2
     images = np.arange(2 * 8 * 8, dtype=np.uint8).reshape(2, 1, 8, 8)
+    heats = [Explanation(method, 3, None, np.eye(8 if method != "grad_cam" else 4)) for method in TITLES]
     return Diagnosis(
         label=label,
         seed=0,
@@ -60,6 +64,9 @@ def diagnosis(label: str, layers: int = 5, *, worst: float = 50.0, size: int = 5
         maps=(FeatureMaps("act1", np.random.default_rng(0).random((4, 6, 6)), 20),),
         augmented=AugmentedImages("flip", images, np.stack([images, images[..., ::-1]], axis=1)),
         image_count=256,
+        explained=tuple(
+            ExplainedImage(number, images[0], "5", "3" if number == 7 else "5", tuple(heats)) for number in (7, 2)
+        ),
         **gradients,
     )
 
@@ -74,13 +81,18 @@ def diagnoses():
     return (diagnosis("lenet"), diagnosis("residual_cnn", 60, worst=900), MissingDiagnosis("nin", REASON))
 
 
+@pytest.fixture(scope="module")
+def html(study, diagnoses):
+    return render(study, diagnoses=diagnoses)
+
+
 # ---- the page ------------------------------------------------------------------------------------------------------
 
 
-def test_the_section_is_there_if_asked_for_and_only_then(study, diagnoses):
-    without, html = Reader(render(study)).visible, render(study, diagnoses=diagnoses)
+def test_the_section_is_there_if_asked_for_and_only_then(study, html):
+    without = render(study)
+    assert HEAD not in Reader(without).visible
     shown = Reader(html).visible
-    assert HEAD not in without
     assert shown.index("Confidence and agreement") < shown.index(HEAD) < shown.index("Networks, layer by layer")
     assert f"nin is not shown: {REASON}." in shown
     specs = data_of(html)["specs"]
@@ -94,25 +106,39 @@ def test_the_section_is_there_if_asked_for_and_only_then(study, diagnoses):
     ]
     assert charts == [*expected, "surface/scale", "surface/slice"]
     assert set(charts) <= set(specs)
-    assert not any(name.startswith(("gradients", "units", "surface")) for name in data_of(render(study))["specs"])
+    assert not any(name.startswith(("gradients", "units", "surface")) for name in data_of(without)["specs"])
 
 
-def test_every_picture_is_inside_the_page_and_described(study, diagnoses):
-    tags = Reader(render(study, diagnoses=diagnoses)).tags
+def test_every_picture_is_inside_the_page_and_described(html):
+    tags = Reader(html).tags
     images = [attributes for tag, attributes in tags if tag == "img"]
-    assert len(images) == 2 * (1 + 1 + 1) + 1  # filters, image and maps of two networks; one law of augmentation
+    explained = 2 * (1 + 2 * 3)  # of two images the image itself, and for two networks three pictures
+    assert len(images) == 2 * (1 + 1 + 1) + 1 + explained  # filters, image and maps of two networks; one augmentation
     assert all(image["src"].startswith("data:image/png;base64,") and image["alt"] for image in images)
     figures = [a for tag, a in tags if tag == "figure" and "data-chart" in a]
     assert all(a["aria-label"] for a in figures)
 
 
+def test_answers_are_explained_image_by_image_with_what_no_method_shows(html):
+    shown = Reader(html).visible
+    assert shown.index("Test image 7: 5") < shown.index("Test image 2: 5")
+    assert all(sentence in shown and "It does not show" in sentence for sentence in SENTENCES.values())
+    pictures = [a["alt"] for tag, a in Reader(html).tags if tag == "img" and "for its answer" in a.get("alt", "")]
+    assert pictures[0] == "Saliency of lenet on test image 7, for its answer 3"
+    assert len(set(pictures)) == 2 * 2 * 3
+
+
 def test_a_network_with_nothing_to_draw_says_so(study):
-    bare = dataclasses.replace(diagnosis("lenet"), filters=None, maps=(), augmented=None, activity=())
+    bare = diagnosis("lenet")
+    (image, *_) = bare.explained
+    kept = dataclasses.replace(image, explanations=tuple(e for e in image.explanations if e.method != "grad_cam"))
+    bare = dataclasses.replace(bare, filters=None, maps=(), augmented=None, activity=(), explained=(kept,))
     html = render(study, diagnoses=(bare,))
     shown = Reader(html).visible
     assert "its first layer cannot be drawn as an image" in shown
     assert "No layer of this network keeps the rows and columns of the image." in shown
     assert "What does the augmentation do?" not in shown
+    assert "no convolution" in shown
     assert "Which units" not in shown
     assert "units/inactive_unit_share" not in data_of(html)["specs"]
 
@@ -245,6 +271,18 @@ def test_augmented_images_stand_behind_their_originals():
     assert (sheet[:56, :56, :3] == 0).all()
     assert (sheet[:, 56:74, 3] == 0).all()
     assert (sheet[:56, 74:130, :3] == 200).all()
+
+
+def test_the_hottest_place_of_a_heat_map_is_yellow_and_the_image_shows_through_where_it_is_cold():
+    heat = np.zeros((4, 4))
+    heat[1, 2] = 3.0
+    image = np.full((3, 4, 4), 200, np.uint8)
+    drawn = opened(heat_picture(image, heat))
+    assert drawn.shape == (4, 4, 3)
+    assert np.abs(drawn[1, 2].astype(int) - [253, 231, 37]).max() < 25
+    assert 60 < drawn[3, 0].mean() < 100
+    assert (opened(heat_picture(image, np.full((2, 2), np.nan))) == drawn[3, 0]).all()
+    assert max(opened(heat_picture(np.zeros((3, 300, 200), np.uint8), heat)).shape) == 96
 
 
 # ---- figures and the command line ----------------------------------------------------------------------------------

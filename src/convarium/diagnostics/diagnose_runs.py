@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from convarium.data.splits import Splits
 from convarium.data.transforms import normalization
+from convarium.diagnostics.explained_images import explain_images, pick_images
 from convarium.diagnostics.features import feature_maps, first_filters
 from convarium.diagnostics.gradients import gradient_norms, initial_gradients
 from convarium.diagnostics.results import Diagnosis, LossSurface, MissingDiagnosis
@@ -70,9 +71,11 @@ def diagnose(
     """
     check_size(size)
     chosen = {label: _chosen(candidates) for label, candidates in runs.items()}
-    flops = [run.outcome.cost.flops for run in chosen.values() if isinstance(run, StoredRun) and run.outcome.cost]
+    stored = [run for run in chosen.values() if isinstance(run, StoredRun)]
+    flops = [run.outcome.cost.flops for run in stored if run.outcome.cost]
     # The same number of images for all networks, so that their surfaces can be compared.
     images = max(_LEAST_IMAGES, int(_MOST_FLOPS / (size**2 * max(flops, default=1))))
+    explained = pick_images(stored)
 
     diagnoses: list[Diagnosis | MissingDiagnosis] = []
     for label, run in chosen.items():
@@ -83,7 +86,10 @@ def diagnose(
             on_event(label)
         try:
             data = splits(recipe_of_images(run))
-            diagnoses.append(diagnose_run(run, data, label=label, device=device, size=size, surface_images=images))
+            found = diagnose_run(
+                run, data, label=label, device=device, size=size, surface_images=images, explained=explained
+            )
+            diagnoses.append(found)
         except ConvariumError as error:  # The data are missing.
             diagnoses.append(MissingDiagnosis(label, str(error)))
     return tuple(diagnoses)
@@ -97,6 +103,7 @@ def diagnose_run(
     device: torch.device | None = None,
     size: int = SIZE,
     surface_images: int = SAMPLE_SIZE,
+    explained: Sequence[int] = (),
 ) -> Diagnosis:
     """Computes all diagnostics of one run.
 
@@ -107,6 +114,7 @@ def diagnose_run(
         device: on which the network is evaluated; None: the CPU.
         size: number of points along each side of the loss surface, odd.
         surface_images: number of images of the `training_sample` that the surface is measured on, at most.
+        explained: indices of test images for which its answers are explained.
 
     Raises:
         ConvariumError: the run has no weights, they do not fit the network, or the network cannot be built; of a
@@ -137,6 +145,7 @@ def diagnose_run(
         maps=feature_maps(network, images[:1]),
         augmented=augmented_samples(recipe, splits),
         image_count=len(images),
+        explained=explain_images(network, recipe, splits, explained),
     )
 
 

@@ -113,49 +113,6 @@ class AugmentedImages:
     augmented: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Diagnosis:
-    """The diagnostics of one run.
-
-    Attributes:
-        label: label of the comparison's row that the run represents.
-        seed: the run's seed.
-        initial, final: the gradients at the initial weights, empty where the run started from others than random ones,
-            and at the stored weights.
-        activity: inactive units at the stored weights.
-        surface: the loss around the stored weights.
-        filters: the filters of the first layer; None if they cannot be drawn.
-        image: (c, h, w) uint8, the training image that `maps` are computed from.
-        maps: feature maps of some layers; empty if no layer keeps rows and columns.
-        augmented: None if the recipe does not augment.
-        image_count: number of training images that gradients and units are measured on.
-    """
-
-    label: str
-    seed: int
-    initial: tuple[LayerGradient, ...]
-    final: tuple[LayerGradient, ...]
-    activity: tuple[UnitActivity, ...]
-    surface: LossSurface
-    filters: Filters | None
-    image: np.ndarray
-    maps: tuple[FeatureMaps, ...]
-    augmented: AugmentedImages | None
-    image_count: int
-
-
-@dataclass(frozen=True)
-class MissingDiagnosis:
-    """A row without diagnostics, and the reason as a sentence without its full stop."""
-
-    label: str
-    reason: str
-
-
-Diagnoses = Sequence[Diagnosis | MissingDiagnosis]
-"""What `diagnose` returns: one entry for each row of a comparison."""
-
-
 Method = Literal["saliency", "grad_cam", "occlusion"]
 
 
@@ -178,11 +135,75 @@ class Explanation:
     @property
     def limits(self) -> str:
         """What the method does not show, in a sentence."""
-        return _LIMITS[self.method]
+        return LIMITS[self.method]
 
 
-_LIMITS: dict[Method, str] = {
+LIMITS: dict[Method, str] = {
     "saliency": "It does not show whether a pixel speaks for the class or against it, nor what large changes would do.",
     "grad_cam": "It does not show what lowers the logit, nor details smaller than this layer's pixels.",
     "occlusion": "It does not show what two places do together; the square itself is something new to the network.",
 }
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedImage:
+    """A test image, what a network answers, and for which pixels.
+
+    Attributes:
+        number: its index in the split that the network was scored on.
+        image: (c, h, w) uint8.
+        true, answer: its class, and the class with the largest logit, which is explained.
+        explanations: one by each method that the network has.
+    """
+
+    number: int
+    image: np.ndarray
+    true: str
+    answer: str
+    explanations: tuple[Explanation, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """The diagnostics of one run.
+
+    Attributes:
+        label: label of the comparison's row that the run represents.
+        seed: the run's seed.
+        initial, final: the gradients at the initial weights, empty where the run started from others than random ones,
+            and at the stored weights.
+        activity: inactive units at the stored weights.
+        surface: the loss around the stored weights.
+        filters: the filters of the first layer; None if they cannot be drawn.
+        image: (c, h, w) uint8, the training image that `maps` are computed from.
+        maps: feature maps of some layers; empty if no layer keeps rows and columns.
+        augmented: None if the recipe does not augment.
+        image_count: number of training images that gradients and units are measured on.
+        explained: test images, the same for all networks that are diagnosed together, those on which they disagree
+            first.
+    """
+
+    label: str
+    seed: int
+    initial: tuple[LayerGradient, ...]
+    final: tuple[LayerGradient, ...]
+    activity: tuple[UnitActivity, ...]
+    surface: LossSurface
+    filters: Filters | None
+    image: np.ndarray
+    maps: tuple[FeatureMaps, ...]
+    augmented: AugmentedImages | None
+    image_count: int
+    explained: tuple[ExplainedImage, ...] = ()
+
+
+@dataclass(frozen=True)
+class MissingDiagnosis:
+    """A row without diagnostics, and the reason as a sentence without its full stop."""
+
+    label: str
+    reason: str
+
+
+Diagnoses = Sequence[Diagnosis | MissingDiagnosis]
+"""What `diagnose` returns: one entry for each row of a comparison."""

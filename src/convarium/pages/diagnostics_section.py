@@ -8,7 +8,8 @@ import numpy as np
 
 from convarium.analysis.comparison import formatting
 from convarium.diagnostics import Diagnoses, Diagnosis, LayerGradient, MissingDiagnosis
-from convarium.pages.pictures import augmented_sheet, data_uri, filters_sheet, maps_sheet
+from convarium.pages.explained_section import ExplainedImageRows, explained_rows
+from convarium.pages.pictures import Picture, augmented_sheet, data_uri, filters_sheet, maps_sheet
 
 MOMENTS = {"initial": "at the initial weights", "final": "at the stored weights"}
 """When gradients are measured, each with its words in a title."""
@@ -45,14 +46,6 @@ class DiagnosisSummary:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture with its caption; `source` is a data URI."""
-
-    caption: str
-    source: str
-
-
-@dataclass(frozen=True)
 class NetworkPictures:
     """One network's pictures; `number` is the number of its loss surface."""
 
@@ -72,6 +65,7 @@ class DiagnosticsSection:
         surface: on how many points and images the surfaces are measured, in words.
         summaries: the numbers of each network.
         networks: the pictures of each network.
+        explained: the test images on which the networks' answers are explained.
         augmented: one picture for each augmentation; empty if no network is trained with augmentation.
         missing: the rows without diagnostics.
     """
@@ -80,6 +74,7 @@ class DiagnosticsSection:
     surface: str
     summaries: tuple[DiagnosisSummary, ...]
     networks: tuple[NetworkPictures, ...]
+    explained: tuple[ExplainedImageRows, ...]
     augmented: tuple[Picture, ...]
     missing: tuple[MissingDiagnosis, ...]
 
@@ -95,6 +90,7 @@ def diagnostics_section(diagnoses: Diagnoses) -> DiagnosticsSection | None:
         surface=_surface(available),
         summaries=summaries(diagnoses),
         networks=tuple(_pictures(diagnosis, number) for number, diagnosis in enumerate(available)),
+        explained=explained_rows(available),
         augmented=tuple(Picture(augment, augmented_sheet(images)) for augment, images in augmented.items()),
         missing=tuple(d for d in diagnoses if isinstance(d, MissingDiagnosis)),
     )

@@ -24,6 +24,7 @@ from convarium.pages.cost_panel import COSTS
 from convarium.pages.diagnostics_section import MOMENTS, SHARES, diagnostics_section
 from convarium.pages.difference_plot import PLOT_WIDTH, difference_plot
 from convarium.pages.disagreements import TestImages, disagreements
+from convarium.pages.explained_section import SENTENCES
 from convarium.pages.exports import as_csv, as_latex, as_markdown
 from convarium.pages.highlights import epochs_to_level, hardest_classes
 from convarium.pages.mistakes import confident_mistakes
@@ -146,6 +147,7 @@ def render(
         measured=measured,
         hardest_classes=hardest_classes(comparison),
         epochs_to_level=epochs_to_level(comparison),
+        explained_sentences=SENTENCES,
         moments=MOMENTS,
         shares=SHARES,
         runs=runs_section(comparison),

@@ -2,12 +2,22 @@
 
 import base64
 import io
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from convarium.diagnostics import AugmentedImages, FeatureMaps, Filters
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its caption; `source` is a data URI."""
+
+    caption: str
+    source: str
+
 
 _COLUMNS, _GAP = 8, 6
 """Number of tiles in a row, and pixels between two tiles."""
@@ -63,6 +73,17 @@ def augmented_sheet(augmented: AugmentedImages) -> str:
     rows = zip(augmented.images, augmented.augmented, strict=True)
     tiles = [_picture(tile) for image, versions in rows for tile in (image, *versions)]
     return _sheet(tiles, 1 + augmented.augmented.shape[1], _LARGE, indent=2 * _GAP)
+
+
+def heat_picture(pixels: np.ndarray, heat: np.ndarray) -> str:
+    """A heat map (rows, columns) over an image (c, h, w) uint8 in dark gray: blue is 0 and yellow the largest value."""
+    _, height, width = pixels.shape
+    finite = np.nan_to_num(heat, posinf=0.0).astype(np.float32)
+    share = np.array(Image.fromarray(finite / (finite.max() or 1.0)).resize((width, height), Image.Resampling.BILINEAR))
+    at = share.clip(0, 1) * (len(_VIRIDIS) - 1)
+    colors = np.stack([np.interp(at, np.arange(len(_VIRIDIS)), _VIRIDIS[:, channel]) for channel in range(3)])
+    opacity = (40 + 190 * share) / 255
+    return thumbnail(np.rint(opacity * colors + (1 - opacity) * pixels.mean(axis=0) / 2).astype(np.uint8))
 
 
 def _picture(pixels: np.ndarray) -> Image.Image:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convarium.metrics import disagreement
+
 IMAGES, SPLIT, QUIZ = 60, 30, 10
 """Test images of the page; how many of them are such that the networks disagree; and questions of the quiz."""
 _SAMPLE = 2000
@@ -39,10 +41,7 @@ def pick_images(predicted: Sequence[np.ndarray], labels: np.ndarray) -> tuple[li
     Returns:
         Indices of images, and how many of them, from the first on, split the networks.
     """
-    votes = np.stack([*predicted])
-    classes = int(max(votes.max(), labels.max())) + 1
-    shares = np.stack([(votes == c).mean(axis=0) for c in range(classes)])
-    spread = 1 - (shares**2).sum(axis=0)  # the chance that two networks, drawn with return, disagree
+    spread = disagreement(predicted)
     order = np.argsort(-spread, kind="stable")
     split = [int(i) for i in order[:SPLIT] if spread[i] > 0]
     others = [i for i in range(len(labels)) if i not in set(split)]
