@@ -280,6 +280,8 @@ def test_a_plan_counts_times_and_says_what_the_seeds_resolve(tmp_path):
     after = planned(small, store)
     assert (after.runs, after.missing) == (4, 2)
     assert planned(small, store, only=(TWO[0],)).seconds == 0
+    once = study(recipes=small.recipes[:1])
+    assert (planned(once, store).seeds, planned(once, store).limits) == (2, ())  # two runs of it are stored already
     assert re.fullmatch(
         r"4 runs; 2 in the store; about \d+ s to go; (PyTorch's kernels|kernels convarium [0-9a-f]{8} \(gcc \S+\))\. "
         r"Two seeds decide nothing; three would be the least\.",

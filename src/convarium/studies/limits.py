@@ -1,6 +1,5 @@
 """What the seeds of a study can never show, whatever its runs give: said before it trains."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -22,21 +21,21 @@ from convarium.analysis.statistics import LEVEL, runs_to_settle_half, seeds_to_r
 from convarium.studies.study import Study
 
 
-def limits_of(study: Study, wanted: Collection[Any]) -> tuple[str, ...]:
+def limits_of(study: Study, counts: Mapping[Any, int], *, wanted: Collection[Any]) -> tuple[str, ...]:
     """Writes a sentence for each thing that a study compares or claims and that its seeds can never show.
 
     Args:
-        study: the question, with all of its runs.
+        study: the question.
+        counts: how many seeds each compared value will have, whether asked for now or before.
         wanted: the compared values that are to be trained or read; claims about others are left out.
     """
-    counts = Counter(getattr(recipe, study.compare) for recipe in study.recipes)
     claims = [claim for claim in study.claims.values() if set(study.values_of(claim)) <= set(wanted)]
     compared: list[tuple[Metric, tuple[Any, ...], int]] = []
     if len(wanted) > 1:
-        compared.append((metric_of(study.metric or "test_accuracy"), tuple(wanted), len(study.values) - 1))
+        compared.append((metric_of(study.metric or "test_accuracy"), tuple(wanted), len(counts) - 1))
     for claim in claims:
         values = study.values_of(claim)
-        family = max(len(study.values), len(values)) - 1
+        family = max(len(counts), len(values)) - 1
         if isinstance(claim, Overtakes):
             compared += [(metric_of(name), values, max(family, 2)) for name in (claim.start, claim.end)]
         elif isinstance(claim, Better | Equivalent | Ordered) and metric_of(claim.metric).kind != "time":
@@ -64,7 +63,7 @@ def _of_comparisons(compared: list[tuple[Metric, tuple[Any, ...], int]], counts:
 
 def _of_runs(study: Study, claims: list[Claim], counts: Mapping[Any, int]) -> Iterator[str]:
     """What is claimed of a network alone: that it fails, or that it gives a published number."""
-    settle, level = runs_to_settle_half(), (1 - LEVEL) / max(len(study.values) - 1, 1)
+    settle, level = runs_to_settle_half(), (1 - LEVEL) / max(len(counts) - 1, 1)
     for claim in claims:
         n = min(counts[value] for value in study.values_of(claim))
         if isinstance(claim, Fails | Collapses):
@@ -73,7 +72,7 @@ def _of_runs(study: Study, claims: list[Claim], counts: Mapping[Any, int]) -> It
                     f"{_runs(n)} can never show that most runs of a network fail; {in_words(settle)} would "
                     "(binomial test)."
                 )
-            if len(study.values) > 1 and smallest_p(n, max(counts.values())) > level:
+            if len(counts) > 1 and smallest_p(n, max(counts.values())) > level:
                 yield (
                     f"{_runs(n)} can never show that one network fails more often than another; "
                     f"{in_words(seeds_to_reach(level))} would (Fisher's exact test at {_percent(level)})."

@@ -206,16 +206,15 @@ def plan_study(
         }
     workers = max(1, min(resources.workers, sum(missing.values())))
     known = {base: seconds for base, seconds in each.items() if seconds is not None}
-    expected = None
+    study, expected = prepared.study, None
+    values = {getattr(run.recipe, study.compare) for run in prepared.runs}
     if is_here and len(known) == len(each):
         wanted = [run.recipe for run in prepared.runs if run.stored is None]
         seconds = {recipe: known[dataclasses.replace(recipe, seed=0)] for recipe in wanted}
-        values = {getattr(run.recipe, prepared.study.compare) for run in prepared.runs}
         afterwards = afterwards_seconds(networks=len(values), runs=len(prepared.runs), workers=workers)
         expected = Expected(seconds, afterwards if wanted else 0.0, workers)
-    study = prepared.study
-    counts = Counter(getattr(run.recipe, study.compare) for run in prepared.runs)
-    seeds, family = min(counts.values()), len(study.values) - 1
+    counts = _seeds_of(prepared, resources.store)
+    seeds, family = min(counts[value] for value in values), len(counts) - 1
     is_measured = metric_of(study.metric or "test_accuracy").kind not in ("size", "reach")  # of which means decide
     smallest = smallest_difference(seeds, family=family) if family and is_measured and seeds >= LEAST_SEEDS else None
     read = [run.stored for run in prepared.runs if run.stored is not None]
@@ -228,6 +227,16 @@ def plan_study(
         kernels=used,
         workers=workers,
         spreads=None if smallest is None else stored_spreads(study, read, resources.store),
-        limits=limits_of(study, counts),
+        limits=limits_of(study, counts, wanted=values),
         expected=expected,
     )
+
+
+def _seeds_of(prepared: PreparedStudy, store: Store) -> Counter[Any]:
+    """How many seeds each compared value will have, with those that the store has of the study and nobody asks for."""
+    study, record = prepared.study, prepared.record
+    pairs = {(getattr(recipe, study.compare), recipe.seed) for recipe in study.recipes}
+    if len(record.keys) > len(pairs):
+        before = store.runs_of(record, files=(), damaged=[])
+        pairs |= {(getattr(run.recipe, study.compare), run.recipe.seed) for run in before}
+    return Counter(value for value, _ in pairs)
