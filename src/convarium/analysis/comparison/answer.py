@@ -8,6 +8,7 @@ from convarium.analysis.comparison.failures import fails_more_often
 from convarium.analysis.comparison.formatting import in_words
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.ranking import rank
+from convarium.analysis.comparison.relative_errors import relative_error
 from convarium.analysis.comparison.rows import Row
 from convarium.analysis.comparison.standings import Standing, beside_baseline, standings_of
 from convarium.analysis.comparison.timing import what_differs
@@ -78,6 +79,7 @@ def _lead(
     if worse and not (open_ or level or tied or below or failing):
         runner_up, *worse = worse
         text += f", {metric.better} than {runner_up.row.label}{_by(runner_up, metric)}{_interval(runner_up, metric)}"
+        text += relative_error(metric, leader, runner_up.row)
     than = "" if leader.label == baseline else f" than {leader.label}"
     parts = _worse(worse, metric, than, noun, others=len(standings)), _below(below, metric, str(baseline), noun)
     return text, "; ".join(part for part in parts if part)

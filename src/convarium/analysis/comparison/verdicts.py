@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.failures import LEAST_SEEDS, Failing, failing, fails_more_often, qualify
 from convarium.analysis.comparison.metrics import Metric
+from convarium.analysis.comparison.relative_errors import relative_error
 from convarium.analysis.comparison.rows import Decision, Row, share_weights
 from convarium.analysis.comparison.timing import what_differs
 from convarium.analysis.statistics import (
@@ -72,6 +73,9 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
         *,
         failed_runs_count: bool = False,
     ) -> Contrast:
+        is_apart = gap is not None and gap.low is not None and gap.high is not None and gap.low * gap.high > 0
+        if is_apart and decision in ("better", "worse", "equivalent"):
+            text += relative_error(metric, first, second)
         unpaired = sorted(set(a) ^ set(b)) if gap is not None and paired else []
         if unpaired:
             text += f"; seeds that only one of them has are left out ({formatting.listed(unpaired)})"
