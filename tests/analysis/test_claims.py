@@ -276,6 +276,16 @@ def test_a_network_that_fails_more_often_cannot_be_better_on_its_surviving_runs(
     assert outcome(Better(AVG, than=LENET, source="a paper"), luck) == "undecided"
 
 
+def test_a_network_that_fails_more_often_is_not_on_a_par():
+    for first, second in ((LENET, AVG), (AVG, LENET)):
+        found = compare_runs(runs(LENET, GOOD) + runs(AVG, [None, *GOOD]))
+        verdict = judge(Equivalent(first, to=second, source="a paper"), found)
+        assert verdict.outcome == "undecided"
+        assert f"because {AVG} fails more often" in verdict.sentence
+    as_often = compare_runs(runs(LENET, [None, *GOOD]) + runs(AVG, [None, *GOOD]))
+    assert outcome(Equivalent(LENET, to=AVG, source="a paper"), as_often) == "supported"
+
+
 def test_two_trained_runs_support_and_refute_nothing():
     two = compare_runs(runs(LENET, [0.98, 0.981]) + runs(AVG, [0.90, 0.901]))
     assert two.row(AVG).difference.high < 0
