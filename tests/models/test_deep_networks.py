@@ -13,6 +13,7 @@ from tutorial5 import save_checkpoint, tensors
 
 from convarium.errors import SpecError
 from convarium.models.build import build_model, load_architecture
+from convarium.models.index import resolve
 from convarium.models.weights import load_weights
 from convarium.models.zoo.densenet import DenseLayer
 from convarium.models.zoo.googlenet import Inception
@@ -489,3 +490,26 @@ def test_networks_are_exported(model):
     network = build_model(model, DIGITS).eval()
     x = torch.randn(2, 1, 28, 28)
     torch.testing.assert_close(torch.export.export(network, (x,)).module()(x), network(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("preset", "plain"),
+    [
+        ("densenet40@huang2017", "densenet(depth=40, bottleneck=None, compression=1, init='kaiming_normal_fan_out')"),
+        ("preact_resnet164@he2016", "preact_resnet(depth=164, bottleneck=True)"),
+        ("residual_variant(depth=8, classifier_bias='zero')", "residual_variant(depth=8)"),
+    ],
+)
+def test_the_bias_of_the_classifier_starts_at_zero_where_the_authors_code_has_it_so(preset, plain):
+    """`v.bias:zero()` for every nn.Linear, in fb.resnet.torch and in the code of both papers, which is made of it."""
+    networks = []
+    for model in (preset, plain):
+        torch.manual_seed(0)
+        networks.append(load_architecture(model).build(CIFAR10).state_dict())
+    zero, drawn = networks
+    (name,) = (name for name, value in drawn.items() if name.startswith("head") and value.shape == (10,))
+    assert not zero.pop(name).any()
+    assert drawn.pop(name).abs().max() > 0
+    assert all(torch.equal(zero[other], drawn[other]) for other in drawn)
+    assert "classifier_bias" not in resolve(plain).key_spec
+    assert "classifier_bias='zero'" in resolve(preset).key_spec

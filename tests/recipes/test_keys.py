@@ -26,5 +26,10 @@ def test_what_decides_keys_is_as_it_was_when_the_records_were_made():
     assert (VERSION, ADDED_FIELDS, ADDED_OPTIONS) == (
         1,
         ("fit", "ground", "groups", "skip_broken", "start_from", "freeze", "class_weights", "test"),
-        {"residual_cnn": ("blocks",)},
+        {
+            "residual_cnn": ("blocks",),
+            "densenet": ("classifier_bias",),
+            "preact_resnet": ("classifier_bias",),
+            "residual_variant": ("classifier_bias",),
+        },
     )

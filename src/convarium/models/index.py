@@ -21,7 +21,12 @@ __all__ = ["ACTIVATION_GAINS", "ADDED_OPTIONS", "NETWORKS", "PARAMETERS", "PRESE
 
 INDEX = Path(__file__).with_name("index.json")
 
-ADDED_OPTIONS: dict[str, tuple[str, ...]] = {"residual_cnn": ("blocks",)}
+ADDED_OPTIONS: dict[str, tuple[str, ...]] = {
+    "residual_cnn": ("blocks",),
+    "densenet": ("classifier_bias",),
+    "preact_resnet": ("classifier_bias",),
+    "residual_variant": ("classifier_bias",),
+}
 """Options that a network has gained since version 0.1.
 
 A run's key leaves them out at their default, so that the keys of stored runs never change.

@@ -49,7 +49,9 @@ _UVA_SGD = _UVA | {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}
 _UVA_ADAMW = _UVA | {"optimizer": "adamw", "learning_rate": 1e-3}
 
 # The final networks of both ResNet papers see all 50,000 training images; 64,000 steps of 128 are 164 epochs, and the
-# rate falls at 32,000 and 48,000 steps. The papers subtract the per-pixel mean; here the channel's mean is subtracted.
+# rate falls at 32,000 and 48,000 steps. The papers subtract the mean of each pixel and scale nothing; here each channel
+# has its mean subtracted and is divided by its deviation, as in the authors' Torch code. A norm follows the first
+# convolution, so that the scale of the images moves nothing but how fast that layer learns and decays.
 _HE = _CIFAR10 | {
     "normalize": "dataset",
     "validation": 0,

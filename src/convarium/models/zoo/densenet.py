@@ -8,7 +8,8 @@ arXiv 1608.06993.
     transition:  norm ─ act ─ conv 1×1, compressed ─ average pool 2
 
 The stem has 2k channels, or the 16 of the paper's basic network where there is neither a bottleneck nor compression.
-Dropout, which the paper uses if images are not augmented, is left out. @huang2017 initializes by fan-out, as its code.
+Dropout, which the paper uses if images are not augmented, is left out. @huang2017 initializes by fan-out
+and starts the bias of the classifier at zero, as its code.
 """
 
 from typing import Literal
@@ -17,7 +18,17 @@ import torch
 from torch import Tensor, nn
 
 from convarium.errors import SpecError
-from convarium.models.zoo.layers import RELU, Activation, Init, assemble, classifier, conv_norm, initialize, repeats
+from convarium.models.zoo.layers import (
+    RELU,
+    Activation,
+    ClassifierBias,
+    Init,
+    assemble,
+    classifier,
+    conv_norm,
+    initialize,
+    repeats,
+)
 from convarium.records import ImageSpec, Preset
 
 Order = Literal["input_first", "new_first"]
@@ -64,6 +75,7 @@ def densenet(
     stem: Literal["3x3", "7x7"] = "3x3",
     conv_bias: Literal["none", "stem", "all"] = "none",
     init: Init = "kaiming_normal_fan_in",
+    classifier_bias: ClassifierBias = "uniform",
 ) -> nn.Sequential:
     """DenseNet-BC (Huang et al. 2017); without bottleneck and compression the basic DenseNet.
 
@@ -79,6 +91,7 @@ def densenet(
         stem: one 3×3 convolution, or for large images conv 7×7 ↓2, norm, act, max pool 3×3 ↓2.
         conv_bias: which convolutions have a bias.
         init: how the weights are initialized, see `layers.initialize`.
+        classifier_bias: how the bias of the last linear layer starts: "uniform" as PyTorch draws it, or "zero".
 
     Raises:
         SpecError: no network has that depth, compression or layers is out of range, or depth and layers are both set.
@@ -108,7 +121,7 @@ def densenet(
         channels += count * growth
     head = [nn.BatchNorm2d(channels), activation(), *classifier(channels, spec.classes)]
     network = assemble(first, blocks, head)
-    initialize(network, init, activation)
+    initialize(network, init, activation, classifier_bias=classifier_bias)
     return network
 
 
@@ -140,7 +153,7 @@ PRESETS = {
     ),
     **{
         f"{name}@huang2017": Preset(
-            model=f"densenet({options}, init='kaiming_normal_fan_out')",
+            model=f"densenet({options}, init='kaiming_normal_fan_out', classifier_bias='zero')",
             image=_CIFAR10,
             source="Huang et al. 2017, arXiv 1608.06993, table 2",
         )

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from convarium.models.zoo.layers import (
     RELU,
     Activation,
+    ClassifierBias,
     Init,
     PaddedIdentity,
     assemble,
@@ -126,6 +127,7 @@ def residual_variant(
     shortcut: Shortcut = "identity",
     gate_bias: float = -6.0,
     init: Init = "kaiming_normal_fan_out",
+    classifier_bias: ClassifierBias = "uniform",
 ) -> nn.Sequential:
     """ResNet with one kind of residual unit from He et al. 2016: placements and shortcuts.
 
@@ -135,6 +137,7 @@ def residual_variant(
         placement, shortcut: order of convolution, norm and activation, and how x and F(x) are added, see above.
         gate_bias: b, the initial bias of the gates (only the gated shortcuts have one); the paper tries 0 to −10.
         init: how the weights are initialized, see `layers.initialize`.
+        classifier_bias: how the bias of the last linear layer starts: "uniform" as PyTorch draws it, or "zero".
     """
     n = repeats("residual_variant", depth, step=6, offset=2)
     order, after, end = _ORDER[placement]
@@ -145,5 +148,5 @@ def residual_variant(
         units.append(ResidualUnit(f, add, _sequence(after, c_out, c_out, 1, activation)))
     head = [*_sequence(end, 64, 64, 1, activation), *classifier(64, spec.classes)]
     network = assemble([*conv_norm(spec.channels, 16), activation()], units, head)
-    initialize(network, init, activation)
+    initialize(network, init, activation, classifier_bias=classifier_bias)
     return network

@@ -62,11 +62,22 @@ ACTIVATIONS = {a.name: a for a in (RELU, LEAKY_RELU, PRELU, ELU, GELU, SILU, TAN
 Init = Literal["kaiming_normal_fan_in", "kaiming_normal_fan_out", "xavier_uniform", "torch"]
 
 
-def initialize(network: nn.Module, init: Init, activation: Activation) -> None:
+ClassifierBias = Literal["uniform", "zero"]
+
+
+def initialize(
+    network: nn.Module, init: Init, activation: Activation, *, classifier_bias: ClassifierBias = "uniform"
+) -> None:
     """Initializes the weights of the convolutions and linear layers in place; biases keep PyTorch's default.
 
     "kaiming_normal_*": normal with standard deviation gain / √fan; the last linear layer, which no activation follows,
     keeps PyTorch's default. "xavier_uniform": as in d2l.ai, without a gain. "torch": nothing is changed.
+
+    Args:
+        network: in place.
+        init: as above.
+        activation: has the gain.
+        classifier_bias: how the bias of the last linear layer starts: "uniform", PyTorch's default, or "zero".
     """
     layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     last = next((m for m in reversed(layers) if isinstance(m, nn.Linear)), None)
@@ -76,6 +87,8 @@ def initialize(network: nn.Module, init: Init, activation: Activation) -> None:
         elif init != "torch" and layer is not last:
             fan = (layer.weight[0] if init == "kaiming_normal_fan_in" else layer.weight[:, 0]).numel()
             nn.init.normal_(layer.weight, std=activation.gain / math.sqrt(fan))
+    if classifier_bias == "zero" and last is not None and last.bias is not None:
+        nn.init.zeros_(last.bias)
 
 
 def conv_norm(c_in: int, c_out: int, kernel: int = 3, stride: int = 1, *, bias: bool = False) -> nn.Sequential:

@@ -10,7 +10,7 @@
 
 Bottlenecks have 64, 128 and 256 output channels. Both ends follow the appendix: the first block's norm and act come
 before its shortcut branches off, and a norm and act follow the last addition. Weights are initialized by fan-out, as in
-the authors' code.
+the authors' code, where the bias of the classifier starts at zero; so it does in the @he2016 presets.
 """
 
 from typing import Literal
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from convarium.models.zoo.layers import (
     RELU,
     Activation,
+    ClassifierBias,
     Init,
     PaddedIdentity,
     assemble,
@@ -87,6 +88,7 @@ def preact_resnet(
     shortcut: Shortcut = "B",
     activated_ends: bool = True,
     init: Init = "kaiming_normal_fan_out",
+    classifier_bias: ClassifierBias = "uniform",
 ) -> nn.Sequential:
     """Pre-activation ResNet for CIFAR-10 (He et al. 2016).
 
@@ -102,6 +104,7 @@ def preact_resnet(
             act(norm(x)) that the residual branch reads too; "uva", conv 1×1 of a separate act(norm(x)).
         activated_ends: norm and act after the stem and after the last block.
         init: how the weights are initialized, see `layers.initialize`.
+        classifier_bias: how the bias of the last linear layer starts: "uniform" as PyTorch draws it, or "zero".
 
     Raises:
         SpecError: no network has that depth.
@@ -118,7 +121,7 @@ def preact_resnet(
         stem += [nn.BatchNorm2d(16), activation()]
         head = [nn.BatchNorm2d(widths[-1]), activation(), *head]
     network = assemble(stem, blocks, head)
-    initialize(network, init, activation)
+    initialize(network, init, activation, classifier_bias=classifier_bias)
     return network
 
 
@@ -138,7 +141,9 @@ PRESETS = {
     ),
     **{
         f"{name}@he2016": Preset(
-            model=f"preact_resnet({options})", image=_CIFAR10, source="He et al. 2016, arXiv 1603.05027, table 3"
+            model=f"preact_resnet({options}, classifier_bias='zero')",
+            image=_CIFAR10,
+            source="He et al. 2016, arXiv 1603.05027, table 3",
         )
         for name, options in _TABLE_3.items()
     },
