@@ -160,3 +160,15 @@ def test_a_reduced_timing_answers_nothing(tmp_path, capsys, entries, monkeypatch
     assert "2 pairs" in " ".join(said.out.split())
     assert "judging takes 10 pairs or more" in " ".join(said.out.split())
     assert timing_in_turns.TURN_SECONDS == 1.0
+
+
+def test_a_study_of_ones_own_is_timed_after_its_runs(entries, tmp_path, monkeypatch):
+    resources = Resources(Store(tmp_path), device="cpu")
+    assert [timing.study for timing in timing_in_turns.time_study(STUDY, resources)] == ["made"]
+    assert timing_in_turns.time_study(dataclasses.replace(STUDY, name="other", claims={}), resources) == ()
+    told = []
+    late = dataclasses.replace(resources, deadline=time.monotonic())
+    other = dataclasses.replace(STUDY, name="late")
+    assert timing_in_turns.time_study(other, late, on_event=lambda event: told.append(event.notice)) == ()
+    assert told[-1] == "not timed in turns: the time was over after 0 pairs of late; give it more"
+    assert len(STARTED) == 2

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from convarium.analysis.claims import FEWEST_PAIRS, Claim, is_about_speed
 from convarium.analysis.comparison.formatting import count, duration, listed
 from convarium.analysis.comparison.timing import conditions
-from convarium.errors import TimeLimitError
+from convarium.errors import ConvariumError, TimeLimitError
 from convarium.runs.environment import environment
 from convarium.runs.timings import TimedNetwork, Timing, read_timings, write_timing
 from convarium.studies.events import StudyEvent
@@ -61,7 +61,7 @@ def time_claims(
     def before_pair(pair: int) -> None:
         if resources.is_time_over():
             raise TimeLimitError(f"the time was over after {count(pair, 'pair')} of {study.name}", hint="give it more")
-        if pair in (1, pairs // 2):
+        if pair and pair in (1, pairs // 2):
             left = (pairs - pair) * (time.monotonic() - began) / pair
             tell(f"{pair} of {pairs} pairs are timed, about {duration(left)} left")
 
@@ -76,6 +76,23 @@ def time_claims(
     timing = Timing(study.name, here, networks)
     write_timing(resources.store.root, timing)
     return timing
+
+
+def time_study(
+    study: Study, resources: Resources, *, on_event: Callable[[StudyEvent], None] | None = None
+) -> tuple[Timing, ...]:
+    """Times the networks of a study's claims of speed, and returns all timings that the store has of it.
+
+    Why they could not be timed is told as a notice; then the claims stay open.
+    """
+    about_speed = [claim for claim in study.claims.values() if is_about_speed(claim)]
+    try:
+        if about_speed:
+            time_claims(study, about_speed, resources, on_event=on_event)
+    except ConvariumError as error:
+        if on_event:
+            on_event(StudyEvent(0, len(study.recipes), study.recipes[0], notice=f"not timed in turns: {error}"))
+    return read_timings([resources.store.root], study.name)
 
 
 def by_study(claims: Iterable[tuple[Study, Claim]]) -> list[tuple[Study, list[Claim]]]:

@@ -142,6 +142,7 @@ def carry_out_study(
     live: bool,
     on_event: OnEvent | None,
     tune: bool = False,
+    is_timed: bool = True,
 ) -> StudyResult:
     """Carries out a study: plan, runs, table, verdicts, report.
 
@@ -149,8 +150,8 @@ def carry_out_study(
         study: the question.
         resources: from `training`.
         stack, live, on_event, tune: as for `Workspace.run`.
+        is_timed: whether the networks of claims of speed take turns after the runs.
     """
-    from convarium.runs.timings import read_timings
     from convarium.studies.events import StudyEvent
     from convarium.studies.live import followed
     from convarium.studies.plan import plan_study, prepare_study
@@ -158,6 +159,7 @@ def carry_out_study(
     from convarium.studies.report import write_study_report
     from convarium.studies.run import run_prepared
     from convarium.studies.tables import claims_section, study_tables
+    from convarium.studies.timing_in_turns import time_study
     from convarium.studies.tuning import tune as tune_study
 
     notify = on_event or (lambda _: None)
@@ -172,12 +174,8 @@ def carry_out_study(
     notify(dataclasses.replace(message_event(study, describe_plan(plan)), expected=plan.expected))
     with followed(study.name, resources.store, notify, live=live) as notify_all:
         comparison = run_prepared(prepared, resources, stack=stack, on_event=notify_all)
-    claims = claims_section(
-        study,
-        comparison,
-        study_tables(study, comparison, resources=resources),
-        read_timings([resources.store.root], study.name),
-    )
+    timings = time_study(study, resources, on_event=notify) if is_timed else ()
+    claims = claims_section(study, comparison, study_tables(study, comparison, resources=resources), timings)
     try:
         page = write_study_report(comparison, study.name, resources, claims=claims)
     except OSError as error:

@@ -351,7 +351,9 @@ class Workspace:
             cpus_per_run=cpus_per_run,
             gpus_per_run=gpus_per_run,
         ) as resources:
-            return carry_out_study(chosen, resources, stack=stack, live=live, on_event=on_event, tune=tune)
+            return carry_out_study(
+                chosen, resources, stack=stack, live=live, on_event=on_event, tune=tune, is_timed=not quick
+            )
 
     def plan(self, study: Study | Path | str, *, seeds: int | None = None, quick: bool = False) -> Plan:
         """What a study will cost: runs, time, and the smallest difference that its seeds resolve. Trains nothing.
