@@ -190,8 +190,12 @@ def _tied(sentence: str) -> Markup:
     return Markup(re.sub(r"(?<!\S)--[a-z][a-z-]*(?: \d+)?", flag, str(escape(tied))))  # noqa: S704  (escaped)
 
 
+@cache
 def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script, in the version that altair writes for."""
+    """Vega, Vega-Lite and Vega-Embed in one script, in the version that altair writes for.
+
+    It is kept, since it takes as long to make as the rest of a page, which `--live` writes after every epoch.
+    """
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)
     return script.replace("</script", r"<\/script")
