@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from convarium.models.alignment import aligned
-from convarium.models.describe import as_diff, diff
+from convarium.models.describe import as_diff, describe, diff
 from convarium.records import ImageSpec, Layer
 
 COLOR = ImageSpec(3, 32, 32, 10)
@@ -108,3 +110,11 @@ def test_rows_hold_both_networks_in_their_order(one, other, first):
     assert [layer.type for change, layer in rows if change != "+"] == one
     assert [layer for change, layer in rows if change != "-"] == after
     assert aligned(before, before) == tuple((" ", layer) for layer in before)
+
+
+def test_thousands_of_layers_are_compared_in_seconds():
+    block = describe("resnet(depth=8)", COLOR).layers
+    first, second = ([replace(layer, name=f"{i}.{layer.name}") for i in range(n) for layer in block] for n in (72, 70))
+    began = time.process_time()
+    assert {change for change, _ in aligned(first, second)} == {" ", "-"}
+    assert time.process_time() - began < 5
