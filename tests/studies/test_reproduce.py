@@ -371,6 +371,7 @@ def test_an_assumed_recipe_is_marked_wherever_the_claim_is_shown_and_what_is_ass
     assert f"[recipe assumed] mnist-report: {assumed}" in " ".join(out.split())
     _, out, _ = call("--store", store.root, "--markdown")
     assert f"| {outcome} \\[recipe assumed\\] |" in out
+    assert f"\n- \\[recipe assumed\\] mnist-report: {assumed}." in out
     section = claims_section(study, stored_comparison(study.name, [store]), ())
     assert section.assumptions == (f"[recipe assumed] mnist-report: {assumed}",)
     assert section.contradicted == {name: found.reason}

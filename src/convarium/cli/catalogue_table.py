@@ -27,7 +27,8 @@ def say_catalogue(findings: Sequence[Finding], rates: Rates, *, markdown: bool) 
         notes += (costs,)
     if markdown:
         _say_markdown(findings, rates)
-        say("\n".join(["", *(f"{escape_markdown(note)}." for note in notes)]))
+        if notes:
+            say("\n".join(["", *(f"- {escape_markdown(note)}." for note in notes)]))
         return
     if columns_of_terminal() >= _WIDE:
         say(table(_COLUMNS, [_cells(finding, rates) for finding in findings], right=_NUMBERS))
