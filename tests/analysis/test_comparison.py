@@ -165,7 +165,7 @@ def test_a_difference_can_be_real_and_too_small_to_matter():
         by="learning_rate",
     )
     assert "is better than learning_rate=0.1 by 0.102 points (95 % interval 0.096 to 0.108" in verdict(found, 0.2)
-    assert verdict(found, 0.2).endswith("but equivalent within 0.3 points")
+    assert verdict(found, 0.2).endswith("but equivalent within 0.3 points, 5 % fewer errors (2.0 → 1.9 %)")
     assert found.row(0.2).decision == "equivalent"
 
 
