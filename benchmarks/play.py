@@ -3,6 +3,7 @@
 python benchmarks/play.py                lists the measurements
 python benchmarks/play.py NAME...        makes them; the results go into results/play.json
 python benchmarks/play.py page           writes the tables of docs/play.md anew from there
+python benchmarks/play.py picture        draws docs/images/play.png anew
 
 All need chromium; `strokes` and `drawn` need MNIST, and `strokes` a quiet machine.
 """
@@ -16,4 +17,9 @@ PAGE = MeasuredPage(
 )
 
 if __name__ == "__main__":
-    main(PAGE, sys.argv[1:])
+    if sys.argv[1:] == ["picture"]:
+        from play_picture import draw_picture
+
+        draw_picture()
+    else:
+        main(PAGE, sys.argv[1:])
