@@ -36,6 +36,7 @@ def drawn() -> list[dict[str, Any]]:
         lines = [strokes_of(image) for image in images[:, 0].numpy()]
         page.set_viewport_size({"width": 1280, "height": 1600})  # nothing scrolls while the mouse moves
         page.click("#tab-draw")
+        answer_when_asked(page)
         answers = {
             what: np.array([_answers(page, one, shift) for one in lines]).T
             for what, shift, is_centered in (
@@ -57,6 +58,11 @@ def drawn() -> list[dict[str, Any]]:
     ]
 
 
+def answer_when_asked(page: Page) -> None:
+    """Has the page answer a drawing when it is asked to, not after every movement of the mouse."""
+    page.evaluate("Drawing.listen(() => {})")
+
+
 def draw(page: Page, lines: list[Line], *, shift: float = 0) -> None:
     """Draws lines, of points in pixels of the data set's images, on the empty pad with the mouse."""
     page.click("#clear")
@@ -64,7 +70,7 @@ def draw(page: Page, lines: list[Line], *, shift: float = 0) -> None:
     height, width = page.evaluate("[Play.preprocessing.height, Play.preprocessing.width]")
     if box is None:
         raise RuntimeError("the pad is not visible")
-    for line in lines:
+    for line in (one[:-1:2] + one[-1:] for one in lines):
         for i, (x, y) in enumerate(line):
             place = min(x + shift, width - 0.5) / width, min(y + shift, height - 0.5) / height  # the pad ends there
             page.mouse.move(box["x"] + place[0] * box["width"], box["y"] + place[1] * box["height"])
