@@ -5,7 +5,8 @@ python benchmarks/play.py NAME...        makes them; the results go into results
 python benchmarks/play.py page           writes the tables of docs/play.md anew from there
 python benchmarks/play.py picture        draws docs/images/play.png anew
 
-All need chromium; `strokes` and `drawn` need MNIST, and `strokes` a quiet machine.
+All need chromium and MNIST, `answers` and `sizes` CIFAR-10 too, and `strokes` a quiet machine. `answers` takes hours;
+it can be stopped, and goes on where it stopped.
 """
 
 import sys
@@ -13,7 +14,13 @@ import sys
 from measured_page import MeasuredPage, main
 
 PAGE = MeasuredPage(
-    "play", {"answers": "play_answers:answers", "strokes": "play_strokes:strokes", "drawn": "play_drawn:drawn"}
+    "play",
+    {
+        "answers": "play_answers:answers",
+        "strokes": "play_strokes:strokes",
+        "drawn": "play_drawn:drawn",
+        "sizes": "play_answers:sizes",
+    },
 )
 
 if __name__ == "__main__":

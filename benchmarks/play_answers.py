@@ -18,6 +18,7 @@ from convarium.inference.playground.reference import run_logits
 from convarium.inference.trained import load_trained
 from convarium.models.index import NETWORKS, PARAMETERS, native_image
 
+OF_300_000 = ("plain", "resnet", "preact_resnet", "residual_variant", "googlenet")
 IMAGES, AT_ONCE = 1_000, 50
 TRAIN = 2_000
 """Images of CIFAR-10 that the networks for 32 pixels are trained on; those for 28 are trained on all of MNIST."""
@@ -39,6 +40,24 @@ def answers() -> Iterator[list[dict[str, Any]]]:
     for name in CHEAPEST_FIRST:
         _answer(name, IMAGES)
         yield _rows()
+
+
+def sizes() -> list[dict[str, Any]]:
+    """The size of a page of ten networks of up to 300,000 parameters: two seeds of each of five."""
+    study = "sizes"
+    convarium.compare(list(OF_300_000), dataset=f"npz:{_cifar()}", batch_size=32, name=study, **HOW | {"seeds": 2})
+    pages = {"float16": False, "float32 (`--float32`)": True}
+    return [
+        {
+            "weights": weights,
+            "networks": 2 * len(OF_300_000),
+            "fewest parameters": min(PARAMETERS[name] for name in OF_300_000),
+            "most parameters": max(PARAMETERS[name] for name in OF_300_000),
+            "file, MB": convarium.play(study, seeds=2, float32=float32, out=FOLDER / "sizes.html", store=FOLDER).bytes
+            / 1e6,
+        }
+        for weights, float32 in pages.items()
+    ]
 
 
 def _answer(name: str, n: int) -> None:
