@@ -261,6 +261,15 @@ def test_a_slider_shows_how_a_network_learned(page):
 
 
 @needs_browser
+def test_without_an_image_nothing_is_said(page):
+    inside(page)
+    page.wait_for_selector("#training-first .epochs button[aria-label^='before training: says ']")
+    page.evaluate("Playground.show(null)")
+    assert page.locator("#training-first .epochs .answer").all_inner_texts() == ["–"] * 3
+    assert not page.locator(".walk").count()
+
+
+@needs_browser
 def test_two_epochs_beside_each_other_are_opened_and_pointed_at_together(page):
     inside(page)
     page.select_option("#inside-second", page.input_value("#inside-first"))

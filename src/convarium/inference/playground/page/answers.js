@@ -9,6 +9,7 @@ const Answers = (() => {
   const vote = networks.some((network) => network.members.length > 1) || networks.length > 1 ? card(words.vote, "var(--accent)") : null;
   if (vote) { vote.element.classList.add("vote"); grid.prepend(vote.element); }
   const order = [...networks.keys()].sort((a, b) => networks[a].flops - networks[b].flops);
+  const MOST_NAMED = 4;
   let version = 0;
 
   function card(label, shade, network) {
@@ -87,6 +88,12 @@ const Answers = (() => {
     one.seeds.textContent = fill(words.seeds_say, { n: same, of: members.length, name: classes[best] });
   }
 
+  // The first few of the networks that say something else, and how many more do.
+  function listed(others) {
+    const rest = others.length - MOST_NAMED;
+    return [...others.slice(0, MOST_NAMED), ...(rest > 0 ? [fill(words.more, { n: rest })] : [])].join(words.separator);
+  }
+
   function agree(label) {
     const said = networks.map((network, i) => ({ name: network.label, best: cards[i].best }));
     const counts = new Map();
@@ -95,7 +102,7 @@ const Answers = (() => {
     const others = said.filter(({ best }) => best !== top).map(({ name, best }) => `${name}: ${classes[best]}`);
     const one = said.length === 1 ? words.one_says : others.length ? words.most_say : words.all_say;
     const truth = label === null ? "" : ` ${fill(words.true_class, { name: classes[label] })}`;
-    agreement.textContent = fill(one, { name: classes[top], n, of: said.length, others: others.slice(0, 4).join(", ") }) + truth;
+    agreement.textContent = fill(one, { name: classes[top], n, of: said.length, others: listed(others) }) + truth;
   }
 
   // Asks every network about an image, normalized in each of `Play.forms`. `label` is the true class, or null.

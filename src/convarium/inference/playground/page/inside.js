@@ -204,7 +204,7 @@ const Inside = (() => {
       state.inputs = inputs; state.label = label;
       if (inputs) { refresh(); return; }
       state.version++;
-      for (const side of sides) side.shown = null;
+      for (const side of sides) { side.shown = null; side.panel.ask(null, [], null); }
       walks.replaceChildren(); details.replaceChildren();
     },
     show: (i) => {

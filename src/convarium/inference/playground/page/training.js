@@ -59,10 +59,19 @@ const Training = (() => {
 
     const percent = ({ best, share }) => fill(words.says_with, { name: classes[best], share: Math.round(100 * share) });
 
-    // What the network said after each epoch: the bar is the probability of what it says in the end.
+    // What the network said after each epoch, or nothing where there is no image: the bar is the probability of what it says in the end.
     async function ask(inputs, without, label) {
       const mine = ++version, all = [];
-      if (box.hidden || !inputs) return;
+      if (box.hidden) return;
+      if (!inputs) {
+        answers = [];
+        for (const button of row.children) {
+          button.querySelector("b").style.height = 0;
+          button.querySelector(".answer").textContent = "–";
+        }
+        show();
+        return;
+      }
       for (const { member } of epochs) {
         const logits = await Engine.logits(member, inputs[Play.formOf(member)], without);
         if (mine !== version) return;
