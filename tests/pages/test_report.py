@@ -14,7 +14,7 @@ import vl_convert
 from rich.console import Console
 
 from convarium.analysis.claims import Better, judge
-from convarium.analysis.comparison import Comparison, compare_runs
+from convarium.analysis.comparison import METRICS, Comparison, compare_runs, formatting
 from convarium.errors import ConvariumError
 from convarium.models.describe import describe
 from convarium.pages import (
@@ -102,12 +102,15 @@ def test_columns_have_a_cell_for_every_row_and_unknown_numbers_sort_last(study):
     assert [cell.text for cell in column(study, "seeds").cells] == ["3", "3", "2 of 3", "0 of 3"]
 
 
-def test_half_width_in_the_table_is_half_of_the_interval(study):
+def test_the_table_says_how_far_an_interval_reaches_on_either_side(study):
     row = study.ranked[1]
     shown = column(study, "test").cells[1].text
-    mean, half = map(float, shown.split(" ± "))
+    mean, reach = map(float, shown.split(" ± "))
     assert mean == pytest.approx(100 * row.test.mean, abs=0.06)
-    assert half == pytest.approx(100 * (row.test.high - row.test.low) / 2, abs=0.06)
+    assert reach == pytest.approx(100 * max(row.test.mean - row.test.low, row.test.high - row.test.mean), abs=0.06)
+    accuracy = METRICS["test_accuracy"]
+    assert formatting.with_interval(accuracy, 0.98, 0.978, 0.982) == "98.0 ± 0.2"
+    assert formatting.with_interval(accuracy, 0.998, 0.9951, 0.9992) == "99.8 −0.3 +0.1"
 
 
 def test_times_of_several_environments_are_marked_as_not_comparable(tmp_path):

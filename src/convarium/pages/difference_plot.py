@@ -1,10 +1,11 @@
 """The differences to the baseline as they are drawn in the table: intervals, the line of no difference, the margin."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from convarium.analysis.comparison import Comparison, Row, formatting, metric_of
+from convarium.analysis.statistics import Difference
 
 PLOT_WIDTH = 160.0
 """Width of a `DifferencePlot`, in its own units."""
@@ -57,7 +58,7 @@ class DifferencePlot:
 
 
 def difference_plot(comparison: Comparison, rows: tuple[Row, ...]) -> DifferencePlot | None:
-    """The differences to the baseline as positions from 0 to PLOT_WIDTH.
+    """The differences to the baseline as positions from 0 to PLOT_WIDTH; ratios on a logarithmic scale.
 
     Args:
         comparison: what is compared, and its margin.
@@ -66,11 +67,13 @@ def difference_plot(comparison: Comparison, rows: tuple[Row, ...]) -> Difference
     Returns:
         None if there is no difference to draw.
     """
-    differences = [row.difference for row in rows]
-    ends = [end for d in differences if d is not None for end in (d.mean, d.low, d.high) if end is not None]
+    kind = metric_of(comparison.metric).kind
+    drawn = [_ends(row.difference) for row in rows]
+    ends = [end for each in drawn for end in each if end is not None]
     if not ends:
         return None
     margin = comparison.margin
+    margin = math.log1p(margin) if margin is not None and kind == "loss" else margin
     ends += [0.0] if margin is None else [-margin, margin]
     low, high = min(ends), max(ends)
     compressed = margin is not None and 2 * margin * (PLOT_WIDTH - 2 * _EDGE) < _LEAST_BAND * (high - low)
@@ -87,32 +90,54 @@ def difference_plot(comparison: Comparison, rows: tuple[Row, ...]) -> Difference
         return None if value is None else position(value)
 
     marks = tuple(
-        None if d is None else IntervalMark(position(d.mean), position_or_none(d.low), position_or_none(d.high))
-        for d in differences
+        None if mean is None else IntervalMark(position(mean), position_or_none(least), position_or_none(most))
+        for mean, least, most in drawn
     )
-    factor = 100 if metric_of(comparison.metric).kind == "accuracy" else 1
+    numbers = _ratios() if kind == "loss" else _round_numbers(low, high, 100 if kind == "accuracy" else 1, compressed)
     return DifferencePlot(
         marks,
         position(0),
         None if margin is None else (position(-margin), position(margin)),
-        _ticks(low, high, position=position, factor=factor, compressed=compressed),
+        _ticks([(value, text) for value, text in numbers if low <= value <= high], position),
         compressed,
     )
 
 
-def _ticks(
-    low: float, high: float, *, position: Callable[[float], float], factor: int, compressed: bool
-) -> tuple[Tick, ...]:
-    """0 and the largest round numbers of the scale whose labels stand apart from each other."""
+def _ends(difference: Difference | None) -> tuple[float | None, float | None, float | None]:
+    """Mean, low and high as they are drawn: of a ratio their logarithms."""
+    if difference is None:
+        return None, None, None
+    ends = (difference.mean, difference.low, difference.high)
+    if not difference.is_ratio:
+        return ends
+    mean, low, high = (None if end is None else math.log(end) if end else -math.inf for end in ends)
+    return mean, low, high
+
+
+def _ticks(numbers: Iterable[tuple[float, str]], position: Callable[[float], float]) -> tuple[Tick, ...]:
+    """The first of these numbers, and those after it whose labels stand apart from the others."""
+    shown: dict[float, str] = {}
+    for value, text in numbers:
+        at = position(value)
+        if all(abs(at - x) >= _CHARACTER * (1 + len(text + other)) / 2 for x, other in shown.items()):
+            shown[at] = text
+    return tuple(Tick(round(100 * at / PLOT_WIDTH, 2), text) for at, text in sorted(shown.items()))
+
+
+def _ratios() -> Iterator[tuple[float, str]]:
+    """No difference, and round factors either way, as logarithms."""
+    yield 0.0, "1"
+    for factor, less in ((1000, "0.001"), (100, "0.01"), (10, "0.1"), (5, "0.2"), (2, "0.5"), (1.25, "0.8")):
+        yield math.log(factor), f"{factor:,}"
+        yield -math.log(factor), less
+
+
+def _round_numbers(low: float, high: float, factor: int, compressed: bool) -> Iterator[tuple[float, str]]:
+    """0, and round numbers of the scale, the largest first."""
+    yield 0.0, "0"
     largest = max(abs(low), abs(high)) * factor
     top = math.floor(math.log10(largest) + 1e-9) if largest else 0
-    decades = range(top, top - 4, -1) if compressed else (top,)
-    steps = [k * 10.0**decade for decade in decades for k in (5, 2, 1, 0.5)]
-    shown = {position(0): "0"}
-    for step in steps:
-        for value in (-step, step):
-            if low <= value / factor <= high:
-                at, text = position(value / factor), formatting.minus(f"{value:,.10g}")
-                if all(abs(at - x) >= _CHARACTER * (1 + len(text + other)) / 2 for x, other in shown.items()):
-                    shown[at] = text
-    return tuple(Tick(round(100 * at / PLOT_WIDTH, 2), text) for at, text in sorted(shown.items()))
+    for decade in range(top, top - 4, -1) if compressed else (top,):
+        for step in (k * 10.0**decade for k in (5, 2, 1, 0.5)):
+            for value in (-step, step):
+                yield value / factor, formatting.minus(f"{value:,.10g}")

@@ -55,7 +55,7 @@ class Column:
 def columns(comparison: Comparison) -> tuple[Column, ...]:
     """The columns of the main table, the answer first: network, result, difference, verdict, then what explains them.
 
-    Means and half-widths of 95 % t-intervals are over the trained runs. The rows are those of `Comparison.ranked`.
+    Means and 95 % intervals are over the trained runs. The rows are those of `Comparison.ranked`.
     """
     rows, metric = comparison.ranked, metric_of(comparison.metric)
     made = _facts(comparison.by, rows)
@@ -78,7 +78,7 @@ def primary_column(shown: tuple[Column, ...]) -> str:
 
 def _facts(by: str, rows: tuple[Row, ...]) -> dict[str, Column]:
     """Every column but those about the baseline, in their order."""
-    mean = "mean over the trained runs ± half-width of its 95 % t-interval"
+    mean = "mean over the trained runs ± how far its 95 % interval reaches"
     made = (
         Column(
             "label",
@@ -133,7 +133,7 @@ def _measured(metric: Metric, rows: tuple[Row, ...]) -> Column:
     return Column(
         "measured",
         metric.title + (f", {unit}" if unit else ""),
-        f"{metric.title[0].upper()}{metric.title[1:]}: mean over the trained runs ± half-width of its 95 % t-interval",
+        f"{metric.title[0].upper()}{metric.title[1:]}: mean over the trained runs ± how far its 95 % interval reaches",
         tuple(_estimate(metric, row.measured) for row in rows),
     )
 
@@ -141,11 +141,14 @@ def _measured(metric: Metric, rows: tuple[Row, ...]) -> Column:
 def _against(metric: Metric, rows: tuple[Row, ...], baseline: str) -> dict[str, Column]:
     """The columns about the baseline."""
     unit = f", {metric.unit}" if metric.unit else ""
+    heading, against = f"difference{unit}", "minus that"
+    if metric.kind == "loss":
+        heading, against = "ratio", "divided by that"
     return {
         "difference": Column(
             "difference",
-            f"difference{unit}",
-            f"{metric.title[0].upper()}{metric.title[1:]} minus that of {baseline}, with its interval",
+            heading,
+            f"{metric.title[0].upper()}{metric.title[1:]} {against} of {baseline}, with its interval",
             tuple(_difference(metric, row) for row in rows),
         ),
         "verdict": Column(
@@ -159,9 +162,10 @@ def _against(metric: Metric, rows: tuple[Row, ...], baseline: str) -> dict[str, 
 
 def caption(comparison: Comparison) -> str:
     """What the numbers of the table mean, in one to three sentences."""
-    text = "Accuracies are means over the trained runs ± half-widths of 95 % t-intervals over seeds."
+    text = "Accuracies are means over the trained runs ± how far their 95 % intervals over seeds reach."
     if comparison.baseline is not None:
-        text += f" Differences are to {comparison.baseline}, with simultaneous 95 % intervals."
+        compared = "Ratios" if metric_of(comparison.metric).kind == "loss" else "Differences"
+        text += f" {compared} are to {comparison.baseline}, with simultaneous 95 % intervals."
     if has_several_environments(comparison):
         differ = what_differs([each for row in comparison.rows for each in row.environments])
         text += f" {NOT_COMPARABLE} marks times that are not comparable: the environments differ in {differ}."
@@ -190,9 +194,7 @@ def _estimate(metric: Metric, estimate: Estimate | None) -> Cell:
         return Cell(NO_VALUE, None)
     if estimate.low is None or estimate.high is None:
         return Cell(formatting.amounts(metric, [estimate.mean])[0], estimate.mean)
-    half = (estimate.high - estimate.low) / 2
-    mean, width = formatting.amounts(metric, [estimate.mean, half], half)
-    return Cell(f"{mean} ± {width}", estimate.mean)
+    return Cell(formatting.with_interval(metric, estimate.mean, estimate.low, estimate.high), estimate.mean)
 
 
 def _time(row: Row, first: Row, estimate: Estimate | None) -> Cell:
@@ -208,12 +210,12 @@ def _difference(metric: Metric, row: Row) -> Cell:
     difference = row.difference
     if difference is None:
         return Cell(NO_VALUE, None)
+    if difference.is_ratio and difference.width is None:
+        return Cell(formatting.differences(metric, difference, [difference.mean])[0], difference.mean)
     if difference.low is None or difference.high is None:
         return Cell(_signed(formatting.amounts(metric, [difference.mean])[0]), difference.mean)
-    mean, low, high = formatting.amounts(
-        metric, [difference.mean, difference.low, difference.high], (difference.high - difference.low) / 2
-    )
-    return Cell(f"{_signed(mean)} ({low} to {high})", difference.mean)
+    mean, low, high = formatting.differences(metric, difference, [difference.mean, difference.low, difference.high])
+    return Cell(f"{mean if difference.is_ratio else _signed(mean)} ({low} to {high})", difference.mean)
 
 
 def _signed(number: str) -> str:

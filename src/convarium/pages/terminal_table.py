@@ -122,7 +122,7 @@ def _encodable(column: Column, encoding: str) -> Column:
 
 
 def _heading(column: Column) -> Text:
-    return Text(_HEADINGS.get(column.key, column.heading))
+    return Text(column.heading if column.heading == "ratio" else _HEADINGS.get(column.key, column.heading))
 
 
 def _total(shown: list[Column], longest: int) -> int:

@@ -7,6 +7,7 @@ over at least the table's family. A claim about one row is judged by itself.
 """
 
 import dataclasses
+import math
 from itertools import pairwise
 
 from convarium.analysis.claims.kinds import (
@@ -42,7 +43,7 @@ from convarium.analysis.comparison import (
     formatting,
     metric_of,
 )
-from convarium.analysis.statistics import settles_half
+from convarium.analysis.statistics import LOSS_MARGIN, settles_half
 from convarium.errors import ConvariumError
 from convarium.runs.store import StoredRun
 
@@ -110,24 +111,25 @@ def _better(claim: Better, comparison: Comparison) -> Verdict:
 def _equivalent(claim: Equivalent, comparison: Comparison) -> Verdict:
     metric, rows = metric_of(claim.metric), [comparison.row(claim.label), comparison.row(claim.to)]
     margin = claim.margin if claim.margin is not None else margin_in(comparison, metric)
+    margin = LOSS_MARGIN if margin is None and metric.kind == "loss" else margin
     if margin is None:
         raise ConvariumError(
             f"equivalence in {metric.name} has no margin of its own", hint="give the claim one: Equivalent(…, margin=…)"
         )
     result = contrast(rows[0], rows[1], metric, family=comparison.family, margin=margin)
-    interval = result.interval
+    interval, edge = result.interval, math.log1p(margin) if metric.kind == "loss" else margin
     outcome: Judgement = "undecided"
     if _are_too_few(metric, *rows):
         pass
     elif result.decision == "equivalent":  # it is not where one of them fails more often
         outcome = "supported"
-    elif interval is not None and (interval.low > margin or interval.high < -margin):
+    elif interval is not None and (interval.low > edge or interval.high < -edge):
         outcome = "refuted"
     text = result.sentence
     if outcome != "supported":
-        text += f"; the margin is {formatting.quantity(metric, margin)}"
+        text += f"; the margin is {formatting.margin(metric, margin)}"
     if outcome == "undecided" and interval is not None:
-        crossed = any(interval.low <= edge <= interval.high for edge in (-margin, margin))
+        crossed = any(interval.low <= end <= interval.high for end in (-edge, edge))
         text += ", and the interval includes it" if crossed else ""
     return make_verdict(claim, rows, outcome, text, metric=metric)
 

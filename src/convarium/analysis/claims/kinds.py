@@ -88,7 +88,10 @@ class Better:
 
 @dataclass(frozen=True)
 class Equivalent:
-    """`label` and `to` differ by less than the margin, in the metric's measure (None: the data set's margin)."""
+    """`label` and `to` differ by less than the margin, in the metric's measure (None: the data set's margin).
+
+    The margin of losses is a share: 0.2 for 20 %, which None stands for.
+    """
 
     label: str
     _: KW_ONLY

@@ -73,16 +73,16 @@ def _lead(
     if open_:
         text += f", but {_cannot_separate([leader, *(each.row for each in tied)], open_, noun)}"
     if level and margin is not None:
-        text += f"; within {formatting.quantity(metric, margin)}, {_named(level, noun)} {_are(level)} equivalent"
+        text += f"; within {formatting.margin(metric, margin)}, {_named(level, noun)} {_are(level)} equivalent"
     if failing:
         text += f"; {leader.label} fails less often than {_named(failing, noun)}"
     if worse and not (open_ or level or tied or below or failing):
         runner_up, *worse = worse
-        text += f", {metric.better} than {runner_up.row.label}{_by(runner_up, metric)}{_interval(runner_up, metric)}"
+        text += f", {metric.better} than {runner_up.row.label}{_by(runner_up, metric, _interval(runner_up, metric))}"
         text += relative_error(metric, leader, runner_up.row)
     than = "" if leader.label == baseline else f" than {leader.label}"
-    parts = _worse(worse, metric, than, noun, others=len(standings)), _below(below, metric, str(baseline), noun)
-    return text, "; ".join(part for part in parts if part)
+    behind = _worse(worse, metric, than, noun, others=len(standings))
+    return text, "; ".join(part for part in (behind, _below(below, metric, str(baseline), noun)) if part)
 
 
 def _cannot_separate(leaders: list[Row], open_: list[Standing], noun: str) -> str:
@@ -95,7 +95,7 @@ def _cannot_separate(leaders: list[Row], open_: list[Standing], noun: str) -> st
         return f"it fails more often than {names}"
     counts = {row.n for row in rows}
     seeds = f"{in_words(rows[0].n)} seed{'s' * (rows[0].n != 1)}" if len(counts) == 1 else "the seeds"
-    has_spread = min(counts) < 2 or any(each.gap is None or each.width is not None for each in open_)
+    has_spread = min(counts) < 2 or any(each.gap is None or each.gap.deviation != 0 for each in open_)
     seeds += "" if has_spread else " without spread"
     return f"{seeds} cannot separate {'it' if len(leaders) == 1 else 'them'} from {names}"
 
@@ -115,15 +115,19 @@ def _worse(worse: list[Standing], metric: Metric, than: str, noun: str, *, other
     if len(worse) <= MOST_NAMED:
         first, *rest = worse
         texts = [f"{first.row.label} is {metric.worse}{than}{_by(first, metric)}"]
-        return formatting.listed([*texts, *(f"{each.row.label}{_by(each, metric)}" for each in rest)])
+        return formatting.listed([*texts, *(f"{each.row.label}{_by(each, metric, of_loss=False)}" for each in rest)])
     every = "the other " if others and len(worse) >= others - 1 else ""
     text = f"{every}{in_words(len(worse))} {noun}s are {metric.worse}{than}"
     sizes = [each.amount for each in worse if each.amount is not None]
     if len(sizes) < len(worse):
         return text
+    ratios = [each.gap for each in worse if each.gap is not None and each.gap.is_ratio]
+    if ratios:
+        ends = formatting.differences(metric, min(ratios, key=lambda gap: gap.mean), [min(sizes), max(sizes)])
+        return f"{text}, with {ends[0]} to {ends[1]} times the loss"
     widest = max((each.width or 0.0 for each in worse), default=0.0)
-    least, most = formatting.amounts(metric, [min(sizes), max(sizes)], widest or None)
-    return f"{text}, by {least} to {most} {metric.unit}"
+    ends = formatting.amounts(metric, [min(sizes), max(sizes)], widest or None)
+    return f"{text}, by {ends[0]} to {ends[1]} {metric.unit}"
 
 
 def _below(below: list[Standing], metric: Metric, baseline: str, noun: str) -> str:
@@ -131,24 +135,35 @@ def _below(below: list[Standing], metric: Metric, baseline: str, noun: str) -> s
     if len(below) < 2:
         return _worse(below, metric, f" than {baseline}", noun)
     names = formatting.listed([each.row.label for each in below])
-    return (
-        f"{names if len(below) < MOST_NAMED else f'{in_words(len(below))} {noun}s'} are {metric.worse} than {baseline}"
-    )
+    names = names if len(below) < MOST_NAMED else f"{in_words(len(below))} {noun}s"
+    return f"{names} are {metric.worse} than {baseline}"
 
 
-def _by(standing: Standing, metric: Metric) -> str:
-    """The size of a difference: " by 4.7 points"; "" where only the order is known."""
+def _by(standing: Standing, metric: Metric, more: str = "", *, of_loss: bool = True) -> str:
+    """The size of a difference: " by 4.7 points", of losses " (1.3 times the loss)"; "" where only the order is known.
+
+    Args:
+        standing: the row, beside the one that it is compared with.
+        metric: of both.
+        more: what stands beside the size in brackets.
+        of_loss: whether a ratio says that it is one of losses.
+    """
+    gap, more = standing.gap, f", {more}" if more and standing.gap and standing.gap.is_ratio else more
     if standing.amount is None:
-        return ""
-    return f" by {formatting.amounts(metric, [standing.amount], standing.width)[0]} {metric.unit}"
+        return f" ({_value(standing.row, is_short=True)})" if metric.kind == "reach" and standing.row.measured else ""
+    if gap is not None and gap.is_ratio:
+        return f" ({formatting.differences(metric, gap, [gap.mean])[0]} times{' the loss' * of_loss}{more})"
+    shown = f" by {formatting.amounts(metric, [standing.amount], standing.width)[0]} {metric.unit}"
+    return f"{shown} ({more})" if more else shown
 
 
 def _interval(standing: Standing, metric: Metric) -> str:
     gap = standing.gap
     if gap is None or gap.low is None or gap.high is None:
         return ""
-    near, far = formatting.amounts(metric, sorted(map(abs, (gap.low, gap.high))), standing.width)
-    return f" (95 % interval {near} to {far}, {formatting.seeds(gap)})"
+    _, near, far = formatting.sizes(metric, gap, [gap.mean, gap.low, gap.high])
+    ends = f"{near} or more" if metric.scale == "logit" and max(-gap.low, gap.high) > 1 else f"{near} to {far}"
+    return f"95 % interval {ends}, {formatting.seeds(gap)}"
 
 
 def _named(standings: Sequence[Standing], noun: str) -> str:
@@ -204,7 +219,8 @@ def _failed(rows: Sequence[Row], noun: str) -> str:
         texts = [f"{first.label} failed to train in {_share(first)} run{'s' * (len(first.runs) != 1)}"]
         return formatting.listed([*texts, *(f"{row.label} in {_share(row)}" for row in rest)])
     runs = sum(len(row.runs) for row in failed)
-    return f"{sum(row.failed for row in failed)} of {runs} runs of {in_words(len(failed))} {noun}s failed to train"
+    networks = f"{in_words(len(failed))} {noun}s"
+    return f"{sum(row.failed for row in failed)} of {runs} runs of {networks} failed to train"
 
 
 def _all_failed(rows: Sequence[Row], noun: str) -> str:

@@ -18,7 +18,7 @@ from convarium.analysis.comparison.ranking import rank
 from convarium.analysis.comparison.rows import Row, canonical_spec, gather, label
 from convarium.analysis.comparison.verdicts import contrast
 from convarium.analysis.comparison.warnings import warnings_on
-from convarium.analysis.statistics import margin_of
+from convarium.analysis.statistics import LOSS_MARGIN, margin_of
 from convarium.errors import ConvariumError
 from convarium.recipes.recipe import Recipe
 from convarium.records import Scores
@@ -39,7 +39,8 @@ class Comparison:
         baseline: the label of the row that the others are compared with; None for a single row.
         metric: the name of the metric that is compared.
         dataset: the data set of all runs ("mnist, digits" if the rows differ by it).
-        margin: the difference of accuracy that is too small to matter, as a fraction of 1; None for other metrics.
+        margin: the difference that is too small to matter: of accuracies as a fraction of 1, of losses as a share of
+            the smaller one; None for other metrics.
         family: the number of comparisons with the baseline, whose intervals are simultaneous.
         rows: one for each label, in the order in which the runs were given.
         notes: one sentence for each rule that the comparison follows, the most important first.
@@ -218,7 +219,8 @@ def compare_runs(
     gathered = gather(runs, by, measured)
     against = find_row(gathered, by, baseline) if baseline is not None else gathered[0]
     family = max(len(gathered) - 1, 1)
-    margin = min(map(margin_of, datasets)) if measured.kind == "accuracy" else None
+    margins = {"accuracy": min(map(margin_of, datasets)), "loss": LOSS_MARGIN}
+    margin = margins.get(measured.kind)
     rows = tuple(
         _sum_up(row) if row is against else _judge(row, against, family=family, margin=margin) for row in gathered
     )

@@ -20,11 +20,43 @@ def amounts(metric: Metric, values: Sequence[float], width: float | None = None)
         width: the last decimal shown is the first digit of this number, such as half the width of an interval; None:
             about two digits of the largest value.
     """
-    factor = 100 if metric.kind == "accuracy" else 1
-    scaled = [factor * value for value in values]
-    least = 1 if metric.kind == "accuracy" else 0
+    if metric.kind != "accuracy":
+        return _decimals(values, width, least=0)
+    return _decimals([100 * value for value in values], 100 * width if width else None, least=1)
+
+
+def differences(metric: Metric, gap: Difference, values: Sequence[float], *, margin: float | None = None) -> list[str]:
+    """Formats values of a difference, or of a ratio, with the decimals that the width of its interval justifies, and a
+    margin, where they are held against one.
+    """
+    if not gap.is_ratio:
+        widths = [width for width in (gap.width, margin and margin / 10) if width is not None]
+        return amounts(metric, values, min(widths, default=None))
+    finite = [value for value in values if value < _BEYOND]
+    shown = iter(_decimals(finite, min(gap.mean / 10, gap.width or math.inf), least=1))
+    return [next(shown) if value < _BEYOND else f"over {_BEYOND:,}" for value in values]
+
+
+def sizes(metric: Metric, gap: Difference, values: Sequence[float]) -> list[str]:
+    """Formats a difference and the ends of its interval without sign, the nearer end first; ratios as they are."""
+    middle, low, high = values
+    if gap.is_ratio:
+        return differences(metric, gap, values)
+    return differences(metric, gap, [abs(middle), *sorted((abs(low), abs(high)))])
+
+
+def margin(metric: Metric, size: float) -> str:
+    """Formats a difference that matters, with its unit: "0.3 points", of losses "20 %"."""
+    return f"{100 * size:.3g} %" if metric.kind == "loss" else quantity(metric, size)
+
+
+_BEYOND = 10_000
+"""A ratio above this is not told in digits."""
+
+
+def _decimals(scaled: Sequence[float], width: float | None, *, least: int) -> list[str]:
     largest = max(map(abs, scaled), default=0.0)
-    shown = factor * width if width else largest / 100 or 1.0
+    shown = width or largest / 100 or 1.0
     decimals = min(max(least, -math.floor(math.log10(shown))), 12)
     smallest = min((abs(x) for x in scaled if abs(x) > 1e-9 * largest), default=0.0)
     while smallest and decimals < 12 and round(smallest, decimals) == 0:
@@ -68,6 +100,19 @@ def mean(metric: Metric, estimate: Estimate) -> str:
 def interval(metric: Metric, mean: float, low: float, high: float) -> list[str]:
     """Formats a mean and its interval with the decimals that the width justifies, at least two digits of the mean."""
     return amounts(metric, [mean, low, high], min((high - low) / 2, abs(mean) / 10 or high))
+
+
+def with_interval(metric: Metric, mean: float, low: float, high: float) -> str:
+    """Formats a mean for a cell, and how far its interval reaches: "98.2 ± 0.1", or "99.93 −0.13 +0.05" where that is
+    over a quarter farther on one side, as it is near 100 % and near a loss of 0.
+    """
+    middle, below, above = amounts(metric, [mean, mean - low, high - mean], min((high - low) / 2, mean / 10 or high))
+    near, far = sorted((mean - low, high - mean))
+    return f"{middle} −{below} +{above}" if far > 1.25 * near else f"{middle} ± {max(below, above, key=_length)}"
+
+
+def _length(written: str) -> float:
+    return float(written.replace(",", ""))
 
 
 def _without_interval(metric: Metric, estimate: Estimate) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from convarium.analysis.comparison.metrics import METRICS, metric_of
+from convarium.analysis.comparison.metrics import METRICS, Metric, metric_of
 from convarium.analysis.comparison.rows import Row, settings, share_weights
 from convarium.analysis.comparison.run_facts import status
 from convarium.analysis.statistics import difference
@@ -80,7 +80,7 @@ def class_differences(comparison: Comparison, first: object, second: object) -> 
     records = []
     for name in names:
         x, y = ([v for scores in g.values() if (v := scores.per_class[name]) is not None] for g in (a, b))
-        gap = difference(x, y, paired=paired, family=len(names), most=1.0)
+        gap = difference(x, y, paired=paired, family=len(names), possible=1.0)
         low, high = (gap.low, gap.high) if min(len(x), len(y)) >= FEWEST_SEEDS else (None, None)
         means = {"first": sum(x) / len(x), "second": sum(y) / len(y), "difference": gap.mean}
         records.append({"class": name, **means, "low": low, "high": high,
@@ -139,7 +139,8 @@ def is_timed_alike(row: Row, comparison: Comparison) -> bool:
 
 def _names(comparison: Comparison) -> tuple[str, ...]:
     first = "network" if comparison.by == "model" else comparison.by
-    return (first, "test_accuracy", "difference", "verdict", "validation_accuracy", "seeds", "train_seconds",
+    gap = gap_name(metric_of(comparison.metric))
+    return (first, "test_accuracy", gap, "verdict", "validation_accuracy", "seeds", "train_seconds",
             "parameters", "flops", "images_per_second")  # fmt: skip
 
 
@@ -205,7 +206,13 @@ def _classes(comparison: Comparison) -> Iterator[Record]:
                        "predicted": predicted}  # fmt: skip
 
 
+def gap_name(metric: Metric) -> str:
+    """What a column with a difference to the baseline is called: of losses it is the ratio."""
+    return "ratio" if metric.kind == "loss" else "difference"
+
+
 def _rows(comparison: Comparison) -> Iterator[Record]:
+    gap = gap_name(metric_of(comparison.metric))
     for row in comparison.rows:
         record: Record = {"label": row.label, "runs": len(row.runs), "n": row.n, "failed": row.failed,
                           "diverged": row.diverged, "at_chance": row.at_chance,
@@ -215,8 +222,8 @@ def _rows(comparison: Comparison) -> Iterator[Record]:
         for name, estimate in estimates.items():
             for part in ("mean", "low", "high", "deviation"):
                 record[f"{name}_{part}"] = getattr(estimate, part) if estimate else None
-        for part in ("mean", "low", "high", "paired", "family"):
-            record[f"difference_{part}"] = getattr(row.difference, part) if row.difference else None
+        for part in ("mean", "low", "high", "paired", "family", "is_unlike"):
+            record[f"{gap}_{part}"] = getattr(row.difference, part) if row.difference else None
         yield record | {
             "images_low": row.images.low if row.images else None,
             "images_high": row.images.high if row.images else None,

@@ -42,7 +42,7 @@ def notes_on(
         notes += _differences(rows, against, others, metric, family)
     if others and margin is not None:
         notes.append(
-            f"A difference below {formatting.quantity(metric, margin)} is too small to matter here (the margin)."
+            f"A difference below {formatting.margin(metric, margin)} is too small to matter here (the margin)."
         )
     return (
         *notes,

@@ -4,6 +4,7 @@ Pairs of the leader with the baseline are the table's own. The others were chose
 intervals are simultaneous (Bonferroni) over every pair of rows without the baseline that could have been chosen.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,8 +20,10 @@ class Standing:
     Attributes:
         row: the row.
         decision: about it, against the other one.
-        gap: the row minus the other one; None where only their order or their sizes are compared.
-        amount: by how much they differ, in the metric's own measure; None where only their order is known.
+        gap: the row minus the other one, of losses divided by it; None where only their order or their sizes are
+            compared.
+        amount: by how much they differ, in the metric's own measure, of losses the ratio; None where only their order
+            is known.
     """
 
     row: Row
@@ -31,14 +34,12 @@ class Standing:
     @property
     def width(self) -> float | None:
         """Half the width of the difference's interval; None without one."""
-        gap = self.gap
-        return None if gap is None or gap.low is None or gap.high is None else (gap.high - gap.low) / 2
+        return None if self.gap is None else self.gap.width
 
     @property
     def is_apart(self) -> bool:
-        """Whether the interval of the difference excludes 0."""
-        gap = self.gap
-        return gap is not None and gap.low is not None and gap.high is not None and (gap.low > 0 or gap.high < 0)
+        """Whether the interval of the difference leaves out that there is none."""
+        return self.gap is not None and self.gap.side != 0
 
 
 def standings_of(
@@ -76,17 +77,26 @@ def standings_of(
 
 def beside_baseline(row: Row) -> Standing:
     """A row beside the baseline, as the table has it."""
-    return Standing(row, row.decision, row.difference, abs(row.difference.mean) if row.difference else None)
+    return Standing(row, row.decision, row.difference, _size(row.difference))
 
 
 def _turned(gap: Difference) -> Difference:
-    low, high = (None if end is None else -end for end in (gap.high, gap.low))
-    return replace(gap, mean=-gap.mean, low=low, high=high, n_first=gap.n_second, n_second=gap.n_first)
+    """The second minus the first, or divided by it."""
+
+    def turn(end: float) -> float:
+        return -end if not gap.is_ratio else 1 / end if end else math.inf
+
+    low, high = (None if end is None else turn(end) for end in (gap.high, gap.low))
+    return replace(gap, mean=turn(gap.mean), low=low, high=high, n_first=gap.n_second, n_second=gap.n_first)
+
+
+def _size(gap: Difference | None) -> float | None:
+    return None if gap is None else gap.mean if gap.is_ratio else abs(gap.mean)
 
 
 def _amount(row: Row, leader: Row, gap: Difference | None) -> float | None:
     if gap is not None:
-        return abs(gap.mean)
+        return _size(gap)
     if row.metric.kind != "size" or row.measured is None or leader.measured is None:
         return None
     return abs(row.measured.mean - leader.measured.mean)

@@ -5,12 +5,21 @@ the field for it is None.
 """
 
 from convarium.analysis.statistics.chance import IMBALANCE, at_chance, is_imbalanced, predicts_at_chance
+from convarium.analysis.statistics.differences import (
+    CAUTION,
+    UNLIKE,
+    Difference,
+    Equivalence,
+    difference,
+    equivalence,
+)
 from convarium.analysis.statistics.failing import (
     fisher_test,
     runs_to_settle_half,
     settles_half,
 )
 from convarium.analysis.statistics.images import (
+    LOSS_MARGIN,
     MARGINS,
     McNemar,
     confusion_interval,
@@ -19,15 +28,7 @@ from convarium.analysis.statistics.images import (
     mcnemar,
     paired_interval,
 )
-from convarium.analysis.statistics.means import (
-    Difference,
-    Equivalence,
-    Estimate,
-    difference,
-    equivalence,
-    estimate,
-    prediction_interval,
-)
+from convarium.analysis.statistics.means import Estimate, estimate, prediction_interval
 from convarium.analysis.statistics.pairs import PairedRatio, paired_ratio
 from convarium.analysis.statistics.power import MOST_SEEDS, POWER, SeedsNeeded, seeds_needed, smallest_difference
 from convarium.analysis.statistics.ranks import rank_test, seeds_to_reach, smallest_p
@@ -35,11 +36,14 @@ from convarium.analysis.statistics.scales import Scale
 from convarium.intervals import LEVEL, Interval
 
 __all__ = [
+    "CAUTION",
     "IMBALANCE",
     "LEVEL",
+    "LOSS_MARGIN",
     "MARGINS",
     "MOST_SEEDS",
     "POWER",
+    "UNLIKE",
     "Difference",
     "Equivalence",
     "Estimate",

@@ -15,6 +15,8 @@ from convarium.metrics import ClassCounts
 MARGINS: Mapping[str, float] = {"mnist": 0.003, "fashion_mnist": 0.01, "cifar10": 0.005}
 """Differences of accuracy that are too small to matter, as fractions of 1; fixed before any study was run."""
 OTHER_MARGIN = 0.01
+LOSS_MARGIN = 0.2
+"""The difference of losses that is too small to matter, as a share of the smaller one."""
 
 
 @dataclass(frozen=True)

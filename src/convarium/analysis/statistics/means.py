@@ -1,13 +1,12 @@
-"""Means over seeds, their differences, tests of equivalence, and prediction intervals of further runs.
+"""Means over seeds, and prediction intervals of further runs.
 
-scipy and statsmodels are imported by the functions that use them: a list of claims is printed without them.
+scipy is imported by the functions that use it: a list of claims is printed without it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,9 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from convarium.analysis.statistics.scales import Scale, from_scale, steepness, to_scale
 from convarium.errors import ConvariumError
 from convarium.intervals import LEVEL, Interval, finite
-
-if TYPE_CHECKING:
-    from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 _NO_SPREAD = 1e-9
 """A spread below this fraction of the values is rounding, not noise."""
@@ -40,51 +36,6 @@ class Estimate:
     n: int
 
 
-@dataclass(frozen=True)
-class Difference:
-    """The mean of `first` minus the mean of `second`.
-
-    Attributes:
-        low, high: the simultaneous interval; None if a group has one value, or nothing varies.
-        n_first, n_second: the number of values in each group; equal if paired.
-        paired: whether the interval is of the differences by seed; otherwise it is Welch's.
-        level: the coverage of all intervals of the family together.
-        family: the number of simultaneous intervals (Bonferroni).
-        deviation: paired: the standard deviation of the differences; else the root mean square of both groups'
-            deviations.
-        degrees: the degrees of freedom of `deviation`.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    n_first: int
-    n_second: int
-    paired: bool
-    level: float
-    family: int
-    deviation: float | None = None
-    degrees: float | None = None
-
-
-@dataclass(frozen=True)
-class Equivalence:
-    """Two one-sided tests of |difference| < margin.
-
-    Attributes:
-        low, high: the interval that must lie within ±margin, at 90 % for one comparison tested at 5 %; None if nothing
-            varies.
-        p_value: the larger of the two p-values, before the correction for the family; None if nothing varies.
-        equivalent: whether p_value ≤ (1 − level) / family.
-    """
-
-    margin: float
-    low: float | None
-    high: float | None
-    p_value: float | None
-    equivalent: bool
-
-
 def estimate(values: ArrayLike, *, level: float = LEVEL, scale: Scale = "plain", images: int | None = None) -> Estimate:
     """Computes mean, standard deviation and interval of values, one for each seed.
 
@@ -105,7 +56,7 @@ def estimate(values: ArrayLike, *, level: float = LEVEL, scale: Scale = "plain",
     placed, center = to_scale(x, scale, images), to_scale(x.mean(keepdims=True), scale, images)
     if len(x) == 1:
         return Estimate(mean, None, None, None, 1)
-    if not _varies(x):
+    if not varies(x):
         return Estimate(float(x[0]), None, None, 0.0, len(x))
     deviation = float(x.std(ddof=1))
     if center is None or (scale == "log" and placed is None):
@@ -115,80 +66,6 @@ def estimate(values: ArrayLike, *, level: float = LEVEL, scale: Scale = "plain",
     half = float(stats.t.ppf((1 + level) / 2, len(x) - 1)) * deviation / math.sqrt(len(x))
     ends = _around(float(center[0]), half * steepness(mean, scale, images), mean, scale, images)
     return Estimate(mean, ends.low, ends.high, deviation, len(x))
-
-
-def difference(
-    first: ArrayLike,
-    second: ArrayLike,
-    *,
-    paired: bool,
-    family: int = 1,
-    level: float = LEVEL,
-    most: float | None = None,
-) -> Difference:
-    """Computes the difference of two means with its interval: that of the paired differences, or Welch's.
-
-    Args:
-        first: one value for each seed, (n,).
-        second: likewise, (m,); if paired, in the same order of seeds.
-        paired: whether the groups share their seeds and everything that the seeds decide.
-        family: the number of differences whose intervals are to be simultaneous.
-        level: the coverage of all these intervals together.
-        most: the largest absolute difference that is possible, such as 1 between two shares; the interval ends there,
-            which costs it no coverage. None: there is no such bound.
-
-    Raises:
-        ConvariumError: a group is empty, a value is not finite, paired groups differ in length, or `family` is below 1.
-    """
-    x, y = _groups(first, second, paired, family)
-    mean = float((x - y).mean()) if paired else float(x.mean() - y.mean())
-    unresolved = Difference(mean, None, None, len(x), len(y), paired, level, family)
-    if min(len(x), len(y)) < 2:
-        return unresolved
-    tested = _statistics_of(x, y, paired)
-    if tested is None:
-        return Difference(mean, None, None, len(x), len(y), paired, level, family, 0.0, None)
-    alpha = (1 - level) / family
-    if paired:
-        low, high = tested.tconfint_mean(alpha=alpha)
-        deviation, degrees = float((x - y).std(ddof=1)), float(len(x) - 1)
-    else:
-        low, high = tested.tconfint_diff(alpha=alpha, usevar="unequal")
-        a, b = x.var(ddof=1), y.var(ddof=1)
-        deviation = math.sqrt((a + b) / 2)
-        degrees = float((a + b) ** 2 / (a**2 / (len(x) - 1) + b**2 / (len(y) - 1)))  # Satterthwaite
-    if most is not None:
-        low, high = max(low, -most), min(high, most)
-    return Difference(mean, float(low), float(high), len(x), len(y), paired, level, family, deviation, degrees)
-
-
-def equivalence(
-    first: ArrayLike, second: ArrayLike, margin: float, *, paired: bool, family: int = 1, level: float = LEVEL
-) -> Equivalence:
-    """Tests whether two means differ by less than `margin`, by two one-sided t-tests.
-
-    Args:
-        first, second: as in `difference`.
-        margin: the difference that is too small to matter, above 0.
-        paired, family, level: as in `difference`.
-
-    Raises:
-        ConvariumError: as in `difference`, or the margin is not above 0.
-    """
-    x, y = _groups(first, second, paired, family)
-    if not margin > 0:
-        raise ConvariumError("margin is out of range", expected="a number above 0", received=margin)
-    tested = _statistics_of(x, y, paired) if min(len(x), len(y)) > 1 else None
-    if tested is None:
-        return Equivalence(margin, None, None, None, False)
-    alpha = (1 - level) / family
-    if paired:
-        p = float(tested.ttost_mean(-margin, margin)[0])
-        low, high = tested.tconfint_mean(alpha=2 * alpha)
-    else:
-        p = float(tested.ttost_ind(-margin, margin, usevar="unequal")[0])
-        low, high = tested.tconfint_diff(alpha=2 * alpha, usevar="unequal")
-    return Equivalence(margin, float(low), float(high), p, p <= alpha)
 
 
 def prediction_interval(
@@ -215,7 +92,7 @@ def prediction_interval(
     if runs < 1:
         raise ConvariumError("runs is out of range", expected="at least 1", received=runs)
     placed = to_scale(x, scale, images)
-    if len(x) < 2 or not _varies(x) or placed is None:
+    if len(x) < 2 or not varies(x) or placed is None:
         return None
     from scipy import stats
 
@@ -229,31 +106,6 @@ def _around(center: float, half: float, mean: float, scale: Scale, images: int |
     return Interval(min(low, mean), max(high, mean))
 
 
-def _groups(
-    first: ArrayLike, second: ArrayLike, paired: bool, family: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x, y = finite("first", first), finite("second", second)
-    if paired and len(x) != len(y):
-        raise ConvariumError(
-            "first and second cannot be paired",
-            expected="as many values in both",
-            received=(len(x), len(y)),
-            hint="use only the seeds that both have, or paired=False",
-        )
-    if family < 1:
-        raise ConvariumError("family is out of range", expected="at least 1", received=family)
-    return x, y
-
-
-def _statistics_of(x: NDArray[np.float64], y: NDArray[np.float64], paired: bool) -> DescrStatsW | CompareMeans | None:
-    """Returns the object by which statsmodels tests and computes intervals; None if nothing varies."""
-    from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
-
-    scale = float(max(np.abs(x).max(), np.abs(y).max()))
-    if paired:
-        return DescrStatsW(x - y) if _varies(x - y, scale) else None
-    return CompareMeans(DescrStatsW(x), DescrStatsW(y)) if _varies(x) or _varies(y) else None
-
-
-def _varies(x: NDArray[np.float64], scale: float | None = None) -> bool:
+def varies(x: NDArray[np.float64], scale: float | None = None) -> bool:
+    """Whether the spread of values is more than rounding, as a share of `scale`, or of the largest of them."""
     return float(np.ptp(x)) > _NO_SPREAD * (float(np.abs(x).max()) if scale is None else scale)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from convarium.analysis.statistics.means import Difference
+from convarium.analysis.statistics.differences import Difference
 from convarium.intervals import LEVEL
 
 POWER = 0.8
