@@ -344,9 +344,9 @@ def test_a_real_difference_within_the_margin_is_still_equivalence():
     assert outcome(Better(AVG, than=LENET, source="a blog"), made) == "supported"
 
 
-def test_equivalence_in_times_needs_a_margin_and_in_losses_is_within_20_percent():
+def test_equivalence_in_epochs_needs_a_margin_and_in_losses_is_within_20_percent():
     with pytest.raises(ConvariumError, match=r"no margin of its own.*Equivalent\(…, margin=…\)"):
-        judge(Equivalent(LENET, to=AVG, metric="train_seconds", source="a blog"), BOTH)
+        judge(Equivalent(LENET, to=AVG, metric="epochs_to(test_accuracy=0.9)", source="a blog"), BOTH)
     assert outcome(Equivalent(LENET, to=AVG, metric="test_loss", source="a blog")) == "refuted"  # 0.02 and 0.03
     assert outcome(Equivalent(LENET, to=AVG, metric="test_loss", source="a blog", margin=1.0)) == "supported"
 
