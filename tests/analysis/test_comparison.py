@@ -229,7 +229,14 @@ def test_failing_more_often_shares_the_level_of_the_comparisons_family():
     found = compare_runs(rows)
     assert found.family == 2
     assert found.row(AVG).decision != "fails more often"
-    assert "which shows no difference (Fisher's exact test p = 0.033)" in verdict(found, AVG)
+    assert "which shows no difference (Fisher's exact test p = 0.033, above 5 % / 2)" in verdict(found, AVG)
+
+
+def test_how_the_runs_of_a_baseline_failed_stands_in_its_own_row_alone():
+    found = compare_runs(runs(LENET, [None, 0.5, None]) + runs(AVG, GOOD) + runs(TANH, [None, *GOOD]))
+    assert [row.verdict.count("(2 diverged, 1 at chance)") for row in found.rows] == [1, 0, 0]
+    assert verdict(found, AVG).startswith(f"{AVG} failed in 0 of 5 runs, lenet in 3 of 3: it fails less often")
+    assert verdict(found, TANH).startswith(f"{TANH} failed in 1 of 6 runs (1 diverged), lenet in 3 of 3")
 
 
 def test_failing_decides_nothing_for_fewer_than_three_runs_and_counts_no_run_that_was_stopped_by_an_error():

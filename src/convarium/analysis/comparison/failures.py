@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from convarium.analysis.comparison import formatting
+from convarium.analysis.comparison.formatting import count
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Row
 from convarium.analysis.comparison.run_facts import SELECTED_ON_VALIDATION, marks_of
@@ -19,8 +19,8 @@ class Failing:
 
     Attributes:
         decision: about the first row, where the difference is shown; None where it is not.
-        sentence: both counts and the test; it begins with the first row if that one fails more often, or if the
-            difference is shown.
+        sentence: both counts and the test; it begins with the first row if runs of it failed, or if the difference is
+            shown. How the runs of the second failed stands in its own row.
         begins_with_first: whether it does.
     """
 
@@ -42,14 +42,17 @@ def failing(first: Row, second: Row, *, family: int = 1) -> Failing | None:
         return None
     p = fisher_test(a, n, b, m)
     more, is_shown = a * m > b * n, p <= (1 - LEVEL) / family and min(n, m) >= LEAST_SEEDS
-    one, other = (first, second) if more or is_shown else (second, first)
-    counted = f"{_told(one)}, {other.label} in {other.failed} of {len(other.runs)}"
+    begins = bool(first.failed) or is_shown
+    told = _told(first) if begins else f"{second.label} failed in {second.failed} of {count(len(second.runs), 'run')}"
+    other = second if begins else first
     test = "Fisher's exact test" + (" without errors" if (a, b) != (first.failed, second.failed) else "")
-    test = f"({test} {'p < 0.001' if p < 0.001 else f'p = {p:.3f}'})"
+    test += " p < 0.001" if p < 0.001 else f" p = {p:.3f}"
+    test += f", above 5 % / {family}" if not is_shown and p <= 1 - LEVEL and family > 1 else ""
+    text = f"{told}, {other.label} in {other.failed} of {len(other.runs)}"
     if not is_shown:
-        return Failing(None, f"{counted}, which shows no difference {test}", more)
+        return Failing(None, f"{text}, which shows no difference ({test})", begins)
     decision: Literal["fails more often", "fails less often"] = "fails more often" if more else "fails less often"
-    return Failing(decision, f"{counted}: it {decision} {test}", True)
+    return Failing(decision, f"{text}: it {decision} ({test})", begins)
 
 
 def failures(row: Row) -> str | None:
@@ -102,5 +105,5 @@ def _told(row: Row) -> str:
     errors = row.failed - row.diverged - row.at_chance
     kinds = [(row.diverged, "diverged"), (row.at_chance, "at chance"), (errors, "stopped by an error")]
     listed = ", ".join(f"{n} {kind}" for n, kind in kinds if n)
-    told = f"{row.label} failed in {row.failed} of {formatting.count(len(row.runs), 'run')}"
+    told = f"{row.label} failed in {row.failed} of {count(len(row.runs), 'run')}"
     return f"{told} ({listed})" if listed else told
