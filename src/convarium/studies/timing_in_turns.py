@@ -29,7 +29,8 @@ def time_claims(
 ) -> Timing:
     """Times the networks that claims of speed name, in turns, each in a process of its own, and stores the timing.
 
-    A timing of the same networks that the store has from this environment, with as many pairs, is kept as it is.
+    A timing of the same networks that the store has from this environment, with as many pairs, is kept as it is. Where
+    an older one has others of the study's networks, these take turns too, since the new one replaces it.
 
     Args:
         study: whose claims they are.
@@ -49,11 +50,14 @@ def time_claims(
 
     recipes = {name: recipe for claim in claims for name, recipe in recipes_of(study, claim).items()}
     device, notify = pick_device(resources.device), on_event or (lambda _: None)
-    here = environment(device)
-    for stored in read_timings([resources.store.root], study.name):
+    here, before = environment(device), read_timings([resources.store.root], study.name)
+    for stored in before:
         enough = all(len(stored.turns(recipe)) >= pairs for recipe in recipes.values())
         if enough and conditions(stored.environment) == conditions(here):
             return stored
+    for claim in filter(is_about_speed, study.claims.values()):
+        others = recipes_of(study, claim).items()
+        recipes |= {name: recipe for name, recipe in others if any(timing.turns(recipe) for timing in before)}
 
     def tell(text: str) -> None:
         notify(StudyEvent(0, len(recipes), next(iter(recipes.values())), message=f"{study.name}: {text}"))
