@@ -5,21 +5,31 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 Point: TypeAlias = tuple[int, int]
 Line: TypeAlias = list[tuple[float, float]]
 
+_FINER = 4
+"""Parts of a pixel's side, so that narrow rings stay open and lines are smooth."""
+_STEP = 5
+"""Parts from one point of a line to the next."""
+_INK = 100
+"""The level from which on a pixel belongs to the figure."""
+
 
 def strokes_of(image: npt.NDArray[np.uint8]) -> list[Line]:
     """The middle lines of a light figure (h, w), each to the next end or crossing, as points (x, y) in pixels."""
-    points = {(int(y), int(x)) for y, x in np.argwhere(thinned(image > 100))}
+    height, width = image.shape
+    enlarged = Image.fromarray(image).resize((_FINER * width, _FINER * height), Image.Resampling.BICUBIC)
+    points = {(int(y), int(x)) for y, x in np.argwhere(thinned(np.array(enlarged) > _INK))}
     links = {point: _neighbors(point, points) for point in points}
     ends = sorted(point for point in points if len(links[point]) != 2)
     open_links = {frozenset((a, b)) for a in points for b in links[a]}
     lines = [line for end in ends for line in _walks(end, links, open_links)]
     lines += [line for point in sorted(points) for line in _walks(point, links, open_links)]  # rings
     lines += [[point] for point in ends if not links[point]]
-    return [[(x + 0.5, y + 0.5) for y, x in line] for line in lines]
+    return [[((x + 0.5) / _FINER, (y + 0.5) / _FINER) for y, x in line[:-1:_STEP] + line[-1:]] for line in lines]
 
 
 def thinned(figure: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

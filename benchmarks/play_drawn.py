@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 import convarium
 from convarium.data import load_data
 
-DIGITS = 500
+DIGITS = 100
 SHIFT = 4
 """By how many pixels drawings are moved to the right and down: most figures of MNIST have this room."""
 
@@ -52,7 +52,7 @@ def drawn() -> list[dict[str, Any]]:
             "digits": DIGITS,
             "right, original, %": _share(originals[i] == labels),
             **{f"right, drawn, {what}, %": _share(found[i] == labels) for what, found in answers.items()},
-            "drawn named as the original, %": _share(answers["centered"][i] == originals[i]),
+            "named as the original, %": _share(answers["centered"][i] == originals[i]),
         }
         for i, name in enumerate(names)
     ]
@@ -70,7 +70,7 @@ def draw(page: Page, lines: list[Line], *, shift: float = 0) -> None:
     height, width = page.evaluate("[Play.preprocessing.height, Play.preprocessing.width]")
     if box is None:
         raise RuntimeError("the pad is not visible")
-    for line in (one[:-1:2] + one[-1:] for one in lines):
+    for line in lines:
         for i, (x, y) in enumerate(line):
             place = min(x + shift, width - 0.5) / width, min(y + shift, height - 0.5) / height  # the pad ends there
             page.mouse.move(box["x"] + place[0] * box["width"], box["y"] + place[1] * box["height"])
