@@ -236,13 +236,17 @@ def claimed_worse(comparison):
 def test_the_answer_is_short_and_contradicts_no_verdict_of_the_table(comparison):
     told, rows = comparison.answer, comparison.ranked
     assert len(re.findall(r"\.(?= |$)", told)) <= 3
-    assert len(told.split()) <= 55  # a runner-up, three that are worse, and three that failed take 53
+    # A runner-up, three that are worse, and three that failed take 53; a runner-up's share of the errors 8 more.
+    assert len(told.split()) <= (63 if " errors (" in told else 55)
     leaders = [row for row in rows if row.decision != "failed" and row.values(row.metric)]
     if leaders:
         first = leaders[0]
         assert re.match(rf"(Only )?{re.escape(first.label)}\b", told)
         sign = 1 if first.metric.higher_is_better else -1
-        assert all(sign * row.measured.mean <= sign * first.measured.mean + 1e-12 for row in leaders)
+        fails_less = any(row.decision == "fails less often" for row in rows)
+        behind = ["fails more often", *["baseline"] * fails_less]  # whatever their means are
+        ahead = [row for row in leaders if row.decision not in behind]
+        assert all(sign * row.measured.mean <= sign * first.measured.mean + 1e-12 for row in ahead)
         standings = standings_of(rows, first, leaders[1:], baseline=comparison.baseline, margin=comparison.margin)
         of_leader = {each.row.label: each for each in standings}
     for label, than in claimed_worse(comparison):
