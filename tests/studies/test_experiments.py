@@ -350,7 +350,7 @@ def test_the_guides_experiment_runs_reduced_and_every_line_says_so(tmp_path, cap
     shown = capsys.readouterr()
     assert all(line.startswith("[reduced] ") for line in [*shown.out.splitlines(), *shown.err.splitlines()])
     assert "4 runs; about" in shown.err
-    assert "With 2 seeds, only differences above" in shown.err
+    assert "Two seeds decide nothing; three would be the least." in shown.err
     assert "max-is-better: " in shown.out
     assert "class by class" in shown.out
     assert "How far single runs lie apart" in shown.out
