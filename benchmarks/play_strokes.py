@@ -27,9 +27,9 @@ _STROKE = """async (lines) => {
 
 def strokes() -> list[dict[str, Any]]:
     """Milliseconds from a stroke to the last answer, in headless Chromium; and the size of the file."""
-    convarium.compare(["resnet"], dataset="digits", resize=32, batch_size=128, name="twenty", **HOW)
+    convarium.compare(["resnet"], dataset="digits", resize=32, batch_size=16, name="resnet20", **HOW)
     rows = []
-    for study, what in ((ten_networks(), "ten small networks, 28×28"), ("twenty", "ResNet-20, 32×32")):
+    for study, what in ((ten_networks(), "ten small networks, 28×28"), ("resnet20", "ResNet-20, 32×32")):
         done = convarium.play(study, out=FOLDER / "strokes.html", store=FOLDER)
         rng = np.random.default_rng(0)
         lines = rng.uniform(4, 24, size=(TURNS + FIRST, 12, 2)).tolist()
