@@ -1,6 +1,7 @@
 """The documents are what they promise: short findings, a short glossary, links and paths that lead somewhere."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,10 @@ def test_the_translated_readme_has_the_same_figures():
     english, chinese = ([re.findall(r"\d[\d.,]*", row) for row in rows] for rows in tables)
     assert english
     assert english == chinese
+
+
+def test_no_file_holds_the_markers_of_an_unfinished_merge():
+    found = subprocess.run(
+        ["git", "grep", "-lIE", r"^(<{7}|>{7}|\|{7}) "], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert found.stdout == ""
