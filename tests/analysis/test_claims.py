@@ -483,6 +483,8 @@ def test_sizes_are_judged_without_runs():
     ):
         assert judge_size(claim, sizes).outcome == expected
     assert not is_about_size(Better(LENET, than=AVG, source="a paper"))
+    cheaper = judge_size(Better(LENET, than=AVG, metric="flops", source="a paper"), sizes)
+    assert cheaper.sentence.startswith("supported: lenet has 10 FLOPs and lenet(pool='avg') has 20 FLOPs")
 
 
 def test_classes_of_the_training_split_and_the_mean_of_two_printed_runs():

@@ -102,15 +102,15 @@ def test_every_row_of_what_the_five_sources_state_is_in_the_catalogue():
         "residual-blog": ["residual-cnn-best", "deep-plain-fails", "deep-residual-trains"],
         "d2l": [
             "larger-is-better", "larger-is-slower", "alexnet-is-larger", "nin-below-vgg", "nin-slower-than-vgg",
-            "nin-is-smaller",
+            "nin-is-smaller", "nin-is-smaller-than-alexnet", "alexnet-computes-more",
             *(f"{name}-d2l{split}" for name in ("lenet", "alexnet", "vgg") for split in ("", "-train")), "nin-d2l",
         ],
         "mnist-report": [
             *(f"{name}-{split}-{what}" for name in ("relu", "sigmoid", "tanh", "rate-0.1")
               for split in ("train", "test") for what in ("loss", "accuracy")),
             *(f"{name}{split}-digits" for name in ("relu", "sigmoid", "tanh", "rate-0.1") for split in ("", "-train")),
-            "tanh-ends-as-relu", "sigmoid-ends-as-relu", "sigmoid-swings", "rate-0.001-learns-fastest",
-            "rate-0.001-ends-best", "rate-0.001-is-steadiest",
+            "tanh-ends-as-relu", "sigmoid-ends-as-relu", "sigmoid-swings", "sigmoid-swings-more-than-tanh",
+            "rate-0.001-learns-fastest", "rate-0.001-ends-best", "rate-0.001-is-steadiest",
             "relu-then-tanh-then-sigmoid", "rate-1-fails", "rate-1-one-digit", "rate-1-digit-changes",
             "shortcut-changes-little",
         ],
@@ -153,7 +153,7 @@ def test_a_recipe_that_the_source_ran_twice_is_one_claim_on_the_mean_of_both():
 
 
 def test_sizes_are_judged_from_the_index_without_a_run_and_cost_none(tmp_path):
-    entries = select(["nin-is-smaller", "alexnet-is-larger", "resnet-uva-size"], catalogue())
+    entries = select(["nin-is-smaller", "alexnet-is-larger", "alexnet-computes-more", "resnet-uva-size"], catalogue())
     assert studies_of(entries) == ()
     for found in findings(entries, [Store(tmp_path)]):
         assert (found.verdict.outcome, found.verdict.n, found.planned) == ("supported", None, 0)
@@ -168,8 +168,10 @@ def test_a_size_that_the_index_does_not_have_waits_for_its_runs():
     assert sizes_of(plain, claim) == {}
     alone = Reproduces("lenet", 61_706, metric="parameters", source="a paper")
     assert sizes_of(plain, alone) == {"lenet": 61_706}
+    operations = dataclasses.replace(alone, metric="flops")
+    assert sizes_of(plain, operations) == {}
     on_colors = Study(name="sizes", question="How large?", recipes=(Recipe(dataset="cifar10"),))
-    assert sizes_of(on_colors, alone) == {}
+    assert sizes_of(on_colors, alone) == sizes_of(on_colors, operations) == {}
 
 
 def test_what_missing_runs_would_cost_is_computed_from_recorded_rates(tmp_path):
@@ -241,7 +243,9 @@ def test_a_study_of_which_only_one_row_is_there_judges_the_claims_about_that_row
     found = {f.entry.name: f.verdict and f.verdict.outcome for f in findings(entries.values(), [store])}
     assert found.pop("lenet-d2l") == "supported"
     assert found.pop("lenet-d2l-train") == "undecided"  # the made-up runs all have one training accuracy
-    assert {name for name, outcome in found.items() if outcome} == {"alexnet-is-larger", "nin-is-smaller"}  # no runs
+    assert {name for name, outcome in found.items() if outcome} == {  # no runs
+        "alexnet-is-larger", "alexnet-computes-more", "nin-is-smaller", "nin-is-smaller-than-alexnet",
+    }  # fmt: skip
 
 
 def test_of_two_stores_the_one_with_more_runs_speaks(filled, tmp_path):

@@ -10,7 +10,9 @@ from convarium.models.index import resolve
 from convarium.records import Description, ImageSpec, Layer
 
 LAYERS = Path(__file__).with_name("layer_tables.json")
-"""Written by `python -m convarium.models.index`: the networks of the stored runs that are older than `network.json`."""
+"""Written by `python -m convarium.models.index`: the networks of stored runs that are older than `network.json`, and
+those whose FLOPs a claim compares.
+"""
 
 
 def description_to_json(description: Description) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import nn
 from convarium.models.cost import count_parameters
 from convarium.models.describe import describe
 from convarium.models.factories import declared_options
-from convarium.models.index import resolve
+from convarium.models.index import native_image, resolve
 from convarium.models.layer_tables import LAYERS, description_to_json, layers_key
 from convarium.models.options import Option, check_options, type_text
 from convarium.models.zoo import MODELS, PRESETS
@@ -28,7 +28,9 @@ _RECORDED = (
     "mnist_resnet(residual=False)",
     *(f"residual_cnn(blocks={blocks}, residual={residual})" for blocks in (1, 4) for residual in (True, False)),
 )
-"""The networks of those stored runs that are older than `network.json`, all on the images of MNIST's size."""
+"""The networks of those stored runs that are older than `network.json`."""
+_COMPARED = ("alexnet@d2l",)
+"""Other networks whose FLOPs a claim compares."""
 
 
 def write_index(path: Path) -> None:
@@ -40,10 +42,11 @@ def write_index(path: Path) -> None:
 def layers_text() -> str:
     """The content of `layer_tables.json`, one network a line."""
     entries = {}
-    for model in _RECORDED:
-        values = description_to_json(describe(model, ImageSpec(1, 28, 28, 10)))
+    for model in (*_RECORDED, *_COMPARED):
+        image = native_image(model)
+        values = description_to_json(describe(model, image))
         facts = {name: values[name] for name in ("image", "root", "citation", "summary")}
-        entries[layers_key(resolve(model).canonical, ImageSpec(1, 28, 28, 10))] = facts
+        entries[layers_key(resolve(model).canonical, image)] = facts
     return f"{{\n{_lines(entries)}\n}}\n"
 
 

@@ -23,7 +23,7 @@ SOURCES = {
     "residual-blog": "【Pytorch】残差神经网络(Residual Networks)",
     "d2l": "d2l.ai, and 一些经典的神经网络(第19天) (2024) after it",
     "mnist-report": "a course report on ResNet for MNIST",
-    "uva": "UvA Deep Learning tutorial 5",
+    "uva": "UvA Deep Learning tutorial 5, by the sections of 【深度学习】PyTorch框架(4) after it",
     "he2015": "He et al. 2015, arXiv 1512.03385",
     "he2016": "He et al. 2016, arXiv 1603.05027: its tables are of depth 110, asked here at depth 20",
     "github.com/nabla0001/resnet": "github.com/nabla0001/resnet",

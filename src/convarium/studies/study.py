@@ -31,6 +31,7 @@ from convarium.data.published import DATASETS
 from convarium.errors import RecipeError, SpecError
 from convarium.models.factories import factory_digest
 from convarium.models.index import PARAMETERS, native_image, resolve
+from convarium.models.layer_tables import known_description
 from convarium.notebook import html_table
 from convarium.recipes.recipe import ADDED_FIELDS, Recipe
 from convarium.recipes.starting import split_start
@@ -281,7 +282,9 @@ def judge_study(study: Study, comparison: Comparison | None, timings: Sequence[T
         timings: of its networks in turns, the newest first.
     """
     verdicts = {
-        name: judge_size(claim, sizes) for name, claim in study.claims.items() if (sizes := sizes_of(study, claim))
+        name: judge_size(claim, sizes)
+        for name, claim in study.claims.items()
+        if is_about_size(claim) and (sizes := sizes_of(study, claim))
     }
     verdicts |= {
         name: verdict for name, claim in study.claims.items() if (verdict := _speed_verdict(study, claim, timings))
@@ -310,20 +313,31 @@ def recipes_of(study: Study, claim: Claim) -> dict[str, Recipe]:
 
 
 def sizes_of(study: Study, claim: Claim) -> dict[str, int]:
-    """The parameters of the networks that a claim about their size names, by label, from the index of the zoo.
+    """The parameters or FLOPs of the networks that a claim about them names, by label, as the zoo has them counted.
 
-    Empty for any other claim, and where the index does not count one of the networks on the study's images: then runs
-    have to tell.
+    Empty for any other claim, and where one of the networks is not counted on the study's images: then runs have to
+    tell.
     """
     if not is_about_size(claim) or study.compare != "model":
         return {}
     counted = {}
     for name in labels_of(claim):
         recipe = next(recipe for recipe in study.recipes if recipe.model == name)
-        if recipe.model not in PARAMETERS or images_of(recipe) != native_image(recipe.model):
+        size = (_parameters_of if claim.metric == "parameters" else _flops_of)(recipe)
+        if size is None:
             return {}
-        counted[name] = PARAMETERS[recipe.model]
+        counted[name] = size
     return counted
+
+
+def _parameters_of(recipe: Recipe) -> int | None:
+    return PARAMETERS.get(recipe.model) if images_of(recipe) == native_image(recipe.model) else None
+
+
+def _flops_of(recipe: Recipe) -> int | None:
+    images = images_of(recipe)
+    known = None if images is None else known_description(recipe.model, images)
+    return None if known is None else known.root.flops
 
 
 def images_of(recipe: Recipe) -> ImageSpec | None:

@@ -1,26 +1,27 @@
-"""Judges claims about the size of networks: by counted parameters, without a run."""
+"""Judges claims about the size of networks: by counted parameters or FLOPs, without a run."""
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import TypeGuard
 
 from convarium.analysis.claims.kinds import Better, Claim, Judgement, Ordered, Reproduces, Verdict, labels_of
 from convarium.analysis.comparison import Metric, formatting, metric_of
 from convarium.analysis.statistics import Estimate
 
 
-def is_about_size(claim: Claim) -> bool:
-    """Whether a claim states a number of parameters, or which network has fewer; all runs of a network have one."""
-    return isinstance(claim, (Reproduces, Better, Ordered)) and claim.metric == "parameters"
+def is_about_size(claim: Claim) -> TypeGuard[Reproduces | Better | Ordered]:
+    """Whether a claim is about a number of parameters or FLOPs, or which network has fewer; all runs have the same."""
+    return isinstance(claim, (Reproduces, Better, Ordered)) and metric_of(claim.metric).kind == "size"
 
 
-def judge_size(claim: Claim, sizes: Mapping[str, int]) -> Verdict:
-    """Judges a claim about the size of networks by their parameters.
+def judge_size(claim: Reproduces | Better | Ordered, sizes: Mapping[str, int]) -> Verdict:
+    """Judges a claim about the size of networks by what is counted on them.
 
     Args:
         claim: one that `is_about_size`.
-        sizes: the parameters of each network that the claim names, by its label.
+        sizes: the parameters, or the FLOPs, of each network that the claim names, by its label.
     """
-    metric = metric_of("parameters")
+    metric = metric_of(claim.metric)
     values = [float(sizes[label]) for label in labels_of(claim)]
     text, holds = _compare(claim, metric, values)
     outcome: Judgement = "supported" if holds else "refuted"

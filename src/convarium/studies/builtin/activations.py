@@ -60,6 +60,9 @@ study = Study(
         "sigmoid-swings": Better(
             RELU, than=SIGMOID, metric="largest_test_accuracy_drop", source=_SOURCE, assumed=ASSUMED
         ),
+        "sigmoid-swings-more-than-tanh": Better(
+            TANH, than=SIGMOID, metric="largest_test_accuracy_drop", source=_SOURCE, assumed=ASSUMED
+        ),
     },
     shows=("classes", "spread"),
     command="convarium run activations",

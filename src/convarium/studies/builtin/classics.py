@@ -7,8 +7,9 @@
                 d2l.ai printed 77.9), training 82.4 (82.3)
 
 `classics_originals` is what the notes of 2024 train after d2l.ai, every network in the source's own way: its own
-learning rate, batch and size of image; its numbers are d2l.ai's printed outputs, one last epoch each. `classics` is
-the fair race: the images as they are, one recipe for all, networks made for small images.
+learning rate, batch and size of image; its numbers are d2l.ai's printed outputs, one last epoch each. The notes call
+AlexNet fast and VGG slow; of LeNet they say that it computes far less than AlexNet, which is counted. `classics` is the
+fair race: the images as they are, one recipe for all, networks made for small images.
 """
 
 import dataclasses
@@ -37,11 +38,13 @@ originals = Study(
         "vgg-d2l-train": Reproduces(VGG, 0.935, metric="train_accuracy", source=f"{_PRINTED} 7.2"),
         "nin-d2l": Reproduces(NIN, 0.790, metric=_LAST, source=f"{_PRINTED} 7.3"),
         "larger-is-better": Ordered([VGG, ALEXNET, LENET], source=f"{_NOTES}, section 3.1"),
-        "larger-is-slower": Ordered([LENET, ALEXNET, VGG], metric="images_per_second", source=f"{_NOTES}, section 3.1"),
+        "larger-is-slower": Better(ALEXNET, than=VGG, metric="images_per_second", source=f"{_NOTES}, section 3.1"),
         "alexnet-is-larger": Better(LENET, than=ALEXNET, metric="parameters", source=f"{_NOTES}, section 2"),
+        "alexnet-computes-more": Better(LENET, than=ALEXNET, metric="flops", source=f"{_NOTES}, section 2"),
         "nin-below-vgg": Better(VGG, than=NIN, source=f"{_NOTES}, section 4.2"),
         "nin-slower-than-vgg": Better(VGG, than=NIN, metric="images_per_second", source=f"{_NOTES}, section 4.2"),
         "nin-is-smaller": Better(NIN, than=VGG, metric="parameters", source=f"{_NOTES}, section 4.1"),
+        "nin-is-smaller-than-alexnet": Better(NIN, than=ALEXNET, metric="parameters", source=f"{_NOTES}, section 4.1"),
     },
     shows=("classes",),
     command="convarium run classics_originals",
@@ -68,8 +71,8 @@ study = Study(
     baseline="lenet",
     claims={
         "larger-is-better-at-28": Ordered(["vgg(depth=11)", "alexnet", "lenet"], source=_PROGRESS, assumed=_ASSUMED),
-        "larger-is-slower-at-28": Ordered(
-            ["lenet", "alexnet", "vgg(depth=11)"], metric="images_per_second", source=_PROGRESS, assumed=_ASSUMED
+        "larger-is-slower-at-28": Better(
+            "alexnet", than="vgg(depth=11)", metric="images_per_second", source=_PROGRESS, assumed=_ASSUMED
         ),
         "nin-below-vgg-at-28": Better("vgg(depth=11)", than="nin", source=_COMPARED, assumed=_ASSUMED),
     },
