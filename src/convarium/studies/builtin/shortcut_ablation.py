@@ -14,7 +14,7 @@ from convarium.studies.study import Study, with_seeds
 
 WITH = "mnist_resnet(activation='relu')"
 WITHOUT = "mnist_resnet(activation='relu', residual=False)"
-_ASSUMED = f"{ASSUMED}; without the shortcut, also ReLU and a rate of 0.001"
+_ASSUMED = f"{ASSUMED}; of its network without the shortcut also ReLU and a rate of 0.001"
 
 study = Study(
     name="shortcut_ablation",
