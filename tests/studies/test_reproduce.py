@@ -42,6 +42,7 @@ from convarium.studies.catalogue import (
     studies_of,
 )
 from convarium.studies.costs import describe_rates, expected_seconds, rate_of, recorded_rates
+from convarium.studies.not_asked import NOT_ASKED
 from convarium.studies.reproductions import SOURCES, record_study, reproductions_page, results_folder, spans
 from convarium.studies.study import Study, grid, sizes_of
 from convarium.studies.tables import claims_section
@@ -131,6 +132,17 @@ def test_sources_and_reasons_belong_to_claims_that_exist():
     entries = catalogue()
     assert {entry.claim.source.partition(",")[0] for entry in entries.values()} == set(SOURCES)
     assert set(REASONS) <= set(entries)
+
+
+def test_what_the_five_sources_claim_besides_is_listed_with_the_reason_and_the_place(filled):
+    assert list(NOT_ASKED) == list(SOURCES)[:5]
+    page = reproductions_page(filled)
+    assert page.count("\nClaimed and not asked:\n") == len(NOT_ASKED)
+    names = {*catalogue(), *EXPERIMENTS}
+    for claim, reason in (pair for claims in NOT_ASKED.values() for pair in claims):
+        assert re.search(r"sections? \d", claim), claim
+        assert set(re.findall(r"`([a-z0-9_-]+)`", reason)) <= names
+    assert "- Both networks reach a high accuracy (section 5): no level is named.\n" in page
 
 
 def test_every_claim_names_the_place_of_its_sentence_and_the_report_s_recipe_is_always_assumed():

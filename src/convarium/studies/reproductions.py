@@ -17,6 +17,7 @@ from convarium.runs.timings import read_timings, write_timing
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.catalogue import NOT_RUN, Finding, catalogue, cost_cell, findings, rates_behind, runs_cell
 from convarium.studies.costs import Rate, Rates, describe_rates, recorded_rates
+from convarium.studies.not_asked import NOT_ASKED
 
 SOURCES = {
     "memory-blog": "新的网络结构超越残差网络:记忆网络与残差网络的对比实践 (2024)",
@@ -36,7 +37,8 @@ Each row is a claim that a source makes, judged by `convarium reproduce` as [met
 generated from the records in `results/` by `convarium reproduce --page`; nothing in it is typed. A row that is *not run
 yet* has no record. Measured values are means over seeds with 95 % intervals; n counts the trained runs, or the pairs of
 turns of a claim of speed; the cost is the training time of all that is behind the row, or what the missing runs would
-take at recorded rates, listed at the end. When rules of judging changed, every stored verdict was judged anew:
+take at recorded rates, listed at the end. What the first five sources claim besides, and why it is not asked, stands
+below their tables. When rules of judging changed, every stored verdict was judged anew:
 [log.md](log.md) says which changed and why.
 """
 
@@ -136,7 +138,8 @@ def reproductions_page(results: Store) -> str:
     summary = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in (*OUTCOMES, NOT_RUN))
     parts = [_HEAD, f"{len(judged)} claims: {summary}.\n"]
     for source in dict.fromkeys(map(_source, judged)):
-        parts += [f"## {source}\n", *_section([f for f in judged if _source(f) == source], rates)]
+        of_source = [f for f in judged if _source(f) == source]
+        parts += [f"## {source}\n", *_section(of_source, rates), *_not_asked(source_tag(of_source[0].entry.claim))]
     return "\n".join([*parts, *_studies(judged), *_rates(rates_behind(judged, rates))])
 
 
@@ -164,6 +167,12 @@ def _section(judged: Sequence[Finding], rates: Rates) -> list[str]:
 
 def _why(finding: Finding) -> str:
     return f" Why it may be: {_escape(finding.reason)}" if finding.reason else ""
+
+
+def _not_asked(tag: str) -> list[str]:
+    """What a source claims beside the rows of its table."""
+    lines = [f"- {_escape(claim)}: {_escape(reason)}." for claim, reason in NOT_ASKED.get(tag, ())]
+    return ["Claimed and not asked:\n", "\n".join(lines) + "\n"] if lines else []
 
 
 def _studies(judged: Iterable[Finding]) -> list[str]:
