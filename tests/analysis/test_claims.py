@@ -1,5 +1,6 @@
 """Claims: supported or refuted only where the evidence says so, undecided otherwise, and always in words."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -247,6 +248,23 @@ def test_better_by_more_than_an_amount_is_judged_by_that_amount():
 def test_lower_losses_are_better():
     assert outcome(Better(LENET, than=AVG, metric="test_loss", source="a paper")) == "supported"
     assert outcome(Better(AVG, than=LENET, metric="test_loss", source="a paper")) == "refuted"
+    by_a_fifth = Better(LENET, than=AVG, by=0.2, metric="test_loss", source="a paper")  # 0.020 and 0.030
+    assert outcome(by_a_fifth) == "supported"
+    assert judge(by_a_fifth, BOTH).sentence.endswith("more than 20 % is claimed")
+    assert outcome(Better(LENET, than=AVG, by=1.0, metric="test_loss", source="a paper")) == "refuted"
+
+
+def test_two_pairs_of_seeds_decide_nothing_however_many_runs_there_are():
+    recipe = Recipe(model=LENET, dataset="mnist", learning_rate=0.2)
+    others = [
+        run(dataclasses.replace(recipe, seed=seed), accuracy)
+        for seed, accuracy in zip(range(2, 6), [0.972, 0.9691, 0.97, 0.97], strict=True)
+    ]
+    rates = runs(LENET, GOOD[:4], learning_rate=0.1) + others
+    claim = Better("learning_rate=0.1", than="learning_rate=0.2", source="a paper")
+    found = compare_runs(rates, by="learning_rate")
+    assert (found.row(0.2).difference.n_first, found.row(0.2).difference.side) == (2, -1)
+    assert outcome(claim, found) == "undecided"
 
 
 def test_sizes_and_orders_of_arrival_need_no_interval():

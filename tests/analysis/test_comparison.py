@@ -28,6 +28,7 @@ from convarium.analysis.comparison.formatting import escape_markdown
 from convarium.analysis.statistics import LOSS_MARGIN
 from convarium.errors import ConvariumError, SpecError
 from convarium.pages import as_markdown
+from convarium.pages.difference_plot import difference_plot
 from convarium.recipes.recipe import Recipe
 from made_runs import HERE, answering, epoch, run, runs, with_predictions
 
@@ -752,6 +753,23 @@ def test_losses_within_20_percent_are_equivalent_and_wide_ones_undecided():
         r"each\); to detect 20 % you would need \d+ to \d+ seeds each",
         verdict(not_told, AVG),
     )
+
+
+def test_a_ratio_that_is_not_1_is_not_written_as_1():
+    """Logarithms log(1.02) apart, deviation 0.0077: log(1.02) ± 2.776 · 0.0077 · √(2 / 3) leaves out 0 by 0.0023."""
+    first = [0.1 * math.exp(0.0077 * step) for step in (-1, 0, 1)]
+    found = compare_runs(losses(LENET, first) + losses(AVG, [1.02 * loss for loss in first]), metric="test_loss")
+    assert "1.020 times as large (95 % interval 1.002 to 1.038" in verdict(found, AVG)
+
+
+def test_two_losses_that_scatter_beyond_every_measure_are_told_and_drawn():
+    rows = [
+        losses(model, values) for model, values in ((LENET, [0.05, 0.06]), (AVG, [1e-12, 0.1]), (TANH, [0.1, 1e-12]))
+    ]
+    found = compare_runs([each for row in rows for each in row], metric="test_loss")
+    assert found.row(AVG).difference.low > 0
+    assert "is under 0.0001 to over 10,000 times as large" in verdict(found, AVG)
+    assert all(0 <= mark.low <= mark.mean <= mark.high for mark in difference_plot(found, found.rows).marks[1:])
 
 
 def test_losses_of_0_are_compared_by_their_order():

@@ -111,6 +111,8 @@ def test_the_table_says_how_far_an_interval_reaches_on_either_side(study):
     accuracy = METRICS["test_accuracy"]
     assert formatting.with_interval(accuracy, 0.98, 0.978, 0.982) == "98.0 ± 0.2"
     assert formatting.with_interval(accuracy, 0.998, 0.9951, 0.9992) == "99.8 −0.3 +0.1"
+    gap = METRICS["generalization_gap"]
+    assert formatting.with_interval(gap, -0.02, -0.03, -0.01) == "−2.0 ± 1.0"  # training is harder, with dropout
 
 
 def test_times_of_several_environments_are_marked_as_not_comparable(tmp_path):

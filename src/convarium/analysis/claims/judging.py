@@ -104,7 +104,7 @@ def _better(claim: Better, comparison: Comparison) -> Verdict:
     metric, rows = metric_of(claim.metric), [comparison.row(claim.label), comparison.row(claim.than)]
     outcome, text = _judge_better(comparison, metric, rows[0], rows[1], claim.by, comparison.family)
     if claim.by:
-        text += f"; more than {formatting.quantity(metric, claim.by)} is claimed"
+        text += f"; more than {formatting.margin(metric, claim.by)} is claimed"
     return make_verdict(claim, rows, outcome, text, metric=metric)
 
 
@@ -119,7 +119,7 @@ def _equivalent(claim: Equivalent, comparison: Comparison) -> Verdict:
     result = contrast(rows[0], rows[1], metric, family=comparison.family, margin=margin)
     interval, edge = result.interval, math.log1p(margin) if metric.kind == "loss" else margin
     outcome: Judgement = "undecided"
-    if _are_too_few(metric, *rows):
+    if _are_too_few(result, metric, *rows):
         pass
     elif result.decision == "equivalent":  # it is not where one of them fails more often
         outcome = "supported"
@@ -229,11 +229,14 @@ def _judge_better(
     if outcome != "undecided" and fails_more_often(winner, loser):
         reason = "" if "fails more often" in result.sentence else f"; {winner.label} fails more often"
         return "undecided", result.sentence + reason
-    return ("undecided" if _are_too_few(metric, first, second) else outcome), result.sentence
+    return ("undecided" if _are_too_few(result, metric, first, second) else outcome), result.sentence
 
 
-def _are_too_few(metric: Metric, *rows: Row) -> bool:
-    """Whether a row has fewer values of a metric than decide anything. A size needs one."""
+def _are_too_few(result: Contrast, metric: Metric, *rows: Row) -> bool:
+    """Whether a row has fewer values of a metric, or two have fewer pairs, than decide anything. A size needs one."""
+    gap = result.difference
+    if gap is not None and min(gap.n_first, gap.n_second) < LEAST_SEEDS:
+        return True
     return metric.kind != "size" and any(len(row.values(metric)) < LEAST_SEEDS for row in rows)
 
 
@@ -244,4 +247,5 @@ def _direction(result: Contrast, metric: Metric, by: float) -> Judgement:
     low, high = result.interval.low, result.interval.high
     if not metric.higher_is_better:
         low, high = -high, -low
+    by = math.log1p(by) if metric.kind == "loss" else by  # the interval is that of the ratio's logarithm
     return "supported" if low > by else "refuted" if high < by else "undecided"

@@ -75,7 +75,7 @@ class ReproducesClasses:
 
 @dataclass(frozen=True)
 class Better:
-    """`label` is better than `than`, by more than `by` (0.01 is one point of accuracy)."""
+    """`label` is better than `than`, by more than `by` (0.01 is one point of accuracy, and of losses one per cent)."""
 
     label: str
     _: KW_ONLY

@@ -71,7 +71,7 @@ def _statement(claim: Claim) -> str:
         case Reproduces():
             return f"{claim.label}: {metric.title} {_value(claim, metric)}"
         case Better():
-            by = f" by more than {formatting.quantity(metric, claim.by)}" if claim.by else ""
+            by = f" by more than {formatting.margin(metric, claim.by)}" if claim.by else ""
             return f"{claim.label} is {metric.better} than {claim.than}{by} in {metric.title}"
         case Equivalent():
             return f"{claim.label} is on a par with {claim.to} in {metric.title}"
@@ -103,7 +103,7 @@ def published(claim: Claim) -> str:
             return f"{100 * least:.6g} to {100 * most:.6g} %"
         case Better():
             metric = metric_of(claim.metric)
-            return metric.better + (f" by over {formatting.quantity(metric, claim.by)}" if claim.by else "")
+            return metric.better + (f" by over {formatting.margin(metric, claim.by)}" if claim.by else "")
         case Equivalent():
             return "on a par"
         case Ordered():

@@ -27,14 +27,15 @@ def amounts(metric: Metric, values: Sequence[float], width: float | None = None)
 
 def differences(metric: Metric, gap: Difference, values: Sequence[float], *, margin: float | None = None) -> list[str]:
     """Formats values of a difference, or of a ratio, with the decimals that the width of its interval justifies, and a
-    margin, where they are held against one.
+    margin, where they are held against one. No other ratio is written as 1.
     """
     if not gap.is_ratio:
         widths = [width for width in (gap.width, margin and margin / 10) if width is not None]
         return amounts(metric, values, min(widths, default=None))
-    finite = [value for value in values if value < _BEYOND]
-    shown = iter(_decimals(finite, min(gap.mean / 10, gap.width or math.inf), least=1))
-    return [next(shown) if value < _BEYOND else f"over {_BEYOND:,}" for value in values]
+    told = [value for value in values if 1 / _BEYOND <= value < _BEYOND]
+    shown = iter(_decimals(told, min(gap.mean / 10, gap.width or math.inf), least=1, apart=(0, 1)))
+    beyond = (f"over {_BEYOND:,}", f"under {1 / _BEYOND:g}")
+    return [next(shown) if value in told else beyond[value < 1] for value in values]
 
 
 def sizes(metric: Metric, gap: Difference, values: Sequence[float]) -> list[str]:
@@ -51,16 +52,20 @@ def margin(metric: Metric, size: float) -> str:
 
 
 _BEYOND = 10_000
-"""A ratio above this is not told in digits."""
+"""A ratio above this, or below its inverse, is not told in digits."""
 
 
-def _decimals(scaled: Sequence[float], width: float | None, *, least: int) -> list[str]:
+def _decimals(scaled: Sequence[float], width: float | None, *, least: int, apart: Sequence[float] = (0,)) -> list[str]:
+    """Writes numbers with the decimals that a width justifies, and with more where one would be rounded to one of
+    `apart`.
+    """
     largest = max(map(abs, scaled), default=0.0)
     shown = width or largest / 100 or 1.0
     decimals = min(max(least, -math.floor(math.log10(shown))), 12)
-    smallest = min((abs(x) for x in scaled if abs(x) > 1e-9 * largest), default=0.0)
-    while smallest and decimals < 12 and round(smallest, decimals) == 0:
-        decimals += 1
+    for number in apart:
+        nearest = min((abs(x - number) for x in scaled if abs(x - number) > 1e-9 * largest), default=0.0)
+        while nearest and decimals < 12 and round(nearest, decimals) == 0:
+            decimals += 1
     return [minus(f"{x:,.{decimals}f}") for x in scaled]
 
 
@@ -106,7 +111,8 @@ def with_interval(metric: Metric, mean: float, low: float, high: float) -> str:
     """Formats a mean for a cell, and how far its interval reaches: "98.2 ± 0.1", or "99.93 −0.13 +0.05" where that is
     over a quarter farther on one side, as it is near 100 % and near a loss of 0.
     """
-    middle, below, above = amounts(metric, [mean, mean - low, high - mean], min((high - low) / 2, mean / 10 or high))
+    width = min((high - low) / 2, abs(mean) / 10 or high)
+    middle, below, above = amounts(metric, [mean, mean - low, high - mean], width)
     near, far = sorted((mean - low, high - mean))
     return f"{middle} −{below} +{above}" if far > 1.25 * near else f"{middle} ± {max(below, above, key=_length)}"
 

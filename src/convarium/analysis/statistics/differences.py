@@ -191,8 +191,8 @@ def equivalence(
 
 
 def _end(value: float, ratio: bool) -> float:
-    """The end of an interval; a ratio beyond every number is infinite."""
-    return float(np.exp(np.minimum(value, 700.0))) if ratio else float(value)
+    """The end of an interval; a ratio stays a positive number, however widely a few values scatter."""
+    return float(np.exp(np.clip(value, -700.0, 700.0))) if ratio else float(value)
 
 
 def _are_unlike(x: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
