@@ -14,7 +14,7 @@ from convarium.analysis.statistics import LEVEL, rank_test, seeds_to_reach, smal
 def compare_orders(
     first: Row, second: Row, metric: Metric, *, a: Mapping[int, float], b: Mapping[int, float], family: int
 ) -> tuple[Decision, str]:
-    """Compares two rows by Mann–Whitney's exact test: of their values only the order counts.
+    """Compares two rows by the Mann–Whitney test, see `rank_test`: of their values only the order counts.
 
     Epochs and steps up to a level are multiples of an epoch, and of a run that never got there only the order is known;
     a loss of 0 has no logarithm.
