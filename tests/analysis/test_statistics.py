@@ -510,11 +510,19 @@ def test_the_smallest_difference_is_what_the_seeds_needed_resolve(paired):
     assert smallest_difference(1) is None
 
 
-def test_the_smallest_difference_is_found_in_80_percent_of_studies():
-    rng, resolve = np.random.default_rng(10), smallest_difference(5)
-    studies = rng.standard_normal((2000, 2, 5))
-    found = np.mean([excludes_zero(difference(x + resolve, y, paired=False)) for x, y in studies])
+@pytest.mark.parametrize(("n", "paired", "family"), [(3, False, 1), (4, True, 1), (5, False, 3)])
+def test_the_smallest_difference_is_found_in_80_percent_of_studies(n, paired, family):
+    """Spreads of so few seeds are often unlike, where the interval is wider."""
+    rng, resolve = np.random.default_rng(10), smallest_difference(n, paired=paired, family=family)
+    studies = rng.standard_normal((1000, 2, n)) / (math.sqrt(2) if paired else 1)
+    found = np.mean([difference(x + resolve, y, paired=paired, family=family).side == 1 for x, y in studies])
     assert found == pytest.approx(0.8, abs=0.04)
+
+
+def test_more_seeds_show_smaller_differences():
+    each = [smallest_difference(n, paired=paired) for paired in (True, False) for n in (30, 12, 11, 10, 9, 5, 4, 3, 2)]
+    assert each[:9] == sorted(each[:9])
+    assert each[9:] == sorted(each[9:])
 
 
 @pytest.mark.parametrize("family", [1, 3, 100])

@@ -198,7 +198,12 @@ def _end(value: float, ratio: bool) -> float:
 def _are_unlike(x: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
     """Whether one group scatters so much more widely than the other, or one does not scatter at all."""
     less, more = sorted(float(group.std(ddof=1)) for group in (x, y))
-    return more > (UNLIKE_OF_FEW if min(len(x), len(y)) < FEW else UNLIKE) * less
+    return more > unlike_from(min(len(x), len(y))) * less
+
+
+def unlike_from(n: int) -> int:
+    """How many times as widely one group scatters as the other where n values each are unlike."""
+    return UNLIKE_OF_FEW if n < FEW else UNLIKE
 
 
 def _groups(
