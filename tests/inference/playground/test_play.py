@@ -365,6 +365,10 @@ def test_occlusion_is_that_of_explain_and_says_its_color(page, store):
 
 @needs_browser
 def test_the_quiz_asks_and_counts(page):
+    """The page does not begin with an image of the quiz: its answer would stand there."""
+    asked = page.evaluate("Play.quiz")
+    pressed = page.locator("#gallery button").evaluate_all("all => all.findIndex((one) => one.ariaPressed === 'true')")
+    assert pressed not in asked
     page.click("#quiz-stage button")
     page.locator("#quiz-stage .choices button").first.click()
     page.locator("#quiz-stage li").first.wait_for()
@@ -402,7 +406,28 @@ def test_hidden_names_are_shown_on_request(browser, store, tmp_path):
     assert page.locator(".network h3").all_inner_texts() == ["全体投票", "网络 A", "网络 B"]
     page.click("#reveal")
     assert page.locator(".network h3").all_inner_texts() == ["全体投票", *MODELS]
+    assert page.locator("footer tbody th").all_text_contents() == [*MODELS]
+    buttons = page.locator(".network footer button").evaluate_all("all => all.map((one) => one.ariaLabel)")
+    assert buttons == [f"看看内部: {model}" for model in MODELS]
     page.close()
+
+
+@needs_browser
+def test_what_the_networks_are_given_is_what_the_open_tab_shows(page):
+    def turn(tab):
+        before = page.locator("body").get_attribute("data-answered")
+        page.click(tab)
+        page.wait_for_selector(f"body[data-answered]:not([data-answered='{before}'])")
+        return page.locator("#agreement").inner_text()
+
+    shown = page.locator("#agreement").inner_text()
+    page.click("#tab-draw")
+    assert page.locator("#agreement").inner_text() == "Draw something, or choose an image."
+    draw(page, [(0.5, 0.1), (0.5, 0.9)])
+    page.click("#tab-file")
+    assert page.locator("#agreement").inner_text() == "Draw something, or choose an image."
+    assert turn("#tab-gallery") == shown
+    assert "It is" not in turn("#tab-draw")
 
 
 def test_the_command_says_what_it_wrote(store, tmp_path, capsys, monkeypatch):

@@ -10,31 +10,38 @@ const Answers = (() => {
   if (vote) { vote.element.classList.add("vote"); grid.prepend(vote.element); }
   const order = [...networks.keys()].sort((a, b) => networks[a].flops - networks[b].flops);
   const MOST_NAMED = 4;
-  let version = 0;
+  let version = 0, truth = null;
 
   function card(label, shade, network) {
     const element = document.createElement("article");
     element.className = "network";
     const title = document.createElement("h3"), swatch = document.createElement("span");
     swatch.className = "swatch"; swatch.style.background = shade; swatch.setAttribute("aria-hidden", "true");
-    title.textContent = label;
     const head = document.createElement("header");
     head.append(swatch, title);
     const said = document.createElement("p"); said.className = "said"; said.textContent = "–";
     const bars = document.createElement("table"); bars.className = "bars";
-    bars.setAttribute("aria-label", fill(words.bars_of, { network: label }));
     const seeds = document.createElement("p"); seeds.className = "seeds"; seeds.hidden = true;
     element.append(head, said, bars, seeds);
     if (network) {
       const foot = document.createElement("footer"), look = document.createElement("button");
       look.type = "button"; look.textContent = words.look_inside;
-      look.setAttribute("aria-label", `${words.look_inside}: ${label}`);
       look.addEventListener("click", () => Inside.show(networks.indexOf(network)));
       foot.append(look);
       element.append(foot);
     }
     grid.append(element);
-    return { element, title, said, bars, seeds, shade, before: null, now: null };
+    const made = { element, title, said, bars, seeds, shade, before: null, now: null };
+    call(made, label);
+    return made;
+  }
+
+  // The name of a card, and those of its parts for a screen reader.
+  function call({ element, title, bars }, label) {
+    title.textContent = label;
+    bars.setAttribute("aria-label", fill(words.bars_of, { network: label }));
+    const look = element.querySelector("footer button");
+    if (look) look.setAttribute("aria-label", `${words.look_inside}: ${label}`);
   }
 
   // The classes that a card shows: all of ten, otherwise the likeliest, and the true one.
@@ -90,19 +97,21 @@ const Answers = (() => {
 
   // The first few of the networks that say something else, and how many more do.
   function listed(others) {
-    const rest = others.length - MOST_NAMED;
-    return [...others.slice(0, MOST_NAMED), ...(rest > 0 ? [fill(words.more, { n: rest })] : [])].join(words.separator);
+    const named = others.slice(0, MOST_NAMED).join(words.separator), rest = others.length - MOST_NAMED;
+    return rest > 0 ? fill(words.others_too, { named, n: rest }) : named;
   }
 
   function agree(label) {
+    truth = label;
     const said = networks.map((network, i) => ({ name: network.label, best: cards[i].best }));
     const counts = new Map();
     for (const { best } of said) counts.set(best, (counts.get(best) || 0) + 1);
     const [top, n] = [...counts].sort((a, b) => b[1] - a[1])[0];
     const others = said.filter(({ best }) => best !== top).map(({ name, best }) => `${name}: ${classes[best]}`);
-    const one = said.length === 1 ? words.one_says : others.length ? words.most_say : words.all_say;
-    const truth = label === null ? "" : ` ${fill(words.true_class, { name: classes[label] })}`;
-    agreement.textContent = fill(one, { name: classes[top], n, of: said.length, others: listed(others) }) + truth;
+    const one = said.length === 1 ? words.one_says : others.length ? words.most_say
+      : said.length === 2 ? words.both_say : words.all_say;
+    const added = label === null ? "" : ` ${fill(words.true_class, { name: classes[label] })}`;
+    agreement.textContent = fill(one, { name: classes[top], n, of: said.length, others: listed(others) }) + added;
   }
 
   // Asks every network about an image, normalized in each of `Play.forms`. `label` is the true class, or null.
@@ -137,7 +146,8 @@ const Answers = (() => {
   }
 
   function rename() {
-    networks.forEach((network, i) => { cards[i].title.textContent = network.label; });
+    networks.forEach((network, i) => call(cards[i], network.label));
+    if (cards.every((one) => one.now)) agree(truth);
   }
 
   clear();

@@ -7,7 +7,7 @@
   const size = shape.reduce((a, b) => a * b), steps = document.getElementById("steps");
   const invert = document.getElementById("invert"), trouble = document.getElementById("file-trouble");
   const MOST_PIXELS = 64e6, WIDEST = 4096;
-  let picture = null, isDrawing = true, scheduled = false;
+  let picture = null, chosen = null, isDrawing = true, scheduled = false;
 
   function step(name, canvas) {
     const item = document.createElement("li");
@@ -26,7 +26,8 @@
     const inputs = Play.forms.map((form) => Preprocess.normalized(pixels, form)), [input] = inputs;
     const low = input.reduce((a, b) => Math.min(a, b)), high = input.reduce((a, b) => Math.max(a, b));
     const side = preprocessing.resize ? [shape[0], preprocessing.resize, preprocessing.resize] : shape;
-    const range = fill(words.step_normalized, { low: low.toFixed(1).replace("-", "−"), high: high.toFixed(1) });
+    const tenths = (value) => value.toFixed(1).replace("-", "−");
+    const range = fill(words.step_normalized, { low: tenths(low), high: tenths(high) });
     steps.replaceChildren(
       ...before.map(({ name, canvas }) => step(name, canvas)),
       step(`${shape[1]} × ${shape[2]}`, Pictures.image(Pictures.canvas(1, 1), pixels, shape)),
@@ -49,16 +50,21 @@
     scheduled = true;
     requestAnimationFrame(() => {
       scheduled = false;
-      const read = Drawing.read();
-      if (read) show(read.pixels, read.steps, null); else show(null);
+      showDrawing();
     });
   });
+
+  function showDrawing() {
+    const read = Drawing.read();
+    if (read) show(read.pixels, read.steps, null); else show(null);
+  }
 
   const bytes = gallery ? Interpreter.bytesOf(gallery.data) : null;
   const galleryPixels = (i) => Float32Array.from(bytes.subarray(i * size, (i + 1) * size));
   const galleryCanvas = (i) => Pictures.image(Pictures.canvas(1, 1), galleryPixels(i), shape);
 
   function choose(i) {
+    chosen = i;
     for (const [n, button] of [...document.getElementById("gallery").children].entries()) {
       button.setAttribute("aria-pressed", String(n === i));
     }
@@ -133,11 +139,11 @@
     event.preventDefault();
     drop.classList.remove("over");
     const file = [...event.dataTransfer.files][0];
-    if (file) { select("tab-file"); open(file); }
+    if (file) { turn("tab-file"); open(file); }
   });
   document.addEventListener("paste", (event) => {
     const file = [...event.clipboardData.files][0];
-    if (file) { select("tab-file"); open(file); }
+    if (file) { turn("tab-file"); open(file); }
   });
 
   const tabs = [...document.querySelectorAll("[role=tab]")];
@@ -149,11 +155,17 @@
     }
     isDrawing = id === "tab-draw";
   }
+
+  // What the networks are given is what the open tab shows.
+  function turn(id) {
+    select(id);
+    if (id === "tab-draw") showDrawing();
+    else if (id === "tab-file") showPicture();
+    else choose(chosen);
+  }
+
   tabs.forEach((tab, i) => {
-    tab.addEventListener("click", () => {
-      select(tab.id);
-      if (tab.id === "tab-draw") { const read = Drawing.read(); if (read) show(read.pixels, read.steps, null); }
-    });
+    tab.addEventListener("click", () => turn(tab.id));
     tab.addEventListener("keydown", (event) => {
       const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!move) return;
@@ -167,11 +179,16 @@
     reveal.addEventListener("click", () => {
       for (const network of networks) network.label = network.label === network.name ? network.disguise : network.name;
       reveal.textContent = networks[0].label === networks[0].name ? words.hide_again : words.reveal;
-      Answers.rename(); Inside.rename();
+      document.querySelectorAll("footer tbody th").forEach((name, i) => { name.textContent = networks[i].label; });
+      Answers.rename(); Inside.rename(); Quiz.rename();
     });
   }
   if (gallery) Quiz.begin(galleryCanvas, (i) => Play.forms.map((form) => Preprocess.normalized(galleryPixels(i), form)));
 
   window.Playground = { show, open, galleryPixels, choose };
-  if (gallery) { select("tab-gallery"); choose(0); }
+  if (gallery) {
+    // The page does not begin with an image that the quiz asks about, as its answer stands there.
+    const first = document.getElementById("quiz") ? Play.quiz.length % gallery.labels.length : 0;
+    select("tab-gallery"); choose(first);
+  }
 })();

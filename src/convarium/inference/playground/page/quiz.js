@@ -4,8 +4,17 @@
 const Quiz = (() => {
   const { words, classes, networks, quiz, gallery } = Play;
   const stage = document.getElementById("quiz-stage"), status = document.getElementById("quiz-status");
-  if (!stage) return { begin: () => {} };
+  if (!stage) return { begin: () => {}, rename: () => {} };
   const score = { right: 0, asked: 0, networks: networks.map(() => 0) };
+  let lines = [];
+
+  // A line of a list that names a network; `text` gives it anew when the names are shown or hidden.
+  function line(text) {
+    const item = document.createElement("li");
+    item.textContent = text();
+    lines.push({ item, text });
+    return item;
+  }
 
   function begin(imageAt, inputsAt) {
     const start = document.createElement("button");
@@ -37,13 +46,12 @@ const Quiz = (() => {
     }
     const truth = gallery.labels[quiz[n]], list = document.createElement("ul"), inputs = inputsAt(quiz[n]);
     score.asked++;
+    lines = [];
     score.right += chosen === truth;
     for (const [i, network] of networks.entries()) {
       const logits = await Engine.logits(network.members[0], inputs[network.form]), said = logits.indexOf(Math.max(...logits));
       score.networks[i] += said === truth;
-      const line = document.createElement("li");
-      line.textContent = `${network.label}: ${classes[said]} ${said === truth ? "✓" : "✗"}`;
-      list.append(line);
+      list.append(line(() => `${network.label}: ${classes[said]} ${said === truth ? "✓" : "✗"}`));
     }
     status.textContent = fill(chosen === truth ? words.quiz_right : words.quiz_wrong, { name: classes[truth] });
     const next = document.createElement("button");
@@ -57,15 +65,13 @@ const Quiz = (() => {
 
   function finish() {
     const list = document.createElement("ul");
-    const lines = [[words.quiz_you, score.right], ...networks.map((network, i) => [network.label, score.networks[i]])];
-    for (const [name, n] of lines) {
-      const line = document.createElement("li");
-      line.textContent = fill(words.quiz_score, { name, n, of: score.asked });
-      list.append(line);
-    }
+    const result = (name, n) => fill(words.quiz_score, { name, n, of: score.asked });
+    lines = [];
+    list.append(line(() => result(words.quiz_you, score.right)),
+      ...networks.map((network, i) => line(() => result(network.label, score.networks[i]))));
     status.textContent = words.quiz_over;
     stage.replaceChildren(list);
   }
 
-  return { begin };
+  return { begin, rename: () => lines.forEach(({ item, text }) => { item.textContent = text(); }) };
 })();

@@ -24,12 +24,16 @@ const Why = (() => {
     else if (stage.options.length) stage.selectedIndex = stage.options.length - 1;
   }
 
+  // `canvas`: null where there is no picture.
   function figure(name, canvas, why) {
     const box = document.createElement("div"), title = document.createElement("h3"), text = document.createElement("p");
     box.className = "reason";
     title.textContent = name; text.textContent = why; text.className = "small soft";
-    canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", `${name}: ${why}`);
-    box.append(title, canvas, text);
+    box.append(title, text);
+    if (canvas) {
+      canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", `${name}: ${why}`);
+      text.before(canvas);
+    }
     return box;
   }
 
@@ -89,6 +93,8 @@ const Why = (() => {
     if (stage.value) {
       const value = Number(stage.value), [, tall, wide] = network.shapes[value];
       made.push(figure(words.grad_cam, Pictures.overlay(Pictures.canvas(1, 1), Gradients.gradCam(network, values, gradients, value), tall, wide, state.pixels, shape), fill(words.grad_cam_why, about)));
+    } else {
+      made.push(figure(words.grad_cam, null, words.grad_cam_none));
     }
     reasons.replaceChildren(...made);
     const isOver = () => mine !== state.version;
