@@ -693,6 +693,15 @@ def test_epochs_to_a_level_are_compared_by_their_order_alone():
     assert steps.row(LENET).measured.mean == 250
 
 
+def test_an_order_that_one_comparison_of_several_does_not_show_names_the_level_it_missed():
+    epochs = {LENET: (1, 1, 1, 1, 2), AVG: (2, 2, 2, 2, 3), "vgg": (9, 9, 9, 9, 9)}
+    made = [with_history(label, e, seed=i) for label, each in epochs.items() for i, e in enumerate(each)]
+    found = compare_runs(made, metric="epochs_to(test_accuracy=0.98)")
+    assert found.row(AVG).decision == "undecided"
+    assert verdict(found, AVG).endswith("(Mann–Whitney p = 0.040, above 5 % / 2) [test watched]")
+    assert "above" not in verdict(found, "vgg")
+
+
 def test_runs_that_all_take_the_same_are_told_so():
     fast = [with_history(LENET, 1, seed=i) for i in range(5)]
     slow = [with_history(AVG, 3, seed=i) for i in range(5)]

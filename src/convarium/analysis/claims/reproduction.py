@@ -127,15 +127,19 @@ def judge_classes(claim: ReproducesClasses, comparison: Comparison) -> Verdict:
     known = {name: interval for name, interval in ranges.items() if interval is not None}
     inside = {name for name, interval in known.items() if claim.values[name] in interval}
     outcome: Judgement = "undecided"
-    if known.keys() - inside - near:
+    outside = known.keys() - inside - near
+    if outside:
         outcome = "refuted"
     elif len(inside & near) == k:
         outcome = "supported"
-    worst = max(off, key=lambda name: abs(off[name]))
+    worst = max(outside or off, key=lambda name: abs(off[name]))
+    named = "farthest off is" if not outside else "outside both is"
+    if len(outside) > 1:
+        named = f"outside both are {len(outside)}, farthest off"
     text = (
         f"of {published}, {len(inside)} lie where {_more_runs(claim.runs)} of {row.label} would (95 % prediction "
         f"intervals of all {k} together, {formatting.count(fewest, 'seed')}) and {len(near)} within the margin of "
-        f"{formatting.quantity(accuracy, margin)} a class; farthest off is {worst}, published "
+        f"{formatting.quantity(accuracy, margin)} a class; {named} {worst}, published "
         f"{formatting.exact(accuracy, claim.values[worst])}, measured "
         f"{formatting.level(accuracy, claim.values[worst] + off[worst])}"
     )

@@ -38,7 +38,8 @@ def compare_orders(
         return "undecided", f"{undecided}: {_too_few(n, m, seeds_to_reach(allowed))}; {text}"
     p = rank_test(list(a.values()), list(b.values()))
     order = sum((x < y) - (x > y) for x in a.values() for y in b.values())
-    text += f" (Mann–Whitney {'p < 0.001' if p < 0.001 else f'p = {p:.3f}'})"
+    above = f", above 5 % / {family}" if allowed < p <= 1 - LEVEL else ""
+    text += f" (Mann–Whitney {'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}{above})"
     if p > allowed or not order:
         return "undecided", f"{undecided}: {text}"
     is_better = (order > 0) != metric.higher_is_better
