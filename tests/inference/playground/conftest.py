@@ -18,4 +18,5 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def written(store):
-    return Workspace(store).play("both", seeds=2, quiz=True, epochs=True)
+    """In a file of its own, since tests write the study's page anew."""
+    return Workspace(store).play("both", seeds=2, quiz=True, epochs=True, out=store / "written.html")
