@@ -46,15 +46,16 @@ def drawn() -> list[dict[str, Any]]:
             )
             if page.set_checked("#center", is_centered) is None
         }
+    rows = [(name, slice(i, i + 1)) for i, name in enumerate(names)] + [("all of them", slice(None))]
     return [
         {
             "network": name,
             "digits": DIGITS,
-            "right, original, %": _share(originals[i] == labels),
-            **{f"right, drawn, {what}, %": _share(found[i] == labels) for what, found in answers.items()},
-            "named as the original, %": _share(answers["centered"][i] == originals[i]),
+            "right, original, %": _share(originals[which] == labels),
+            **{f"right, drawn, {what}, %": _share(found[which] == labels) for what, found in answers.items()},
+            "named as the original, %": _share(answers["centered"][which] == originals[which]),
         }
-        for i, name in enumerate(names)
+        for name, which in rows
     ]
 
 
