@@ -96,6 +96,23 @@ def test_drawing_asks_every_network_and_undo_takes_it_back(page):
 
 
 @needs_browser
+def test_in_gray_stands_what_was_said_before_the_last_stroke_however_long_it_is(page):
+    def widths(kind):
+        page.evaluate("new Promise((resume) => requestAnimationFrame(() => requestAnimationFrame(resume)))")
+        page.wait_for_selector("body[data-answered]")
+        return page.evaluate(
+            "(kind) => [...document.querySelectorAll(`.network .track ${kind}`)].map((e) => e.style.width)", kind
+        )
+
+    page.click("#tab-draw")
+    draw(page, [(0.5, 0.1), (0.5, 0.9)])
+    first = widths("b")
+    draw(page, [(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8)])
+    assert widths("i") == first
+    assert widths("b") != first
+
+
+@needs_browser
 def test_a_drawing_in_a_corner_is_centered_and_scaled(page):
     page.click("#tab-draw")
 

@@ -8,6 +8,7 @@ const Answers = (() => {
   const cards = networks.map((network) => card(network.label, network.color, network));
   const vote = networks.some((network) => network.members.length > 1) || networks.length > 1 ? card(words.vote, "var(--accent)") : null;
   if (vote) { vote.element.classList.add("vote"); grid.prepend(vote.element); }
+  const everyCard = vote ? [vote, ...cards] : cards;
   const order = [...networks.keys()].sort((a, b) => networks[a].flops - networks[b].flops);
   const MOST_NAMED = 4;
   let version = 0, truth = null;
@@ -59,7 +60,7 @@ const Answers = (() => {
   function draw(one, members, label) {
     const shares = members[0].map((_, c) => members.reduce((sum, member) => sum + member[c], 0) / members.length);
     const best = shares.indexOf(Math.max(...shares));
-    one.before = one.now; one.now = shares; one.best = best;
+    one.now = shares; one.best = best;
     one.said.textContent = classes[best];
     one.said.className = `said${classes[best].length > 9 ? " long" : ""}`;
     if (label !== null) one.said.classList.add(best === label ? "right" : "wrong");
@@ -115,7 +116,10 @@ const Answers = (() => {
   }
 
   // Asks every network about an image, normalized in each of `Play.forms`. `label` is the true class, or null.
-  async function ask(inputs, label) {
+  // `isContinued`: while one stroke is drawn, the answers before it stay those that are shown in gray.
+  async function ask(inputs, label, isContinued = false) {
+    if (!isContinued) for (const one of everyCard) one.before = one.now;
+    delete document.body.dataset.answered;
     const mine = ++version, start = performance.now(), all = [];
     for (const i of order) {
       const members = [];
@@ -136,7 +140,7 @@ const Answers = (() => {
 
   function clear() {
     version++;
-    for (const one of vote ? [vote, ...cards] : cards) {
+    for (const one of everyCard) {
       one.said.textContent = "–"; one.said.className = "said"; one.bars.replaceChildren();
       one.before = one.now = null; one.seeds.hidden = true;
     }

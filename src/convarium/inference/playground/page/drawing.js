@@ -63,9 +63,10 @@ const Drawing = (() => {
     if (mass) paint(context, strokes, scale, middle.map((value, i) => value + [width, height][i] / 2 - sums[i] / mass));
   }
 
-  function changed() {
+  // `isContinued`: the same stroke goes on.
+  function changed(isContinued = false) {
     paint(pad.getContext("2d", { willReadFrequently: true }), strokes, 1, [0, 0]);
-    onChange();
+    onChange(isContinued);
   }
 
   // {pixels, steps} of the drawing as the data set would hold it; null while nothing is drawn.
@@ -105,7 +106,7 @@ const Drawing = (() => {
     if (!open || event.pointerId !== open.id) return;
     const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
     for (const one of events.length ? events : [event]) open.points.push(place(one));
-    changed();
+    changed(true);
   });
   for (const name of ["pointerup", "pointercancel"]) pad.addEventListener(name, () => { open = null; });
 
@@ -124,7 +125,7 @@ const Drawing = (() => {
       return;
     }
     event.preventDefault();
-    changed();
+    changed(pen.isDown && Boolean(move));
     const context = pad.getContext("2d");
     context.strokeStyle = pen.isDown ? "#d55e00" : "#8a8a8a"; context.lineWidth = 2;
     context.strokeRect(pen.at[0] * factor - 6, pen.at[1] * factor - 6, 12, 12);
@@ -134,7 +135,7 @@ const Drawing = (() => {
   function clear() { strokes.length = 0; pen.isDown = false; changed(); }
   document.getElementById("undo").addEventListener("click", undo);
   document.getElementById("clear").addEventListener("click", clear);
-  center.addEventListener("change", () => onChange());
+  center.addEventListener("change", () => onChange(false));
   if (channels === 3 || !frame.box) { center.closest("label").hidden = true; document.getElementById("center-why").hidden = true; }
   changed();
 

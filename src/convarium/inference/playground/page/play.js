@@ -7,7 +7,7 @@
   const size = shape.reduce((a, b) => a * b), steps = document.getElementById("steps");
   const invert = document.getElementById("invert"), trouble = document.getElementById("file-trouble");
   const MOST_PIXELS = 64e6, WIDEST = 4096;
-  let picture = null, chosen = null, isDrawing = true, scheduled = false;
+  let picture = null, chosen = null, isDrawing = true, scheduled = false, isSameStroke = true;
 
   function step(name, canvas) {
     const item = document.createElement("li");
@@ -17,7 +17,8 @@
   }
 
   // `pixels`: (c, h, w) whole levels as the data set would hold them; null: there is no image.
-  function show(pixels, before, label) {
+  // `isContinued`: the same stroke goes on.
+  function show(pixels, before, label, isContinued = false) {
     if (!pixels) {
       steps.replaceChildren();
       Answers.clear(); Inside.set(null); Why.set(null, null);
@@ -34,7 +35,7 @@
       step(range, Pictures.image(Pictures.canvas(1, 1), input, side, low, high)),
     );
     Why.stop();
-    Answers.ask(inputs, label).then(() => Why.set(inputs, pixels)).catch(complain);
+    Answers.ask(inputs, label, isContinued).then(() => Why.set(inputs, pixels)).catch(complain);
     Inside.set(inputs, label);
   }
 
@@ -45,18 +46,21 @@
   }
 
   // At most one drawing a frame.
-  Drawing.listen(() => {
-    if (scheduled || !isDrawing) return;
+  Drawing.listen((isContinued) => {
+    if (!isDrawing) return;
+    isSameStroke = isSameStroke && isContinued;
+    if (scheduled) return;
     scheduled = true;
     requestAnimationFrame(() => {
-      scheduled = false;
-      showDrawing();
+      const isSame = isSameStroke;
+      scheduled = false; isSameStroke = true;
+      showDrawing(isSame);
     });
   });
 
-  function showDrawing() {
+  function showDrawing(isContinued = false) {
     const read = Drawing.read();
-    if (read) show(read.pixels, read.steps, null); else show(null);
+    if (read) show(read.pixels, read.steps, null, isContinued); else show(null);
   }
 
   const bytes = gallery ? Interpreter.bytesOf(gallery.data) : null;
