@@ -24,11 +24,11 @@ const Why = (() => {
     else if (stage.options.length) stage.selectedIndex = stage.options.length - 1;
   }
 
-  // `canvas`: null where there is no picture.
-  function figure(name, canvas, why) {
+  // `canvas`: null where there is no picture; `heat`: what it shows.
+  function figure(name, canvas, why, heat = null) {
     const box = document.createElement("div"), title = document.createElement("h3"), text = document.createElement("p");
     box.className = "reason";
-    title.textContent = name; text.textContent = why; text.className = "small soft";
+    title.textContent = name; text.textContent = heat && !heat.some((value) => value > 0) ? `${why} ${words.why_nowhere}` : why; text.className = "small soft";
     box.append(title, text);
     if (canvas) {
       canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", `${name}: ${why}`);
@@ -89,10 +89,12 @@ const Why = (() => {
     if (mine !== state.version) return;
     const [, rows, columns] = network.image, made = [];
     const about = { name: classes[target] };
-    made.push(figure(words.saliency, Pictures.overlay(Pictures.canvas(1, 1), Gradients.saliency(network, gradients), rows, columns, state.pixels, shape), fill(words.saliency_why, about)));
+    const changes = Gradients.saliency(network, gradients);
+    made.push(figure(words.saliency, Pictures.overlay(Pictures.canvas(1, 1), changes, rows, columns, state.pixels, shape), fill(words.saliency_why, about), changes));
     if (stage.value) {
       const value = Number(stage.value), [, tall, wide] = network.shapes[value];
-      made.push(figure(words.grad_cam, Pictures.overlay(Pictures.canvas(1, 1), Gradients.gradCam(network, values, gradients, value), tall, wide, state.pixels, shape), fill(words.grad_cam_why, about)));
+      const raised = Gradients.gradCam(network, values, gradients, value);
+      made.push(figure(words.grad_cam, Pictures.overlay(Pictures.canvas(1, 1), raised, tall, wide, state.pixels, shape), fill(words.grad_cam_why, about), raised));
     } else {
       made.push(figure(words.grad_cam, null, words.grad_cam_none));
     }
@@ -100,7 +102,7 @@ const Why = (() => {
     const isOver = () => mine !== state.version;
     const heat = await occlusion(one, input, target, Number(square.value), without, isOver);
     if (isOver() || !heat) return;
-    reasons.append(figure(words.occlusion, Pictures.overlay(Pictures.canvas(1, 1), heat, rows, columns, state.pixels, shape), fill(words.occlusion_why, { ...about, color: coverOf(one) })));
+    reasons.append(figure(words.occlusion, Pictures.overlay(Pictures.canvas(1, 1), heat, rows, columns, state.pixels, shape), fill(words.occlusion_why, { ...about, color: coverOf(one) }), heat));
   }
 
   for (const control of [choice, stage, square]) control.addEventListener("change", refresh);
