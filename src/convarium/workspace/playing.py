@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,13 +44,14 @@ def play(
     if seeds < 1:
         raise ConvariumError("seeds that play", expected="1 or more", received=seeds)
     store = resources.store
-    comparison = compare_study(store.study(study), store, drawn=True)
+    record = store.study(study)
+    comparison = compare_study(record, store, drawn=True)
     path = store.study_folder(study) / "play.html" if out is None else usable_path(out, "out")
     if path.is_dir():
         raise ConvariumError(f"--out {path} is a folder", hint=f"name a file in it: --out {path / 'play.html'}")
     path.parent.mkdir(parents=True, exist_ok=True)  # now, before minutes are spent on what cannot be written
     remove_unfinished(path.parent, path.name, idle_seconds=_WRITING_SECONDS)
-    return write_playground(
+    done = write_playground(
         comparison,
         path,
         test_images=scored_images(comparison, resources),
@@ -62,3 +64,8 @@ def play(
         quiz=quiz,
         language=language,
     )
+    finished, planned = sum(len(row.runs) for row in comparison.rows), len(record.keys)
+    if finished == planned:
+        return done
+    missing = f"{finished} of the {planned} planned runs {'is' if finished == 1 else 'are'} finished."
+    return dataclasses.replace(done, left_out=(*done.left_out, f"{missing} A network without a run does not play."))

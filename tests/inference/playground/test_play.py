@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -456,6 +457,16 @@ def test_the_command_says_what_it_wrote(store, tmp_path, capsys, monkeypatch):
     assert main(["play", "both", "--lang", "fr"]) == 2
     assert main(["play", "both", "--seeds", "0"]) == 2
     assert "seeds that play" in capsys.readouterr().err
+
+
+def test_runs_that_are_not_there_are_told(store, tmp_path):
+    """As a network of which none is there yet is not on the page."""
+    shutil.copytree(store, tmp_path / "store")
+    stopped = Workspace(tmp_path / "store")
+    shutil.rmtree(next((tmp_path / "store" / "runs").iterdir()))
+    assert stopped.play("both").left_out == (
+        "3 of the 4 planned runs are finished. A network without a run does not play.",
+    )
 
 
 def test_without_the_data_set_there_is_no_quiz(store, monkeypatch):

@@ -34,7 +34,7 @@ class Playground:
         path: the file.
         bytes: its size.
         networks: the labels of those that play, and how many seeds of each.
-        left_out: a sentence for each network that does not play.
+        left_out: a sentence for each network that does not play, and one where planned runs are not there.
     """
 
     path: Path
