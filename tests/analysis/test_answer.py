@@ -231,13 +231,15 @@ def claimed_worse(comparison):
     return [(label, than or comparison.ranked[0].label) for label, than in found]
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # else it hides what failed
 @settings(max_examples=150, deadline=None)
 @given(comparisons())
 def test_the_answer_is_short_and_contradicts_no_verdict_of_the_table(comparison):
     told, rows = comparison.answer, comparison.ranked
     assert len(re.findall(r"\.(?= |$)", told)) <= 3
-    # A runner-up, three that are worse, and three that failed take 53; a runner-up's share of the errors 8 more.
-    assert len(told.split()) <= (63 if " errors (" in told else 55)
+    # The leader beside three that cannot be separated takes 25, three that are worse 17, and three that failed 19; a
+    # runner-up that is better by a share of the errors takes two more.
+    assert len(told.split()) <= (63 if " errors (" in told else 61)
     leaders = [row for row in rows if row.decision != "failed" and row.values(row.metric)]
     if leaders:
         first = leaders[0]

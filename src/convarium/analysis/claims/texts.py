@@ -133,7 +133,8 @@ def measured(verdict: Verdict | None) -> str:
     if mean.low is None or mean.high is None:
         return formatting.level(metric, mean.mean)
     middle, low, high = formatting.interval(metric, mean.mean, mean.low, mean.high)
-    return f"{middle} ({low} to {high}){' %' if metric.kind == 'accuracy' else ' ' + metric.unit}"
+    unit = "%" if metric.kind == "accuracy" and metric.scale == "logit" else metric.unit
+    return f"{middle} ({low} to {high}) {unit}"
 
 
 def ratio_text(*values: float) -> list[str]:
