@@ -21,7 +21,7 @@ def asked(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("words", [("train", "lenet"), ("compare", "lenet"), ("run", "shortcuts")])
+@pytest.mark.parametrize("words", [("train", "lenet"), ("compare", "lenet"), ("run", "shortcut_ablation")])
 def test_the_flags_become_one_engine_in_any_order(asked, words):
     main([*words])
     main([*words, "--devices", "2", "--engine", "lightning", "--strategy", "ddp"])
