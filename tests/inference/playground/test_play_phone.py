@@ -63,7 +63,6 @@ def test_a_finger_draws_and_the_page_stays_where_it_is(phone, finger):
         " levels.slice(28 * y, 28 * y + 28).some((level) => level > 100)).length; })()"
     )
     assert rows > 12  # the line went all the way
-    phone.wait_for_timeout(1500)  # a tap while the page is busy may count as a long press
     phone.tap("#clear")
     phone.locator("#agreement", has_text="Draw something").wait_for()
 

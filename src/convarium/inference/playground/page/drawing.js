@@ -94,6 +94,8 @@ const Drawing = (() => {
     return [(event.clientX - box.left) / box.width * width, (event.clientY - box.top) / box.height * height];
   }
 
+  // A stroke is no gesture: after one that is taken for a fling, the browser would spend the next tap on stopping it.
+  pad.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   pad.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     event.preventDefault();
