@@ -133,7 +133,8 @@ def measured(verdict: Verdict | None) -> str:
     if mean.low is None or mean.high is None:
         return formatting.level(metric, mean.mean)
     middle, low, high = formatting.interval(metric, mean.mean, mean.low, mean.high)
-    unit = "%" if metric.kind == "accuracy" and metric.scale == "logit" else metric.unit
+    is_difference = not metric.higher_is_better  # of accuracies: a gap, a drop
+    unit = "%" if metric.kind == "accuracy" and not is_difference else metric.unit
     return f"{middle} ({low} to {high}) {unit}"
 
 

@@ -287,7 +287,7 @@ METRICS = {
         Metric("generalization_gap", "training minus validation accuracy after the last epoch", generalization_gap,
                "accuracy", False, "points", "less overfitted", "more overfitted"),
         Metric("largest_test_accuracy_drop", "largest drop of the test accuracy from one epoch to the next",
-               largest_drop, "accuracy", False, "points", "steadier", "less steady"),
+               largest_drop, "accuracy", False, "points", "steadier", "less steady", counted=_images("test")),
         Metric("train_seconds", "training time", _cost("train_seconds"), "time", False, "s", "faster", "slower"),
         Metric("images_per_second", "training speed", _cost("images_per_second"), "time", True, "images per second",
                "faster", "slower"),
