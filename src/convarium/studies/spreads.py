@@ -14,7 +14,7 @@ LEAST_RUNS = 3
 """Fewer runs of a network say nothing of its spread."""
 
 MOST_READ = 200
-"""Of a store with more runs of the data set than this, only so many are read, which takes less than a second."""
+"""Of a store with more runs of the data set than this, only so many are read: a plan must not wait for a large store."""
 
 
 @dataclass(frozen=True)
