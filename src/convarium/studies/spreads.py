@@ -14,7 +14,7 @@ LEAST_RUNS = 3
 """Fewer runs of a network say nothing of its spread."""
 
 MOST_READ = 200
-"""Of a store with more runs of the data set than this, only so many are read: a plan must not wait for a large store."""
+"""Of a store with more runs of the data set than this, only so many are read, so that a plan does not wait."""
 
 
 @dataclass(frozen=True)
