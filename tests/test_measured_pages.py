@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 measured_page = importlib.import_module("measured_page")
-PAGES = [importlib.import_module(name).PAGE for name in ("method", "own_images", "scale")]
+PAGES = [importlib.import_module(name).PAGE for name in ("method", "own_images", "play", "scale")]
 
 
 @pytest.fixture(params=PAGES, ids=lambda page: page.name)
