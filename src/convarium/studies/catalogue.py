@@ -51,8 +51,8 @@ REASONS: dict[str, str] = {
     "nin-d2l": f"{_SINGLE}. The network's last ReLU lets a class die for good. An edition of 2021 printed 84.2 %.",
     "nin-below-vgg": "The notes broke their training of NiN off, and could not train VGG.",
     "larger-is-slower": (
-        "On d2l.ai's GPU AlexNet is the faster one, with 3,942 images a second against 2,464; this VGG has a quarter of "
-        "its width and fewer FLOPs than AlexNet."
+        "On d2l.ai's GPU AlexNet is the faster one, with 3,942 images a second against 2,464; this VGG has a quarter "
+        "of its width and fewer FLOPs than AlexNet."
     ),
     "nin-slower-than-vgg": (
         "The notes trained neither to the end; d2l.ai prints 3,088 images a second for NiN, 2,464 for VGG."
