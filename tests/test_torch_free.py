@@ -90,7 +90,7 @@ def test_the_page_of_a_recorded_study_is_drawn_without_pytorch(tmp_path, study):
 
 
 @pytest.mark.parametrize(
-    "package", ["convarium", *(f"convarium.{name}" for name in ("data", "models", "recipes", "runs"))]
+    "package", ["convarium", *(f"convarium.{name}" for name in ("data", "models", "recipes", "runs", "studies"))]
 )
 def test_every_public_name_of_a_package_loads(package):
     module = importlib.import_module(package)

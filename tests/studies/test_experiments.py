@@ -28,9 +28,10 @@ from convarium.studies.plan import check_recipe, plan_study, prepare_study
 from convarium.studies.plan_sentence import Plan, describe_plan
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study
-from convarium.studies.study import Study, grid, judge_study, with_seeds
+from convarium.studies.study import Study, grid, with_seeds
 from convarium.studies.tables import study_tables
 from convarium.studies.variants import reduced, reseeded
+from convarium.studies.verdicts import judge_study
 from made_runs import epoch, run, runs
 
 GUIDE = Path(__file__).parents[2] / "docs" / "add-an-experiment.md"
@@ -206,7 +207,7 @@ def test_claims_are_judged_over_the_family_of_the_whole_plan():
     part = compare_runs(rows)
     assert part.family == 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("convarium.studies.study.judge", watched)
+        patch.setattr("convarium.studies.verdicts.judge", watched)
         judge_study(dataclasses.replace(three, claims={"x": Fails("lenet", source="nobody")}), part)
     assert seen == [2]
 

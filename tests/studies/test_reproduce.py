@@ -29,24 +29,16 @@ from convarium.recipes.recipe import Recipe
 from convarium.records import Cost, Outcome
 from convarium.runs.store import Store, StudyRecord
 from convarium.studies.builtin import EXPERIMENTS
-from convarium.studies.catalogue import (
-    REASONS,
-    as_json,
-    catalogue,
-    cost_cell,
-    findings,
-    rates_behind,
-    runs_cell,
-    select,
-    stored_comparison,
-    studies_of,
-)
+from convarium.studies.catalogue import catalogue, findings, select, stored_comparison, studies_of
 from convarium.studies.costs import describe_rates, expected_seconds, rate_of, recorded_rates
+from convarium.studies.finding_cells import as_json, cost_cell, rates_behind, runs_cell
 from convarium.studies.not_asked import NOT_ASKED
+from convarium.studies.reasons import REASONS
 from convarium.studies.reproductions import SOURCES, record_study, reproductions_page, results_folder, spans
-from convarium.studies.study import Study, grid, sizes_of
+from convarium.studies.study import Study, grid
 from convarium.studies.tables import claims_section
 from convarium.studies.variants import reduced
+from convarium.studies.verdicts import sizes_of
 from convarium.workspace import Workspace
 from made_runs import HERE, epoch, scores
 from made_studies import save_study

@@ -19,7 +19,8 @@ from convarium.runs.store import Store
 from convarium.studies.plan import prepare_study
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_prepared, run_study
-from convarium.studies.study import Study, grid, judge_study
+from convarium.studies.study import Study, grid
+from convarium.studies.verdicts import judge_study
 from convarium.workspace import Workspace, compared_recipes
 
 QUICK = {"epochs": 1, "batch_size": 256}

@@ -15,7 +15,8 @@ from convarium.runs.environment import environment
 from convarium.runs.store import Store
 from convarium.runs.timings import TimedTurn, read_timings, write_timing
 from convarium.studies import catalogue, reproductions, timing_in_turns
-from convarium.studies.catalogue import as_json, cost_cell, findings, run_claims, select, studies_of
+from convarium.studies.catalogue import findings, run_claims, select, studies_of
+from convarium.studies.finding_cells import as_json, cost_cell
 from convarium.studies.reproductions import reproductions_page
 from convarium.studies.resources import Resources
 from convarium.studies.study import Study, with_seeds

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from convarium.analysis.claims import ASSUMED, NOT_SEEN, assumptions, measured, published, source_tag
 from convarium.analysis.comparison.formatting import escape_markdown
 from convarium.cli.terminal import columns_of_terminal, say, say_wrapped, table
-from convarium.studies.catalogue import NOT_RUN, Finding, cost_cell, rates_behind, runs_cell
+from convarium.studies.catalogue import NOT_RUN, Finding
 from convarium.studies.costs import Rates, describe_rates
+from convarium.studies.finding_cells import cost_cell, rates_behind, runs_cell
 
 _STAR = "*"
 """Stands for the mark of an assumed recipe in a narrow column."""

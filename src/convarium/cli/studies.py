@@ -197,8 +197,8 @@ def reproduce(
     from convarium.analysis.claims import assumptions
     from convarium.cli.catalogue_table import say_catalogue
     from convarium.studies.catalogue import NOT_RUN
-    from convarium.studies.catalogue import as_json as finding_as_json
     from convarium.studies.costs import recorded_rates
+    from convarium.studies.finding_cells import as_json as finding_as_json
     from convarium.studies.reproductions import results_folder
     from convarium.workspace import Workspace
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from convarium.studies.plan import plan_study, prepare_study
     from convarium.studies.resources import Resources
     from convarium.studies.run import run_study, train_one
-    from convarium.studies.study import Study, grid, judge_study, with_seeds
+    from convarium.studies.study import Study, grid, with_seeds
     from convarium.studies.tuning import tune
+    from convarium.studies.verdicts import judge_study
 
 __all__ = [
     "EXPERIMENTS",
@@ -44,7 +45,8 @@ _MODULES = {
     "events": ("StudyEvent",),
     "run": ("run_study", "train_one"),
     "compare": ("compare_study",),
-    "study": ("Study", "grid", "judge_study", "with_seeds"),
+    "study": ("Study", "grid", "with_seeds"),
+    "verdicts": ("judge_study",),
     "tuning": ("tune",),
 }
 

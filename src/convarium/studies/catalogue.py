@@ -14,10 +14,9 @@ from convarium.analysis.claims import (
     Verdict,
     is_about_speed,
     labels_of,
-    published,
     source_tag,
 )
-from convarium.analysis.comparison import Comparison, formatting
+from convarium.analysis.comparison import Comparison
 from convarium.characters import one_line
 from convarium.errors import ConvariumError, SpecError, StoreError, TimeLimitError
 from convarium.recipes.recipe import Recipe
@@ -26,55 +25,16 @@ from convarium.runs.timings import read_timings
 from convarium.spec import unknown
 from convarium.studies.builtin import EXPERIMENTS
 from convarium.studies.compare import compare_study, left_out_notes
-from convarium.studies.costs import Rate, Rates, expected_seconds, rate_of
-from convarium.studies.study import Study, judge_study, recipes_of, sizes_of
+from convarium.studies.reasons import REASONS
+from convarium.studies.study import Study
+from convarium.studies.verdicts import judge_study, recipes_of, sizes_of
 
 if TYPE_CHECKING:
     from convarium.studies.events import StudyEvent
     from convarium.studies.resources import Resources
 
-_SWINGS = "With sigmoid the test accuracy swings by points between epochs, as the report says too; it ends on one draw."
-_SINGLE = "The source prints the last epoch of a single run"
-_LUCK = f"{_SINGLE}, and this network's last epochs scatter."
-
 NOT_RUN = "not run yet"
 """What stands in place of a verdict where a row of the claim has no runs."""
-
-REASONS: dict[str, str] = {
-    "memory-on-par": "The source compares single runs by eye, without intervals.",
-    "residual-cnn-best": "The source's number is the highest of 20 looks at the test split in a single run.",
-    "deep-plain-fails": "The source says so of deep networks in general, and shows no run of one.",
-    "lenet-d2l": f"{_LUCK} Two editions of 2021 printed 81.3 and 78.3 % with the same code.",
-    "lenet-d2l-train": f"{_LUCK} Two editions of 2021 printed 82.6 and 81.6 % with the same code.",
-    "alexnet-d2l": f"{_SINGLE}.",
-    "vgg-d2l": f"{_SINGLE}.",
-    "nin-d2l": f"{_SINGLE}. The network's last ReLU lets a class die for good. An edition of 2021 printed 84.2 %.",
-    "nin-below-vgg": "The notes broke their training of NiN off, and could not train VGG.",
-    "larger-is-slower": (
-        "On d2l.ai's GPU AlexNet is the faster one, with 3,942 images a second against 2,464; this VGG has a quarter "
-        "of its width and fewer FLOPs than AlexNet."
-    ),
-    "nin-slower-than-vgg": (
-        "The notes trained neither to the end; d2l.ai prints 3,088 images a second for NiN, 2,464 for VGG."
-    ),
-    "resnet-faster-than-preact-resnet": (
-        "The source calls ResNet the fastest of the four, but explains it for GoogLeNet and DenseNet alone."
-    ),
-    **{
-        f"sigmoid-{part}": _SWINGS
-        for part in ("train-loss", "train-accuracy", "test-loss", "test-accuracy", "digits", "train-digits")
-    },
-    "relu-then-tanh-then-sigmoid": "The source judges convergence by eye, from one curve each.",
-    "rate-0.001-learns-fastest": "The source judges by eye, from one curve each.",
-    "rate-0.001-is-steadiest": "The source judges by eye, from one curve each.",
-    **dict.fromkeys(
-        ("sigmoid-swings", "sigmoid-swings-more-than-tanh"), "The source judges by eye, from one curve each."
-    ),
-    "rate-1-digit-changes": "The source saw one run.",
-    "shortcut-changes-little": "The report prints no number for its network without the shortcut.",
-}
-"""Why a verdict may contradict the source, in one sentence for each claim; it is shown if the claim is refuted, or not
-seen under the assumed recipe."""
 
 
 @dataclass(frozen=True)
@@ -296,56 +256,3 @@ def _speed_finding(entry: Entry, stores: Sequence[Store]) -> Finding:
     used = [turns for timing in timings if all(turns := [timing.turns(recipe) for recipe in recipes])]
     seconds = sum(turn.seconds for timing in used for network in timing for turn in network)
     return Finding(entry, verdict, (), 0, seconds)
-
-
-def as_json(finding: Finding, rates: Rates) -> dict[str, Any]:
-    """Returns a finding as JSON has it; by the rates, what a missing verdict would take."""
-    entry, verdict = finding.entry, finding.verdict
-    return {
-        "name": entry.name,
-        "study": entry.study.name,
-        "source": entry.claim.source,
-        "claim": dataclasses.asdict(entry.claim) | {"kind": type(entry.claim).__name__},
-        "published": published(entry.claim),
-        "measured": dataclasses.asdict(verdict.measured) if verdict and verdict.measured else None,
-        "assumed": entry.claim.assumed,
-        "n": verdict.n if verdict else 0,
-        "verdict": verdict.outcome if verdict else NOT_RUN,
-        "sentence": verdict.sentence if verdict else None,
-        "reason": finding.reason,
-        "runs": len(finding.runs),
-        "planned": finding.planned,
-        "pairs": verdict.n if verdict and is_about_speed(entry.claim) else None,
-        "train_seconds": finding.seconds,
-        "expected_seconds": None if finding.verdict else expected_seconds(finding.missing, rates),
-    }
-
-
-def runs_cell(finding: Finding) -> str:
-    """Returns the number of runs, or of pairs, that a verdict rests on for the cell of a table; empty where it needs
-    none.
-    """
-    counts = needs_runs(finding.entry) or is_about_speed(finding.entry.claim)
-    return str((finding.verdict.n if finding.verdict else 0) if counts else "")
-
-
-def cost_cell(finding: Finding, rates: Rates) -> str:
-    """Returns the cost of a claim for the cell of a table: what its runs took, or would take by recorded rates."""
-    if is_about_speed(finding.entry.claim):
-        pairs = formatting.count(finding.verdict.n or 0 if finding.verdict else FEWEST_PAIRS, "pair")
-        return f"{pairs}, {formatting.duration(finding.seconds)}" if finding.verdict else pairs
-    if not needs_runs(finding.entry):
-        return "none"
-    if finding.verdict:
-        n, planned = len(finding.runs), finding.planned
-        runs = f"{n} of {planned} runs" if n <= planned else f"{planned} runs and {n - planned} added later"
-        return f"{runs}, {formatting.duration(finding.seconds)}"
-    seconds = expected_seconds(finding.missing, rates)
-    cost = "not known" if seconds is None else f"about {formatting.duration(seconds)}"
-    return f"{formatting.count(len(finding.missing), 'run')}, {cost}"
-
-
-def rates_behind(findings: Iterable[Finding], rates: Rates) -> tuple[Rate, ...]:
-    """Returns the rates by which the costs of the missing runs of findings were computed, each once."""
-    used = (rate_of(recipe, rates) for finding in findings for recipe in finding.missing)
-    return tuple(dict.fromkeys(rate for rate in used if rate is not None))

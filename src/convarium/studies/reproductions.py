@@ -15,8 +15,9 @@ from convarium.runs.store import Store, StoredRun
 from convarium.runs.study_record import write_study
 from convarium.runs.timings import read_timings, write_timing
 from convarium.studies.builtin import EXPERIMENTS
-from convarium.studies.catalogue import NOT_RUN, Finding, catalogue, cost_cell, findings, rates_behind, runs_cell
+from convarium.studies.catalogue import NOT_RUN, Finding, catalogue, findings
 from convarium.studies.costs import Rate, Rates, describe_rates, recorded_rates
+from convarium.studies.finding_cells import cost_cell, rates_behind, runs_cell
 from convarium.studies.not_asked import NOT_ASKED
 
 SOURCES = {

@@ -23,9 +23,10 @@ from convarium.models.index import resolve
 from convarium.pages.claims_section import ClaimsSection, ExtraTable
 from convarium.pages.table import NO_VALUE
 from convarium.runs.timings import Timing
-from convarium.studies.catalogue import REASONS
+from convarium.studies.reasons import REASONS
 from convarium.studies.resources import Resources
-from convarium.studies.study import Study, judge_study
+from convarium.studies.study import Study
+from convarium.studies.verdicts import judge_study
 
 
 def claims_section(

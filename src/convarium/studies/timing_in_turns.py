@@ -12,7 +12,8 @@ from convarium.runs.environment import environment
 from convarium.runs.timings import TimedNetwork, Timing, read_timings, write_timing
 from convarium.studies.events import StudyEvent
 from convarium.studies.resources import Resources
-from convarium.studies.study import Study, recipes_of
+from convarium.studies.study import Study
+from convarium.studies.verdicts import recipes_of
 
 TURN_SECONDS = 1.0
 """About how long a turn is; one that takes longer for a single step has one step."""

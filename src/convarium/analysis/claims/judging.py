@@ -23,6 +23,7 @@ from convarium.analysis.claims.kinds import (
     Reproduces,
     ReproducesClasses,
     Verdict,
+    all_of,
     labels_of,
     make_verdict,
     margin_in,
@@ -140,7 +141,7 @@ def _ordered(claim: Ordered, comparison: Comparison) -> Verdict:
         raise ConvariumError("an order needs at least two labels", received=list(claim.labels))
     family = max(comparison.family, len(rows) - 1)
     pairs = [_judge_better(comparison, metric, one, other, 0.0, family) for one, other in pairwise(rows)]
-    outcome = _all_of({outcome for outcome, _ in pairs})
+    outcome = all_of({outcome for outcome, _ in pairs})
     return make_verdict(claim, rows, outcome, "; ".join(text for _, text in pairs), metric=metric)
 
 
@@ -152,12 +153,7 @@ def _overtakes(claim: Overtakes, comparison: Comparison) -> Verdict:
     first, at_first = _judge_better(comparison, start, rows[1], rows[0], 0.0, family)
     last, at_last = _judge_better(comparison, end, rows[0], rows[1], 0.0, family)
     text = f"in {start.title} {at_first}; in {end.title} {at_last}"
-    return make_verdict(claim, rows, _all_of({first, last}), text, metric=end)
-
-
-def _all_of(outcomes: set[Judgement]) -> Judgement:
-    """The outcome of a claim that is true only if each of its parts is."""
-    return "refuted" if "refuted" in outcomes else "undecided" if "undecided" in outcomes else "supported"
+    return make_verdict(claim, rows, all_of({first, last}), text, metric=end)
 
 
 def _fails(claim: Fails, comparison: Comparison) -> Verdict:

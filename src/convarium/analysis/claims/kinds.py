@@ -6,7 +6,7 @@ the source does not state, the claim says so in `assumed`: its verdict is then m
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
@@ -233,3 +233,8 @@ def labels_of(claim: Claim) -> tuple[str, ...]:
             return tuple(claim.labels)
         case _:
             return (claim.label,)
+
+
+def all_of(outcomes: Collection[Judgement]) -> Judgement:
+    """The outcome of a claim that is true only if each of its parts is."""
+    return "refuted" if "refuted" in outcomes else "undecided" if "undecided" in outcomes else "supported"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeGuard
 
-from convarium.analysis.claims.kinds import Better, Claim, Equivalent, Judgement, Ordered, Verdict, marked
+from convarium.analysis.claims.kinds import Better, Claim, Equivalent, Judgement, Ordered, Verdict, all_of, marked
 from convarium.analysis.claims.texts import ratio_text
 from convarium.analysis.comparison import hardware_label, metric_of
 from convarium.analysis.comparison.formatting import count, listed
@@ -78,7 +78,7 @@ def judge_speed(
             machines.append((timing, ratios))
     if not machines:
         return None
-    outcomes = {_together([ratio.outcome for ratio in ratios]) for _, ratios in machines}
+    outcomes = {all_of([ratio.outcome for ratio in ratios]) for _, ratios in machines}
     outcome: Judgement = outcomes.pop() if len(outcomes) == 1 else "undecided"
     batches = listed(list(dict.fromkeys(recipes[name].batch_size for name in labels)))
     texts = [
@@ -124,7 +124,3 @@ def _outcome(interval: Interval | None, pairs: int) -> Judgement:
     if interval is None or pairs < FEWEST_PAIRS:
         return "undecided"
     return "supported" if interval.low > 1 else "refuted" if interval.high < 1 else "undecided"
-
-
-def _together(outcomes: Sequence[Judgement]) -> Judgement:
-    return "refuted" if "refuted" in outcomes else "undecided" if "undecided" in outcomes else "supported"

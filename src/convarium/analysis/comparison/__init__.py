@@ -6,7 +6,8 @@
 from convarium.analysis.comparison.compare import Comparison, compare_runs
 from convarium.analysis.comparison.failures import LEAST_SEEDS, fails_more_often, qualify
 from convarium.analysis.comparison.frames import as_json, class_differences
-from convarium.analysis.comparison.metrics import METRICS, Metric, best_epoch, class_accuracy, first_to_reach, metric_of
+from convarium.analysis.comparison.measures import best_epoch, first_to_reach
+from convarium.analysis.comparison.metrics import METRICS, Metric, class_accuracy, metric_of
 from convarium.analysis.comparison.primary import primary_metric, validation_metric
 from convarium.analysis.comparison.rows import Decision, Row, canonical_spec, label
 from convarium.analysis.comparison.run_facts import hardware_label, status

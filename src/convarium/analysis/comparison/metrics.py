@@ -8,16 +8,26 @@ from typing import Literal
 import numpy as np
 
 from convarium.analysis.comparison.curve_metrics import generalization_gap, largest_drop, mean_until
+from convarium.analysis.comparison.measures import (
+    Measure,
+    Split,
+    cost_of,
+    counted_images,
+    first_to_reach,
+    of_best_epoch,
+    of_last_epoch,
+    recorded,
+    score_of,
+    test_accuracy_at_best_validation,
+)
 from convarium.analysis.statistics import Scale
 from convarium.errors import ConvariumError
 from convarium.metrics import ClassCounts, class_counts, mean_f1, mean_recall
-from convarium.records import Cost, Epoch, Scores
+from convarium.records import Scores
 from convarium.runs.store import StoredRun
 from convarium.spec import parse, unknown
 
 Kind = Literal["accuracy", "loss", "time", "reach", "size"]
-Measure = Callable[[StoredRun], float | None]
-Split = Literal["train", "validation", "test"]
 OfCounts = Callable[[ClassCounts], np.ndarray]
 
 
@@ -158,86 +168,9 @@ def class_accuracy(name: str, split: Literal["train", "test"] = "test") -> Metri
     return Metric(f"{split}_accuracy_of({name!r})", title, recall, "accuracy", True, "points", counted=counted)
 
 
-def recorded(run: StoredRun, column: str) -> list[tuple[Epoch, float]]:
-    """Returns the epochs that recorded a finite value in a column of the history, each with that value."""
-    pairs = ((row, getattr(row, column)) for row in run.outcome.history)
-    return [(row, float(value)) for row, value in pairs if value is not None and math.isfinite(value)]
-
-
-def best_epoch(run: StoredRun, column: str) -> Epoch | None:
-    """Returns the first epoch with a column's best value (highest accuracy, lowest loss); None if none recorded it."""
-    sign = -1 if column.endswith("loss") else 1
-    return max(recorded(run, column), key=lambda pair: sign * pair[1], default=(None, 0.0))[0]
-
-
-def first_to_reach(run: StoredRun, column: str, level: float) -> Epoch | None:
-    """Returns the first epoch at whose end a column has reached a level; None if it never did within the run."""
-    falls = column.endswith("loss")
-    return next((row for row, value in recorded(run, column) if (value <= level if falls else value >= level)), None)
-
-
-def _images(split: Split) -> Callable[[StoredRun], int | None]:
-    """The number of images of a split; in records without scores of the training images by the time they took."""
-
-    def counted(run: StoredRun) -> int | None:
-        scores: Scores | None = getattr(run.outcome, split)
-        if scores is not None:
-            return scores.n or None
-        cost, epochs = run.outcome.cost, len(run.outcome.history)
-        if split != "train" or cost is None or not epochs:
-            return None
-        return round(cost.images_per_second * cost.train_seconds / epochs) or None
-
-    return counted
-
-
-def _score(split: Split, field: Literal["accuracy", "loss"]) -> Measure:
-    def measure(run: StoredRun) -> float | None:
-        scores: Scores | None = getattr(run.outcome, split)
-        return None if scores is None else float(getattr(scores, field))
-
-    return measure
-
-
-def _cost(field: str) -> Measure:
-    def measure(run: StoredRun) -> float | None:
-        cost: Cost | None = run.outcome.cost
-        return None if cost is None else float(getattr(cost, field))
-
-    return measure
-
-
-def _last(column: str) -> Measure:
-    def measure(run: StoredRun) -> float | None:
-        rows = run.outcome.history
-        value = getattr(rows[-1], column) if rows else None
-        if value is None and rows and column.startswith("test_") and run.outcome.selected_epoch == rows[-1].epoch:
-            return _score("test", "accuracy" if column.endswith("accuracy") else "loss")(run)
-        return None if value is None else float(value)
-
-    return measure
-
-
-def _best(column: str) -> Measure:
-    def measure(run: StoredRun) -> float | None:
-        row = best_epoch(run, column)
-        return None if row is None else float(getattr(row, column))
-
-    return measure
-
-
-def _test_accuracy_at_best_validation(run: StoredRun) -> float | None:
-    row = best_epoch(run, "validation_accuracy")
-    if row is None:
-        return None
-    if row.test_accuracy is None and run.outcome.selected_epoch == row.epoch:
-        return _score("test", "accuracy")(run)
-    return row.test_accuracy
-
-
 def _accuracy(name: str, measure: Measure, title: str = "", *, chosen_on_test: bool = False) -> Metric:
     title = title or name.replace("_", " ")
-    counted = _images(_split_of(name))
+    counted = counted_images(_split_of(name))
     return Metric(name, title, measure, "accuracy", True, "points", chosen_on_test=chosen_on_test, counted=counted)
 
 
@@ -253,7 +186,7 @@ def _of_counts(split: Literal["validation", "test"], name: str, measure: OfCount
         return None if scores is None or not scores.n else float(measure(class_counts(scores.confusion)))
 
     return Metric(
-        f"{split}_{name}", title, measured, "accuracy", True, "points", of_counts=measure, counted=_images(split)
+        f"{split}_{name}", title, measured, "accuracy", True, "points", of_counts=measure, counted=counted_images(split)
     )
 
 
@@ -264,35 +197,35 @@ def _loss(name: str, measure: Measure, title: str = "") -> Metric:
 METRICS = {
     metric.name: metric
     for metric in (
-        _accuracy("test_accuracy", _score("test", "accuracy")),
-        _accuracy("validation_accuracy", _score("validation", "accuracy")),
-        _accuracy("train_accuracy", _last("train_accuracy"), "running training accuracy of the last epoch"),
-        _accuracy("final_train_accuracy", _score("train", "accuracy"), "training accuracy of the final weights"),
-        _accuracy("last_epoch_test_accuracy", _last("test_accuracy"), "test accuracy after the last epoch"),
-        _accuracy("best_validation_epoch_test_accuracy", _test_accuracy_at_best_validation,
+        _accuracy("test_accuracy", score_of("test", "accuracy")),
+        _accuracy("validation_accuracy", score_of("validation", "accuracy")),
+        _accuracy("train_accuracy", of_last_epoch("train_accuracy"), "running training accuracy of the last epoch"),
+        _accuracy("final_train_accuracy", score_of("train", "accuracy"), "training accuracy of the final weights"),
+        _accuracy("last_epoch_test_accuracy", of_last_epoch("test_accuracy"), "test accuracy after the last epoch"),
+        _accuracy("best_validation_epoch_test_accuracy", test_accuracy_at_best_validation,
                   "test accuracy at the epoch of the best validation accuracy"),
-        _accuracy("best_epoch_test_accuracy", _best("test_accuracy"), "highest test accuracy of any epoch",
+        _accuracy("best_epoch_test_accuracy", of_best_epoch("test_accuracy"), "highest test accuracy of any epoch",
                   chosen_on_test=True),
-        _accuracy("best_epoch_validation_accuracy", _best("validation_accuracy"),
+        _accuracy("best_epoch_validation_accuracy", of_best_epoch("validation_accuracy"),
                   "highest validation accuracy of any epoch"),
         _of_counts("test", "balanced_accuracy", mean_recall, "balanced test accuracy"),
         _of_counts("validation", "balanced_accuracy", mean_recall, "balanced validation accuracy"),
         _of_counts("test", "macro_f1", mean_f1, "macro F1 score of the test images"),
         _of_counts("validation", "macro_f1", mean_f1, "macro F1 score of the validation images"),
-        _loss("test_loss", _score("test", "loss")),
-        _loss("validation_loss", _score("validation", "loss")),
-        _loss("train_loss", _last("train_loss"), "running training loss of the last epoch"),
-        _loss("final_train_loss", _score("train", "loss"), "training loss of the final weights"),
-        _loss("last_epoch_test_loss", _last("test_loss"), "test loss after the last epoch"),
+        _loss("test_loss", score_of("test", "loss")),
+        _loss("validation_loss", score_of("validation", "loss")),
+        _loss("train_loss", of_last_epoch("train_loss"), "running training loss of the last epoch"),
+        _loss("final_train_loss", score_of("train", "loss"), "training loss of the final weights"),
+        _loss("last_epoch_test_loss", of_last_epoch("test_loss"), "test loss after the last epoch"),
         Metric("generalization_gap", "training minus validation accuracy after the last epoch", generalization_gap,
                "accuracy", False, "points", "less overfitted", "more overfitted"),
         Metric("largest_test_accuracy_drop", "largest drop of the test accuracy from one epoch to the next",
-               largest_drop, "accuracy", False, "points", "steadier", "less steady", counted=_images("test")),
-        Metric("train_seconds", "training time", _cost("train_seconds"), "time", False, "s", "faster", "slower"),
-        Metric("images_per_second", "training speed", _cost("images_per_second"), "time", True, "images per second",
+               largest_drop, "accuracy", False, "points", "steadier", "less steady", counted=counted_images("test")),
+        Metric("train_seconds", "training time", cost_of("train_seconds"), "time", False, "s", "faster", "slower"),
+        Metric("images_per_second", "training speed", cost_of("images_per_second"), "time", True, "images per second",
                "faster", "slower"),
-        Metric("parameters", "parameters", _cost("parameters"), "size", False, "parameters", "smaller", "larger"),
-        Metric("flops", "FLOPs of one image", _cost("flops"), "size", False, "FLOPs", "cheaper", "more expensive"),
+        Metric("parameters", "parameters", cost_of("parameters"), "size", False, "parameters", "smaller", "larger"),
+        Metric("flops", "FLOPs of one image", cost_of("flops"), "size", False, "FLOPs", "cheaper", "more expensive"),
     )
 }  # fmt: skip
 """Every metric except those with a level, such as "epochs_to(test_accuracy=0.98)"."""
