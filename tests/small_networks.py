@@ -1,6 +1,7 @@
 """Every network of the zoo made small, and a few real digits for it to train on in a second."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,7 +9,10 @@ import torch
 
 from convarium.data import load_data
 from convarium.data.splits import Splits
+from convarium.errors import ImageSizeError
+from convarium.models.build import check_image
 from convarium.models.zoo import MODELS
+from convarium.records import ImageSpec
 
 NETWORKS = {name: name for name in MODELS} | {
     "memory_mlp": "memory_mlp(hidden=16)",
@@ -24,6 +28,15 @@ NETWORKS = {name: name for name in MODELS} | {
     "residual_variant": "residual_variant(depth=8, shortcut='dropout')",
 }
 """Every network of MODELS, made small where it has a depth or width to choose; dropout stays where there is any."""
+
+
+def smallest_size(model: str) -> int:
+    """The height and width of the smallest gray image that a network takes, as the error for a single pixel says."""
+    try:
+        check_image(model, ImageSpec(1, 1, 1, 10))
+    except ImageSizeError as error:
+        return int(re.search(r"--resize (\d+)$", str(error))[1])
+    return 1
 
 
 def few(n: int, *, resize: int | None = None) -> Splits:

@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from convarium.errors import ImageSizeError, SpecError
-from convarium.models.build import build_model, check_image, load_architecture, smallest_size
+from convarium.models.build import build_model, check_image, load_architecture
 from convarium.models.factories import check_source_unchanged, factory_digest
 from convarium.models.index import resolve
 from convarium.models.zoo import MODELS, PRESETS
 from convarium.records import ImageSpec
 from own_modules import write
+from small_networks import smallest_size
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "add-an-architecture.md").read_text(encoding="utf-8")
 DIGITS = ImageSpec(1, 8, 8, 10)

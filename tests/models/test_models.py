@@ -13,12 +13,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from convarium.errors import ImageSizeError
-from convarium.models.build import build_model, check_image, load_architecture, smallest_size
+from convarium.models.build import build_model, check_image, load_architecture
 from convarium.models.factories import declared_options
 from convarium.models.zoo import MODELS, PRESETS
 from convarium.models.zoo.layers import ACTIVATIONS, output_shape
 from convarium.records import ImageSpec
 from convarium.spec import parse
+from small_networks import smallest_size
 
 MNIST, CIFAR10 = ImageSpec(1, 28, 28, 10), ImageSpec(3, 32, 32, 10)
 D2L_96, D2L_224 = ImageSpec(1, 96, 96, 10), ImageSpec(1, 224, 224, 10)

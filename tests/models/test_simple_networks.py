@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convarium.errors import SpecError
-from convarium.models.build import build_model, load_architecture, smallest_size
+from convarium.models.build import build_model, load_architecture
 from convarium.models.describe import describe
 from convarium.models.zoo.layers import IDENTITY, RELU, TANH, AvgPool2d, conv_norm, initialize, output_shape
 from convarium.models.zoo.mlp import MemoryBlock
 from convarium.models.zoo.residual_cnn import ResidualBlock
 from convarium.records import ImageSpec
+from small_networks import smallest_size
 
 MNIST, CIFAR10, D2L_224 = ImageSpec(1, 28, 28, 10), ImageSpec(3, 32, 32, 10), ImageSpec(1, 224, 224, 10)
 

@@ -22,9 +22,9 @@ from tutorial5 import PRESETS, layout, save_checkpoint, tensors
 
 from convarium.errors import WeightsError
 from convarium.models.build import build_model
-from convarium.models.weights import load_weights, not_finite, read_weights, set_weights
+from convarium.models.weight_files import read_weight_file
+from convarium.models.weights import load_weights, not_finite, set_weights
 from convarium.records import ImageSpec
-from convarium.runs.files import save_weights
 
 CIFAR10 = ImageSpec(3, 32, 32, 10)
 DIGITS = ImageSpec(1, 28, 28, 10)
@@ -44,7 +44,7 @@ def test_weights_come_back_as_they_were(tmp_path, ending):
     network = small_network(seed=1)
     path = tmp_path / f"weights{ending}"
     if ending == ".safetensors":
-        save_weights(path, network)
+        safetensors.torch.save_file(network.state_dict(), path)
     else:
         torch.save(network.state_dict(), path)
     assert same(load_weights(path, "resnet(depth=8)", DIGITS), network)
@@ -54,35 +54,6 @@ def test_the_old_format_of_pytorch_is_read(tmp_path):
     network = small_network(seed=1)
     torch.save(network.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert same(load_weights(tmp_path / "old.pth", "resnet(depth=8)", DIGITS), network)
-
-
-def test_saving_takes_channels_last_and_shared_tensors_and_makes_folders(tmp_path):
-    network = small_network().to(memory_format=torch.channels_last)
-    network.head[2].bias = network.stem[1].bias = nn.Parameter(torch.ones(16)[:10])
-    path = tmp_path / "new" / "folder" / "w.safetensors"
-    save_weights(path, network)
-    assert torch.equal(read_weights(path)["head.2.bias"], torch.ones(10))
-    assert [p.name for p in path.parent.iterdir()] == ["w.safetensors"]
-
-
-def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    path = tmp_path / "w.safetensors"
-    save_weights(path, small_network(seed=1))
-    before = path.read_bytes()
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(WeightsError, match=r"cannot write .*No space left"):
-        save_weights(path, small_network(seed=2))
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_saving_under_another_ending_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match=r"cannot save weights as 'w\.pt'.*safetensors"):
-        save_weights(tmp_path / "w.pt", small_network())
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -114,13 +85,14 @@ def _in_our_order(name, values, own):
 def test_lightning_of_any_age_is_read(tmp_path, monkeypatch, module):
     values = tensors("ResNet")
     save_checkpoint(tmp_path / "published.ckpt", values, monkeypatch, module=module)
-    assert len(read_weights(tmp_path / "published.ckpt")) == len(values)
+    [tensors_in_file] = read_weight_file(tmp_path / "published.ckpt").state_dicts.values()
+    assert len(tensors_in_file) == len(values)
 
 
 def test_reading_leaves_no_class_allowed_behind(tmp_path, monkeypatch):
     before = set(torch.serialization.get_safe_globals())
     save_checkpoint(tmp_path / "published.ckpt", tensors("ResNet"), monkeypatch)
-    read_weights(tmp_path / "published.ckpt")
+    read_weight_file(tmp_path / "published.ckpt")
     assert set(torch.serialization.get_safe_globals()) == before
 
 
@@ -147,7 +119,7 @@ class Net(nn.Module):
     model = f"typed_{first}:Net"
     network = build_model(model, DIGITS, seed=1)
     state = network.state_dict()
-    save_weights(tmp_path / "saved.safetensors", network)
+    safetensors.torch.save_file(state, tmp_path / "saved.safetensors")
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "checkpoint.pt")
     torch.save({"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}}, tmp_path / "lightning.ckpt")
     for file in ("saved.safetensors", "checkpoint.pt", "lightning.ckpt"):
@@ -253,20 +225,20 @@ def test_a_pickle_that_would_run_a_command_is_refused_unrun(tmp_path, number, wh
     else:
         torch.save(content, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(WeightsError, match=r"which is code and not weights; nothing of it was run|damaged"):
-        read_weights(path)
+        read_weight_file(path)
     assert not marker.exists()
 
 
 def test_a_refused_file_names_what_it_would_have_called(tmp_path):
     torch.save(Command(os.system, "true"), tmp_path / "w.pt")
     with pytest.raises(WeightsError, match=rf"names {os.system.__module__}\.system, which is code"):
-        read_weights(tmp_path / "w.pt")
+        read_weight_file(tmp_path / "w.pt")
 
 
 def test_a_whole_pickled_network_is_refused_with_the_way_out(tmp_path):
     torch.save(small_network(), tmp_path / "network.pt")
     with pytest.raises(WeightsError, match=r"names torch\.nn\..*save network\.state_dict\(\)"):
-        read_weights(tmp_path / "network.pt")
+        read_weight_file(tmp_path / "network.pt")
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -276,15 +248,15 @@ def test_a_truncated_file_is_refused(tmp_path, kept, zipped):
     torch.save(small_network().state_dict(), path, _use_new_zipfile_serialization=zipped)
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
     with pytest.raises(WeightsError, match="is damaged or no PyTorch file; download or save it again"):
-        read_weights(path)
+        read_weight_file(path)
 
 
 def test_a_truncated_safetensors_file_is_refused(tmp_path):
     path = tmp_path / "w.safetensors"
-    save_weights(path, small_network())
+    safetensors.torch.save_file(small_network().state_dict(), path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(WeightsError, match="cannot be read as safetensors"):
-        read_weights(path)
+        read_weight_file(path)
 
 
 @given(content=st.binary(min_size=1, max_size=300), ending=st.sampled_from([".safetensors", ".pt", ".pth", ".ckpt"]))
@@ -293,7 +265,7 @@ def test_any_bytes_at_all_are_refused(tmp_path, content, ending):
     path = tmp_path / f"w{ending}"
     path.write_bytes(content)
     with pytest.raises(WeightsError):
-        read_weights(path)
+        read_weight_file(path)
 
 
 def test_what_is_no_file_is_refused(tmp_path):
@@ -311,7 +283,7 @@ def test_what_is_no_file_is_refused(tmp_path):
         "w.npy": "is an array of NumPy; save the weights by name as safetensors",
     }.items():
         with pytest.raises(WeightsError, match=complaint):
-            read_weights(tmp_path / name)
+            read_weight_file(tmp_path / name)
 
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
@@ -329,7 +301,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsiz
 def test_what_a_failed_download_leaves_is_called_what_it_is(tmp_path, ending, content, complaint):
     (tmp_path / f"w{ending}").write_bytes(content)
     with pytest.raises(WeightsError, match=complaint):
-        read_weights(tmp_path / f"w{ending}")
+        read_weight_file(tmp_path / f"w{ending}")
 
 
 def test_a_torchscript_program_is_called_what_it_is_and_not_run(tmp_path):
@@ -337,7 +309,7 @@ def test_a_torchscript_program_is_called_what_it_is_and_not_run(tmp_path):
         for name in ("w/data.pkl", "w/code/__torch__/lenet.py", "w/constants.pkl", "w/version"):
             archive.writestr(name, b"3\n")
     with pytest.raises(WeightsError, match=r"TorchScript program, .* nothing of it was run; .* save torch\.jit\.load"):
-        read_weights(tmp_path / "w.pt")
+        read_weight_file(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize("ending", ["", ".pth.tar", ".bin", ".safetensors", ".pt", ".weights.best"])
@@ -393,8 +365,6 @@ def test_of_several_state_dicts_that_fit_one_is_asked_for(tmp_path):
     assert len(load_weights(path, "lenet", DIGITS).state_dict()) == len(other)  # the only one of its kind
     with pytest.raises(WeightsError, match=r"holds no state dict 'emma': expected model, ema, teacher"):
         load_weights(f"{path}:emma", "resnet(depth=8)", DIGITS)
-    with pytest.raises(WeightsError, match=r"holds 2 state dicts: model and ema; say which"):
-        read_weights(path)
 
 
 def test_files_from_before_batch_norm_counted_its_batches_are_read(tmp_path):
@@ -412,7 +382,7 @@ def test_what_is_passed_over_hides_no_code(tmp_path, zipped):
             content = {"state_dict": small_network().state_dict(), "beside": hidden}
             torch.save(content, tmp_path / f"{number}.pt", _use_new_zipfile_serialization=zipped)
             with pytest.raises(WeightsError, match=r"which is code and not weights; nothing of it was run|damaged"):
-                read_weights(tmp_path / f"{number}.pt")
+                read_weight_file(tmp_path / f"{number}.pt")
     assert not (tmp_path / "marker").exists()
 
 
@@ -425,7 +395,7 @@ def test_a_name_that_is_passed_over_never_reaches_what_it_names(tmp_path):
         torch.save({"state_dict": small_network().state_dict(), "x": changed}, tmp_path / "w.pt")
     finally:
         Command.__reduce__ = lambda self: (self.function, self.arguments)
-    read_weights(tmp_path / "w.pt")
+    read_weight_file(tmp_path / "w.pt")
     assert np.dtype("f8").byteorder == order
 
 
@@ -446,20 +416,20 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused_unread(tmp_path):
             packed.writestr(entry.filename, plain.read(entry))
     assert (tmp_path / "w.pt").stat().st_size < 2**17
     with pytest.raises(WeightsError, match=r"has 1\d,\d+ bytes and would unpack to 16,777,\d+"):
-        read_weights(tmp_path / "w.pt")
+        read_weight_file(tmp_path / "w.pt")
 
 
 def test_a_pipe_and_what_may_not_be_read_are_told(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "w.pt")
     with pytest.raises(WeightsError, match="is a device or a pipe, not a file"):
-        read_weights(tmp_path / "w.pt")
+        read_weight_file(tmp_path / "w.pt")
 
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "stat", refuse)
     with pytest.raises(WeightsError, match="cannot be read: Permission denied; check its permissions"):
-        read_weights(tmp_path / "v.pt")
+        read_weight_file(tmp_path / "v.pt")
 
 
 @pytest.mark.parametrize(
@@ -479,7 +449,7 @@ def test_a_pipe_and_what_may_not_be_read_are_told(tmp_path, monkeypatch):
 def test_a_file_without_a_state_dict_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match="holds no state dict"):
-        read_weights(tmp_path / "w.pt")
+        read_weight_file(tmp_path / "w.pt")
 
 
 def test_half_precision_weights_are_read_into_full_precision(tmp_path):

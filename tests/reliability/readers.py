@@ -37,7 +37,8 @@ from convarium.disk import parse_json, read_json
 from convarium.errors import ConvariumError, DataError, FileContentError, SpecError, StoreError, WeightsError
 from convarium.kernels.cache import read_failure, read_library, write_failure, write_library
 from convarium.models.build import build_model
-from convarium.models.weights import load_weights, read_weights
+from convarium.models.weight_files import read_weight_file
+from convarium.models.weights import load_weights
 from convarium.recipes.recipe import Recipe, recipe_from_json
 from convarium.recipes.schedules import parse_schedule, rate_factor
 from convarium.records import ImageSpec
@@ -387,7 +388,7 @@ def check_weights(data: Data) -> None:
         content = struct.pack("<Q", data.draw(st.sampled_from([len(header), size]))) + header + b"\0" * 64
     path = folder() / f"weights{ending}"
     path.write_bytes(content)
-    answer(lambda: read_weights(path), WeightsError)
+    answer(lambda: read_weight_file(path), WeightsError)
     answer(lambda: load_weights(path, "lenet", ImageSpec(1, 28, 28, 10)), WeightsError)
 
 

@@ -26,7 +26,8 @@ from safetensors.torch import save
 
 from convarium.errors import WeightsError
 from convarium.models.build import build_model
-from convarium.models.weights import load_weights, read_weights
+from convarium.models.weight_files import read_weight_file
+from convarium.models.weights import load_weights
 from convarium.records import ImageSpec
 
 DIGITS = ImageSpec(1, 28, 28, 10)
@@ -54,11 +55,13 @@ def check(count: int) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        read = answer(lambda: read_weights(path), WeightsError)
+        read = answer(lambda: read_weight_file(path), WeightsError)
         answer(lambda: load_weights(path, "lenet", DIGITS), WeightsError)
     except BaseException as error:
         return {"broken": [f"{type(error).__name__}: {str(error)[:500]}"]}
-    is_sound = read is None or all(isinstance(tensor, torch.Tensor) for tensor in read.values())
+    is_sound = read is None or all(
+        isinstance(tensor, torch.Tensor) for tensors in read.state_dicts.values() for tensor in tensors.values()
+    )
     return {"read": read is not None, "broken": [] if is_sound else ["it was read as something else than tensors"]}
 
 

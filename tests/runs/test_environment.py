@@ -112,12 +112,9 @@ def test_peak_memory_without_proc_is_of_the_same_size(monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_peak_memory_of_a_cuda_device_starts_anew():
+def test_peak_memory_of_a_cuda_device_is_what_was_allocated():
     block = torch.ones(64 * 2**20, dtype=torch.uint8, device="cuda")
     assert environment.peak_memory_bytes("cuda") >= block.nbytes
-    del block
-    environment.reset_peak_memory("cuda")
-    assert environment.peak_memory_bytes("cuda") < 64 * 2**20
     assert environment.environment("cuda").device.startswith("cuda: ")
 
 

@@ -5,11 +5,11 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from convarium.cli import main
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
-from convarium.runs.files import save_weights
 from convarium.runs.json_forms import history_to_json, outcome_to_json
 from convarium.runs.store import Store
 from convarium.studies.resources import Resources
@@ -84,7 +84,7 @@ def test_evaluate_says_that_the_logits_are_not_finite(tmp_path, capsys):
     network = build_model("lenet", splits.train.spec)
     with torch.no_grad():
         next(network.parameters()).fill_(torch.nan)
-    save_weights(tmp_path / "nan.safetensors", network)
+    save_file(network.state_dict(), tmp_path / "nan.safetensors")
     words = ["evaluate", "--weights", str(tmp_path / "nan.safetensors"), "--model", "lenet", "--dataset", "digits"]
     assert main(words) == 0
     assert "no loss: the network's logits are not finite" in capsys.readouterr().out

@@ -8,10 +8,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convarium.models.build import build_model, check_image, smallest_size
-    from convarium.models.cost import count_flops, count_macs, count_parameters
+    from convarium.models.build import build_model, check_image
+    from convarium.models.cost import count_flops, count_parameters
     from convarium.models.index import NETWORKS, PRESETS, native_image, resolve
-    from convarium.models.weights import load_weights, read_weights, set_weights
+    from convarium.models.weights import load_weights, set_weights
 
 __all__ = [
     "NETWORKS",
@@ -19,25 +19,20 @@ __all__ = [
     "build_model",
     "check_image",
     "count_flops",
-    "count_macs",
     "count_parameters",
     "load_weights",
     "native_image",
-    "read_weights",
     "resolve",
     "set_weights",
-    "smallest_size",
 ]
 
 _MODULES = {
     "build": (
         "build_model",
         "check_image",
-        "smallest_size",
     ),
     "cost": (
         "count_flops",
-        "count_macs",
         "count_parameters",
     ),
     "index": (
@@ -48,7 +43,6 @@ _MODULES = {
     ),
     "weights": (
         "load_weights",
-        "read_weights",
         "set_weights",
     ),
 }

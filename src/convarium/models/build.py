@@ -131,19 +131,6 @@ def trains_on_one_image(model: str, image: ImageSpec) -> bool:
     return True
 
 
-def smallest_size(model: str, *, channels: int = 1, classes: int = 10) -> int:
-    """The least s such that the network takes s×s images.
-
-    Raises:
-        ImageSizeError: no size up to 256 works.
-    """
-    image = ImageSpec(channels, _SIZES[-1], _SIZES[-1], classes)
-    size = _smallest(load_architecture(model), image)
-    if size is None:
-        raise ImageSizeError(f"{model} takes no square image of {_SIZES[-1]} pixels or less")
-    return size
-
-
 def _check_image(architecture: Architecture, image: ImageSpec) -> None:
     try:
         shape = _shape(architecture, image)

@@ -1,7 +1,7 @@
 """The cost of a network and of training it: parameters, floating-point operations, time and memory.
 
 FLOPs are those of one image's forward pass through convolutions, linear layers and matrix products, a multiply-add
-counted as two (MACs count it as one). Norms, activations, pooling, additions and biases are not counted: they are the
+counted as two. Norms, activations, pooling, additions and biases are not counted: they are the
 smaller part by far, and PyTorch's own counter, which counts here, leaves them out too. A training step costs about
 three forward passes: the backward pass computes the gradients of inputs and of weights.
 """
@@ -29,11 +29,6 @@ def count_flops(network: nn.Module, image: ImageSpec) -> int:
     with FlopCounterMode(display=False) as counter:
         _run_once(network, image, device)
     return int(counter.get_total_flops())
-
-
-def count_macs(network: nn.Module, image: ImageSpec) -> int:
-    """Multiply-adds of one image's forward pass: half the FLOPs."""
-    return count_flops(network, image) // 2
 
 
 def layer_costs(network: nn.Module, image: ImageSpec) -> Layer:

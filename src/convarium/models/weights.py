@@ -51,20 +51,6 @@ def load_weights(path: str | os.PathLike[str], model: str, image: ImageSpec) -> 
     return network
 
 
-def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The tensors of a file by the names that they have there, on the CPU: its state dict, or the largest of several.
-
-    Raises:
-        WeightsError: the file is missing, damaged, unsafe or of another kind, or two state dicts are equally large.
-    """
-    file = read_weight_file(path)
-    sizes = {name: len(tensors) for name, tensors in file.state_dicts.items()}
-    largest = [name for name, size in sizes.items() if size == max(sizes.values())]
-    if len(largest) > 1:
-        raise _several(file, largest, "")
-    return file.state_dicts[largest[0]]
-
-
 def fitting_weights(
     file: WeightFile, network: nn.Module, model: str, *, free: Mapping[str, Shape] | None = None
 ) -> dict[str, Tensor]:

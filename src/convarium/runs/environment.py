@@ -193,14 +193,6 @@ def synchronize(device: "torch.device | str") -> None:
         torch.mps.synchronize()
 
 
-def reset_peak_memory(device: "torch.device | str") -> None:
-    """Resets `peak_memory_bytes` on a CUDA device; the resident peak of a process cannot be reset."""
-    import torch
-
-    if torch.device(device).type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
 def peak_memory_bytes(device: "torch.device | str") -> int | None:
     """The peak memory so far: PyTorch's allocations on a CUDA device, the resident memory of the process on the CPU.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convarium.disk import file_digest, parse_json_lines, read_text, write_file, write_json, write_text
-from convarium.errors import FileContentError, WeightsError
+from convarium.errors import FileContentError
 from convarium.models.layer_tables import description_to_json
 from convarium.records import Epoch, Outcome
 from convarium.runs.json_forms import (
@@ -43,7 +43,7 @@ from convarium.runs.seal import (
 from convarium.runs.sealed_files import LIMIT
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 FAILED = "failed"
 """The folder in a run's folder that keeps the record of a failed run while it is tried again."""
@@ -184,25 +184,3 @@ def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping
     from safetensors.torch import save
 
     write_file(path, lambda file: file.write(save(dict(tensors), dict(metadata))))
-
-
-def save_weights(path: str | os.PathLike[str], network: "nn.Module") -> None:
-    """Writes a network's parameters and buffers as safetensors, in one step, and makes the folders of the path.
-
-    Raises:
-        WeightsError: the path does not end in .safetensors, or cannot be written.
-    """
-    import torch
-
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise WeightsError(f"cannot save weights as {path.name!r}", expected="a name ending in .safetensors")
-    # safetensors takes neither channels-last nor shared memory
-    tensors = {
-        k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in network.state_dict().items()
-    }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_tensors(path, tensors, {})
-    except OSError as error:
-        raise WeightsError(f"cannot write {path}: {error.strerror}", hint="choose a folder you may write to") from error
