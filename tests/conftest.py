@@ -3,13 +3,15 @@
 `@pytest.mark.data("mnist", …)` skips a test if the data sets are missing, and fails it if `CI` is set.
 """
 
+import faulthandler
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key, get_timeout_config_value
 
 from convarium import kernels
 from convarium.data import DATASETS
@@ -28,6 +30,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if missing:
         refuse = pytest.fail if os.environ.get("CI") else pytest.skip
         refuse(f"{', '.join(missing)} not found: set CONVARIUM_DATA")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Limits the time of the teardown of a test that has failed, after which pytest itself watches no longer."""
+    if seconds := get_timeout_config_value(item.config):
+        faulthandler.dump_traceback_later(seconds, file=item.config.stash[fault_handler_stderr_fd_key], exit=True)
+    return (yield)
 
 
 @pytest.fixture
