@@ -1,7 +1,10 @@
 """The logits of the page beside PyTorch's, for every network of the zoo."""
 
 import gc
+import hashlib
 from collections.abc import Iterator
+from dataclasses import asdict
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,13 @@ from playing import ASK, FOLDER, HOW, as_base64, opened
 
 import convarium
 from convarium.data import load_data
-from convarium.disk import file_digest, write_file
-from convarium.inference.playground.encoding import rounded
+from convarium.disk import write_file
+from convarium.inference.playground.encoding import encode, rounded
 from convarium.inference.playground.program import read_program
 from convarium.inference.playground.reference import run_logits
-from convarium.inference.trained import load_trained
+from convarium.inference.trained import TrainedNetwork, load_trained
 from convarium.models.index import NETWORKS, PARAMETERS, native_image
+from convarium.pages.script_data import script_json
 
 OF_300_000 = ("plain", "resnet", "preact_resnet", "residual_variant", "googlenet")
 IMAGES, AT_ONCE = 1_000, 50
@@ -32,7 +36,8 @@ def answers() -> Iterator[list[dict[str, Any]]]:
     """Every network of the zoo after an epoch: the page's logits beside PyTorch's, in both precisions.
 
     First each network answers `AT_ONCE` images, then each goes on to `IMAGES`. What was answered stays in the folder of
-    temporary files, so that a second call goes on from there, as long as the page is the same.
+    temporary files, so that a second call goes on from there: as long as the network is the same and so is the script
+    that computes its logits, whatever changes in the page around them.
     """
     for name in CHEAPEST_FIRST:
         _answer(name, AT_ONCE)
@@ -68,27 +73,43 @@ def _answer(name: str, n: int) -> None:
     result = convarium.compare([name], dataset=dataset, batch_size=batch, name=study, **HOW)
     trained = load_trained(result.comparison.rows[0].runs[0])
     image = trained.preprocessing.image
-    program = rounded(read_program(trained.network, (image.channels, image.height, image.width), model=name))
-    test = load_data(dataset).test
+    program = read_program(trained.network, (image.channels, image.height, image.width), model=name)
+    halves = rounded(program)
+    images = load_data(dataset).test.images
     for is_rounded in (True, False):
-        file = FOLDER / "page.html"
-        convarium.play(study, all_networks=True, float32=not is_rounded, out=file, store=FOLDER)
-        folder = FOLDER / "answers" / f"{name}-{'float16' if is_rounded else 'float32'}-{file_digest(file)[:12]}"
+        encoded = script_json(encode(halves if is_rounded else program, float16=is_rounded))
+        folder = FOLDER / "answers" / f"{name}-{'float16' if is_rounded else 'float32'}-{_key(encoded, trained)}"
         folder.mkdir(parents=True, exist_ok=True)
         _answered[name, is_rounded] = folder
+        missing = [begin for begin in range(0, n, AT_ONCE) if not _piece(folder, begin).exists()]
+        if not missing:
+            continue
+        file = FOLDER / "answers.html"
+        convarium.play(study, all_networks=True, float32=not is_rounded, out=file, store=FOLDER)
+        if encoded not in file.read_text("utf-8"):
+            raise RuntimeError(f"the page of {name} has another network than the one that its answers are kept for")
         with opened(file) as browser:
-            for begin in range(0, n, AT_ONCE):
-                path = folder / f"{begin:04}.npz"
-                if path.exists():
-                    continue
-                images = test.images[begin : begin + AT_ONCE]
-                found = {"page": np.array(browser.evaluate(ASK, [0, as_base64(images)]))}
+            for begin in missing:
+                asked = images[begin : begin + AT_ONCE]
+                found = {"page": np.array(browser.evaluate(ASK, [0, as_base64(asked)]))}
                 with torch.inference_mode():
-                    batch = trained.normalize(images)
-                    found["original"] = trained(batch).numpy()
-                    found["expected"] = run_logits(program, batch).numpy() if is_rounded else found["original"]
-                write_file(path, lambda file, found=found: np.savez(file, **found))
+                    normalized = trained.normalize(asked)
+                    found["original"] = trained(normalized).numpy()
+                    found["expected"] = run_logits(halves, normalized).numpy() if is_rounded else found["original"]
+                write_file(_piece(folder, begin), lambda file, found=found: np.savez(file, **found))
         gc.collect()
+
+
+def _key(encoded: str, trained: TrainedNetwork) -> str:
+    """What the logits on the page depend on, as 12 digits: the network, its preprocessing, and the script of both."""
+    scripts = resources.files("convarium.inference.playground") / "page"
+    parts = [(scripts / name).read_text("utf-8") for name in ("interpreter.js", "preprocess.js")]
+    parts += [script_json(asdict(trained.preprocessing)), encoded]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def _piece(folder: Path, begin: int) -> Path:
+    return folder / f"{begin:04}.npz"
 
 
 _answered: dict[tuple[str, bool], Path] = {}
