@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from convarium.chance import predicts_at_chance
 from convarium.characters import one_line
 from convarium.notebook import html_table
 
@@ -326,6 +327,23 @@ class Outcome:
     weights: "Mapping[str, Tensor] | None" = field(default=None, repr=False, compare=False)
 
     @property
+    def largest_scores(self) -> Scores | None:
+        """The scores of the largest set that was scored: mostly the training images, in older records the test ones."""
+        scored = [scores for scores in (self.test, self.validation, self.train) if scores and scores.n]
+        return max(scored, key=lambda scores: scores.n, default=None)
+
+    @property
+    def is_at_chance(self) -> bool | None:
+        """Whether a finished run does no better than always naming one class, on the largest set that was scored.
+
+        None where even that set has too few images to tell; see `chance.predicts_at_chance`.
+        """
+        scores = self.largest_scores
+        if self.status != "finished" or scores is None:
+            return False
+        return predicts_at_chance(scores.confusion)
+
+    @property
     def sentence(self) -> str:
         """How the run ended: "finished after 10 epochs: test accuracy 86.21 % of 360 images"."""
         epochs = len(self.history)
@@ -333,7 +351,10 @@ class Outcome:
         name, scores = ("test", self.test) if self.test else ("validation", self.validation)
         if self.message:
             return f"{text}: {self.message}"
-        return f"{text}: {name} accuracy {100 * scores.accuracy:.2f} % of {scores.n:,} images" if scores else text
+        if scores is None:
+            return text
+        text = f"{text}: {name} accuracy {100 * scores.accuracy:.2f} % of {scores.n:,} images"
+        return f"{text}, at chance" if self.is_at_chance else text
 
     def __repr__(self) -> str:
         return f"Outcome({one_line(self.sentence)})"

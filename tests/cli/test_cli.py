@@ -154,7 +154,8 @@ def test_train_prints_its_score_and_a_second_call_trains_nothing(call):
     assert code == 0
     assert f"nothing was trained: the store has this run already ({Path(facts['run']).name})" in err
     assert facts["status"] == "finished"
-    assert set(facts["scores"]["test"]) == {"accuracy", "balanced_accuracy", "macro_f1", "loss", "per_class", "n"}
+    names = {"accuracy", "balanced_accuracy", "macro_f1", "loss", "per_class", "n", "at_chance"}
+    assert set(facts["scores"]["test"]) == names
     assert facts["scores"]["test"]["n"] == 360
     assert len(facts["history"]) == 1
     code, out, _ = call("evaluate", facts["key"][:8], "--json")

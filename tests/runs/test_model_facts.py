@@ -14,12 +14,18 @@ from safetensors import safe_open
 from scipy.stats import binomtest
 
 import convarium
+from convarium.cli import main
 from convarium.errors import DamageError, StoreError
 from convarium.intervals import accuracy_interval
 from convarium.recipes.recipe import Recipe
+from convarium.runs.checked_values import UnknownFieldError
 from convarium.runs.model_facts import facts_of_weights, parse_model_facts, preprocessing_from_json, without_paths
 from convarium.runs.stored_run import StoredRun
 from seals import mend_seal
+
+FLAGS = ("--dataset", "folder:photos", "--resize", "28", "--fit", "pad", "--ground", "gray", "--epochs", "1",
+         "--batch-size", "8")  # fmt: skip
+"""Of the command that trains the run below."""
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +74,35 @@ def test_the_accuracy_comes_with_its_interval(trained: StoredRun) -> None:
     interval = accuracy_interval(test.accuracy, test.n)
     assert accuracy == {
         "split": "test", "value": test.accuracy, "low": interval.low, "high": interval.high, "n": test.n,
+        "at_chance": True,
     }  # fmt: skip
     assert interval.low <= test.accuracy <= interval.high
+
+
+def test_a_run_at_chance_says_so_wherever_its_score_stands(
+    trained: StoredRun, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pixels are noise, and its three classes are equally large."""
+    folder = trained.path.parent.parent
+    monkeypatch.chdir(folder.parent)
+    workspace = convarium.Workspace(folder)
+    assert repr(trained).endswith(f"of {trained.outcome.test.n} images, at chance)")
+    assert [entry.state for entry in workspace.list_runs()] == ["at chance"]
+    assert workspace.predictor(trained.key).notes == (f"{trained.path.name} ended at chance: its answers are guesses",)
+    sentence = "at chance: it does no better than always naming the largest class"
+    for words in (["evaluate", trained.key, "--split", "train"], ["train", "lenet", *FLAGS]):
+        main([*words, "--store", str(folder)])
+        assert sentence in capsys.readouterr().out
+        main([*words, "--store", str(folder), "--json"])
+        assert json.loads(capsys.readouterr().out)["at_chance"] is True
+
+
+def test_an_accuracy_of_an_older_file_does_not_say_whether_it_is_at_chance(trained: StoredRun) -> None:
+    facts = facts_of(trained)
+    del facts["accuracy"]["at_chance"]
+    assert parse_model_facts(json.dumps(facts), "it") == facts
+    with pytest.raises(UnknownFieldError, match="its accuracy has an unknown field 'mood'"):
+        parse_model_facts(json.dumps(facts | {"accuracy": {"mood": "good"}}), "it")
 
 
 def test_the_weights_hold_the_same_as_metadata_without_naming_a_folder_of_this_machine(trained: StoredRun) -> None:
@@ -150,6 +183,7 @@ def test_what_preprocessing_cannot_be_is_not_believed_with_any_digest(
         ({"model": 1}, "model is not a text"),
         ({"data_path": 1}, "data_path is not a text"),
         ({"accuracy": {"value": 2}}, "accuracy is not one with its interval"),
+        ({"accuracy": 0.5}, "accuracy is not one with its interval"),
         ({"preprocessing": []}, "preprocessing is not a record"),
     ],
 )

@@ -10,11 +10,12 @@ import torch
 
 from convarium.analysis.comparison import METRICS
 from convarium.analysis.comparison.formatting import amounts, quantity
-from convarium.analysis.statistics import LEVEL, Equivalence, at_chance, equivalence, margin_of
+from convarium.analysis.statistics import LEVEL, Equivalence, equivalence, margin_of
 from convarium.benchmark import reference
 from convarium.benchmark.contestants import Precision, arrays_of, job_of, recipe_of, splits_of
 from convarium.benchmark.losses import FirstLosses, first_losses
 from convarium.benchmark.reference import Job
+from convarium.chance import at_chance
 from convarium.data.splits import ImageData, Splits
 from convarium.errors import ConvariumError
 from convarium.training import fit

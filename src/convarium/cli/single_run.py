@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from convarium.chance import predicts_at_chance
 from convarium.characters import one_line
 from convarium.cli import completion, parameters
 from convarium.cli.next_steps import say_steps
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from convarium.training.engines import LightningEngine
 
 _NOT_FINITE = "the network's logits are not finite"
+_AT_CHANCE = "at chance: it does no better than always naming the largest class"
 
 
 @click.command()
@@ -87,11 +89,16 @@ def train(
         scored = {split: getattr(outcome, split) for split in ("train", "validation", "test")}
         scores = {split: _plain(scores) for split, scores in scored.items() if scores}
         facts = {"run": str(done.path), "key": done.key, "status": outcome.status, "message": outcome.message}
-        facts |= {"mixed": done.mixed_reason, "start_from": done.recipe.start_from, "freeze": done.recipe.freeze}
+        facts |= {
+            "mixed": done.mixed_reason,
+            "start_from": done.recipe.start_from,
+            "freeze": done.recipe.freeze,
+        }
         history = history_to_json(outcome.history)
         say_json(
             facts
             | {
+                "at_chance": outcome.is_at_chance,
                 "skipped_steps": outcome.skipped_steps,
                 "scores": scores,
                 "cost": outcome.cost and dataclasses.asdict(outcome.cost),
@@ -210,6 +217,8 @@ def evaluate(
     say_line(f"{split} accuracy {100 * scores.accuracy:.2f} %, {loss}, {scores.n:,} images")
     balanced, f1 = balanced_accuracy(scores.confusion), macro_f1(scores.confusion)
     say_line(f"balanced accuracy {100 * balanced:.2f} %, macro F1 {100 * f1:.2f} %")
+    if predicts_at_chance(scores.confusion):
+        say_line(_AT_CHANCE)
     classes = [
         [name, "–" if accuracy is None else f"{100 * accuracy:.2f} %"] for name, accuracy in scores.per_class.items()
     ]
@@ -233,7 +242,6 @@ def check_failed(runs: "Sequence[StoredRun]") -> None:
 def _remarks(run: "StoredRun") -> list[str]:
     """What the accuracy of a finished run does not say: that of rare classes, and whether it is above chance."""
     from convarium.analysis.comparison import METRICS, primary_metric
-    from convarium.analysis.comparison.run_facts import is_at_chance
     from convarium.analysis.comparison.still_learning import still_learning
 
     lines = []
@@ -241,11 +249,10 @@ def _remarks(run: "StoredRun") -> list[str]:
     value = METRICS[metric].measure(run)
     if METRICS[metric].of_counts is not None and value is not None:
         lines.append(f"{METRICS[metric].title} {100 * value:.2f} %: {reason}")
-    at_chance = is_at_chance(run)
-    if at_chance is None:
+    if run.outcome.is_at_chance is None:
         lines.append("whether it learned anything cannot be told: even the largest set that was scored is too small")
-    elif at_chance:
-        lines.append("at chance: it does no better than always naming the largest class")
+    elif run.outcome.is_at_chance:
+        lines.append(_AT_CHANCE)
     learning = still_learning("it", [run])
     return [*lines, f"{learning}: longer training may give more"] if learning else lines
 
@@ -260,5 +267,6 @@ def _plain(scores: "Scores") -> dict[str, object]:
         "loss": scores.loss,
         "per_class": dict(scores.per_class),
         "n": scores.n,
+        "at_chance": predicts_at_chance(scores.confusion),
     }
     return plain if math.isfinite(scores.loss) else plain | {"loss": None, "message": _NOT_FINITE}

@@ -102,7 +102,7 @@ class StudyBars:
         run = event.finished
         assert run
         self.reused += not event.trained_now
-        self.failed += run.outcome.status != "finished"
+        self.failed += run.outcome.status != "finished" or bool(run.outcome.is_at_chance)
         parts = [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.reused} from the store"] if self.reused else []
         self.bars.update(self.runs, total=event.total, completed=event.number, state=", ".join(parts))

@@ -118,7 +118,7 @@ class Predictor:
         description: what answers: "the run digits-lenet-s0-1a2b3c4d".
         runs: names of the runs' folders, none for a file of weights.
         rule: when an image is answered 'unknown'; None: every image is answered.
-        notes: sentences about runs that were left out.
+        notes: sentences about runs that were left out, ended at chance, or have weights that are not finite.
     """
 
     networks: tuple[TrainedNetwork, ...]

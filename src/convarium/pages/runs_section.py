@@ -7,7 +7,6 @@ from typing import Any
 
 from convarium.analysis.comparison import Comparison, status
 from convarium.analysis.comparison.rows import Row
-from convarium.analysis.comparison.run_facts import largest_scores
 from convarium.data import DATASETS
 from convarium.errors import ConvariumError
 from convarium.models.layer_tables import known_description
@@ -135,6 +134,6 @@ def _failure(run: StoredRun, ended: str) -> str:
     outcome, epochs = run.outcome, len(run.outcome.history)
     message = f": {outcome.message}" if outcome.message else ""
     if ended == "at chance":
-        scores = largest_scores(run)
+        scores = run.outcome.largest_scores
         return f"ended at chance, {100 * scores.accuracy:.1f} % right" if scores else "ended at chance"
     return f"{ended} after {epochs} of {run.recipe.epochs} epochs{message}"

@@ -166,7 +166,7 @@ def _scores(values: Any) -> Scores | None:
     names = values.get("per_class") if type(values) is dict else None
     if type(names) is not dict or not _are_shares(names.values()):
         raise ValueError("per_class is not a table of shares")
-    confusion = _confusion_from_json(values.get("confusion"), len(names))
+    confusion = confusion_from_json(values.get("confusion"), len(names))
     read = record_from_json(Scores, values, {"per_class": names, "confusion": confusion})
     images = list(map(sum, confusion))
     right = [row[label] for label, row in enumerate(confusion)]
@@ -198,7 +198,7 @@ def _confusion_to_json(confusion: Sequence[Sequence[int]]) -> Any:
     ]
 
 
-def _confusion_from_json(values: Any, classes: int) -> tuple[tuple[int, ...], ...]:
+def confusion_from_json(values: Any, classes: int) -> tuple[tuple[int, ...], ...]:
     """The matrix of rows of counts, or of entries [true, predicted, count] above 0 if there are many classes."""
     wrong = ValueError("confusion is not a matrix of numbers of images")
     if type(values) is not list or set(map(type, values)) != {list}:

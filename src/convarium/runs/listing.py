@@ -11,8 +11,9 @@ from convarium.runs.folders import digits_in_name, key_of, name_without_digits
 from convarium.runs.quick_look import quick_look
 from convarium.runs.reading import check_place, garbage_collection_paused
 from convarium.runs.store import Store
+from convarium.runs.stored_run import StoredRun
 
-State = Literal["finished", "diverged", "failed", "unfinished", "in training", "damaged"]
+State = Literal["finished", "at chance", "diverged", "failed", "unfinished", "in training", "damaged"]
 SET_ASIDE = ".damaged-"
 
 
@@ -22,7 +23,8 @@ class RunEntry:
 
     Attributes:
         path: the folder; of a run in a records file, the folder in which it would lie.
-        state: how the run ended; "damaged" also if its folder was set aside, copied or renamed.
+        state: how the run ended: "finished", or "at chance" if it does no better than always naming one class, and so
+            on; "damaged" also if its folder was set aside, copied or renamed.
         size_bytes: of all files in the folder; 0 for a run in a records file.
         studies: the names of the studies that use the run.
         key: of the run; None where the folder does not say.
@@ -52,9 +54,7 @@ def list_runs(store: Store) -> list[RunEntry]:
     A study whose file is damaged is passed over.
     """
     studies = studies_by_key(store)
-    recorded = [
-        RunEntry(run.path, run.outcome.status, 0, studies.get(key, ()), key) for key, run in store.records.items()
-    ]
+    recorded = [RunEntry(run.path, _state(run), 0, studies.get(key, ()), key) for key, run in store.records.items()]
     with garbage_collection_paused():
         entries = [_entry(path, store, studies) for path in run_folders(store)]
     return sorted([*recorded, *entries], key=lambda entry: _order(entry.name))
@@ -112,11 +112,17 @@ def _sizes(path: Path) -> Iterator[int]:
             continue
 
 
+def _state(run: StoredRun) -> State:
+    return "at chance" if run.outcome.is_at_chance else run.outcome.status
+
+
 def _entry(path: Path, store: Store, studies: dict[str, tuple[str, ...]]) -> RunEntry:
     size = folder_bytes(path)
     whole = quick_look(path)
     if whole is not None and SET_ASIDE not in path.name:
-        return RunEntry(path, whole.status, size, studies.get(whole.key, ()), whole.key)
+        return RunEntry(
+            path, "at chance" if whole.is_at_chance else whole.status, size, studies.get(whole.key, ()), whole.key
+        )
     if SET_ASIDE in path.name:
         return RunEntry(path, "damaged", size, reason="it was set aside")
     try:
@@ -131,11 +137,11 @@ def _entry(path: Path, store: Store, studies: dict[str, tuple[str, ...]]) -> Run
     if run is not None and store.is_sealed(path):
         reasons = [f"mixed: {run.mixed_reason}"] if run.is_mixed else []
         reasons += [] if run.has_digest else ["no digest of its own"]
-        return RunEntry(path, run.outcome.status, size, used, key, "; ".join(reasons) or None)
+        return RunEntry(path, _state(run), size, used, key, "; ".join(reasons) or None)
     digits = key or digits_in_name(path.name)
     if digits and is_locked(store, digits):
         return RunEntry(path, "in training", size, used, key)
-    return RunEntry(path, "unfinished" if run is None else run.outcome.status, size, used, key)
+    return RunEntry(path, "unfinished" if run is None else _state(run), size, used, key)
 
 
 def is_locked(store: Store, key: str) -> bool:

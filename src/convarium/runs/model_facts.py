@@ -6,7 +6,8 @@ dataset         the name of the data set in the recipe
 data_path       where a user's own images lay, as an absolute path; null for published ones
 data_license    the terms of the published images; null where they are not known
 preprocessing   the fields of `records.Preprocessing`, and `filter`, Pillow's name of the way images are resized
-accuracy        `value`, the 95 % interval over images from `low` to `high`, and the `n` images of the `split`; or null
+accuracy        `value`, the 95 % interval over images from `low` to `high`, the `n` images of the `split`, and whether
+                the run ended `at_chance` (null: its images are too few to tell; older files do not say); or null
 """
 
 import dataclasses
@@ -28,6 +29,7 @@ METADATA = "convarium"
 
 FILTER = "BILINEAR"
 _FIELDS = frozenset({"model", "run", "dataset", "data_path", "data_license", "preprocessing", "accuracy"})
+_ACCURACY = frozenset({"split", "value", "low", "high", "n", "at_chance"})
 _SIDE = 2**15
 _WHITE = 2**16
 _LARGEST = 1e300
@@ -85,12 +87,15 @@ def parse_model_facts(text: str, source: str) -> dict[str, Any]:
         if not (facts[name] is None or is_text(facts[name])):
             raise ValueError(f"{name} is not a text")
     accuracy = facts["accuracy"]
+    if type(accuracy) is dict and accuracy.keys() - _ACCURACY:
+        raise UnknownFieldError(f"its accuracy has an unknown field {min(accuracy.keys() - _ACCURACY)[:40]!r}")
     if accuracy is not None and not (
         type(accuracy) is dict
-        and accuracy.keys() == {"split", "value", "low", "high", "n"}
+        and accuracy.keys() | {"at_chance"} == _ACCURACY
         and all(_is_number(accuracy[name], 0, 1) for name in ("value", "low", "high"))
         and is_count(accuracy["n"])
         and is_text(accuracy["split"])
+        and (accuracy.get("at_chance") is None or type(accuracy["at_chance"]) is bool)
     ):
         raise ValueError("accuracy is not one with its interval")
     preprocessing_from_json(facts["preprocessing"])
@@ -192,4 +197,5 @@ def _accuracy(outcome: Outcome) -> dict[str, Any] | None:
     interval = accuracy_interval(scores.accuracy, scores.n)
     return {
         "split": split, "value": scores.accuracy, "low": interval.low, "high": interval.high, "n": scores.n,
+        "at_chance": outcome.is_at_chance,
     }  # fmt: skip

@@ -1,12 +1,15 @@
 """What a list of 10,000 runs says of each: whether its record is whole, without reading what is in it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from convarium.chance import predicts_at_chance
 from convarium.disk import parse_json, read_bytes
 from convarium.errors import ConvariumError
 from convarium.records import Status
 from convarium.runs.folders import digits_in_name
+from convarium.runs.json_forms import confusion_from_json
 from convarium.runs.seal import HISTORY, RECIPE, SEAL, read_seal
 from convarium.runs.sealed_files import LIMIT, matches_digest
 
@@ -16,6 +19,7 @@ class QuickLook(NamedTuple):
 
     key: str
     status: Status
+    is_at_chance: bool | None
 
 
 def quick_look(path: Path) -> QuickLook | None:
@@ -44,8 +48,18 @@ def quick_look(path: Path) -> QuickLook | None:
         ):
             return None
         key = parse_json(recipe.decode(), "its text").get("key")
-    except (ConvariumError, OSError, ValueError, AttributeError):
+        is_at_chance = status == "finished" and _is_at_chance(seal.values)
+    except (ConvariumError, OSError, ValueError, AttributeError, TypeError, KeyError):
         return None
     if not isinstance(key, str) or not key.startswith(digits_in_name(path.name) or ""):
         return None
-    return QuickLook(key, status)
+    return QuickLook(key, status, is_at_chance)
+
+
+def _is_at_chance(values: Mapping[str, Any]) -> bool | None:
+    """`Outcome.is_at_chance` from the fields of a seal, of which only one confusion matrix is read."""
+    scored = [values[name] for name in ("test", "validation", "train") if values.get(name)]
+    if not scored:
+        return False
+    largest = max(scored, key=lambda scores: scores["n"])
+    return predicts_at_chance(confusion_from_json(largest["confusion"], len(largest["per_class"])))

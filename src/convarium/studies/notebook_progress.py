@@ -44,7 +44,8 @@ class NotebookProgress:
         """Remembers what an event tells of a run that later ones do not; whether the run's training ends with it."""
         training, recipe = event.training, event.recipe
         if event.finished:
-            self._failed += event.trained_now and event.finished.outcome.status != "finished"
+            outcome = event.finished.outcome
+            self._failed += event.trained_now and (outcome.status != "finished" or bool(outcome.is_at_chance))
             self._shares.pop(recipe, None)
             self._scores.pop(recipe, None)
             return True

@@ -90,6 +90,7 @@ class ProgressLines:
             parts += [f"epoch {last.epoch}/{event.recipe.epochs}", *scores(last, without=split)]
         ended = outcome.test if split == "test" else outcome.validation
         parts.append(f"{split} {percent(ended.accuracy)}" if ended else outcome.status)
+        parts += ["at chance"] if outcome.is_at_chance else []
         parts += [f"run {event.number}/{event.total}"] if event.total > 1 else []
         self._last_epoch = self._clock()
         self._say(*parts, self._time_left.text() if event.number < event.total else "")

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from convarium.analysis.comparison.formatting import count, listed
-from convarium.analysis.comparison.run_facts import is_at_chance, status
+from convarium.analysis.comparison.run_facts import status
 from convarium.analysis.recommendation import Choice
-from convarium.analysis.statistics import IMBALANCE, margin_of
+from convarium.analysis.statistics import margin_of
+from convarium.chance import IMBALANCE
 from convarium.runs.store import StoredRun
 from convarium.studies.rungs import Search, Trained, epochs_between
 
@@ -54,11 +55,11 @@ def notes_of(
             f"The time sufficed for {last.rung.epochs} of {count(epochs_between(search).most, 'epoch')}: with a longer "
             "--budget another network may lead."
         )
-    guessing = [name for name, run in named.items() if is_at_chance(run)]
+    guessing = [name for name, run in named.items() if run.outcome.is_at_chance]
     if guessing:
         verb = "does" if len(guessing) == 1 else "do"
         yield f"{listed(guessing)} {verb} no better than always answering with the largest class."
-    unclear = [name for name, run in named.items() if is_at_chance(run) is None]
+    unclear = [name for name, run in named.items() if run.outcome.is_at_chance is None]
     if unclear:
         yield (
             f"Whether {listed(unclear)} learned anything cannot be told: even the largest set that was scored is too "

@@ -13,7 +13,7 @@ from statistics import fmean
 from convarium.analysis.comparison import METRICS, Metric
 from convarium.analysis.comparison.formatting import count, duration, listed
 from convarium.analysis.recommendation import Rung
-from convarium.analysis.statistics import is_imbalanced
+from convarium.chance import is_imbalanced
 from convarium.data.splits import Splits
 from convarium.errors import RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe

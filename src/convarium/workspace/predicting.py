@@ -64,6 +64,9 @@ def predictor_of(
                 hint="they were made with different data: predict with one run",
             )
     notes = (*notes, *(note for network in networks for note in _not_finite(network)))
+    notes += tuple(
+        f"{one.path.name} ended at chance: its answers are guesses" for one in runs if one.outcome.is_at_chance
+    )
     names = tuple(stored.path.name for stored in runs)
     if run is not None:
         return Predictor(networks, f"the run {names[0]}", names, rule, notes)

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from convarium.analysis.comparison.metrics import METRICS, Metric
-from convarium.analysis.comparison.run_facts import largest_scores
-from convarium.analysis.statistics import IMBALANCE, is_imbalanced
+from convarium.chance import IMBALANCE, is_imbalanced
 from convarium.runs.store import StoredRun
 
 
@@ -19,7 +18,7 @@ def primary_metric(runs: Sequence[StoredRun]) -> tuple[str, str]:
         runs: one or more; of an older run, which has no scores of its training images, the largest scored set counts.
     """
     reasons = []
-    scored = {run.recipe.dataset: scores for run in runs if (scores := run.outcome.train or largest_scores(run))}
+    scored = {run.recipe.dataset: scores for run in runs if (scores := run.outcome.train or run.outcome.largest_scores)}
     counts = [[sum(row) for row in scores.confusion if any(row)] for scores in scored.values()]
     ratios = [max(each) / min(each) for each in counts if is_imbalanced(each)]
     if ratios:

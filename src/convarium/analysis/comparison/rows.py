@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from convarium.analysis.comparison.metrics import METRICS, Metric
-from convarium.analysis.comparison.run_facts import hardware_label, is_at_chance, marks_of, status
+from convarium.analysis.comparison.run_facts import hardware_label, marks_of, status
 from convarium.analysis.comparison.still_learning import still_learning
 from convarium.analysis.comparison.timing import Conditions, conditions
 from convarium.analysis.statistics import (
@@ -94,12 +94,12 @@ class Row:
     @property
     def at_chance(self) -> int:
         """The number of runs that finished at chance."""
-        return sum(is_at_chance(run) is True for run in self.runs)
+        return sum(run.outcome.is_at_chance is True for run in self.runs)
 
     @property
     def undetermined(self) -> int:
         """The number of runs of which no scored set is large enough to tell whether they are at chance."""
-        return sum(is_at_chance(run) is None for run in self.runs)
+        return sum(run.outcome.is_at_chance is None for run in self.runs)
 
     @cached_property
     def measured(self) -> Estimate | None:

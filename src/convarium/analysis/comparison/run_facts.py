@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from convarium.analysis.comparison.formatting import count
 from convarium.analysis.comparison.metrics import Metric
-from convarium.analysis.statistics import predicts_at_chance
-from convarium.records import Environment, Scores
+from convarium.records import Environment
 from convarium.runs.store import StoredRun
 
 SELECTED_ON_VALIDATION = "selected on validation"
@@ -28,30 +27,11 @@ def _kernels(environment: Environment) -> str:
     return ", PyTorch's kernels" if environment.kernels == "torch" else f", kernels {environment.kernels}"
 
 
-def is_at_chance(run: StoredRun) -> bool | None:
-    """Whether a finished run does no better than always naming one class, on the largest set that was scored.
-
-    Returns:
-        None where even that set has too few images to tell.
-    """
-    scores = largest_scores(run)
-    if run.outcome.status != "finished" or scores is None:
-        return False
-    return predicts_at_chance(scores.confusion)
-
-
-def largest_scores(run: StoredRun) -> Scores | None:
-    """The scores of the largest set that was scored: mostly the training images, in older records the test images."""
-    outcome = run.outcome
-    scored = [scores for scores in (outcome.test, outcome.validation, outcome.train) if scores and scores.n]
-    return max(scored, key=lambda scores: scores.n, default=None)
-
-
 def status(run: StoredRun) -> str:
     """How a run ended: "trained", "at chance", "diverged" or "failed"."""
     if run.outcome.status != "finished":
         return run.outcome.status
-    return "at chance" if is_at_chance(run) else "trained"
+    return "at chance" if run.outcome.is_at_chance else "trained"
 
 
 def marks_of(runs: Sequence[StoredRun], metric: Metric) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from convarium.analysis.comparison import formatting
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Row, settings
-from convarium.analysis.comparison.run_facts import largest_scores
 from convarium.analysis.comparison.timing import what_differs
 
 LONGER = 3
@@ -55,7 +54,7 @@ def _undetermined(rows: tuple[Row, ...]) -> Iterator[str]:
     """Says of which runs the images are too few to tell them from runs at chance."""
     for row in rows:
         if row.undetermined:
-            largest = max(scores.n for run in row.runs if (scores := largest_scores(run)))
+            largest = max(scores.n for run in row.runs if (scores := run.outcome.largest_scores))
             runs = formatting.count(len(row.runs), "run")
             yield (
                 f"Whether {row.undetermined} of {runs} of {row.label} learned anything cannot be told: even the "

@@ -4,7 +4,6 @@ Every result is a frozen dataclass. If the numbers cannot support an answer (one
 the field for it is None.
 """
 
-from convarium.analysis.statistics.chance import IMBALANCE, at_chance, is_imbalanced, predicts_at_chance
 from convarium.analysis.statistics.differences import (
     CAUTION,
     UNLIKE,
@@ -37,7 +36,6 @@ from convarium.intervals import LEVEL, Interval
 
 __all__ = [
     "CAUTION",
-    "IMBALANCE",
     "LEVEL",
     "LOSS_MARGIN",
     "MARGINS",
@@ -52,20 +50,17 @@ __all__ = [
     "PairedRatio",
     "Scale",
     "SeedsNeeded",
-    "at_chance",
     "confusion_interval",
     "difference",
     "equivalence",
     "estimate",
     "fisher_test",
     "image_interval",
-    "is_imbalanced",
     "margin_of",
     "mcnemar",
     "paired_interval",
     "paired_ratio",
     "prediction_interval",
-    "predicts_at_chance",
     "rank_test",
     "runs_to_settle_half",
     "seeds_needed",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convarium.analysis.comparison import as_json, compare_runs, status
-from convarium.analysis.statistics import at_chance, is_imbalanced, predicts_at_chance
+from convarium.chance import at_chance, is_imbalanced, predicts_at_chance
 from convarium.recipes.recipe import Recipe
 from convarium.records import Scores
 from made_runs import run

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-
-from convarium.metrics import balanced_accuracy
+from statistics import fmean
 
 IMBALANCE = 3
 """Classes are imbalanced where the largest has over this many times the images of the smallest."""
@@ -60,7 +59,8 @@ def predicts_at_chance(confusion: Sequence[Sequence[int]]) -> bool | None:
         variances = [max(level * (1 - level), share * (1 - share)) / count for count, share in classes]
         return math.sqrt(sum(variances)) / len(classes)
 
-    balanced = _between(balanced_accuracy(confusion), chance, error)
+    recalls = [row[i] / count for i, (row, count) in enumerate(zip(confusion, counts, strict=True)) if count]
+    balanced = _between(fmean(recalls), chance, error)
     return balanced if balanced is False or answer is True else None
 
 
