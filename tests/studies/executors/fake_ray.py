@@ -55,7 +55,7 @@ class FakeRay:
         return [{"NodeID": "here", "Alive": self.alive, "Resources": {"CPU": self.cpus}}]
 
     def get_runtime_context(self) -> Any:
-        return SimpleNamespace(get_node_id=lambda: "here")
+        return SimpleNamespace(get_node_id=lambda: "here", gcs_address="192.0.2.1:6379")
 
     def kill(self, actor: Any, *, no_restart: bool) -> None:
         assert no_restart

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import os
 import pickle
+import re
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ import pytest
 import torch
 from fake_ray import FakeRay
 
+import convarium
 from convarium.cli import main
 from convarium.errors import ConvariumError, RecipeError, RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe
@@ -465,6 +467,24 @@ def test_a_cluster_that_cannot_be_reached_is_named(monkeypatch):
     ray.options.append({})
     with pytest.raises(RunError, match=r"Ray cannot be started here \(nobody answers\)"):
         ray_cluster.connected(None).__enter__()
+
+
+@pytest.mark.parametrize("address", [None, "auto", "192.0.2.1:6379", "127.0.0.1:6379", "ray://192.0.2.1:10001"])
+def test_a_connection_that_was_there_before_is_used(ray, address):
+    with ray_cluster.connected(address) as is_own:
+        assert not is_own
+    assert ray.alive
+
+
+@pytest.mark.parametrize(
+    "address", ["192.0.2.2:6379", "192.0.2.1:7000", "ray://192.0.2.2:10001", "no.such.host.invalid:6379"]
+)
+def test_a_process_that_is_connected_to_one_cluster_does_not_train_on_it_in_place_of_another(ray, address, tmp_path):
+    wrong = (
+        f"this process is connected to the Ray cluster at 192.0.2.1:6379, and not to {address}; leave out the address"
+    )
+    with pytest.raises(RunError, match=re.escape(wrong)):
+        convarium.compare(["lenet"], executor="ray", address=address, store=tmp_path)
 
 
 def test_event_files_may_be_open_in_several_threads(tmp_path):

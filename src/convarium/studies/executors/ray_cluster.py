@@ -4,6 +4,7 @@ import importlib
 import math
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,10 +44,16 @@ def connected(address: str | None) -> Iterator[bool]:
 
     Raises:
         ConvariumError: Ray is not installed.
-        RunError: there is no such cluster, or Ray cannot be started.
+        RunError: there is no such cluster, Ray cannot be started, or this process is connected to another cluster.
     """
     ray = import_ray()
     if ray.is_initialized():
+        there = ray.get_runtime_context().gcs_address
+        if address not in (None, "auto", there) and not _is_same(str(address), there):
+            raise RunError(
+                f"this process is connected to the Ray cluster at {there}, and not to {address}",
+                hint="leave out the address, or call ray.shutdown() before",
+            )
         yield False
         return
     private, is_own = ray._private.worker, False
@@ -77,6 +84,19 @@ def _start(ray: Any) -> None:
             f"Ray cannot be started here ({_first_line(error)})",
             hint="start it with `ray start --head`, which says more, or use --workers in place of --executor ray",
         ) from error
+
+
+def _is_same(address: str, other: str) -> bool:
+    """Whether two addresses may be of one cluster; that of a Ray Client has another port than the cluster's own."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    other_host, _, other_port = other.rpartition(":")
+    if port != other_port and not address.startswith("ray://"):
+        return False
+    try:
+        number = socket.gethostbyname(host)
+        return number.startswith("127.") or number == socket.gethostbyname(other_host)
+    except OSError:
+        return False
 
 
 def _unreachable(address: str, error: Exception) -> RunError:
