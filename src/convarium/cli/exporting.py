@@ -77,9 +77,15 @@ def export(
     """
     from convarium.workspace import Workspace
 
-    note(f"exporting {one_line(run or str(weights))} …")
     done = Workspace(store, data_dir).export(
-        run, weights=weights, model=model, dataset=dataset, format=format, out=out, int8=int8
+        run,
+        weights=weights,
+        model=model,
+        dataset=dataset,
+        format=format,
+        out=out,
+        int8=int8,
+        on_note=lambda text: note(one_line(text)),
     )
     if as_json:
         say_json(dataclasses.asdict(done) | {"path": str(done.path)})

@@ -62,7 +62,6 @@ def play(
     """
     from convarium.workspace import Workspace
 
-    note(f"reading the networks of {one_line(study)} …")
     done = Workspace(store, data_dir).play(
         study,
         out=out,
@@ -74,6 +73,7 @@ def play(
         hide_names=hide_names,
         quiz=quiz,
         language=lang,
+        on_note=lambda text: note(one_line(text)),
     )
     if as_json:
         say_json(dataclasses.asdict(done) | {"path": str(done.path)})

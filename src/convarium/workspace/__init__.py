@@ -295,6 +295,7 @@ def play(
     hide_names: bool = False,
     quiz: bool = False,
     language: Language = "en",
+    on_note: Callable[[str], None] | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
 ) -> Playground:
@@ -310,6 +311,7 @@ def play(
         hide_names=hide_names,
         quiz=quiz,
         language=language,
+        on_note=on_note,
     )
 
 
@@ -381,12 +383,13 @@ def export(
     format: Format = "onnx",  # noqa: A002
     out: Path | str | None = None,
     int8: bool = False,
+    on_note: Callable[[str], None] | None = None,
     store: Path | str = ".",
     data_dir: Path | str | None = None,
 ) -> Exported:
     """See `Workspace.export`."""
     return Workspace(store, data_dir).export(
-        run, weights=weights, model=model, dataset=dataset, format=format, out=out, int8=int8
+        run, weights=weights, model=model, dataset=dataset, format=format, out=out, int8=int8, on_note=on_note
     )
 
 

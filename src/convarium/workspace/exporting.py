@@ -13,6 +13,8 @@ from convarium.spec import unknown
 from convarium.workspace.weights import network_in_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convarium.data.splits import ImageData, Splits
     from convarium.inference.export import Exported, KnownImages, LabeledImages
     from convarium.inference.export_formats import Format
@@ -50,6 +52,7 @@ def export(
     format: Format,  # noqa: A002
     out: Path | str | None,
     int8: bool,
+    on_note: Callable[[str], None] | None,
 ) -> Exported:
     """See `Workspace.export`."""
     from convarium.inference.export import export_network
@@ -85,6 +88,8 @@ def export(
         if why is None:
             raise DataError(f"{wrong}, and weights come without them", hint="name the run")
         raise DataError(f"{wrong}: {why.wrong}", expected=why.expected, hint=why.hint) from why
+    if on_note is not None:
+        on_note(f"exporting {run or weights} …")
     return export_network(source.trained, path, format=format, facts=source.facts, known=known, int8=labeled)
 
 

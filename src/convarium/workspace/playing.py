@@ -11,6 +11,8 @@ from convarium.errors import ConvariumError
 from convarium.spec import unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convarium.inference.playground import Playground
     from convarium.inference.playground.words import Language
     from convarium.studies.resources import Resources
@@ -32,6 +34,7 @@ def play(
     hide_names: bool,
     quiz: bool,
     language: Language,
+    on_note: Callable[[str], None] | None,
 ) -> Playground:
     """See `Workspace.play`."""
     from convarium.inference.playground.page import write_playground
@@ -51,6 +54,8 @@ def play(
         raise ConvariumError(f"--out {path} is a folder", hint=f"name a file in it: --out {path / 'play.html'}")
     path.parent.mkdir(parents=True, exist_ok=True)  # now, before minutes are spent on what cannot be written
     remove_unfinished(path.parent, path.name, idle_seconds=_WRITING_SECONDS)
+    if on_note is not None:
+        on_note(f"reading the networks of {study} …")
     done = write_playground(
         comparison,
         path,

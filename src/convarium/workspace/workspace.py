@@ -438,6 +438,7 @@ class Workspace:
         hide_names: bool = False,
         quiz: bool = False,
         language: Language = "en",
+        on_note: Callable[[str], None] | None = None,
     ) -> Playground:
         """Writes a page on which the networks of a stored study answer: draw, drop an image, look inside.
 
@@ -456,6 +457,7 @@ class Workspace:
             hide_names: call the networks "Network A" and so on until the reader asks.
             quiz: begin with ten images on which the networks disagree.
             language: of the page, "en" or "zh".
+            on_note: called with a sentence when what takes time begins.
 
         Raises:
             StoreError: no such study, or none of its runs is finished.
@@ -476,6 +478,7 @@ class Workspace:
             hide_names=hide_names,
             quiz=quiz,
             language=language,
+            on_note=on_note or sentence_display(),
         )
 
     def evaluate(
@@ -616,6 +619,7 @@ class Workspace:
         format: Format = "onnx",  # noqa: A002
         out: Path | str | None = None,
         int8: bool = False,
+        on_note: Callable[[str], None] | None = None,
     ) -> Exported:
         """Writes a trained network as one file for other programs, and checks it against the original before.
 
@@ -629,6 +633,7 @@ class Workspace:
             format: "onnx", or "torch-export" for PyTorch alone.
             out: the file to write; None: named after the run, in the working folder.
             int8: in 8-bit integers, calibrated on training images; needs these, and ONNX.
+            on_note: called with a sentence when what takes time begins.
 
         Raises:
             ConvariumError: no such run or file, one without weights, a network that cannot be written in this format,
@@ -637,7 +642,17 @@ class Workspace:
         """
         from convarium.workspace.exporting import export
 
-        return export(self, run, weights=weights, model=model, dataset=dataset, format=format, out=out, int8=int8)
+        return export(
+            self,
+            run,
+            weights=weights,
+            model=model,
+            dataset=dataset,
+            format=format,
+            out=out,
+            int8=int8,
+            on_note=on_note or sentence_display(),
+        )
 
     def reproduce(
         self,

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import string
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from convarium.inference.playground.gallery import IMAGES, QUIZ, SPLIT, frame_of
 from convarium.inference.playground.players import MOST_PARAMETERS
 from convarium.inference.playground.program import read_program
 from convarium.inference.playground.reference import run_logits
-from convarium.inference.playground.words import LANGUAGES, words_of
+from convarium.inference.playground.words import LANGUAGES, disguise, filled, title_of, words_of
 from convarium.inference.trained import load_trained
 
 MODELS = ("lenet", "resnet(depth=8)")
@@ -159,6 +160,47 @@ def test_a_picture_is_read_and_a_broken_one_gives_one_sentence(page):
     assert shown[0] == gray
     page.set_input_files("#file", {"name": "broken.png", "mimeType": "image/png", "buffer": b"no image"})
     page.locator("#file-trouble", has_text="broken.png is not an image that this browser can read.").wait_for()
+
+
+@needs_browser
+def test_a_file_that_is_dragged_onto_the_page_is_read(page, tmp_path):
+    """As the browser is told of a file from another program, over a place that is no field for files."""
+    file = tmp_path / "green.png"
+    Image.new("RGB", (90, 50), (10, 200, 30)).save(file)
+    before = page.get_attribute("body", "data-answered")
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 300, "data": data})
+        if kind == "dragOver":
+            assert page.locator("#drop.over").count() == 1
+    answered_anew(page, before)
+    assert page.get_attribute("#tab-file", "aria-selected") == "true"
+    assert page.locator("#steps li").first.inner_text() == "as opened"
+    assert not page.locator("#drop.over").count()
+
+
+@needs_browser
+def test_an_image_is_pasted_by_the_keyboard(page):
+    """From the browser's own clipboard, into which the test copies it."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    before = page.get_attribute("body", "data-answered")
+    page.evaluate("document.getElementById('pad').focus()")
+    page.evaluate(
+        """async () => {
+          const canvas = Pictures.canvas(30, 20);
+          canvas.getContext("2d").fillRect(5, 5, 10, 10);
+          const blob = await new Promise((resume) => canvas.toBlob(resume));
+          await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+        }"""
+    )
+    page.keyboard.press("Control+V")
+    answered_anew(page, before)
+    assert page.locator("#steps li").first.inner_text() == "as opened"
+    before = page.get_attribute("body", "data-answered")
+    page.evaluate("navigator.clipboard.writeText('no image')")
+    page.keyboard.press("Control+V")
+    assert page.get_attribute("body", "data-answered") == before
 
 
 @needs_browser
@@ -394,6 +436,19 @@ def test_the_quiz_asks_and_counts(page):
 
 
 @needs_browser
+def test_the_quiz_can_be_played_once_more_and_counts_anew(page):
+    page.click("#quiz-stage button")
+    for _ in range(2):
+        for number in range(1, len(page.evaluate("Play.quiz")) + 1):
+            assert page.locator("#quiz-status").inner_text().startswith(f"Image {number} of ")
+            page.locator("#quiz-stage .choices button").first.click()
+            page.get_by_role("button", name="Next image").or_(page.get_by_role("button", name="Result")).click()
+        scores = page.locator("#quiz-stage li").all_inner_texts()
+        assert scores[0].endswith(f" of {number}")
+        page.get_by_role("button", name="Once more").click()
+
+
+@needs_browser
 def test_every_control_has_a_name(page):
     """What has no text has a label."""
     nameless = page.evaluate(
@@ -427,7 +482,53 @@ def test_hidden_names_are_shown_on_request(browser, store, tmp_path):
     assert page.locator("footer tbody th").all_text_contents() == [*MODELS]
     buttons = page.locator(".network footer button").evaluate_all("all => all.map((one) => one.ariaLabel)")
     assert buttons == [f"看看内部: {model}" for model in MODELS]
+    assert page.locator("h1").inner_text() == page.title() == "Guess <b>"
+    fonts = page.evaluate("getComputedStyle(document.querySelector('#answers button')).fontFamily")
+    assert fonts.index("PingFang SC") < fonts.index("Noto Sans CJK SC") < fonts.index("Arial")
     page.close()
+
+
+@needs_browser
+def test_with_the_names_the_title_shows_them_too(browser, store, tmp_path):
+    done = Workspace(store).play("both", hide_names=True, out=tmp_path / "guess.html")
+    page = browser.new_page()
+    page.goto(done.path.as_uri())
+    page.wait_for_selector("body[data-answered]")
+    hidden = page.locator("body").inner_text() + page.title()
+    assert "Play with Network A and Network B" in hidden
+    assert not [model for model in MODELS if model in hidden]
+    page.click("#reveal")
+    page.wait_for_selector(".network h3:text('lenet')")
+    shown = page.locator("body").inner_text() + page.title()
+    assert page.locator("h1").inner_text() == page.title() == "Play with lenet and resnet(depth=8)"
+    assert "Network A" not in shown
+    page.click("#reveal")
+    assert page.title() == "Play with Network A and Network B"
+    page.close()
+
+
+@needs_browser
+def test_a_network_is_painted_as_no_other_is_where_colors_repeat(browser, store, tmp_path, monkeypatch):
+    monkeypatch.setattr("convarium.pages.chart_style.COLORS", ("#0072B2",))
+    done = Workspace(store).play("both", out=tmp_path / "one_color.html")
+    page = browser.new_page()
+    page.goto(done.path.as_uri())
+    page.wait_for_selector("body[data-answered]")
+    for part in (".swatch", ".track b"):
+        cards = page.locator("article.network:not(.vote)").all()
+        painted = [card.locator(part).first.evaluate("(e) => getComputedStyle(e).background") for card in cards]
+        assert len(set(painted)) == len(MODELS)
+        assert all("rgb(0, 114, 178)" in paint for paint in painted)
+    many = [{"color": "#0072B2", "round": n} for n in range(5)]
+    assert len(set(page.evaluate("(many) => many.map(Play.paintOf)", many))) == 5
+    page.close()
+
+
+@needs_browser
+def test_one_of_several_says(page):
+    said = page.evaluate("[1, 2].map((n) => fill(Play.words.seeds_say, { n, of: 3, name: '9' }))")
+    assert said == ["1 of 3 says 9", "2 of 3 say 9"]
+    assert page.evaluate("fill(Play.words.values, { n: 1 })") == "1 value"
 
 
 @needs_browser
@@ -454,7 +555,8 @@ def test_the_command_says_what_it_wrote(store, tmp_path, capsys, monkeypatch):
     told = json.loads(capsys.readouterr().out)
     assert told["networks"] == [[model, 1] for model in MODELS]
     assert told["bytes"] == (tmp_path / "a.html").stat().st_size
-    assert main(["play", "both", "--lang", "fr"]) == 2
+    assert main(["play", "both", "--lang", "de"]) == 2
+    assert "unknown language 'de'; choose one of en, zh" in capsys.readouterr().err
     assert main(["play", "both", "--seeds", "0"]) == 2
     assert "seeds that play" in capsys.readouterr().err
 
@@ -508,14 +610,38 @@ def test_the_frame_of_centered_squares_is_measured():
     assert frame_of(np.zeros((5, 3, 28, 28), np.uint8)).box is None
 
 
+def test_what_cannot_be_done_is_not_announced(store, capsys):
+    assert main(["play", "none", "--store", str(store)]) == 2
+    assert "reading" not in capsys.readouterr().err
+    assert main(["play", "both", "--store", str(store)]) == 0
+    assert "reading the networks of both …" in capsys.readouterr().err
+    assert main(["export", "none", "--store", str(store)]) == 2
+    assert "exporting" not in capsys.readouterr().err
+
+
+def forms(text):
+    return [text] if isinstance(text, str) else list(text.values())
+
+
+def blanks(text):
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
 def test_every_language_has_every_text_with_the_same_blanks():
     english = words_of("en")
     for language in LANGUAGES:
         words = words_of(language)
         assert words.keys() == english.keys()
         assert words["operations"].keys() == english["operations"].keys()
-        for name, text in english.items():
-            if isinstance(text, str):
-                assert sorted(p.split("}")[0] for p in words[name].split("{")[1:]) == sorted(
-                    p.split("}")[0] for p in text.split("{")[1:]
-                ), name
+        for name in english.keys() - {"operations"}:
+            for text in forms(words[name]):
+                assert blanks(text) == blanks(forms(english[name])[0]), name
+
+
+def test_a_text_has_the_form_that_goes_with_its_number():
+    words = words_of("en")
+    assert filled(words["seeds_say"], n=1, of=3, name="9") == "1 of 3 says 9"
+    assert filled(words["seeds_say"], n=2, of=3, name="9") == "2 of 3 say 9"
+    assert title_of(words, ["a"]) == "Play with a"
+    assert title_of(words, list("abcde")) == "Play with a, b, c and 2 more"
+    assert [disguise(words, n) for n in (0, 25, 26)] == ["Network A", "Network Z", "Network A1"]

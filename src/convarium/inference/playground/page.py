@@ -1,6 +1,5 @@
 """Writes the page that is alive: the networks of a study, test images, and the interpreter, in one HTML file."""
 
-import string
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,8 +14,8 @@ from convarium.disk import write_text
 from convarium.errors import ConvariumError
 from convarium.inference.playground.encoding import encode, encode_images
 from convarium.inference.playground.gallery import QUIZ, frame_of, pick_images
-from convarium.inference.playground.players import Member, Player, find_players, rounding_text
-from convarium.inference.playground.words import Language, words_of
+from convarium.inference.playground.players import Member, Player, find_players, worst_rounding
+from convarium.inference.playground.words import Language, disguise, filled, title_of, words_of
 from convarium.pages.chart_style import colors
 from convarium.pages.predictions import read_predictions
 from convarium.pages.script_data import script_json
@@ -85,7 +84,7 @@ def write_playground(
     players, left_out = find_players(
         comparison, images=images, seeds=seeds, all_networks=all_networks, float32=float32, epochs=epochs
     )
-    labels = [row.label for row in comparison.rows]
+    paints = _paints([row.label for row in comparison.rows])
     words = words_of(language)
     form = players[0].preprocessing
     gallery, quiz_images = _gallery(comparison, test_images)
@@ -96,7 +95,8 @@ def write_playground(
     for number, player in enumerate(players):
         networks.append(
             _described(player, comparison, forms.index(player.preprocessing), len(encoded))
-            | {"color": colors(labels)[player.index], "disguise": _disguise(words, number) if hide_names else None}
+            | paints[player.index]
+            | {"disguise": disguise(words, number) if hide_names else None}
         )
         encoded += [encode(member.program, float16=not float32) for member in player.members]
     for player, network in zip(players, networks, strict=True):
@@ -104,8 +104,8 @@ def write_playground(
             _epochs(member, number, encoded, float16=not float32)
             for number, member in zip(network["members"], player.members, strict=True)
         ]
-    about = {"dataset": comparison.dataset, "box": f"{frame.box:.0f}" if frame.box else ""}
-    words = {name: _filled(text, about) if name == "center_why" else text for name, text in words.items()}
+    box = f"{frame.box:.0f}" if frame.box else ""
+    words["center_why"] = filled(words["center_why"], dataset=comparison.dataset, box=box)
     environment = Environment(
         loader=PackageLoader("convarium", "inference/playground/page"),
         autoescape=True,
@@ -113,12 +113,11 @@ def write_playground(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = [network["disguise"] or network["label"] for network in networks]
-    listed = shown if len(shown) < 5 else [*shown[:3], _filled(words["more"], {"n": str(len(shown) - 3)})]
-    names = words["separator"].join(listed[:-1]) + words["last_separator"] * (len(listed) > 1) + listed[-1]
+    names = {which: [network[which] or network["label"] for network in networks] for which in ("disguise", "label")}
+    titles = {which: title or title_of(words, found) for which, found in names.items()}
     text = environment.get_template("play.html.j2").render(
         lang={"zh": "zh-CN"}.get(language, language),
-        title=title or _filled(words["title"], {"networks": names}),
+        title=titles["disguise"],
         dataset=comparison.dataset,
         words=words,
         notes=left_out,
@@ -131,7 +130,7 @@ def write_playground(
                 "label": network["disguise"] or player.label,
                 "parameters": f"{network['parameters']:,}",
                 "accuracy": network["accuracy"],
-                "rounding": rounding_text(player.members),
+                "rounding": _rounding_text(player, words),
             }
             for player, network in zip(players, networks, strict=True)
         ],
@@ -144,6 +143,7 @@ def write_playground(
                 "gallery": gallery,
                 "quiz": quiz_images,
                 "networks": networks,
+                "titles": {"hidden": titles["disguise"], "named": titles["label"]},
             }
         ),
         networks=[script_json(one) for one in encoded],
@@ -172,6 +172,20 @@ def _described(player: Player, comparison: Comparison, form: int, first: int) ->
         "flops": row.flops or 0,
         "accuracy": "–" if accuracy is None else formatting.mean(metric, accuracy),
     }
+
+
+def _paints(labels: list[str]) -> list[dict[str, Any]]:
+    """The color of each row, and how often all colors were used before it: colors that come again are striped."""
+    found = colors(labels)
+    return [{"color": color, "round": found[:i].count(color)} for i, color in enumerate(found)]
+
+
+def _rounding_text(player: Player, words: dict[str, Any]) -> str:
+    worst = worst_rounding(player.members)
+    if worst is None:
+        return filled(words["rounding_none"])
+    share = f"{100 * worst.largest_difference:.2g}"
+    return filled(words["rounding_change"], n=worst.same, of=worst.images, share=share)
 
 
 def _epochs(member: Member, number: int, encoded: list[dict[str, Any]], *, float16: bool) -> list[dict[str, int]]:
@@ -207,18 +221,6 @@ def _gallery(
 
 def _most(votes: np.ndarray) -> int:
     return int(np.bincount(votes).argmax())
-
-
-def _disguise(words: Any, number: int) -> str:
-    letters = string.ascii_uppercase
-    name = letters[number % 26] + (str(number // 26) if number >= 26 else "")
-    return _filled(words["disguise"], {"letter": name})
-
-
-def _filled(text: str, values: dict[str, str]) -> str:
-    for name, value in values.items():
-        text = text.replace("{" + name + "}", value)
-    return text
 
 
 def _read(file: str) -> str:

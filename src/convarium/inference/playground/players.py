@@ -1,7 +1,7 @@
 """The networks of a study that play: read as operations, checked, and those that cannot play with the reason."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -216,12 +216,10 @@ def _difference(expected: np.ndarray, received: np.ndarray) -> tuple[float, floa
     return float(np.abs(expected).max()), float(np.abs(expected - received).max())
 
 
-def rounding_text(members: Sequence[Member]) -> str:
-    """What rounding changes in the worst of some networks: "499 of 500 answers stay, logits within 0.02 %"."""
+def worst_rounding(members: Sequence[Member]) -> Rounding | None:
+    """What rounding changes at most in some networks: the fewest answers that stay, and the largest difference."""
     known = [member.rounding for member in members if member.rounding is not None]
     if not known:
-        return "none: float32"
-    worst = max(known, key=lambda rounding: rounding.largest_difference)
+        return None
     least = min(known, key=lambda rounding: rounding.same / rounding.images)
-    share = f"{100 * worst.largest_difference:.2g} %"
-    return f"{least.same:,} of {least.images:,} answers stay, logits within {share}"
+    return replace(least, largest_difference=max(rounding.largest_difference for rounding in known))

@@ -5,7 +5,7 @@ const Answers = (() => {
   const { words, classes, networks } = Play;
   const grid = document.getElementById("networks"), agreement = document.getElementById("agreement");
   const timing = document.getElementById("timing");
-  const cards = networks.map((network) => card(network.label, network.color, network));
+  const cards = networks.map((network) => card(network.label, Play.paintOf(network), network));
   const vote = networks.some((network) => network.members.length > 1) || networks.length > 1 ? card(words.vote, "var(--accent)") : null;
   if (vote) { vote.element.classList.add("vote"); grid.prepend(vote.element); }
   const everyCard = vote ? [vote, ...cards] : cards;

@@ -5,8 +5,7 @@ const Quiz = (() => {
   const { words, classes, networks, quiz, gallery } = Play;
   const stage = document.getElementById("quiz-stage"), status = document.getElementById("quiz-status");
   if (!stage) return { begin: () => {}, rename: () => {} };
-  const score = { right: 0, asked: 0, networks: networks.map(() => 0) };
-  let lines = [];
+  let score = null, lines = [], imageAt = null, inputsAt = null;
 
   // A line of a list that names a network; `text` gives it anew when the names are shown or hidden.
   function line(text) {
@@ -16,14 +15,24 @@ const Quiz = (() => {
     return item;
   }
 
-  function begin(imageAt, inputsAt) {
-    const start = document.createElement("button");
-    start.type = "button"; start.textContent = words.quiz_start;
-    start.addEventListener("click", () => ask(0, imageAt, inputsAt));
-    stage.replaceChildren(start);
+  // `images`: the canvas of a test image, by its number; `inputs`: what the networks are given of it.
+  function begin(images, inputs) {
+    imageAt = images; inputsAt = inputs;
+    stage.replaceChildren(starter(words.quiz_start));
   }
 
-  function ask(n, imageAt, inputsAt) {
+  // The button that begins, with nothing counted.
+  function starter(text) {
+    const start = document.createElement("button");
+    start.type = "button"; start.textContent = text;
+    start.addEventListener("click", () => {
+      score = { right: 0, asked: 0, networks: networks.map(() => 0) };
+      ask(0);
+    });
+    return start;
+  }
+
+  function ask(n) {
     if (n >= quiz.length) { finish(); return; }
     const index = quiz[n], canvas = imageAt(index);
     canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", fill(words.quiz_image, { n: n + 1 }));
@@ -33,14 +42,14 @@ const Quiz = (() => {
     for (const [c, name] of classes.entries()) {
       const button = document.createElement("button");
       button.type = "button"; button.textContent = name;
-      button.addEventListener("click", () => answer(n, c, choices, imageAt, inputsAt));
+      button.addEventListener("click", () => answer(n, c, choices));
       choices.append(button);
     }
     stage.replaceChildren(canvas, choices);
     choices.firstChild.focus();
   }
 
-  async function answer(n, chosen, choices, imageAt, inputsAt) {
+  async function answer(n, chosen, choices) {
     for (const [c, button] of [...choices.children].entries()) {
       button.disabled = true; button.setAttribute("aria-pressed", String(c === chosen));
     }
@@ -56,7 +65,7 @@ const Quiz = (() => {
     status.textContent = fill(chosen === truth ? words.quiz_right : words.quiz_wrong, { name: classes[truth] });
     const next = document.createElement("button");
     next.type = "button"; next.textContent = n + 1 < quiz.length ? words.quiz_next : words.quiz_end;
-    next.addEventListener("click", () => ask(n + 1, imageAt, inputsAt));
+    next.addEventListener("click", () => ask(n + 1));
     const box = document.createElement("div");
     box.append(list, next);
     stage.append(box);
@@ -70,7 +79,10 @@ const Quiz = (() => {
     list.append(line(() => result(words.quiz_you, score.right)),
       ...networks.map((network, i) => line(() => result(network.label, score.networks[i]))));
     status.textContent = words.quiz_over;
-    stage.replaceChildren(list);
+    const again = starter(words.quiz_again), box = document.createElement("div");
+    box.append(list, again);
+    stage.replaceChildren(box);
+    again.focus();
   }
 
   return { begin, rename: () => lines.forEach(({ item, text }) => { item.textContent = text(); }) };

@@ -3,9 +3,12 @@
 
 const Play = JSON.parse(document.getElementById("play-data").textContent);
 
-// "{n} of {of}" with its numbers and names.
+// "{n} of {of}" with its numbers and names. A text that is written in several forms has the one that goes with `n` in the
+// language of the page.
+const plurals = new Intl.PluralRules(document.documentElement.lang);
 function fill(text, values) {
-  return text.replace(/\{(\w+)\}/g, (whole, name) => name in values ? values[name] : whole);
+  const form = typeof text === "string" ? text : text[plurals.select(values.n)] || text.other;
+  return form.replace(/\{(\w+)\}/g, (whole, name) => name in values ? values[name] : whole);
 }
 
 Play.preprocessing = Play.forms[0]; // all forms read an image alike; they differ in its normalization
@@ -15,6 +18,13 @@ for (const network of Play.networks) {
   network.name = network.label;
   if (network.disguise) network.label = network.disguise;
 }
+
+// What the bars of a network are painted with. Where there are more networks than colors, these come again in stripes,
+// whose direction changes each time.
+const STRIPES = [135, 90, 45, 0];
+Play.paintOf = ({ color, round }) => round
+  ? `repeating-linear-gradient(${STRIPES[(round - 1) % STRIPES.length]}deg, ${color} 0 3px, color-mix(in srgb, ${color} 25%, transparent) 3px 6px)`
+  : color;
 
 // Members are single networks with their weights: a network of the study, with one of its seeds, after one of its epochs.
 // `epochs` has for each seed the epochs whose weights the page has, those of the seed itself among them.
