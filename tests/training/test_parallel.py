@@ -301,23 +301,41 @@ def test_members_that_would_draw_each_others_numbers_train_one_after_another(spl
         same(outcome, fit(recipe, splits, device="cpu"))
 
 
-@pytest.mark.parametrize("how", ["raised in a member", "Ctrl-C"])
-def test_all_members_stop_when_one_is_stopped(how, splits, two_threads):
+def test_all_members_stop_when_one_is_stopped(splits, two_threads):
     reported = []
 
     def stop(member, progress):
         reported.append(member)
         if len(reported) == 3:
-            if how == "Ctrl-C":
-                os.kill(os.getpid(), signal.SIGINT)
-            else:
-                raise KeyboardInterrupt
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fit_stack(grid(dataclasses.replace(MLP, epochs=10**6), seed=range(4)), splits, device="cpu", on_event=stop)
     assert set(reported) <= {0, 1}
-    assert how == "Ctrl-C" or len(reported) == 3
+    assert len(reported) == 3
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("reports", range(1, 7))
+def test_ctrl_c_at_any_moment_ends_all_members_with_their_checkpoints(reports, splits, two_threads, tmp_path):
+    """Early ones come while the main thread still starts members, or just before it waits for them."""
+    recipes = grid(dataclasses.replace(MLP, epochs=10**6), seed=range(4))
+    folders = [tmp_path / str(member) for member in range(4)]
+    for folder in folders:
+        folder.mkdir()
+    threads, reported = threading.active_count(), []
+
+    def interrupt(member, progress):
+        reported.append(member)
+        if len(reported) == reports:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_stack(recipes, splits, device="cpu", folders=folders, on_event=interrupt)
+    assert threading.active_count() == threads
+    assert torch.get_num_threads() == 2
+    assert set(reported) <= {0, 1}
+    assert {int(path.parent.name) for path in tmp_path.glob("*/last.ckpt")} == set(reported)
 
 
 def test_no_event_is_reported_after_an_error(splits, two_threads, monkeypatch):

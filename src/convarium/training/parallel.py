@@ -13,7 +13,7 @@ CUDA the members are one stacked model, so that eight members launch as many ker
 import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -35,13 +35,15 @@ from convarium.training.scoring import pick_device
 from convarium.training.stacked import fit_stacked_model
 from convarium.training.starting import StartWeights
 from convarium.training.state import TrainingEvent
-from convarium.training.stopping import TrainingStoppedError
+from convarium.training.stopping import TrainingStoppedError, stop_on_signals
 from convarium.training.timing import Stopwatch
 from convarium.training.trainer import check_batches, prepare_run
 
 LARGEST_STACK = 8
 STACK_FIELDS = ("seed", "learning_rate", "weight_decay", "momentum")
 """The recipe fields in which the members of a stack may differ."""
+_LOOK_SECONDS = 0.5
+"""How long the main thread sleeps at most: a signal that arrives just before it falls asleep does not wake it."""
 
 
 def fit_stack(
@@ -135,6 +137,9 @@ def fit_side_by_side(
 
     A network that draws from PyTorch's global generator, other than by `nn.Dropout`, cannot share it with others: its
     members train one after another, and the log says so.
+
+    Ctrl-C and signals to terminate end the members between two steps, after their checkpoints are written. Raised at
+    once, a KeyboardInterrupt could leave a lock behind that a member then waits for without end.
     """
     stopwatch = Stopwatch(len(recipes))
     keys = tuple(recipe.key(splits.digest)[:8] for recipe in recipes)
@@ -161,7 +166,12 @@ def fit_side_by_side(
                 stop.set()  # before the next member reports
                 raise
 
-    def train_member(member: int) -> None:
+    def train_member(member: int, is_interrupted: Callable[[], bool]) -> None:
+        def is_stopping() -> bool:
+            return is_interrupted() or (should_stop is not None and should_stop())
+
+        if is_stopping():
+            raise TrainingStoppedError
         trainer = trainers[member]
         optimizer, scalers = trainer.optimizers[0], trainer.scalers
         weights = class_weights(trainer.runs[0])
@@ -175,7 +185,7 @@ def fit_side_by_side(
                 step,
                 folder=folder,
                 on_event=partial(report, member),
-                should_stop=should_stop,
+                should_stop=is_stopping,
                 exact=exact,
                 keep_weights=keep_weights,
             )
@@ -188,13 +198,14 @@ def fit_side_by_side(
             stop.set()
             raise
 
-    with preserved_generators(device):
+    with preserved_generators(device), stop_on_signals() as is_interrupted:
         with _threads(torch.get_num_threads() // concurrent), ThreadPoolExecutor(concurrent) as pool:
             try:
-                futures = [pool.submit(train_member, member) for member in range(len(recipes))]
-                wait(futures, return_when=FIRST_EXCEPTION)
+                futures = [pool.submit(train_member, member, is_interrupted) for member in range(len(recipes))]
+                while not _all_ended_or_one_failed(futures):
+                    pass
                 pool.shutdown(cancel_futures=True)  # in case of an exception, whose thread has stopped the others
-            finally:  # after Ctrl-C the members end with their current step
+            finally:  # after a second Ctrl-C the members end with their current step
                 stop.set()
                 pool.shutdown(cancel_futures=True)
         errors = [future.exception() for future in futures if not future.cancelled()]
@@ -207,6 +218,12 @@ def fit_side_by_side(
 
 class _StoppedError(Exception):
     """Another member has failed."""
+
+
+def _all_ended_or_one_failed(futures: Sequence[Future[None]]) -> bool:
+    """Waits for that, but no longer than _LOOK_SECONDS, and says whether it is so."""
+    done, running = wait(futures, timeout=_LOOK_SECONDS, return_when=FIRST_EXCEPTION)
+    return not running or any(future.exception() for future in done)
 
 
 def _method_for(device: torch.device) -> Callable[..., list[Outcome]]:
