@@ -3,12 +3,14 @@
 import dataclasses
 import io
 import threading
+import time
+from contextlib import contextmanager
 
 import pytest
 import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
-from convarium.errors import RecipeError, RunError
+from convarium.errors import RecipeError, RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe
 from convarium.training import lightning_nodes, lightning_ranks
 from convarium.training.engines import LightningEngine, is_other_node
@@ -34,33 +36,84 @@ def meeting_place(monkeypatch):
     monkeypatch.setenv("MASTER_PORT", str(find_free_network_port()))
 
 
+@contextmanager
+def served(monkeypatch, engine, job):
+    """Inside, the other machines serve the first; gives the errors with which they end, or None."""
+    ends = []
+
+    def serve():
+        try:
+            ends.append(serve_node(engine, lambda recipe: job.splits, device=CPU))
+        except BaseException as error:
+            ends.append(error)
+
+    monkeypatch.setenv("NODE_RANK", "1")
+    machines = [threading.Thread(target=serve) for _ in range(engine.nodes - 1)]
+    for machine in machines:
+        machine.start()
+    yield ends
+    for machine in machines:
+        machine.join()
+
+
+@pytest.mark.parametrize("loss", [None, "its peer is gone"])
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        (TimeLimitError("the time limit is reached"), "the time limit of the first machine is reached; give the same"),
+        (KeyboardInterrupt(), "the first machine was stopped before all was trained; give the same command again on"),
+        (RunError("broken"), "the first machine has ended with an error before all was trained; give the same"),
+    ],
+)
+def test_the_other_machines_end_as_the_first_one_does(monkeypatch, job, error, ended, loss):
+    """Their devices wait for it until they are ended, or end by an error because it is gone."""
+
+    class Waiting:
+        def __init__(self, *_):
+            self.is_running = loss is None
+
+        def loss(self):
+            return loss
+
+        def wait(self, seconds):
+            time.sleep(0.01)
+
+        def close(self):
+            closed.append(self)
+
+    closed = []
+    monkeypatch.setattr(lightning_nodes, "Rank", Waiting)
+    two = dataclasses.replace(job, engine=LightningEngine(nodes=2))
+
+    def train():
+        with ending_nodes(2):
+            lightning_nodes._hand_over(two, port="1234", should_stop=lambda: False)
+            raise error
+
+    with served(monkeypatch, two.engine, two) as ends, pytest.raises(type(error)):
+        train()
+    assert len(closed) == 1
+    expected = loss if loss and isinstance(error, RunError) else ended
+    assert str(ends[0]).startswith(expected)
+    assert isinstance(ends[0], TimeLimitError) == isinstance(error, TimeLimitError)
+
+
 def test_two_machines_train_what_the_first_one_says_and_end_with_it(monkeypatch, job):
     """Recipe, data and the weights to start from; the devices themselves are left out here."""
     told = []
 
     class NoRank:
+        is_running = False
+
         def __init__(self, job, rank, where):
             told.append((job, rank, where["NODE_RANK"]))
 
         wait = loss = close = lambda self, *seconds: None
 
-    def serve():
-        try:
-            serve_node(dataclasses.replace(THREE, devices=2), lambda recipe: job.splits, device=CPU)
-            told.append("end")
-        except BaseException as error:
-            told.append(error)
-
     monkeypatch.setattr(lightning_nodes, "Rank", NoRank)
-    monkeypatch.setenv("NODE_RANK", "1")
-    machines = [threading.Thread(target=serve) for _ in range(2)]
-    for machine in machines:
-        machine.start()
-    with ending_nodes(3):
+    with served(monkeypatch, dataclasses.replace(THREE, devices=2), job) as ends, ending_nodes(3):
         lightning_nodes._hand_over(job, port="1234", should_stop=lambda: False)
-    for machine in machines:
-        machine.join()
-    assert [ended for ended in told if not isinstance(ended, tuple)] == ["end", "end"]
+    assert ends == [None, None]
     jobs = [each for each in told if isinstance(each, tuple)]
     assert sorted(rank for _, rank, _ in jobs) == [0, 0, 1, 1]
     for other, _, node in jobs:
@@ -78,7 +131,7 @@ def test_what_keeps_machines_from_meeting_is_said(monkeypatch, job):
     with pytest.raises(RunError, match=r"the first machine does not answer at 127\.0\.0\.1:\d+; give the same"):
         serve_node(THREE, lambda recipe: job.splits, device=CPU)
     facts = {"recipe": job.recipe.to_json(), "digest": "other", "port": "1"}
-    monkeypatch.setattr(lightning_nodes, "_receive", lambda: (facts, None))
+    monkeypatch.setattr(lightning_nodes, "_receive", lambda *_: (facts, None))
     with pytest.raises(RunError, match="the images of digits are others here than on the first machine: expected"):
         serve_node(THREE, lambda recipe: job.splits, device=CPU)
     monkeypatch.delenv("MASTER_PORT")

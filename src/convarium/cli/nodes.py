@@ -13,7 +13,8 @@ def has_served(engine: "LightningEngine | None", data_dir: Path | None, device: 
     """Serves the first machine where this is another one, and says so; returns whether it was.
 
     Raises:
-        RunError: the first machine does not answer, or has other data.
+        RunError: the first machine does not answer, has other data, or has not trained all.
+        TimeLimitError: the time limit of the first machine is reached.
     """
     from convarium.training.engines import is_other_node
 

@@ -9,6 +9,7 @@ trusted, as PyTorch trusts it (https://docs.pytorch.org/docs/stable/distributed.
 import io
 import json
 import os
+import secrets
 import socket
 import struct
 import time
@@ -20,7 +21,7 @@ import safetensors.torch
 import torch
 
 from convarium.data.splits import Splits
-from convarium.errors import RecipeError, RunError
+from convarium.errors import RecipeError, RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe, recipe_from_json
 from convarium.training.engines import LightningEngine
 from convarium.training.lightning_ranks import Job, Rank
@@ -34,7 +35,16 @@ _CONNECTING = 10.0
 _LOOK_SECONDS = 0.2
 _LENGTH = struct.Struct(">Q")
 _TAKEN = b"1"
+_NAME_BYTES = 16
+_TRAINED, _TIME_OVER, _STOPPED, _FAILED = "trained", "time over", "stopped", "failed"
+"""How the first machine has ended, as it tells the others."""
+
+_STOPS = (_TIME_OVER, _STOPPED)
+
 _VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+Message = tuple[dict[str, Any], StartWeights | None]
+"""What the first machine says: a run to train, with the weights that it starts from, or how it has ended."""
 
 
 @contextmanager
@@ -81,7 +91,7 @@ def other_ranks(job: Job, should_stop: Callable[[], bool]) -> Iterator[None]:
 
 
 def serve_node(engine: LightningEngine, read_splits: Callable[[Recipe], Splits], *, device: torch.device) -> None:
-    """Trains on the devices of this machine what the first machine says, until it says that all is trained.
+    """Trains on the devices of this machine what the first machine says, until it says that it has ended.
 
     Args:
         engine: the same as on the first machine.
@@ -89,44 +99,89 @@ def serve_node(engine: LightningEngine, read_splits: Callable[[Recipe], Splits],
         device: of which kind the devices are.
 
     Raises:
-        RunError: the first machine does not answer, has other data, or a device's process has ended.
+        RunError: the first machine does not answer, has other data or has not trained all, or a device's process has
+            ended.
+        TimeLimitError: the time limit of the first machine is reached.
     """
-    while True:
-        told = _receive()
-        if told is None:
-            return
-        facts, start = told
-        recipe = recipe_from_json(facts["recipe"])
-        splits = read_splits(recipe)
-        if splits.digest != facts["digest"]:
-            raise RunError(
-                f"the images of {recipe.dataset} are others here than on the first machine",
-                expected=f"SHA-256 {facts['digest']}",
-                received=splits.digest,
-            )
-        job = Job(recipe, splits, engine, device.type, start)
-        where = {"MASTER_ADDR": _meeting_place()[0], "MASTER_PORT": facts["port"], "NODE_RANK": os.environ["NODE_RANK"]}
-        processes = [Rank(job, rank, where) for rank in range(engine.devices)]
-        try:
-            for process in processes:
-                process.wait(None)
+    name = secrets.token_bytes(_NAME_BYTES)
+    told = _receive(name, PATIENCE)
+    while told is not None and "ended" not in told[0]:
+        told = _train_as_told(told, name, engine, read_splits, device=device)
+    if told is None:
+        raise RunError(
+            "the first machine does not answer at {}:{}".format(*_meeting_place()),
+            hint="give the same command there, with NODE_RANK=0, or MASTER_ADDR and MASTER_PORT of its own",
+        )
+    ended, again = (
+        told[0]["ended"],
+        "give the same command again on each machine, which goes on from the last checkpoint",
+    )
+    if ended == _TIME_OVER:
+        raise TimeLimitError("the time limit of the first machine is reached", hint=again)
+    if ended != _TRAINED:
+        how = "was stopped" if ended == _STOPPED else "has ended with an error"
+        raise RunError(f"the first machine {how} before all was trained", hint=again)
+
+
+def _train_as_told(
+    told: Message,
+    name: bytes,
+    engine: LightningEngine,
+    read_splits: Callable[[Recipe], Splits],
+    *,
+    device: torch.device,
+) -> Message | None:
+    """Trains one run on the devices of this machine; returns what the first machine says next, None: nothing."""
+    facts, start = told
+    recipe = recipe_from_json(facts["recipe"])
+    splits = read_splits(recipe)
+    if splits.digest != facts["digest"]:
+        raise RunError(
+            f"the images of {recipe.dataset} are others here than on the first machine",
+            expected=f"SHA-256 {facts['digest']}",
+            received=splits.digest,
+        )
+    job = Job(recipe, splits, engine, device.type, start)
+    where = {"MASTER_ADDR": _meeting_place()[0], "MASTER_PORT": facts["port"], "NODE_RANK": os.environ["NODE_RANK"]}
+    processes = [Rank(job, rank, where) for rank in range(engine.devices)]
+    then: Message | None = None
+    try:
+        # A device may wait for a first machine that is gone until its network gives up, which takes minutes.
+        while any(process.is_running for process in processes) and _ended(then) in (None, _TRAINED):
+            processes[0].wait(_LOOK_SECONDS)
+            then = then or _receive(name, 0)
+        if _ended(then) not in _STOPS:
             lost = next(filter(None, (process.loss() for process in processes)), None)
-        finally:
-            for process in processes:
-                process.close()
-        if lost:
-            raise RunError(lost)
+            if lost and _ended(then := then or _receive(name, _CONNECTING)) not in _STOPS:
+                raise RunError(lost)
+    finally:
+        for process in processes:
+            process.close()
+    return then or _receive(name, PATIENCE)
+
+
+def _ended(told: Message | None) -> str | None:
+    """How the first machine has ended; None: it has not said that it has."""
+    return told[0].get("ended") if told else None
 
 
 @contextmanager
 def ending_nodes(nodes: int) -> Iterator[None]:
-    """Tells the other machines afterwards, on the first one, that all is trained."""
+    """Tells the other machines afterwards, on the first one, how it has ended."""
+    ended = _FAILED
     try:
         yield
+        ended = _TRAINED
+    except TimeLimitError:
+        ended = _TIME_OVER
+        raise
+    except KeyboardInterrupt:
+        ended = _STOPPED
+        raise
     finally:
         if nodes > 1:
             with suppress(OSError):
-                _tell(nodes, "", b"", patience=_CONNECTING, should_stop=lambda: False)
+                _tell(nodes, json.dumps({"ended": ended}), b"", patience=_CONNECTING, should_stop=lambda: False)
 
 
 def _hand_over(job: Job, *, port: str, should_stop: Callable[[], bool]) -> None:
@@ -149,48 +204,54 @@ def _tell(nodes: int, facts: str, tensors: bytes, *, patience: float, should_sto
     Raises:
         TrainingStoppedError: `should_stop` answered True meanwhile.
     """
-    ends, taken = time.monotonic() + patience, 0
+    ends, taken = time.monotonic() + patience, set[bytes]()
     with socket.create_server(("", _meeting_place()[1])) as server:
         server.settimeout(_LOOK_SECONDS)
-        while taken < nodes - 1 and time.monotonic() < ends:
+        while len(taken) < nodes - 1 and time.monotonic() < ends:
             if should_stop():
                 raise TrainingStoppedError
             with suppress(OSError):  # nobody is there yet, or it is gone again
                 connection, _ = server.accept()
                 connection.settimeout(_CONNECTING)
                 with connection, connection.makefile("rwb") as stream:
+                    name = _read(stream, _NAME_BYTES)
+                    if name in taken:  # it asks for the next message already
+                        continue
                     for part in (facts.encode(), tensors):
                         stream.write(_LENGTH.pack(len(part)) + part)
                     stream.flush()
-                    taken += stream.read(1) == _TAKEN
-    return taken == nodes - 1
+                    if stream.read(1) == _TAKEN:
+                        taken.add(name)
+    return len(taken) == nodes - 1
 
 
-def _receive() -> tuple[dict[str, Any], StartWeights | None] | None:
-    """The next message of the first machine; None: all is trained."""
-    address, port = _meeting_place()
-    ends = time.monotonic() + PATIENCE
-    while time.monotonic() < ends:
+def _receive(name: bytes, patience: float) -> Message | None:
+    """The next message of the first machine; None: it has said nothing for so many seconds.
+
+    Args:
+        name: of this machine, by which the first one knows what it has been told.
+        patience: in seconds; 0 to ask once.
+    """
+    ends = time.monotonic() + patience
+    while True:
         try:
-            connection = socket.create_connection((address, port), _CONNECTING)
+            connection = socket.create_connection(_meeting_place(), _CONNECTING)
             with connection, connection.makefile("rwb") as stream:
+                stream.write(name)
+                stream.flush()
                 text, tensors = (_read_part(stream) for _ in range(2))
                 stream.write(_TAKEN)
         except OSError:  # it is not there yet, or busy with the run before
+            if time.monotonic() >= ends:
+                return None
             time.sleep(_LOOK_SECONDS)
             continue
-        if not text:
-            return None
         facts = json.loads(text)
         if not tensors:
             return facts, None
         known = facts["start"]
         weights = safetensors.torch.load(tensors)
         return facts, StartWeights(known["name"], known["digest"], weights, frozenset(known["new"]))
-    raise RunError(
-        f"the first machine does not answer at {address}:{port}",
-        hint="give the same command there, with NODE_RANK=0, or MASTER_ADDR and MASTER_PORT of its own",
-    )
 
 
 def _read_part(stream: io.BufferedRWPair) -> bytes:

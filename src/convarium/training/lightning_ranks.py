@@ -76,7 +76,12 @@ class Rank:
         with suppress(OSError), self.process.stdin as stream:  # it has ended, which the first device will see
             pickle.dump(job, stream)
 
-    def wait(self, seconds: float | None = _PATIENCE) -> None:
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    def wait(self, seconds: float = _PATIENCE) -> None:
         """Waits for its end, after the run, or for so many seconds."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
@@ -98,7 +103,7 @@ class Rank:
 
     def close(self) -> None:
         """Ends it, at once if it is training."""
-        if self.process.poll() is None:
+        if self.is_running:
             self.process.kill()
         self.process.wait()
         self._said.close()

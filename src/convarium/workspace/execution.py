@@ -124,7 +124,8 @@ def serve_first_machine(engine: LightningEngine, data_dir: Path | str | None = N
         device: of which kind the devices are; None: CUDA if it is here, else the CPU.
 
     Raises:
-        RunError: the first machine does not answer, or has other data.
+        RunError: the first machine does not answer, has other data, or has not trained all.
+        TimeLimitError: the time limit of the first machine is reached.
     """
     from convarium.studies.resources import Resources
     from convarium.training.lightning_nodes import serve_node
