@@ -3,8 +3,8 @@
     python benchmarks/method.py                   lists the measurements
     python benchmarks/method.py announced page    makes one, and writes the tables of docs/method.md anew
 
-`announced` needs a quiet machine and Fashion-MNIST, and takes under four minutes. `differences` and `means` are
-simulations, which need neither and take some minutes.
+`announced` needs a quiet machine and Fashion-MNIST, and takes under four minutes. `differences`, `rules` and `means`
+are simulations, which need neither and take some minutes.
 """
 
 import sys
@@ -13,7 +13,12 @@ from measured_page import MeasuredPage, main
 
 PAGE = MeasuredPage(
     "method",
-    {"announced": "estimating:announced", "differences": "simulating:differences", "means": "simulating:means"},
+    {
+        "announced": "estimating:announced",
+        "differences": "simulating:differences",
+        "means": "simulating:means",
+        "rules": "simulating:rules",
+    },
 )
 
 if __name__ == "__main__":

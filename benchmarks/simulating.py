@@ -1,26 +1,31 @@
 """Do the intervals hold what they promise? Studies are simulated whose truth is known, also for laws unlike the normal.
 
 Every group is drawn around the same mean. A difference that is told of is then false, and an interval holds if it
-includes 0. What is simulated is the whole procedure: also the rule that makes an interval wider where the spreads of
-the seeds at hand are unlike, and the one that leaves out an interval wider than possible.
+includes 0. What is simulated is the whole procedure: also the rules that make an interval wider where the spreads of
+the seeds at hand are unlike or the seeds few for the family, and the one that leaves out an interval wider than
+possible. It is computed for all studies at once; a test holds it to `difference`.
 """
 
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-from convarium.analysis.statistics import difference, estimate, prediction_interval
+from convarium.analysis.statistics import Caution, caution, estimate, prediction_interval
 
 Rows = list[dict[str, str | int | float]]
 Values = NDArray[np.float64]
 Law = Callable[[np.random.Generator, tuple[int, ...]], Values]
 
 SEEDS = (3, 5, 10)
-STUDIES = 4000
+FAMILIES = (1, 3, 4, 9)
+STUDIES = 20_000
 IMAGES = 10_000
+_ALPHA = 0.05
 _SPREAD, _MEAN = 0.003, 0.95
 
 
@@ -58,56 +63,127 @@ BEYOND: Mapping[str, tuple[Law, Law, int]] = {
 """Laws for which no method holds that sees a few seeds: what none of them shows cannot be in an interval."""
 
 
-def differences() -> Rows:
-    """How often a difference is told of that there is not, with one and four networks, and how often intervals hold."""
-    return [
-        {
-            "law": name,
-            "seeds": n,
-            "false differences, %": 100 * false,
-            "of four networks, %": 100 * of_four,
-            "intervals shown that hold, %": 100 * held,
-            "false by Welch's alone, %": 100 * welch,
-        }
-        for name, law in (LAWS | BEYOND).items()
-        for n in SEEDS
-        for false, of_four, held, welch in [simulate(law, n)]
-    ]
+@dataclass(frozen=True)
+class Studies:
+    """Accuracies of networks, (studies, networks, n), and of the baseline of each study, (studies, 1, n)."""
+
+    networks: Values
+    baselines: Values
+
+    def of(self, networks: int) -> "Studies":
+        """The same studies of fewer networks."""
+        return Studies(self.networks[:, :networks], self.baselines)
 
 
 def simulate(
-    law: tuple[Law, Law, int], n: int, *, studies: int = STUDIES, seed: int = 0
-) -> tuple[float, float, float, float]:
-    """Simulates studies of four networks against a baseline of the same mean.
+    law: tuple[Law, Law, int], n: int, *, networks: int = max(FAMILIES), studies: int = STUDIES, apart: float = 0.0
+) -> Studies:
+    """Draws studies of several networks and a baseline.
 
     Args:
         law: of a network and of the baseline, and the number of images.
         n: the number of seeds of each.
+        networks: how many there are beside the baseline.
         studies: how many are simulated.
-        seed: of their random numbers.
-
-    Returns:
-        The share of studies with a false difference if one network is compared; if four are, as a family; the share of
-        the shown intervals of single comparisons that hold; and the share of false differences by Welch's t-test alone.
+        apart: how far the networks' mean lies above the baseline's, in units of the baseline's spread.
     """
-    from scipy import stats
+    rng, images = np.random.default_rng(0), law[2]
+    drawn = apart + law[0](rng, (studies, networks, n)), law[1](rng, (studies, 1, n))
+    return Studies(*(np.clip(np.round((_MEAN + _SPREAD * each) * images) / images, 0, 1) for each in drawn))
 
-    rng = np.random.default_rng(seed)
-    images = law[2]
-    networks, baselines = (
-        np.clip(np.round((_MEAN + _SPREAD * drawn) * images) / images, 0, 1)
-        for drawn in (law[0](rng, (studies, 4, n)), law[1](rng, (studies, 1, n)))
-    )
-    false, of_four, shown = 0, 0, 0
-    for groups, baseline in zip(networks, baselines[:, 0], strict=True):
-        one = difference(groups[0], baseline, paired=False, possible=1.0)
-        false += one.side != 0
-        shown += one.low is not None
-        of_four += any(difference(x, baseline, paired=False, family=4, possible=1.0).side for x in groups)
+
+def told(studies: Studies, *, paired: bool = False, rule: Caution | None = None) -> NDArray[np.bool_]:
+    """Of which networks a difference to the baseline is told, (studies, networks), all of them being one family.
+
+    Args:
+        studies: the accuracies.
+        paired: whether seeds are compared one by one; otherwise it is Welch's test.
+        rule: in place of the one by which `difference` makes intervals wider.
+    """
+    x, y = studies.networks, np.broadcast_to(studies.baselines, studies.networks.shape)
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # groups that do not vary have no p-value, or one of rounding
-        p = stats.ttest_ind(networks[:, 0], baselines[:, 0], axis=1, equal_var=False).pvalue
-    return false / studies, of_four / studies, 1 - false / max(shown, 1), float(np.mean(p < 0.05))
+        p = (stats.ttest_rel(x, y, axis=-1) if paired else stats.ttest_ind(x, y, axis=-1, equal_var=False)).pvalue
+    return (p <= _error(studies, paired=paired, rule=rule)) & _varies(studies, paired=paired)
+
+
+def shown(studies: Studies) -> NDArray[np.bool_]:
+    """Of which networks an interval by Welch is shown, (studies, networks): one that tells something."""
+    x, y = studies.networks, studies.baselines
+    a, b, n = x.var(-1, ddof=1), y.var(-1, ddof=1), x.shape[-1]
+    with np.errstate(invalid="ignore"):
+        degrees = (n - 1) * (a + b) ** 2 / (a**2 + b**2)
+    half = stats.t.ppf(1 - _error(studies) / 2, degrees) * np.sqrt((a + b) / n)
+    return _varies(studies) & (told(studies) | (np.abs(x.mean(-1) - y.mean(-1)) + half <= 1))
+
+
+def _error(studies: Studies, *, paired: bool = False, rule: Caution | None = None) -> Values:
+    """The error that each interval of a family may have."""
+    _, family, n = studies.networks.shape
+    rule = rule or caution(n, family, paired=paired)
+    unlike = rule.are_unlike(studies.networks, studies.baselines)
+    return _ALPHA / family / np.where(unlike, rule.unlike, rule.alike)
+
+
+def _varies(studies: Studies, *, paired: bool = False) -> NDArray[np.bool_]:
+    """Where there is a spread to judge by, and not only rounding."""
+    x, y = studies.networks, studies.baselines
+    spread = np.ptp(x - y, axis=-1) if paired else np.maximum(np.ptp(x, axis=-1), np.ptp(y, axis=-1))
+    return np.asarray(spread > 1e-9)
+
+
+WELCH = Caution(3, 1, 1)
+RULES: Mapping[str, Caution] = {
+    "Welch's interval alone": WELCH,
+    "a fifth where one spread is twice the other": Caution(2, 5, 1),
+    "refused where one spread is twice the other": Caution(2, 10**12, 1),
+    "a tenth everywhere": Caution(2, 10, 10),
+    "a twelfth where one spread is 1.5 times the other": caution(3, 4, paired=False),
+}
+"""What part of the usual error an interval may have; the last is the rule for four networks of three seeds."""
+
+
+def differences() -> Rows:
+    """How often a difference is told of that there is not, in families of some sizes, and how often intervals hold."""
+    rows = Rows()
+    for name, law in (LAWS | BEYOND).items():
+        for n in SEEDS:
+            studies = simulate(law, n)
+            one, four = studies.of(1), studies.of(4)
+            found: dict[str, float] = {
+                "false differences, %": told(one).mean(),
+                "of three networks, %": told(studies.of(3)).any(1).mean(),
+                "of four, %": told(four).any(1).mean(),
+                "of nine, %": told(studies).any(1).mean(),
+                "four by pairs, %": told(four, paired=True).any(1).mean(),
+                "intervals shown that hold, %": 1 - told(one).sum() / max(shown(one).sum(), 1),
+                "false by Welch's alone, %": told(one, rule=WELCH).mean(),
+                "four if unlike were refused, %": told(four, rule=_refusing(n)).any(1).mean(),
+            }
+            rows.append({"law": name, "seeds": n, **{column: 100 * float(share) for column, share in found.items()}})
+    return rows
+
+
+def _refusing(n: int) -> Caution:
+    """The rule that tells nothing of spreads that are unlike, and takes others as they are."""
+    return Caution(caution(n, 1, paired=False).unlike_from, 10**12, 1)
+
+
+def rules() -> Rows:
+    """What several rules would find in studies of four networks of three seeds: false differences, and true ones."""
+    skewed, collapsing = "one spread 5 times the other, skewed", "2 runs of 5 collapse"
+    false = {name: simulate(LAWS[name], 3, networks=4) for name in (skewed, collapsing)}
+    apart = {
+        f"found: {text}, {distance} spreads apart, %": simulate(LAWS[name], 3, networks=4, apart=distance * spread)
+        for name, text, spread in (("normal", "normal", 1), (skewed, "one spread 5 times the other", 5))
+        for distance in (5, 8)
+    }
+    return [
+        {"the error of an interval": name}
+        | {f"false: {law}, %": 100 * float(told(studies, rule=rule).any(1).mean()) for law, studies in false.items()}
+        | {column: 100 * float(told(studies, rule=rule).mean()) for column, studies in apart.items()}
+        for name, rule in RULES.items()
+    ]
 
 
 def _accuracies(errors: float, scatter: float) -> Law:
@@ -130,7 +206,9 @@ MEANS: Mapping[str, tuple[Law, str, float]] = {
     "accuracy 99.97 %": (_accuracies(0.0003, 0.3), "logit", 1 - 0.0003 * math.exp(0.3**2 / 2)),
     "losses that scatter by a factor of 1.1": (_losses(0.1), "log", 0.1 * math.exp(0.1**2 / 2)),
     "losses that scatter by a factor of 1.5": (_losses(0.4), "log", 0.1 * math.exp(0.4**2 / 2)),
-    "beyond: losses that scatter by a factor of 2.7": (_losses(1.0), "log", 0.1 * math.exp(1.0**2 / 2)),
+    "losses that scatter by a factor of 2.7": (_losses(1.0), "log", 0.1 * math.exp(1.0**2 / 2)),
+    "beyond: losses that scatter by a factor of 3.7": (_losses(1.3), "log", 0.1 * math.exp(1.3**2 / 2)),
+    "losses that lie as an exponential": (lambda rng, size: 0.1 * rng.exponential(size=size), "log", 0.1),
 }
 """For each law that of a run, its scale, and its mean."""
 

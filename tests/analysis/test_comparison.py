@@ -786,7 +786,7 @@ def test_losses_of_0_are_compared_by_their_order():
     found = compare_runs(none + losses(AVG, [0.1, 0.2, 0.3, 0.4]), metric="test_loss")
     assert found.row(AVG).decision == "worse"
     assert "in test loss, by order alone because a loss is 0 (Mann–Whitney p = 0.029)" in verdict(found, AVG)
-    assert "(4 seeds, no interval because a loss is 0)" in verdict(found, LENET)
+    assert "(4 seeds, no interval because a loss is 0 or far from the others)" in verdict(found, LENET)
 
 
 # Spreads that are unlike
@@ -806,6 +806,17 @@ def test_an_interval_is_wider_where_one_network_scatters_much_more():
     assert near.row(AVG).decision == "undecided"
     assert "wider because the spreads are unlike" in verdict(near, AVG)
     assert "you would need" not in verdict(near, AVG)
+
+
+def test_an_interval_is_wider_for_few_seeds_in_a_large_family():
+    """Three seeds and five networks beside the baseline, which scatter alike: a twentieth of 5 % / 5."""
+    names = ["lenet", "alexnet", "vgg", "nin", "googlenet", "resnet"]
+    values = {name: [0.9 - 0.05 * i + step for step in (-0.001, 0, 0.001)] for i, name in enumerate(names)}
+    found = compare_runs([run for name, each in values.items() for run in runs(name, each)])
+    theirs = stats.ttest_ind(values["alexnet"], values["lenet"], equal_var=False).confidence_interval(1 - 0.01 / 20)
+    gap = found.row("alexnet").difference
+    assert (gap.low, gap.high, gap.caution) == (pytest.approx(theirs.low), pytest.approx(theirs.high), 20)
+    assert "wider because few seeds are compared in a family of 5, 3 seeds each)" in verdict(found, "alexnet")
 
 
 def test_an_interval_wider_than_possible_is_not_shown():

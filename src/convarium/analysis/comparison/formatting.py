@@ -127,7 +127,9 @@ def _without_interval(metric: Metric, estimate: Estimate) -> str:
         return "1 seed"
     if not estimate.deviation:
         return f"the same in all {estimate.n} seeds"
-    return f"{estimate.n} seeds" + (", no interval because a loss is 0" if metric.kind == "loss" else "")
+    return f"{estimate.n} seeds" + (
+        ", no interval because a loss is 0 or far from the others" if metric.kind == "loss" else ""
+    )
 
 
 def reached(values: Collection[float]) -> str:

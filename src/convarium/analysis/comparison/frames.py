@@ -222,7 +222,7 @@ def _rows(comparison: Comparison) -> Iterator[Record]:
         for name, estimate in estimates.items():
             for part in ("mean", "low", "high", "deviation"):
                 record[f"{name}_{part}"] = getattr(estimate, part) if estimate else None
-        for part in ("mean", "low", "high", "paired", "family", "is_unlike"):
+        for part in ("mean", "low", "high", "paired", "family", "is_unlike", "caution"):
             record[f"{gap}_{part}"] = getattr(row.difference, part) if row.difference else None
         yield record | {
             "images_low": row.images.low if row.images else None,

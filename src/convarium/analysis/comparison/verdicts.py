@@ -133,7 +133,7 @@ def _decide(
     equivalent = same is not None and same.equivalent
     within = f"within {formatting.margin(metric, same.margin)}" if same is not None else ""
     after = _after(first, second) if metric.kind in ("accuracy", "loss") else ""
-    wider = ", wider because the spreads are unlike" if gap.is_unlike else ""
+    wider = _wider(gap)
     reason = _forbids(first, second, metric, gap, equivalent=equivalent)
     if gap.side and not reason:
         better = (gap.side > 0) == metric.higher_is_better
@@ -164,6 +164,13 @@ def _decide(
     )
     text = f"{_undecided(first, second)}{reason}: {lies} (95 % interval{wider}, {n})"
     return "undecided", text + (_to_resolve(metric, gap, same.margin) if same is not None and not reason else "")
+
+
+def _wider(gap: Difference) -> str:
+    """Why an interval is wider than usual; "" if it is not."""
+    if gap.is_unlike:
+        return ", wider because the spreads are unlike"
+    return f", wider because few seeds are compared in a family of {gap.family}" if gap.caution > 1 else ""
 
 
 def _to_resolve(metric: Metric, gap: Difference, margin: float) -> str:

@@ -4,14 +4,8 @@ Every result is a frozen dataclass. If the numbers cannot support an answer (one
 the field for it is None.
 """
 
-from convarium.analysis.statistics.differences import (
-    CAUTION,
-    UNLIKE,
-    Difference,
-    Equivalence,
-    difference,
-    equivalence,
-)
+from convarium.analysis.statistics.caution import Caution, caution
+from convarium.analysis.statistics.differences import Difference, Equivalence, difference, equivalence
 from convarium.analysis.statistics.failing import (
     fisher_test,
     runs_to_settle_half,
@@ -35,13 +29,12 @@ from convarium.analysis.statistics.scales import Scale
 from convarium.intervals import LEVEL, Interval
 
 __all__ = [
-    "CAUTION",
     "LEVEL",
     "LOSS_MARGIN",
     "MARGINS",
     "MOST_SEEDS",
     "POWER",
-    "UNLIKE",
+    "Caution",
     "Difference",
     "Equivalence",
     "Estimate",
@@ -50,6 +43,7 @@ __all__ = [
     "PairedRatio",
     "Scale",
     "SeedsNeeded",
+    "caution",
     "confusion_interval",
     "difference",
     "equivalence",

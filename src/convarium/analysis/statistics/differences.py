@@ -12,19 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convarium.analysis.statistics.caution import caution
 from convarium.analysis.statistics.means import varies
 from convarium.errors import ConvariumError
 from convarium.intervals import LEVEL, finite
 
 if TYPE_CHECKING:
     from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
-
-UNLIKE, UNLIKE_OF_FEW, FEW = 3, 2, 5
-"""Spreads are unlike where the larger standard deviation is over 3 times the smaller one; over twice, where a group has
-fewer than 5 values, which show their spread only roughly."""
-CAUTION = 5
-"""Where spreads are unlike, intervals have this part of the usual error: 99 % in place of 95 %. By simulation they then
-hold in 95 % (`python benchmarks/method.py differences`)."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +37,9 @@ class Difference:
             deviations; of a ratio those of the logarithms.
         degrees: the degrees of freedom of `deviation`.
         is_ratio: whether `mean`, `low` and `high` are ratios.
-        is_unlike: whether one group scatters much more widely than the other (UNLIKE), so that the interval was made
-            wider.
+        is_unlike: whether one group scatters so much more widely than the other that the interval was made wider.
+        caution: by how much the usual error of the interval was divided, so that it is wider: where spreads are unlike,
+            and for few seeds in a large family; see `convarium.analysis.statistics.caution`.
     """
 
     mean: float
@@ -59,6 +54,7 @@ class Difference:
     degrees: float | None = None
     is_ratio: bool = False
     is_unlike: bool = False
+    caution: int = 1
 
     @property
     def side(self) -> int:
@@ -82,7 +78,7 @@ class Equivalence:
         low, high: the interval that must lie within ±margin, at 90 % for one comparison tested at 5 %; None if nothing
             varies.
         p_value: the larger of the two p-values, before the correction for the family; None if nothing varies.
-        equivalent: whether p_value ≤ (1 − level) / family, and a fifth of that where spreads are unlike.
+        equivalent: whether p_value ≤ (1 − level) / family, divided by the caution that a difference has.
     """
 
     margin: float
@@ -126,8 +122,8 @@ def difference(
     tested = _statistics_of(x, y, paired)
     if tested is None:
         return Difference(shown, None, None, len(x), len(y), paired, level, family, 0.0, is_ratio=ratio)
-    unlike = _are_unlike(x, y)
-    alpha = (1 - level) / family / (CAUTION if unlike else 1)
+    unlike, divisor = _caution(x, y, paired=paired, family=family)
+    alpha = (1 - level) / family / divisor
     if paired:
         low, high = tested.tconfint_mean(alpha=alpha)
         deviation, degrees = float((x - y).std(ddof=1)), float(len(x) - 1)
@@ -150,6 +146,7 @@ def difference(
         degrees,
         is_ratio=ratio,
         is_unlike=unlike,
+        caution=divisor,
     )
 
 
@@ -179,7 +176,7 @@ def equivalence(
     tested = _statistics_of(x, y, paired) if min(len(x), len(y)) > 1 else None
     if tested is None:
         return Equivalence(margin, None, None, None, False)
-    alpha = (1 - level) / family / (CAUTION if _are_unlike(x, y) else 1)
+    alpha = (1 - level) / family / _caution(x, y, paired=paired, family=family)[1]
     edge = math.log1p(margin) if ratio else margin
     if paired:
         p = float(tested.ttost_mean(-edge, edge)[0])
@@ -195,15 +192,11 @@ def _end(value: float, ratio: bool) -> float:
     return float(np.exp(np.clip(value, -700.0, 700.0))) if ratio else float(value)
 
 
-def _are_unlike(x: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
-    """Whether one group scatters so much more widely than the other, or one does not scatter at all."""
-    less, more = sorted(float(group.std(ddof=1)) for group in (x, y))
-    return more > unlike_from(min(len(x), len(y))) * less
-
-
-def unlike_from(n: int) -> int:
-    """How many times as widely one group scatters as the other where n values each are unlike."""
-    return UNLIKE_OF_FEW if n < FEW else UNLIKE
+def _caution(x: NDArray[np.float64], y: NDArray[np.float64], *, paired: bool, family: int) -> tuple[bool, int]:
+    """Whether the spreads are unlike, and by how much the error of an interval is divided."""
+    rule = caution(min(len(x), len(y)), family, paired=paired)
+    unlike = bool(rule.are_unlike(x, y))
+    return unlike, rule.unlike if unlike else rule.alike
 
 
 def _groups(

@@ -7,7 +7,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from convarium.analysis.statistics.differences import CAUTION, Difference, unlike_from
+from convarium.analysis.statistics.caution import caution
+from convarium.analysis.statistics.differences import Difference
 from convarium.intervals import LEVEL
 
 POWER = 0.8
@@ -47,8 +48,8 @@ def seeds_needed(difference: Difference, resolve: float, *, power: float = POWER
     from scipy import stats
 
     low, high = (deviation * math.sqrt(degrees / stats.chi2.ppf(q, degrees)) for q in (0.9, 0.1))
-    alpha = (1 - difference.level) / difference.family
-    counts = [_seeds(resolve / s, difference.paired, alpha, power) for s in (low, deviation, high)]
+    asked = _Question(difference.paired, difference.family, difference.level)
+    counts = [_seeds(resolve / s, asked, power) for s in (low, deviation, high)]
     return SeedsNeeded(*counts)
 
 
@@ -68,32 +69,46 @@ def smallest_difference(
     """
     if n < 2:
         return None
-    alpha = (1 - level) / family
+    asked = _Question(paired, family, level)
     low, high = 0.0, 1.0
-    while _power(high, n, paired, alpha) < power:
+    while _power(high, n, asked) < power:
         low, high = high, 2 * high
     while high - low > 1e-6 * high:
         middle = (low + high) / 2
-        low, high = (middle, high) if _power(middle, n, paired, alpha) < power else (low, middle)
+        low, high = (middle, high) if _power(middle, n, asked) < power else (low, middle)
     return high * deviation
 
 
-def _power(effect: float, n: int, paired: bool, alpha: float) -> float:
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of the seeds; the arguments of `difference`."""
+
+    paired: bool
+    family: int
+    level: float
+
+    @property
+    def alpha(self) -> float:
+        """The error of one comparison, before any caution."""
+        return (1 - self.level) / self.family
+
+
+def _power(effect: float, n: int, asked: _Question) -> float:
     """The probability that n seeds show a difference of `effect` deviations, by the two-sided t-test of `difference`.
 
-    For few seeds it is simulated, since the spreads of alike groups are often unlike there; for two, which decide
-    nothing, and for many it is that of the t-test.
+    For few seeds it is simulated, with the caution that they call for; for two, which decide nothing, and for many it
+    is that of the t-test.
     """
     if 2 < n <= _FEW:
-        return float(np.searchsorted(_shown_from(n, paired, alpha), effect, side="right")) / _STUDIES
+        return float(np.searchsorted(_shown_from(n, asked), effect, side="right")) / _STUDIES
     from scipy import stats
     from statsmodels.stats.power import TTestIndPower, TTestPower
 
-    power = float((TTestPower() if paired else TTestIndPower()).power(effect, n, alpha))
+    power = float((TTestPower() if asked.paired else TTestIndPower()).power(effect, n, asked.alpha))
     if not math.isnan(power):
         return power
-    degrees, shift = (n - 1, effect * math.sqrt(n)) if paired else (2 * n - 2, effect * math.sqrt(n / 2))
-    threshold = stats.t.ppf(1 - alpha / 2, degrees)
+    degrees, shift = (n - 1, effect * math.sqrt(n)) if asked.paired else (2 * n - 2, effect * math.sqrt(n / 2))
+    threshold = stats.t.ppf(1 - asked.alpha / 2, degrees)
     return float(
         stats.chi2.cdf(degrees * (shift / threshold) ** 2, degrees)
     )  # for so large an effect only the deviation varies
@@ -104,25 +119,26 @@ _FEW, _STUDIES = 10, 20_000
 
 
 @cache
-def _shown_from(n: int, paired: bool, alpha: float) -> NDArray[np.float64]:
+def _shown_from(n: int, asked: _Question) -> NDArray[np.float64]:
     """For simulated studies of two normal groups of n, from which true difference on each would show it; ascending."""
     from scipy import stats
 
-    x, y = np.random.default_rng(0).standard_normal((2, _STUDIES, n)) / (math.sqrt(2) if paired else 1)
+    x, y = np.random.default_rng(0).standard_normal((2, _STUDIES, n)) / (math.sqrt(2) if asked.paired else 1)
     noise, a, b = x.mean(1) - y.mean(1), x.var(1, ddof=1), y.var(1, ddof=1)
-    error = (x - y).std(1, ddof=1) / math.sqrt(n) if paired else np.sqrt((a + b) / n)
-    degrees = n - 1 if paired else (n - 1) * (a + b) ** 2 / (a**2 + b**2)
-    is_unlike = np.maximum(a, b) > unlike_from(n) ** 2 * np.minimum(a, b)
-    threshold = stats.t.ppf(1 - np.where(is_unlike, alpha / CAUTION, alpha) / 2, degrees)
+    error = (x - y).std(1, ddof=1) / math.sqrt(n) if asked.paired else np.sqrt((a + b) / n)
+    degrees = n - 1 if asked.paired else (n - 1) * (a + b) ** 2 / (a**2 + b**2)
+    rule = caution(n, asked.family, paired=asked.paired)
+    divisor = np.where(rule.are_unlike(x, y), rule.unlike, rule.alike)
+    threshold = stats.t.ppf(1 - asked.alpha / divisor / 2, degrees)
     return np.sort(threshold * error - noise)
 
 
-def _seeds(effect: float, paired: bool, alpha: float, power: float) -> int:
+def _seeds(effect: float, asked: _Question, power: float) -> int:
     """The least n with that power, searched upwards from the n of a known deviation, which is always a little less."""
     from scipy import stats
 
-    z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
-    n = max(2, math.floor(min((1 if paired else 2) * (z / effect) ** 2, MOST_SEEDS)))
-    while n < MOST_SEEDS and _power(effect, n, paired, alpha) < power:
+    z = stats.norm.ppf(1 - asked.alpha / 2) + stats.norm.ppf(power)
+    n = max(2, math.floor(min((1 if asked.paired else 2) * (z / effect) ** 2, MOST_SEEDS)))
+    while n < MOST_SEEDS and _power(effect, n, asked) < power:
         n += 1
     return n
