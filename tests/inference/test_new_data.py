@@ -172,7 +172,28 @@ def test_the_runs_own_images_in_another_place_are_known(run: StoredRun, root: Pa
     _, notes = evaluate(run, f"folder:{root / 'moved'}")
     assert "these are the images that the run was made with, in another place: it has learned from some" in notes[-1]
     (root / "moved" / "dark" / "000.png").unlink()
-    assert "in another place" not in evaluate(run, f"folder:{root / 'moved'}")[1][-1]
+    assert "learned from" not in " ".join(evaluate(run, f"folder:{root / 'moved'}")[1])
+
+
+def test_images_that_may_be_the_runs_own_are_named_where_they_were_moved_and_changed(
+    run: StoredRun, root: Path
+) -> None:
+    place = Path(run.recipe.dataset.removeprefix("folder:"))
+    draw(root / "elsewhere" / "own", LEVELS, n=2, seed=5)
+    draw(root / "other", LEVELS, n=2, seed=6)
+    may_be = f"the images that the run was made with lay in {place}: if these are from there, it has learned from some"
+    assert may_be in evaluate(run, f"folder:{root / 'elsewhere' / 'own'}")[1][-1]
+    assert "learned from" not in " ".join(evaluate(run, f"folder:{root / 'other'}")[1])
+    place.rename(root / "gone")
+    try:
+        assert may_be in evaluate(run, f"folder:{root / 'other'}")[1][-1]
+    finally:
+        (root / "gone").rename(place)
+    for name, is_named in (("elsewhere/own", True), ("other", False)):
+        notes: list[str] = []
+        weights = run.path / "weights.safetensors"
+        convarium.evaluate(weights=weights, dataset=f"folder:{root / name}", on_note=notes.append)
+        assert ("the weights were trained on images in 'own': if these are from there" in " ".join(notes)) is is_named
 
 
 def test_unreadable_images_are_all_named_or_left_out_and_counted(run: StoredRun, root: Path) -> None:

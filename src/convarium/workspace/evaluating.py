@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
 from convarium.disk import usable_path
@@ -112,16 +112,31 @@ def _of_new_images(
         on_note("these are the run's own files: images that it has learned from may be among those that are scored")
         return score_new(trained)
     scores = score_new(trained)
+    if not is_own(dataset) or not is_own(run.recipe.dataset):
+        return scores
     if _are_its_images(workspace, run, dataset, scores.n):
         on_note("these are the images that the run was made with, in another place: it has learned from some of them")
+    elif facts and _may_be_from(facts["data_path"], dataset):
+        on_note(f"the images that the run was made with lay in {facts['data_path']}: {_IF_FROM_THERE}")
     return scores
 
 
-def _are_its_images(workspace: Workspace, run: StoredRun, dataset: str, n: int) -> bool:
-    """Whether a folder in another place, of which n images were scored, has those that a run was made with."""
-    from convarium.data.folder_options import is_own
+_IF_FROM_THERE = "if these are from there, it has learned from some of them"
 
-    if not is_own(dataset) or not is_own(run.recipe.dataset) or resolve(run.recipe.model).is_custom:
+
+def _may_be_from(place: str, dataset: str) -> bool:
+    """Whether a user's own images may be those that lay in another place: under the same name, or it is gone."""
+    from convarium.data.own_images import own_path
+
+    return own_path(dataset).name == PurePath(place).name or not Path(place).exists()
+
+
+def _are_its_images(workspace: Workspace, run: StoredRun, dataset: str, n: int) -> bool:
+    """Whether a folder in another place, of which n images were scored, has those that a run was made with.
+
+    Where the network is a user's own it is not known, and the answer is no.
+    """
+    if resolve(run.recipe.model).is_custom:
         return False
     outcome = run.outcome
     of_parts = [0 if part is None else part.n for part in (outcome.train, outcome.validation, outcome.test)]
@@ -142,8 +157,12 @@ def _of_weights(
     score_new: ScoreNew,
     on_note: OnNote,
 ) -> Scores:
+    from convarium.data.folder_options import is_own, own_name
+    from convarium.data.own_images import own_path
     from convarium.inference.trained import load_trained_weights
+    from convarium.models.weight_files import read_weight_file
     from convarium.models.weights import load_weights
+    from convarium.runs.model_facts import METADATA, parse_model_facts
     from convarium.training import evaluate as evaluate_network
     from convarium.training.scoring import pick_device
 
@@ -152,6 +171,9 @@ def _of_weights(
         trained = load_trained_weights(path, named=model, device=str(pick_device(workspace.device)))
     if trained is not None:
         on_note(_as_in_training(f"{path.parent.name}/{path.name}"))
+        name = parse_model_facts(read_weight_file(path).metadata[METADATA], "its text")["dataset"]
+        if is_own(str(dataset)) and is_own(name) and own_path(str(dataset)).name == own_name(name):
+            on_note(f"the weights were trained on images in {own_name(name)!r}: {_IF_FROM_THERE}")
         return score_new(trained)
     if dataset is None or model is None:
         raise ConvariumError(
