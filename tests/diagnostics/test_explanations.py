@@ -47,6 +47,38 @@ def test_grad_cam_is_captums_for_any_convolution(spec):
             assert torch.allclose(torch.tensor(found.heat), heat, rtol=1e-3, atol=1e-4 * float(heat.max()) + 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("lenet", "3"),
+        ("nin(width_divisor=8)", "7.6"),
+        ("resnet(depth=8)", "blocks.2.residual.3"),  # not blocks.2.shortcut.0, which is defined later
+        ("preact_resnet(depth=8)", "blocks.2.2.residual.3"),
+        ("residual_variant(depth=8, shortcut='exclusive_gating')", "blocks.2.residual.3"),  # not its gate
+        ("densenet(depth=10)", "blocks.4.0.composite.5"),
+        ("googlenet", "blocks.9.conv_3x3.3"),  # of four branches, as deep as that of 5 × 5, and wider
+    ],
+)
+def test_grad_cam_takes_the_deepest_convolution(spec, expected):
+    network, images = built(spec)
+    assert explain(network, images[0], method="grad_cam").layer == expected
+
+
+def test_the_deepest_convolution_does_not_depend_on_the_order_of_definition_or_of_computing():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.residual = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1))
+            self.shortcut, self.unused = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 8, 1)
+
+        def forward(self, x):
+            f = self.residual(x)
+            self.unused(f)
+            return (f + self.shortcut(x)).mean((2, 3))
+
+    assert explain(Block(), torch.ones(3, 8, 8), method="grad_cam").layer == "residual.2"
+
+
 def test_occlusion_finds_the_only_pixels_that_matter():
     class Corner(nn.Module):
         def __init__(self):

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from convarium.diagnostics.deepest_convolution import deepest_convolution
 from convarium.diagnostics.results import Explanation, Method
 from convarium.errors import ConvariumError
 from convarium.models.modes import evaluating
@@ -43,7 +44,8 @@ def explain(
         image: (c, h, w), normalized.
         method: "saliency", "grad_cam" or "occlusion".
         target: number of the class; None: the one with the largest logit.
-        layer: of Grad-CAM, the path of a convolution, such as "blocks.2.residual.3"; None: the last one.
+        layer: of Grad-CAM, the path of a convolution, such as "blocks.2.residual.3"; None: the
+            deepest one, see `deepest_convolution`.
         square: of occlusion, the side of the square in pixels.
 
     Raises:
@@ -71,7 +73,7 @@ def explain(
         if method == "saliency":
             return Explanation(method, chosen, None, _saliency(network, images, chosen))
         if method == "grad_cam":
-            name, convolution = _convolution(network, layer)
+            name, convolution = _convolution(network, images, layer)
             return Explanation(method, chosen, name, _grad_cam(network, convolution, images, chosen))
         if square < 1:
             raise ConvariumError("side of the square", expected="1 pixel or more", received=square)
@@ -104,12 +106,12 @@ def _grad_cam(network: nn.Module, convolution: nn.Module, images: Tensor, target
     return heat
 
 
-def _convolution(network: nn.Module, layer: str | None) -> tuple[str, nn.Module]:
+def _convolution(network: nn.Module, images: Tensor, layer: str | None) -> tuple[str, nn.Module]:
     found: Mapping[str, nn.Module] = {n: m for n, m in network.named_modules() if isinstance(m, nn.Conv2d)}
     if not found:
         raise ConvariumError("Grad-CAM takes a convolution, and the network has none", hint="use method='saliency'")
     if layer is None:
-        layer = list(found)[-1]
+        layer = deepest_convolution(network, images) or list(found)[-1]
     if layer not in found:
         raise unknown("convolution", layer, found)
     return layer, found[layer]

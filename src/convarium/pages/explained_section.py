@@ -12,7 +12,7 @@ TITLES: dict[Method, str] = {"saliency": "Saliency", "grad_cam": "Grad-CAM", "oc
 
 _SHOWS: dict[Method, str] = {
     "saliency": "How strongly the answer's logit reacts to a tiny change of each pixel.",
-    "grad_cam": "Where the features of the last convolution raise the answer's logit.",
+    "grad_cam": "Where the features of the deepest convolution raise the answer's logit.",
     "occlusion": "How far the answer's probability falls when a square of the mean color covers the place.",
 }
 SENTENCES = {title: f"{_SHOWS[method]} {LIMITS[method]}" for method, title in TITLES.items()}

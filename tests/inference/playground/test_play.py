@@ -377,6 +377,15 @@ def test_three_ways_to_ask_why(page):
     page.locator("#why").scroll_into_view_if_needed()
     page.locator(".reason h3", has_text="Occlusion").wait_for()
     assert page.locator(".reason h3").all_inner_texts() == ["Saliency", "Grad-CAM", "Occlusion"]
+    chosen = page.locator("#why-stage option:checked")
+    assert chosen.inner_text() == "3 · 16 × 10 × 10"
+    page.select_option("#why-stage", index=0)
+    page.click("#why-class")
+    assert chosen.inner_text() == "0 · 6 × 28 × 28"
+    page.select_option("#inside-first", label="resnet(depth=8), seed 0")  # whose own deepest one it is then
+    page.wait_for_function(
+        "document.querySelector('#why-stage').selectedOptions[0].text.startsWith('blocks.2.residual.')"
+    )
 
 
 @needs_browser

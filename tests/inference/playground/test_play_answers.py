@@ -31,7 +31,7 @@ LOGITS = f"""async ([number, data]) => {{
 REASONS = f"""async ([number, data]) => {{
   const member = Play.networks.flatMap((network) => network.members)[number];
   const network = Engine.network(member), found = [];
-  const last = network.operations.map(({{ name }}) => name).lastIndexOf("conv2d") + 1;
+  const last = Gradients.deepestConvolution(network);
   for (const input of ({_INPUTS})(member, data)) {{
     const answer = Interpreter.run(network, input).at(-1), target = answer.indexOf(Math.max(...answer));
     const {{ values, gradients }} = await Engine.gradients(member, input, target, []);

@@ -6,10 +6,11 @@ from importlib import resources
 import numpy as np
 import pytest
 import torch
-from test_play_program import Own, used
+from test_play_program import READ, SHAPE, Own, small, used
 
 from browsers import browser as browser  # the fixture
 from browsers import needs_browser
+from convarium.diagnostics.deepest_convolution import deepest_convolution
 from convarium.inference.playground.encoding import encode, rounded
 from convarium.inference.playground.program import read_program
 from convarium.inference.playground.reference import run_program
@@ -177,3 +178,18 @@ def test_pixels_are_resized_and_normalized_as_in_training(preprocess):
                                      "mean": list(process.mean), "std": list(process.std)}],
     )  # fmt: skip
     assert np.array(received) == pytest.approx(expected.flatten().numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", READ)
+def test_grad_cam_begins_with_the_same_convolution_as_in_python(page, name):
+    """A convolution with its norm folded in has the name of the norm, which comes next."""
+    network, program = small(name)
+    operations = encode(program, float16=True)["operations"]
+    value = page.evaluate("(operations) => Gradients.deepestConvolution({ operations })", operations)
+    expected = deepest_convolution(network, torch.zeros(1, *SHAPE))
+    if expected is None:
+        assert value is None
+        return
+    names = [name for name, _ in network.named_modules()]
+    place = names.index(expected)
+    assert operations[value - 1]["module"] in names[place : place + 2]

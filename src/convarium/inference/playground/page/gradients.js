@@ -173,5 +173,20 @@ const Gradients = (() => {
     return out;
   }
 
-  return { gradients, saliency, gradCam };
+  // The value of the convolution that Grad-CAM begins with: the one with the most convolutions before it; of several, the one
+  // with the most channels, then the last one, as `convarium.explain` has it. null where there is none.
+  function deepestConvolution({ operations }) {
+    const depths = [0];
+    let best = null;
+    operations.forEach(({ name, inputs, shape }, i) => {
+      const value = i + 1, depth = Math.max(0, ...inputs.map((input) => depths[input]));
+      depths[value] = depth + (name === "conv2d" ? 1 : 0);
+      if (name !== "conv2d") return;
+      const lead = best === null ? 1 : depths[value] - depths[best] || shape[0] - operations[best - 1].shape[0];
+      if (lead >= 0) best = value;
+    });
+    return best;
+  }
+
+  return { gradients, saliency, gradCam, deepestConvolution };
 })();

@@ -5,7 +5,7 @@ const Why = (() => {
   const { words, classes, preprocessing } = Play;
   const reasons = document.getElementById("reasons"), choice = document.getElementById("why-class");
   const stage = document.getElementById("why-stage"), square = document.getElementById("why-square");
-  const state = { inputs: null, pixels: null, version: 0, isVisible: false };
+  const state = { inputs: null, pixels: null, version: 0, isVisible: false, network: null };
   const AT_ONCE = 8;
   const shape = [preprocessing.channels, preprocessing.height, preprocessing.width];
 
@@ -13,15 +13,17 @@ const Why = (() => {
   classes.forEach((name, c) => choice.add(new Option(name, c)));
   const member = () => Inside.selected()[0];
 
+  // The convolution that was chosen stays, until another network is.
   function fillStages() {
-    const network = Engine.network(member()), kept = stage.value;
+    const network = Engine.network(member()), ofNetwork = Play.networkOf(member());
+    const kept = state.network === ofNetwork ? stage.value : "";
+    state.network = ofNetwork;
     stage.replaceChildren();
     network.operations.forEach((operation, i) => {
       if (operation.name === "conv2d") stage.add(new Option(`${operation.module || i} · ${operation.shape.join(" × ")}`, i + 1));
     });
     stage.closest("label").hidden = !stage.options.length;
-    if ([...stage.options].some((option) => option.value === kept)) stage.value = kept;
-    else if (stage.options.length) stage.selectedIndex = stage.options.length - 1;
+    stage.value = kept || Gradients.deepestConvolution(network);
   }
 
   // `canvas`: null where there is no picture; `heat`: what it shows.
