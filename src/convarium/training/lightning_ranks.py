@@ -112,7 +112,8 @@ class Rank:
 def main() -> None:
     """Trains on the device that the environment names, as the job on standard input says."""
     job: Job = pickle.load(sys.stdin.buffer)  # noqa: S301  (of the process that started this one)
-    from convarium.training.lightning_engine import DeviceCallback, train_rank
+    from convarium.training.lightning_callbacks import DeviceCallback
+    from convarium.training.lightning_engine import train_rank
     from convarium.training.numerics import exact_arithmetic
 
     index = int(os.environ["LOCAL_RANK"]) if job.device_type == "cuda" else None
