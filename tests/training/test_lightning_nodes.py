@@ -12,7 +12,7 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 
 from convarium.errors import RecipeError, RunError, TimeLimitError
 from convarium.recipes.recipe import Recipe
-from convarium.training import lightning_nodes, lightning_ranks
+from convarium.training import lightning_messages, lightning_nodes, lightning_ranks
 from convarium.training.engines import LightningEngine, is_other_node
 from convarium.training.lightning_nodes import ending_nodes, other_ranks, serve_node
 from convarium.training.lightning_ranks import Job
@@ -131,7 +131,7 @@ def test_what_keeps_machines_from_meeting_is_said(monkeypatch, job):
     with pytest.raises(RunError, match=r"the first machine does not answer at 127\.0\.0\.1:\d+; give the same"):
         serve_node(THREE, lambda recipe: job.splits, device=CPU)
     facts = {"recipe": job.recipe.to_json(), "digest": "other", "port": "1"}
-    monkeypatch.setattr(lightning_nodes, "_receive", lambda *_: (facts, None))
+    monkeypatch.setattr(lightning_nodes, "receive", lambda *_: (facts, None))
     with pytest.raises(RunError, match="the images of digits are others here than on the first machine: expected"):
         serve_node(THREE, lambda recipe: job.splits, device=CPU)
     monkeypatch.delenv("MASTER_PORT")
@@ -142,7 +142,7 @@ def test_what_keeps_machines_from_meeting_is_said(monkeypatch, job):
 @pytest.mark.parametrize("cut", [b"", b"\0\0", b"\0\0\0\0\0\0\0\x05abc"])
 def test_a_message_that_was_cut_is_waited_for_again(cut):
     with pytest.raises(ConnectionError):  # an OSError, after which the first machine is asked again
-        lightning_nodes._read_part(io.BytesIO(cut))
+        lightning_messages._read_part(io.BytesIO(cut))
 
 
 def test_a_machine_knows_whether_it_is_the_first(monkeypatch):
