@@ -15,10 +15,11 @@ from playing import ASK, FOLDER, HOW, as_base64, opened
 import convarium
 from convarium.data import load_data
 from convarium.disk import write_file
+from convarium.inference.loading import load_trained
 from convarium.inference.playground.encoding import encode, rounded
 from convarium.inference.playground.program import read_program
 from convarium.inference.playground.reference import run_logits
-from convarium.inference.trained import TrainedNetwork, load_trained
+from convarium.inference.trained import TrainedNetwork
 from convarium.models.index import NETWORKS, PARAMETERS, native_image
 from convarium.pages.script_data import script_json
 

@@ -110,6 +110,6 @@ def test_networks_that_read_images_differently_are_not_averaged(store, monkeypat
         preprocessing: int
 
     loaded = iter([Loaded(1), Loaded(2)])
-    monkeypatch.setattr("convarium.inference.trained.load_trained", lambda *_, **__: next(loaded))
+    monkeypatch.setattr("convarium.inference.loading.load_trained", lambda *_, **__: next(loaded))
     with pytest.raises(StoreError, match="has other classes or other preprocessing than"):
         predictor_of(Resources(store, None, None), None, ensemble="s:lenet")

@@ -73,7 +73,7 @@ def evaluate(
 def _of_its_own_images(
     workspace: Workspace, run: StoredRun, *, model: str | None, split: Split, on_note: OnNote
 ) -> Scores:
-    from convarium.inference.trained import import_network_of
+    from convarium.inference.loading import import_network_of
     from convarium.models.build import build_model
     from convarium.models.weights import set_weights
     from convarium.training import evaluate as evaluate_network
@@ -102,7 +102,7 @@ def _of_new_images(
 ) -> Scores:
     from convarium.data.folder_options import is_own
     from convarium.data.own_images import own_path
-    from convarium.inference.trained import load_trained
+    from convarium.inference.loading import load_trained
     from convarium.training.scoring import pick_device
 
     trained = load_trained(run, named=model, device=str(pick_device(workspace.device)))
@@ -159,7 +159,7 @@ def _of_weights(
 ) -> Scores:
     from convarium.data.folder_options import is_own, own_name
     from convarium.data.own_images import own_path
-    from convarium.inference.trained import load_trained_weights
+    from convarium.inference.loading import load_trained_weights
     from convarium.models.weight_files import read_weight_file
     from convarium.models.weights import load_weights
     from convarium.runs.model_facts import METADATA, parse_model_facts

@@ -94,7 +94,7 @@ def export(
 
 
 def _of_run(workspace: Workspace, run: StoredRun, *, model: str | None) -> _Source:
-    from convarium.inference.trained import load_trained
+    from convarium.inference.loading import load_trained
 
     trained, facts = load_trained(run, named=model), run.model_facts()
     assert facts is not None

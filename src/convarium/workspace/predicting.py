@@ -51,8 +51,8 @@ def predictor_of(
     store = resources.store
     runs, notes = ([store.run(run)], ()) if run is not None else members(store, str(ensemble))
     rule = calibrated(runs, coverage) if unknown else None
+    from convarium.inference.loading import load_trained
     from convarium.inference.predict import Predictor
-    from convarium.inference.trained import load_trained
     from convarium.training.scoring import pick_device
 
     chosen = str(pick_device(resources.device))

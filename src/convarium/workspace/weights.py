@@ -55,7 +55,7 @@ def network_in_file(
         WeightsError: the file is missing, damaged or unsafe, or does not fit the network.
     """
     from convarium.data.preprocessing import preprocessing_of
-    from convarium.inference.trained import assemble, load_trained_weights
+    from convarium.inference.loading import assemble, load_trained_weights
     from convarium.models.weight_files import read_weight_file
     from convarium.models.weights import load_weights
     from convarium.runs.model_facts import METADATA, facts_of_weights, parse_model_facts

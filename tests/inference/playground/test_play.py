@@ -20,13 +20,13 @@ from browsers import needs_browser
 from convarium import Workspace
 from convarium.cli import main
 from convarium.errors import ConvariumError
+from convarium.inference.loading import load_trained
 from convarium.inference.playground.encoding import rounded
 from convarium.inference.playground.gallery import IMAGES, QUIZ, SPLIT, frame_of, pick_images
 from convarium.inference.playground.players import MOST_PARAMETERS
 from convarium.inference.playground.program import read_program
 from convarium.inference.playground.reference import run_logits
 from convarium.inference.playground.words import LANGUAGES, disguise, filled, title_of, words_of
-from convarium.inference.trained import load_trained
 
 MODELS = ("lenet", "resnet(depth=8)")
 

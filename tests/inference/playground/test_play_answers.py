@@ -11,10 +11,10 @@ from browsers import browser as browser  # the fixture
 from browsers import needs_browser
 from convarium import Workspace
 from convarium.data import load_data
+from convarium.inference.loading import load_trained
 from convarium.inference.playground.encoding import rounded
 from convarium.inference.playground.program import read_program
 from convarium.inference.playground.reference import run_logits
-from convarium.inference.trained import load_trained
 
 pytestmark = needs_browser
 ANSWERED, EXPLAINED = 50, 20

@@ -10,10 +10,11 @@ from torch.export import ExportedProgram
 
 from convarium.analysis.comparison import Comparison
 from convarium.errors import ConvariumError
+from convarium.inference.loading import load_trained
 from convarium.inference.playground.encoding import rounded
 from convarium.inference.playground.program import NotPlayableError, Program, read_program, trace
 from convarium.inference.playground.reference import run_logits
-from convarium.inference.trained import TrainedNetwork, load_trained
+from convarium.inference.trained import TrainedNetwork
 from convarium.models.weights import set_weights
 from convarium.records import Preprocessing
 
