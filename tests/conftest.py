@@ -4,6 +4,7 @@
 """
 
 import faulthandler
+import importlib
 import os
 import signal
 import sys
@@ -17,6 +18,8 @@ from convarium import kernels
 from convarium.data import DATASETS
 from convarium.data.sources import find
 from convarium.kernels import loading
+from convarium.models.zoo import resnet_imagenet
+from convarium.models.zoo.layers import stages
 from own_modules import forget
 
 # A process started in the background ignores Ctrl-C, and so would the processes that its tests interrupt.
@@ -38,6 +41,14 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     if seconds := get_timeout_config_value(item.config):
         faulthandler.dump_traceback_later(seconds, file=item.config.stash[fault_handler_stderr_fd_key], exit=True)
     return (yield)
+
+
+@pytest.fixture
+def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ResNet-18, -34 and -50 and GoogLeNet with few blocks of each kind, where it does not matter how many."""
+    monkeypatch.setattr(resnet_imagenet, "stages", lambda widths, _, c_in: stages(widths, (2, 1, 1, 1), c_in))
+    googlenet = importlib.import_module("convarium.models.zoo.googlenet")
+    monkeypatch.setattr(googlenet, "_SMALL", (googlenet._SMALL[0], None, googlenet._SMALL[3]))
 
 
 @pytest.fixture

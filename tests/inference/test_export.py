@@ -83,6 +83,7 @@ def test_every_network_of_the_zoo_is_among_them():
     assert len(MODELS) >= len(ACTIVATIONS)
 
 
+@pytest.mark.usefixtures("few_blocks")
 @pytest.mark.parametrize(("spec", "channels"), VARIANTS, ids=list(NETWORKS))
 def test_every_network_answers_in_both_formats_as_it_does_itself_in_batches_of_any_size(spec, channels):
     network, process = used(build_model(spec, ImageSpec(channels, 28, 28, 10))), preprocessing(channels)

@@ -65,7 +65,7 @@ def test_the_first_line_and_the_citation_are_those_of_the_file(name):
     assert text.startswith(NETWORKS[name].citation)
 
 
-@pytest.mark.parametrize("model", [*MODELS, *ZOO_PRESETS])
+@pytest.mark.parametrize("model", MODELS)
 def test_parameters_are_those_of_the_network_that_is_built(model):
     with torch.device("meta"):
         network = load_architecture(model).build(native_image(model))

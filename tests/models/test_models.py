@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from convarium.errors import ImageSizeError
 from convarium.models.build import build_model, check_image, load_architecture
 from convarium.models.factories import declared_options
+from convarium.models.index import PARAMETERS
 from convarium.models.zoo import MODELS, PRESETS
 from convarium.models.zoo.layers import ACTIVATIONS, output_shape
 from convarium.records import ImageSpec
@@ -68,12 +69,15 @@ COUNTS = [
     ("resnet(depth=20, shortcut='B')", CIFAR10, 269_722 + 2_752, "option A and two 1×1 convolutions with their norms"),
     ("resnet(depth=110, shortcut='B')", CIFAR10, 1_727_962 + 2_752, "the same at every depth"),
     ("resnet18", CIFAR10, 11_173_962, PYTORCH_CIFAR),
+    ("resnet34", CIFAR10, 21_282_122, PYTORCH_CIFAR),
+    ("resnet50", CIFAR10, 23_520_842, PYTORCH_CIFAR),
     ("resnet18@d2l", D2L_96, 11_178_378, D2L),
     ("preact_resnet@uva", CIFAR10, 272_250, UVA),
     ("preact_resnet110@he2016", CIFAR10, 1_727_962, "as many as ResNet-110: norms stand elsewhere, none is added"),
     ("preact_resnet164@he2016", CIFAR10, 1_703_258, HE2016),
     ("preact_resnet1001@he2016", CIFAR10, 10_327_706, HE2016),
     ("densenet@uva", CIFAR10, 239_146, UVA),
+    ("densenet", CIFAR10, 769_162, "DenseNet-BC-100 of Huang et al. 2017"),
     ("densenet@d2l", D2L_96, 758_226, D2L),
     ("densenet40@huang2017", CIFAR10, 1_019_722, HUANG2017),
     ("densenet100@huang2017", CIFAR10, 6_979_642, HUANG2017),
@@ -91,7 +95,12 @@ QUICK = {
 }
 """Narrower or shallower specs of the networks whose default takes long to try with every activation."""
 
-every_network = pytest.mark.parametrize("model", [QUICK.get(name, name) for name in MODELS])
+
+def every_network(test):
+    of_each = pytest.mark.parametrize("model", [QUICK.get(name, name) for name in MODELS])
+    return pytest.mark.usefixtures("few_blocks")(of_each(test))
+
+
 every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
 
 
@@ -121,6 +130,7 @@ def test_a_network_has_the_parameters_of_its_source(model, image, parameters, so
     with torch.device("meta"):
         network = load_architecture(model).build(image)
     assert sum(p.numel() for p in network.parameters()) == parameters, source
+    assert "@" not in model or PARAMETERS[model] == parameters
     assert output_shape(network, image) == (image.classes,)
 
 

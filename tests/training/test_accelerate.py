@@ -34,6 +34,7 @@ pytestmark = pytest.mark.usefixtures("compiled")
 SMOOTH = {name: f"{name}(stem='7x7', activation='silu')" for name in ("resnet18", "resnet34", "resnet50")}
 
 
+@pytest.mark.usefixtures("few_blocks")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kernels(name):
     splits = few(32, resize=32)
@@ -56,7 +57,7 @@ def test_a_network_is_as_near_to_its_gradients_in_float64_as_with_pytorchs_kerne
         return ours / theirs
 
     # In other networks that is so for a seed here and there: hence the median. At most 2.1 was measured.
-    assert statistics.median(ratio(seed) for seed in range(4)) < 4
+    assert statistics.median(ratio(seed) for seed in range(1 if name in SMOOTH else 3)) < 4
 
 
 @pytest.mark.parametrize("model", ["lenet", "mnist_resnet", "resnet(depth=20)"])
@@ -249,6 +250,7 @@ def tensors(network):
     return {**dict(network.named_parameters()), **dict(network.named_buffers())}
 
 
+@pytest.mark.usefixtures("few_blocks")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_of_the_zoo_shares_its_tensors_with_its_accelerated_copy(name):
     splits = few(32, resize=32)

@@ -37,6 +37,7 @@ def splits():
     return few(65, resize=16)
 
 
+@pytest.mark.usefixtures("few_blocks")
 @pytest.mark.parametrize("size", [8, 16])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_answer_is_what_a_network_does_with_one_image(name, size):

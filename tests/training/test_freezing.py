@@ -7,8 +7,6 @@ import pytest
 import torch
 
 from convarium.errors import RecipeError
-from convarium.models.zoo import resnet_imagenet
-from convarium.models.zoo.resnet import stages
 from convarium.recipes.recipe import Recipe
 from convarium.recipes.starting import is_under
 from convarium.studies.plan import check_recipe
@@ -34,10 +32,10 @@ def splits():
     return few(18, resize=16)
 
 
+@pytest.mark.usefixtures("few_blocks")
 @pytest.mark.parametrize("model", NETWORKS.values(), ids=NETWORKS)
-def test_what_is_frozen_keeps_every_bit_and_the_rest_is_trained(model, splits, monkeypatch):
+def test_what_is_frozen_keeps_every_bit_and_the_rest_is_trained(model, splits):
     """Parameters and running statistics, with a weight decay that changes every parameter that it touches."""
-    monkeypatch.setattr(resnet_imagenet, "stages", lambda widths, _, c_in: stages(widths, (1, 1, 1, 1), c_in))
     whole = initial_network(dataclasses.replace(SMALL, model=model, freeze=None), splits, CPU)
     first = next(name.partition(".")[0] for name, _ in whole.named_parameters())
     recipe = dataclasses.replace(SMALL, model=model, freeze=first, weight_decay=0.1)

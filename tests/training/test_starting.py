@@ -9,8 +9,6 @@ import torch
 
 from convarium.errors import RecipeError, StoreError, WeightsError
 from convarium.models.build import build_model
-from convarium.models.zoo import resnet_imagenet
-from convarium.models.zoo.resnet import stages
 from convarium.recipes.recipe import Recipe
 from convarium.recipes.starting import split_start
 from convarium.runs.store import Store
@@ -56,10 +54,10 @@ def last_layers(model, splits):
     return {name for name in first if name.rpartition(".")[0] in layers}
 
 
+@pytest.mark.usefixtures("few_blocks")
 @pytest.mark.parametrize("model", NETWORKS.values(), ids=NETWORKS)
-def test_all_but_the_last_layer_are_the_files_bit_for_bit_before_the_first_step(model, splits, tmp_path, monkeypatch):
+def test_all_but_the_last_layer_are_the_files_bit_for_bit_before_the_first_step(model, splits, tmp_path):
     """And the last layer is that of the seed where the classes are others, and the file's where they are the same."""
-    monkeypatch.setattr(resnet_imagenet, "stages", lambda widths, _, c_in: stages(widths, (1, 1, 1, 1), c_in))
     state = save(tmp_path / "w.pt", model, splits)
     recipe = dataclasses.replace(SMALL, model=model, seed=3, start_from=str(tmp_path / "w.pt"))
     fewer = with_classes(splits, "abc")
