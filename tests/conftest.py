@@ -45,8 +45,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 
 @pytest.fixture
 def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ResNet-18, -34 and -50 and GoogLeNet with few blocks of each kind, where it does not matter how many."""
-    monkeypatch.setattr(resnet_imagenet, "stages", lambda widths, _, c_in: stages(widths, (2, 1, 1, 1), c_in))
+    """ResNet-18, -34 and -50 and GoogLeNet with few blocks, where it does not matter how many."""
+    monkeypatch.setattr(resnet_imagenet, "stages", lambda widths, _, c_in: stages(widths, (1, 1, 1, 1), c_in))
     googlenet = importlib.import_module("convarium.models.zoo.googlenet")
     monkeypatch.setattr(googlenet, "_SMALL", (googlenet._SMALL[0], None, googlenet._SMALL[3]))
 

@@ -5,14 +5,14 @@ import sys
 import pytest
 import torch
 from rich.console import Console
-from test_cost import DIGITS, VERY_DEEP, native_image
+from test_cost import DIGITS, native_image, shallowest
 from torch import nn
 
 from convarium.errors import ImageSizeError, SpecError
 from convarium.models.cost import count_flops, count_parameters, layer_costs
 from convarium.models.describe import as_diff, as_json, as_tree, describe, diff, diff_as_json
 from convarium.models.layer_tables import short_count
-from convarium.models.zoo import MODELS, PRESETS
+from convarium.models.zoo import MODELS
 
 
 def drawn(renderable, width=120):
@@ -21,7 +21,7 @@ def drawn(renderable, width=120):
     return console.export_text()
 
 
-@pytest.mark.parametrize("model", [m for m in (*MODELS, *PRESETS) if m not in VERY_DEEP])
+@pytest.mark.parametrize("model", [*MODELS, *shallowest()])
 def test_every_network_is_described_whole(model):
     image = native_image(model)
     described = describe(model, image)

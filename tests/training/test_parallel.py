@@ -55,11 +55,14 @@ METHODS = {"side by side": fit_side_by_side, "one model": fit_stacked_model}
 @pytest.fixture(params=METHODS.values(), ids=METHODS)
 def both_methods(request, monkeypatch, two_threads):
     """What a CPU does and what CUDA does, both on this CPU."""
+    if request.param is fit_stacked_model:
+        torch.set_num_threads(1)  # two that compete with another test for the processors take ten times as long
     monkeypatch.setattr(parallel, "_method_for", lambda device: request.param)
 
 
 def agree(stacked, recipes, splits, rel=1e-7):
     """In float64 losses agree within 1e-7 relative."""
+    torch.set_num_threads(1)  # `both_methods` sets it back
     for outcome, recipe in zip(stacked, recipes, strict=True):
         alone = fit(recipe, splits, device="cpu")
         assert outcome.status == alone.status
