@@ -17,23 +17,31 @@ class Reader(HTMLParser):
         self.open: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
+        self.in_word = False
         self.feed(text)
         assert not self.open
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
+        is_whole = ("class", "whole") in attrs
+        self.in_word |= tag == "wbr" or is_whole
         if tag not in _VOID:
-            self.open.append(tag)
+            self.open.append("whole" if is_whole else tag)
 
     def handle_startendtag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag):
-        assert self.open.pop() == tag
+        opened = self.open.pop()
+        assert tag == ("span" if opened == "whole" else opened)
+        self.in_word |= opened == "whole"
 
     def handle_data(self, data):
         if not {"script", "style"} & set(self.open):
+            if self.in_word and self.words:
+                data = self.words.pop() + data  # where a long name may be broken, there is no space
             self.words.append(data)
+            self.in_word = False
 
     @property
     def visible(self) -> str:

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from convarium.pages.label_places import place_labels, shortened_name, text_width
+from convarium.pages.label_places import place_labels, text_width
+from convarium.pages.names import shortened_name
 
 WIDTH, HEIGHT, FONT = 270.0, 320.0, 12
 

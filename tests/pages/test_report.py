@@ -34,19 +34,19 @@ from convarium.pages import (
     save_figures,
     write_report,
 )
-from convarium.pages.chart_style import colors, dashes
+from convarium.pages.class_charts import SHADE
 from convarium.pages.cost_panel import cost_points
 from convarium.pages.curves import POINTS, curve_points, steps_per_point
 from convarium.pages.difference_plot import PLOT_WIDTH, difference_plot
 from convarium.pages.disagreements import shares_correct
-from convarium.pages.highlights import epochs_to_level, hardest_classes
+from convarium.pages.highlights import epochs_to_level, first_and_last, hardest_classes
 from convarium.pages.page import render
-from convarium.pages.predictions import agreement, calibration, read_predictions
+from convarium.pages.predictions import agreement, calibration, class_points, read_predictions
 from convarium.pages.table import Column, columns
 from convarium.recipes.recipe import Recipe
 from convarium.records import ImageSpec
 from html_page import Reader, data_of
-from made_studies import HERE, made_run, made_study
+from made_studies import DIGITS, HERE, made_run, made_study
 
 PLOTS = (plot_curves, plot_accuracy, plot_cost, plot_classes, plot_confusion, plot_calibration, plot_agreement)
 
@@ -418,11 +418,6 @@ def test_contested_shares_add_up_to_the_accuracies(study):
         assert not set(result.images[0]) & set(result.images[1])
 
 
-def test_thirty_networks_are_told_apart_by_color_and_dashes():
-    names = [str(i) for i in range(30)]
-    assert len(set(zip(colors(names), map(tuple, dashes(names)), strict=True))) == 30
-
-
 # ---- charts and figures ----------------------------------------------------------------------------------------------
 
 
@@ -557,6 +552,46 @@ def test_many_networks_make_a_short_title_and_folded_lists(tmp_path):
     assert "The layers of 8 networks" in page.visible
     assert "The failed runs, one by one" in page.visible
     assert "Each verdict in a sentence" in page.visible
+
+
+@pytest.fixture(scope="module")
+def seven(tmp_path_factory):
+    """Seven networks: one more than have lines of their own within a class."""
+    levels = {f"plain(depth={6 * n + 2})": 0.8 + 0.02 * n for n in range(1, 8)}
+    return made_study(tmp_path_factory.mktemp("seven"), levels, seeds=2, epochs=2, images=200)
+
+
+def test_classes_of_many_networks_are_a_table_in_which_the_most_wrong_is_the_darkest(seven):
+    text = render(seven)
+    assert 'data-chart="classes"' not in text
+    (table,) = re.findall(r'<table class="class-table".*?</table>', text, re.S)
+    cells = re.findall(r'<td class="number( hardest)?" style="--wrong: ([\d.]+)">([\d.]+)</td>', table)
+    assert len(cells) == 7 * 10
+    assert sorted(cells, key=lambda cell: float(cell[1])) == sorted(cells, key=lambda cell: -float(cell[2]))
+    assert max(float(shade) for _, shade, _ in cells) == SHADE
+    points = class_points(seven).set_index(["label", "class"])["mean"]
+    assert [float(number) for *_, number in cells] == pytest.approx(
+        [100 * points[row.label, name] for row in seven.ranked for name in DIGITS], abs=0.05
+    )
+    for row, first in zip(seven.ranked, range(0, 70, 10), strict=True):
+        hardest = {name for name, cell in zip(DIGITS, cells[first : first + 10], strict=True) if cell[0]}
+        assert hardest == set(points[row.label][points[row.label] == points[row.label].min()].index)
+
+
+@pytest.mark.parametrize("width", [None, "84mm"])
+def test_classes_of_many_networks_are_drawn_as_a_matrix_with_numbers_where_they_fit(seven, width):
+    chart = plot_classes(seven, width=width).to_dict()
+    marks = [layer["mark"]["type"] for layer in chart["layer"]]
+    assert marks == (["rect", "text"] if width is None else ["rect"])
+
+
+def test_many_networks_are_told_who_reached_a_level_first_and_last(seven):
+    reached = epochs_to_level(seven)
+    shown = Reader(render(seven)).visible
+    for end in (reached.epochs[0], reached.epochs[-1]):
+        assert f"after epoch {end[1]} (" in shown
+    assert first_and_last(replace(reached, epochs=(("a", "2"), ("b", "2")))) == ("2 (a and b)",)
+    assert first_and_last(replace(reached, epochs=(("a", "1"), ("b", "2")))) == ("1 (a)", "2 (b)")
 
 
 def test_per_cent_is_written_in_one_way(study):

@@ -195,6 +195,37 @@ def test_the_verdict_is_seen_in_every_width_and_font(browser, report, crowded):
             assert box["right"] - box["left"] >= 88, "large enough to read"
 
 
+BROKEN = """() => [...document.querySelectorAll("table .whole, .legend .whole, .verdicts .whole")].flatMap(whole => {
+    const walker = document.createTreeWalker(whole, NodeFilter.SHOW_TEXT), broken = [];
+    while (walker.nextNode()) {
+        const range = document.createRange();
+        range.selectNode(walker.currentNode);
+        const tops = [...range.getClientRects()].filter(box => box.width).map(box => Math.round(box.top));
+        if (new Set(tops).size > 1) broken.push(range.toString());
+    }
+    return broken;
+})"""
+
+
+def test_a_phone_breaks_no_name_within_a_word_and_shows_a_long_legend_whole_on_request(browser, crowded):
+    with opened(browser, crowded, 380) as page:
+        assert page.locator("table .whole").count() > 12
+        assert page.evaluate(BROKEN) == []
+        legend, button = page.locator("#curves .legend"), page.locator("#curves .whole-legend")
+        last = legend.locator("button").last
+        cut = "element => element.scrollHeight > element.clientHeight + 1"
+        assert legend.evaluate(cut)
+        assert button.inner_text() == "all 12 networks"
+        button.click()
+        assert not legend.evaluate(cut)
+        assert last.bounding_box()["y"] < button.bounding_box()["y"]
+        assert (button.inner_text(), button.get_attribute("aria-expanded")) == ("fewer", "true")
+        button.press("Enter")
+        assert legend.evaluate(cut)
+    with opened(browser, crowded, 1920) as page:
+        assert page.locator(".whole-legend:visible").count() == 0
+
+
 def test_a_phone_shows_four_columns_and_the_others_on_request(browser, report):
     with opened(browser, report, 380) as page:
         headings = page.locator("#results thead th:visible button")

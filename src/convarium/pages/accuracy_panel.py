@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from convarium.analysis.comparison import METRICS, Comparison, Metric
-from convarium.pages.chart_style import IS_SHOWN, WIDTH, Chart, axis_bounds, label_color
+from convarium.pages.chart_style import IS_SHOWN, WIDTH, Chart, axis_bounds, label_color, label_symbol, name_axis
 
 
 def panel_metric(comparison: Comparison) -> Metric:
@@ -50,7 +50,7 @@ def seeds_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], *, 
         alt.Chart(data)
         .transform_filter(IS_SHOWN)
         .encode(
-            y=alt.Y("label:N", title=None, sort=list(labels), axis=alt.Axis(ticks=False, domain=False)),
+            y=alt.Y("label:N", title=None, sort=list(labels), axis=name_axis(labels)),
             color=label_color(labels, legend=False),
         )
     )
@@ -62,6 +62,8 @@ def seeds_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], *, 
             x=alt.X("accuracy:Q", scale=x),
             tooltip=["label:N", "seed:Q", alt.Tooltip("accuracy:Q", title=title, format=".2%")],
         ),
-        mean.mark_point(filled=True, size=55, opacity=1).encode(x=alt.X("mean:Q", scale=x), tooltip=tooltip),
+        mean.mark_point(filled=True, shape=label_symbol(labels), size=55, opacity=1).encode(
+            x=alt.X("mean:Q", scale=x), tooltip=tooltip
+        ),
     ]
     return alt.layer(*layers).properties(width=WIDTH, height=24 * points["label"].nunique())

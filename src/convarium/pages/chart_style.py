@@ -3,12 +3,14 @@
 The charts are readable at the width of a column, in print, and by a reader who cannot tell red from green.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
+from convarium.pages.names import shortening_expression
 from convarium.pages.numbers import LOCALE
 
 Chart = (
@@ -27,14 +29,24 @@ WIDTH, HEIGHT = 200, 140
 IS_SHOWN = "indexof(hidden, datum.label) < 0"
 """A Vega expression: true for data of a network that the legend has not switched off; see `hidden_parameter`."""
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A8A")
-"""Okabe and Ito 2008, without their yellow (invisible on white) and with gray for black (invisible on a dark page)."""
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
+          "#B20000", "#A16CF0", "#00613A", "#9E477B", "#AEB286", "#7800F0")  # fmt: skip
+"""Twelve colors that readers with any color vision tell apart, on white and on a dark page. The first six are those of
+Okabe and Ito 2008 without yellow and black; each of the others is farther from all colors than these six are from one
+another."""
+
+ROUND = 6
+"""So many networks have one dash pattern and one symbol; the next ones have the next of both."""
 
 DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4))
-"""Dash patterns that distinguish networks of the same color, where there are more networks than colors."""
+"""The dash patterns of lines."""
+
+SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross")
+"""The symbols of points, as Vega names them; one for each dash pattern."""
 
 _FONT = "Helvetica, Arial, 'Liberation Sans', 'Noto Sans CJK SC', sans-serif"
-_LEGEND = alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=2, symbolSize=200)
+_NAME = 115
+"""Width of the longest shortened name of a figure, in points."""
 
 
 def colors(labels: Sequence[str]) -> list[str]:
@@ -43,20 +55,44 @@ def colors(labels: Sequence[str]) -> list[str]:
 
 
 def dashes(labels: Sequence[str]) -> list[list[int]]:
-    """One dash pattern for each label; the pattern changes each time the colors start again."""
-    return [list(DASHES[i // len(COLORS) % len(DASHES)]) for i in range(len(labels))]
+    """One dash pattern for each label; each ROUND of labels has the next one."""
+    return [list(DASHES[i // ROUND % len(DASHES)]) for i in range(len(labels))]
+
+
+def symbols(labels: Sequence[str]) -> list[str]:
+    """One symbol for each label; each ROUND of labels has the next one."""
+    return [SYMBOLS[i // ROUND % len(SYMBOLS)] for i in range(len(labels))]
 
 
 def label_color(labels: Sequence[str], *, legend: bool) -> alt.Color:
     """Colors by label: a network has the same color in every chart."""
     scale = alt.Scale(domain=list(labels), range=colors(labels))
-    return alt.Color("label:N", title=None, scale=scale, legend=_LEGEND if legend else None)
+    return alt.Color("label:N", title=None, scale=scale, legend=_legend(labels) if legend else None)
 
 
 def label_dash(labels: Sequence[str], *, legend: bool) -> alt.StrokeDash:
     """Dash patterns by label: a network has the same pattern in every chart."""
     scale = alt.Scale(domain=list(labels), range=dashes(labels))
-    return alt.StrokeDash("label:N", title=None, scale=scale, legend=_LEGEND if legend else None)
+    return alt.StrokeDash("label:N", title=None, scale=scale, legend=_legend(labels) if legend else None)
+
+
+def _legend(labels: Sequence[str]) -> alt.Legend:
+    names = shortening_expression(labels)
+    return alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=2, symbolSize=200, labelExpr=names)
+
+
+def name_axis(labels: Sequence[str], *, angle: float = 0) -> alt.Axis:
+    """An axis of names without ticks; `angle` is that of the text, in degrees."""
+    return alt.Axis(ticks=False, domain=False, labelExpr=shortening_expression(labels), labelAngle=angle)
+
+
+def label_symbol(labels: Sequence[str]) -> str | alt.ExprRef:
+    """The `shape` of points by label: a network has the same symbol in every chart.
+
+    It is no encoding, since Vega-Lite would put it into the legend of the lines.
+    """
+    others = {label: symbol for label, symbol in zip(labels, symbols(labels), strict=True) if symbol != SYMBOLS[0]}
+    return alt.ExprRef(f"{json.dumps(others)}[datum.label] || '{SYMBOLS[0]}'") if others else SYMBOLS[0]
 
 
 def hidden_parameter() -> alt.Parameter:
@@ -98,8 +134,8 @@ def with_style(chart: Any, *, width: float | None = None) -> Chart:
     """
     config = vega_config()
     if width is not None:
-        config["legend"] |= {"columns": max(1, int(width / 130)), "labelLimit": min(260, width - 40)}
-        config["axis"] |= {"labelLimit": min(220, width / 2.5)}
+        config["legend"] |= {"columns": max(1, int(width / 130)), "labelLimit": min(260, width - 60)}
+        config["axis"] |= {"labelLimit": min(220, max(_NAME, width / 2.5))}
     styled: Chart = chart.configure(**config)
     return styled
 

@@ -1,6 +1,5 @@
 """The charts of a comparison as altair charts, for notebooks and for the files of `save_figures`."""
 
-from textwrap import wrap
 from typing import Any
 
 import altair as alt
@@ -8,12 +7,13 @@ import pandas as pd
 
 from convarium.analysis.comparison import Comparison
 from convarium.errors import ConvariumError
-from convarium.pages import accuracy_panel, cost_panel, prediction_charts
+from convarium.pages import accuracy_panel, class_charts, cost_panel, prediction_charts
 from convarium.pages.chart_style import Chart, hidden_parameter, inline_data
 from convarium.pages.cost_panel import COSTS
 from convarium.pages.curve_charts import curve_chart
 from convarium.pages.curves import QUANTITIES, RATE, XAxis, curve_points, recorded_splits
 from convarium.pages.figure_sizes import fitted
+from convarium.pages.names import wrapped_name
 from convarium.pages.predictions import (
     Predictions,
     agreement,
@@ -112,7 +112,8 @@ def plot_cost(comparison: Comparison, *, only: str | None = None, width: str | f
 
 
 def plot_classes(comparison: Comparison, *, width: str | float | None = None) -> Chart:
-    """Test accuracy by class. With many classes, those on which the networks differ most are shown.
+    """Test accuracy by class, of more than six networks as a matrix. With many classes, those on which the networks
+    differ most are shown.
 
     Args:
         comparison: the comparison whose runs are drawn.
@@ -122,9 +123,18 @@ def plot_classes(comparison: Comparison, *, width: str | float | None = None) ->
         ConvariumError: no run has test scores.
     """
     points = _not_empty(class_points(comparison), "test scores")
-    shown = points[points["class"].isin(prediction_charts.most_differing(points))]
+    shown = points[points["class"].isin(class_charts.most_differing(points))]
+    labels = _labels(comparison)
+    if len(labels) > class_charts.MOST_LINES:
+        count = shown["class"].nunique()
+
+        def draw(panel: float, _: int) -> Any:
+            cell = None if width is None else panel / count
+            return class_charts.class_matrix_chart(inline_data(shown), shown, labels, cell=cell)
+
+        return fitted(draw, width)
     title = f"{comparison.split} accuracy"
-    chart: Any = prediction_charts.classes_chart(inline_data(shown), shown, _labels(comparison), title=title)
+    chart: Any = class_charts.classes_chart(inline_data(shown), shown, labels, title=title)
     return fitted(lambda panel, _: _switched(chart.properties(width=panel)), width)
 
 
@@ -150,7 +160,7 @@ def plot_confusion(comparison: Comparison, row: object = None, *, width: str | f
         for name in names:
             own = _not_empty(points[points["label"] == name], f"test scores under {name!r}")
             chart: Any = prediction_charts.confusion_chart(inline_data(own), classes, cell=cell)
-            panels.append(chart.properties(title=wrap(name, 28)) if len(names) > 1 else chart)
+            panels.append(chart.properties(title=wrapped_name(name, 28)) if len(names) > 1 else chart)
         return alt.concat(*panels, columns=columns) if len(panels) > 1 else panels[0]
 
     return fitted(draw, width, columns=min(3, len(names)))

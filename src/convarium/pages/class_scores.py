@@ -1,11 +1,12 @@
 """Recall, precision and F1 of every class, network by network, for the page."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from convarium.analysis.comparison import Comparison
+from convarium.pages.class_charts import SHADE
 from convarium.pages.table import NO_VALUE
 
 _SCORES = ("accuracy", "precision", "f1")
@@ -21,6 +22,8 @@ class ClassScores:
         recall: the share of its images that are recognized, which is the accuracy of the class.
         precision: the share of the predictions of this class that are right; "–" if it is never predicted.
         f1: the harmonic mean of recall and precision.
+        shade: how dark its cell is among those of all networks, 0 to SHADE; see `class_matrix_chart`.
+        is_hardest: whether the network has its lowest recall on this class.
     """
 
     name: str
@@ -28,6 +31,8 @@ class ClassScores:
     recall: str
     precision: str
     f1: str
+    shade: float = 0.0
+    is_hardest: bool = False
 
 
 def class_scores(comparison: Comparison, classes: Collection[str]) -> dict[str, tuple[ClassScores, ...]]:
@@ -42,11 +47,20 @@ def class_scores(comparison: Comparison, classes: Collection[str]) -> dict[str, 
         return {}
     frame = frame[(frame["status"] == "trained") & frame["accuracy"].notna()]
     lines = {}
+    wrong = 1 - frame[frame["class"].isin(classes)].groupby(["label", "class"])["accuracy"].mean()
+    most_wrong = max(float(wrong.max()), 1e-9)
     for label, of_row in frame.groupby("label", sort=False):
         means = of_row.groupby("class", sort=False)[list(_SCORES)].mean()
         images = of_row.groupby("class", sort=False)["images"].first()
+        lowest = float(means["accuracy"].min())
         listed = [
-            _line(str(name), f"{images[name]:,}", means.loc[name]) for name in means.index if str(name) in classes
+            replace(
+                _line(str(name), f"{images[name]:,}", means.loc[name]),
+                shade=round(SHADE * wrong[label, name] / most_wrong, 3),
+                is_hardest=lowest == means["accuracy"][name] < 1,
+            )
+            for name in means.index
+            if str(name) in classes
         ]
         lines[str(label)] = (*listed, _line("mean over the classes", f"{images.sum():,}", means.mean()))
     return lines

@@ -11,8 +11,18 @@ import pandas as pd
 
 from convarium.analysis.comparison import Comparison
 from convarium.pages.accuracy_panel import panel_metric
-from convarium.pages.chart_style import HEIGHT, IS_SHOWN, WIDTH, Chart, axis_bounds, inline_data, label_color
-from convarium.pages.label_places import Place, Segment, place_labels, shortened_name, text_width
+from convarium.pages.chart_style import (
+    HEIGHT,
+    IS_SHOWN,
+    WIDTH,
+    Chart,
+    axis_bounds,
+    inline_data,
+    label_color,
+    label_symbol,
+)
+from convarium.pages.label_places import Place, Segment, place_labels, text_width
+from convarium.pages.names import shortened_name
 from convarium.pages.numbers import AXIS_NUMBER, even_ticks, log_ticks
 
 COSTS = {
@@ -117,7 +127,7 @@ def cost_chart(
             x=alt.X("x1:Q", scale=x_scale), y=alt.Y("y1:Q", scale=y_scale), x2="x2:Q", y2="y2:Q"
         ),
         colored.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=y_scale, axis=y_axis), y2="high:Q"),
-        colored.mark_point(filled=True, size=60, opacity=1).encode(y=mean, tooltip=tooltip),
+        colored.mark_point(filled=True, shape=label_symbol(labels), size=60, opacity=1).encode(y=mean, tooltip=tooltip),
         *(
             names.transform_filter(f"datum.align === '{align}'")
             .mark_text(align=align, baseline="middle")

@@ -7,7 +7,16 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from convarium.pages.chart_style import HEIGHT, IS_SHOWN, WIDTH, Chart, axis_bounds, label_color, label_dash
+from convarium.pages.chart_style import (
+    HEIGHT,
+    IS_SHOWN,
+    WIDTH,
+    Chart,
+    axis_bounds,
+    label_color,
+    label_dash,
+    label_symbol,
+)
 from convarium.pages.curves import AXES, RATE, XAxis
 from convarium.pages.numbers import AXIS_NUMBER, AXIS_POWER, log_ticks
 
@@ -82,7 +91,7 @@ def curve_chart(
             y=middle, opacity=opacity(1, 0.08), strokeDash=label_dash(labels, legend=has_legend)
         ),
         # A line of one point is invisible: a dot shows a network that trained for one epoch.
-        base.mark_point(filled=True, size=18, clip=True)
+        base.mark_point(filled=True, shape=label_symbol(labels), size=18, clip=True)
         .transform_joinaggregate(points="count()", groupby=["label", "run"])
         .transform_filter("datum.points === 1")
         .encode(y=middle, opacity=opacity(1, 0.08)),

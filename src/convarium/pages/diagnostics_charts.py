@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from convarium.diagnostics import Diagnoses, LayerGradient, UnitActivity
-from convarium.pages.chart_style import HEIGHT, IS_SHOWN, WIDTH, Chart, label_color, label_dash
+from convarium.pages.chart_style import HEIGHT, IS_SHOWN, WIDTH, Chart, label_color, label_dash, label_symbol
 from convarium.pages.diagnostics_section import MOMENTS, SHARES, available_diagnoses
 from convarium.pages.numbers import AXIS_POWER, log_ticks, number_expression
 
@@ -135,7 +135,7 @@ def _by_depth(base: Any, labels: Sequence[str], counted: str, tooltip: Sequence[
     size = alt.condition(f"datum.layers <= {_MOST_DOTS}", alt.value(1), alt.value(0))
     return alt.layer(
         base.mark_line(strokeWidth=1.6, strokeJoin="round").encode(strokeDash=label_dash(labels, legend=legend)),
-        base.mark_point(filled=True, size=22).encode(
+        base.mark_point(filled=True, shape=label_symbol(labels), size=22).encode(
             opacity=size, tooltip=[*named, alt.Tooltip("layers:Q", title="of"), *tooltip]
         ),
     ).properties(width=WIDTH, height=HEIGHT)

@@ -1,6 +1,5 @@
 """The charts of the diagnostics as altair charts, for notebooks and for the files of `save_figures`."""
 
-from textwrap import wrap
 from typing import Any, Literal
 
 import altair as alt
@@ -12,6 +11,7 @@ from convarium.pages import diagnostics_charts, surface_charts
 from convarium.pages.chart_style import Chart, hidden_parameter, inline_data
 from convarium.pages.diagnostics_section import MOMENTS, SHARES, available_diagnoses
 from convarium.pages.figure_sizes import fitted
+from convarium.pages.names import wrapped_name
 
 
 def plot_gradients(diagnoses: Diagnoses, *, width: str | float | None = None) -> Chart:
@@ -84,7 +84,7 @@ def plot_surface(
             bands = surface_charts.loss_bands(points if scale == "shared" else own)
             contours = inline_data(surface_charts.contour_points(own, bands))
             chart: Any = surface_charts.surface_chart(contours, bands, number, reach=reach, side=panel)
-            chart = chart.properties(title=wrap(diagnosis.label, max(8, int(panel / 5))))
+            chart = chart.properties(title=wrapped_name(diagnosis.label, max(8, int(panel / 5))))
             panels.append(chart if scale == "shared" else alt.vconcat(chart, _scale(bands, "loss, nats", panel)))
         parts = [alt.concat(*panels, columns=columns)]
         if scale == "shared":

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from statistics import fmean
 
-from convarium.analysis.comparison import Comparison, Row, metric_of
+from convarium.analysis.comparison import Comparison, Row, formatting, metric_of
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 """Levels of accuracy for `epochs_to_level`."""
@@ -66,6 +66,13 @@ def epochs_to_level(comparison: Comparison) -> EpochsToLevel | None:
                     split, f"{100 * level:g} %", tuple((label, f"{mean:.3g}") for mean, label in means)
                 )
     return None
+
+
+def first_and_last(reached: EpochsToLevel) -> tuple[str, ...]:
+    """The networks that reached the level first and last, each with the epoch: "3.33 (lenet, nin and 2 more)"."""
+    ends = dict.fromkeys((reached.epochs[0][1], reached.epochs[-1][1]))
+    names = {end: [label for label, epoch in reached.epochs if epoch == end] for end in ends}
+    return tuple(f"{end} ({formatting.listed_briefly(some, 3)})" for end, some in names.items())
 
 
 def _hardest(comparison: Comparison, row: Row) -> HardestClasses | None:

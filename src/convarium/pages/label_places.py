@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convarium.pages.names import shortened_names
+
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels; y grows downward."""
 Segment = tuple[float, float, float, float]
 """x and y of the start, x and y of the end."""
-
-LONGEST_NAME = 24
-"""Number of characters of a name that is written in full; of a longer one the middle is left out."""
 
 _Found = tuple[Box, Segment | None]
 
@@ -68,9 +67,7 @@ def place_labels(
     Returns:
         One place for each name; None for a name that has none.
     """
-    shortened = [shortened_name(name) for name in names]
-    texts = [written if shortened.count(written) == 1 else name
-             for written, name in zip(shortened, names, strict=True)]  # fmt: skip
+    texts = shortened_names(names)
     line_height = 1.2 * font_size
     groups = _groups(points)
     sizes = [(max(text_width(texts[i], font_size) for i in group), len(group) * line_height) for group in groups]
@@ -117,11 +114,6 @@ def _groups(points: Sequence[tuple[float, float]]) -> list[list[int]]:
         else:
             own.append(i)
     return [sorted(group, key=lambda i: points[i][1]) for group in groups]
-
-
-def shortened_name(name: str) -> str:
-    """A long name without its middle, because two names mostly differ at their ends."""
-    return name if len(name) <= LONGEST_NAME else f"{name[:8]}…{name[-(LONGEST_NAME - 9) :]}"
 
 
 def text_width(text: str, font_size: float) -> float:

@@ -1,7 +1,6 @@
 """The report: one HTML file that opens without a network connection, made from a comparison alone."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -16,8 +15,8 @@ from convarium.analysis.comparison import Comparison, formatting, metric_of
 from convarium.diagnostics import Diagnoses
 from convarium.disk import write_text
 from convarium.models.layer_tables import short_count
-from convarium.pages.chart_style import colors, dashes
 from convarium.pages.claims_section import ClaimsSection
+from convarium.pages.class_charts import MOST_LINES
 from convarium.pages.class_scores import class_scores
 from convarium.pages.contents import contents
 from convarium.pages.cost_panel import COSTS
@@ -26,8 +25,9 @@ from convarium.pages.difference_plot import PLOT_WIDTH, difference_plot
 from convarium.pages.disagreements import TestImages, disagreements
 from convarium.pages.explained_section import SENTENCES
 from convarium.pages.exports import as_csv, as_latex, as_markdown
-from convarium.pages.highlights import epochs_to_level, hardest_classes
+from convarium.pages.highlights import epochs_to_level, first_and_last, hardest_classes
 from convarium.pages.mistakes import confident_mistakes
+from convarium.pages.names import breakable
 from convarium.pages.numbers import written
 from convarium.pages.packing import pack
 from convarium.pages.page_charts import PAGE_STYLE, page_charts
@@ -36,6 +36,7 @@ from convarium.pages.predictions import calibration_errors, read_predictions
 from convarium.pages.runs_section import network_layers, runs_section
 from convarium.pages.script_data import script_json
 from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
+from convarium.pages.swatches import swatches
 from convarium.pages.table import caption, columns, primary_column
 
 _MOST_UNFOLDED = 6
@@ -93,8 +94,9 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["breakable"] = _breakable
+    environment.filters["breakable"] = breakable
     environment.filters["tied"] = _tied
+    environment.filters["with_whole_flags"] = _with_whole_flags
     in_progress = status.in_progress if status else ()
     ranked, shown = comparison.ranked, columns(comparison)
     labels = [row.label for row in comparison.rows]
@@ -126,12 +128,10 @@ def render(
         icon=_read("icon.svg"),
         plot=difference_plot(comparison, ranked),
         plot_width=PLOT_WIDTH,
-        swatches={
-            label: Swatch(label, color, " ".join(map(str, dash)))
-            for label, color, dash in zip(labels, colors(labels), dashes(labels), strict=True)
-        },
+        swatches=swatches(labels),
         contents=contents,
         most_unfolded=_MOST_UNFOLDED,
+        has_class_table=len(labels) > MOST_LINES,
         charts=charts,
         cost_titles=COSTS,
         written=written,
@@ -147,6 +147,7 @@ def render(
         measured=measured,
         hardest_classes=hardest_classes(comparison),
         epochs_to_level=epochs_to_level(comparison),
+        first_and_last=first_and_last,
         explained_sentences=SENTENCES,
         moments=MOMENTS,
         shares=SHARES,
@@ -160,34 +161,24 @@ def render(
     )
 
 
-@dataclass(frozen=True)
-class Swatch:
-    """The color and the dash pattern of a network in every chart."""
-
-    label: str
-    color: str
-    dash: str
-
-
 def _title(comparison: Comparison, labels: list[str]) -> str:
     if len(labels) < 2:
         return f"{labels[0] if labels else comparison.by} on {comparison.dataset}"
     return f"How do {formatting.listed_briefly(labels)} compare on {comparison.dataset}?"
 
 
-@cache
-def _breakable(name: str) -> Markup:
-    """A network's name that a narrow column breaks before "@" and "(" and after "_" rather than within a word."""
-    return Markup(re.sub(r"(?=[@(])|(?<=_)", "<wbr>", str(escape(name))))  # noqa: S704  (escaped)
-
-
 def _tied(sentence: str) -> Markup:
     """A sentence in which no line ends between a number and its unit, after the sign that belongs to it, or in a flag
-    of the command line.
+    of the command line; a long name may be broken.
     """
     tied = re.sub(r"(?<=\d) (?=(?:%|points?|seeds?|runs?|epochs?|s|min)(?!\w))|(?<=±) | (?=±)", "\u00a0", sentence)
+    return _with_whole_flags(breakable(tied))
+
+
+def _with_whole_flags(text: str) -> Markup:
+    """A text in which no line ends within a flag of the command line."""
     flag = r'<span class="flag">\g<0></span>'
-    return Markup(re.sub(r"(?<!\S)--[a-z][a-z-]*(?: \d+)?", flag, str(escape(tied))))  # noqa: S704  (escaped)
+    return Markup(re.sub(r"(?<!\S)--[a-z][a-z-]*(?: \d+)?", flag, str(escape(text))))  # noqa: S704  (escaped)
 
 
 @cache

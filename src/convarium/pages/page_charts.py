@@ -9,7 +9,14 @@ import pandas as pd
 
 from convarium.analysis.comparison import Comparison
 from convarium.diagnostics import Diagnoses
-from convarium.pages import accuracy_panel, cost_panel, diagnostics_charts, prediction_charts, surface_charts
+from convarium.pages import (
+    accuracy_panel,
+    class_charts,
+    cost_panel,
+    diagnostics_charts,
+    prediction_charts,
+    surface_charts,
+)
 from convarium.pages.chart_style import hidden_parameter, to_columns, vega_config
 from convarium.pages.cost_panel import COSTS
 from convarium.pages.curve_charts import curve_chart
@@ -135,12 +142,13 @@ def _add_classes(made: PageCharts, comparison: Comparison, labels: Sequence[str]
     if points.empty:
         return
     names = list(dict.fromkeys(points["class"]))
-    classes = prediction_charts.most_differing(points)
+    classes = class_charts.most_differing(points)
     made.classes, made.shown_classes = len(names), tuple(classes)
     shown = points[points["class"].isin(classes)]
-    title = f"{comparison.split} accuracy"
-    panel = prediction_charts.classes_chart(_named(made, "classes", shown), shown, labels, title=title)
-    made.specs["classes"] = _for_page(panel, "classes")
+    if len(labels) <= class_charts.MOST_LINES:  # else the page has a table
+        title = f"{comparison.split} accuracy"
+        panel = class_charts.classes_chart(_named(made, "classes", shown), shown, labels, title=title)
+        made.specs["classes"] = _for_page(panel, "classes")
     confused = confusion_points(comparison)
     confused = confused[confused["true"].isin(classes) & confused["predicted"].isin(classes)]
     made.confusion_labels = tuple(dict.fromkeys(confused["label"]))

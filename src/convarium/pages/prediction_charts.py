@@ -1,22 +1,16 @@
-"""Charts of what the networks predicted: accuracy by class, confusion, calibration and agreement."""
+"""Charts of what the networks predicted: confusion, calibration and agreement."""
 
 from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
 
-from convarium.pages.chart_style import IS_SHOWN, WIDTH, Chart, axis_bounds, label_color
-
-MOST_CLASSES = 30
-"""Number of classes that one chart shows. Of more classes, those on which the networks differ most are shown."""
+from convarium.pages.chart_style import IS_SHOWN, WIDTH, Chart, label_color, label_dash, label_symbol, name_axis
 
 _RIGHT, _WRONG, _GRAY = "#0072B2", "#D55E00", "#8A8A8A"
 
 FEWEST_PREDICTIONS = 10
 """Number of predictions below which a bin of the reliability diagram is not drawn: its accuracy is chance."""
-
-_MOST_LINES = 6
-"""Number of networks that have a line each within a class; more networks share one line."""
 
 _NARROWEST_NUMBER = 18
 """Width of the narrowest cell of a matrix that holds a number of two digits, in points."""
@@ -24,55 +18,6 @@ _NARROWEST_NUMBER = 18
 _MOST_NUMBERS, _SMALL_CELL = 12, 15
 """Number of rows up to which a matrix has its numbers written in; cells of a larger matrix have this size in pixels and
 show their numbers in the tooltip."""
-
-
-def classes_chart(
-    data: alt.Data, points: pd.DataFrame, labels: Sequence[str], *, title: str = "test accuracy"
-) -> Chart:
-    """Test accuracy by class: each network's mean as a dot, and a line from its lowest to its highest seed.
-
-    Args:
-        data: what is drawn.
-        points: the rows of `class_points`, which decide the scale.
-        labels: labels of all networks, in the order of their colors.
-        title: of the axis.
-    """
-    classes = most_differing(points)
-    x = alt.Scale(domain=axis_bounds(pd.concat([points["low"], points["high"]]), 0.02), zero=False, nice=False)
-    has_own_lines = len(labels) <= _MOST_LINES
-    base = (
-        alt.Chart(data)
-        .transform_filter(IS_SHOWN)
-        .encode(
-            y=alt.Y("class:N", title=None, sort=classes, axis=alt.Axis(grid=True, ticks=False, domain=False)),
-            color=label_color(labels, legend=False),
-        )
-    )
-    if has_own_lines:
-        base = base.encode(yOffset=alt.YOffset("label:N", sort=list(labels), scale=alt.Scale(paddingOuter=0.6)))
-    tooltip = [
-        "label:N",
-        "class:N",
-        *(alt.Tooltip(f"{part}:Q", format=".1%") for part in ("mean", "low", "high")),
-        "images:Q",
-    ]
-    return alt.layer(
-        base.mark_rule(strokeWidth=1.2, opacity=0.6).encode(
-            x=alt.X("low:Q", scale=x, title=title, axis=alt.Axis(format="~%", tickCount=6)), x2="high:Q"
-        ),
-        base.mark_point(filled=True, size=38, opacity=0.95).encode(x=alt.X("mean:Q", scale=x), tooltip=tooltip),
-    ).properties(width=WIDTH, height=len(classes) * (7 * len(labels) + 8 if has_own_lines else 20))
-
-
-def most_differing(points: pd.DataFrame) -> list[str]:
-    """The classes to show, in their own order: all of them, or the MOST_CLASSES on which the means differ most."""
-    classes = list(dict.fromkeys(points["class"]))
-    if len(classes) <= MOST_CLASSES:
-        return classes
-    means = points.groupby("class")["mean"]
-    spread = (means.max() - means.min()).sort_values(ascending=False, kind="stable")
-    most = set(spread.index[:MOST_CLASSES])
-    return [name for name in classes if name in most]
 
 
 def confusion_chart(data: alt.Data, classes: Sequence[str], *, cell: float = 22) -> Chart:
@@ -144,9 +89,10 @@ def calibration_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str
     ]
     return alt.layer(
         diagonal.mark_line(strokeDash=[2, 3], strokeWidth=1, color=_GRAY).encode(x=x, y=y),
-        base.mark_line(strokeWidth=1.5),
-        base.mark_point(filled=True, opacity=0.9).encode(
-            size=alt.Size("share:Q", legend=None, scale=alt.Scale(range=[8, 160])), tooltip=tooltip
+        base.mark_line(strokeWidth=1.5).encode(strokeDash=label_dash(labels, legend=legend)),
+        base.mark_point(filled=True, shape=label_symbol(labels), opacity=0.9).encode(
+            size=alt.Size("share:Q", legend=None, scale=alt.Scale(range=[8, 160])),
+            tooltip=tooltip,
         ),
     ).properties(width=WIDTH, height=WIDTH)
 
@@ -163,8 +109,8 @@ def agreement_chart(data: alt.Data, points: pd.DataFrame, *, cell: float = 36) -
     low, high = float(points["agreement"].min()), float(points["agreement"].max())
     shade = f"0.08 + 0.6 * (datum.agreement - {low}) / {(high - low) or 1.0}"
     base = alt.Chart(data).encode(
-        x=alt.X("second:N", sort=labels, title=None, axis=alt.Axis(ticks=False, domain=False, labelAngle=-60)),
-        y=alt.Y("first:N", sort=labels, title=None, axis=alt.Axis(ticks=False, domain=False)),
+        x=alt.X("second:N", sort=labels, title=None, axis=name_axis(labels, angle=-60)),
+        y=alt.Y("first:N", sort=labels, title=None, axis=name_axis(labels)),
     )
     tooltip = [
         "first:N",

@@ -11,7 +11,7 @@ import contourpy
 import numpy as np
 import pandas as pd
 
-from convarium.pages.chart_style import IS_SHOWN, WIDTH, Chart, label_color, label_dash
+from convarium.pages.chart_style import IS_SHOWN, WIDTH, Chart, label_color, label_dash, label_symbol
 from convarium.pages.numbers import AXIS_POWER, even_ticks, log_ticks, written
 
 _MOST_LEVELS = 8
@@ -164,7 +164,7 @@ def slice_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], *, 
     tooltip = ["label:N", alt.Tooltip("first:Q", format=".2f"), alt.Tooltip("loss:Q", format=",.3~r")]
     return alt.layer(
         base.mark_line(strokeWidth=1.8, strokeJoin="round").encode(strokeDash=label_dash(labels, legend=legend)),
-        base.mark_point(filled=True, size=16, opacity=1).encode(tooltip=tooltip),
+        base.mark_point(filled=True, shape=label_symbol(labels), size=16, opacity=1).encode(tooltip=tooltip),
     ).properties(width=2 * WIDTH, height=140)
 
 

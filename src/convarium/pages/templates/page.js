@@ -106,6 +106,21 @@ for (const button of document.querySelectorAll(".legend button")) {
   });
 }
 
+// A legend that is taller than its box fades at its end, and a button below it shows it whole.
+for (const legend of document.querySelectorAll(".legend")) {
+  const button = legend.nextElementSibling;
+  const mark = () => {
+    const whole = legend.classList.contains("whole");
+    const cut = !whole && legend.scrollHeight > legend.clientHeight + 1;
+    legend.classList.toggle("cut", cut);
+    button.hidden = !cut && !whole;
+    button.setAttribute("aria-expanded", String(whole));
+    button.textContent = whole ? "fewer" : button.dataset.folded;
+  };
+  button.addEventListener("click", () => { legend.classList.toggle("whole"); mark(); });
+  new ResizeObserver(mark).observe(legend);
+}
+
 for (const select of document.querySelectorAll("select[data-sets]")) {
   select.addEventListener("change", () => {
     const figure = document.querySelector(`figure[data-chart="${select.dataset.of}"]`);

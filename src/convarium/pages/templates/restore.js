@@ -16,6 +16,7 @@ function saveState() {
     controls: Object.fromEntries(controls().map((control) => [nameOf(control), isCheckable(control) ? control.checked : control.value])),
     heights: Object.fromEntries(all("figure.chart").map((figure) => [chartOf(figure), figure.offsetHeight])),
     hidden: all('.legend button[aria-pressed="false"]').map((button) => button.dataset.label),
+    whole: all(".legend").map((legend) => legend.classList.contains("whole")),
     open: all("main details[open] > summary").map((summary) => summary.textContent),
     anchor: anchor && { id: anchor.id, top: anchor.getBoundingClientRect().top },
     sorted: all("table.results").map((table) => heads(table).map((head) => head.getAttribute("aria-sort"))),
@@ -30,6 +31,7 @@ if (saved) {
     if (value !== undefined) control[isCheckable(control) ? "checked" : "value"] = value;
   }
   for (const button of all(".legend button")) button.setAttribute("aria-pressed", String(!saved.hidden.includes(button.dataset.label)));
+  all(".legend").forEach((legend, i) => legend.classList.toggle("whole", saved.whole[i] ?? false));
   for (const summary of all("main details > summary")) summary.parentElement.open = saved.open.includes(summary.textContent);
   for (const figure of all("figure.chart")) figure.style.minHeight = `${saved.heights[chartOf(figure)] ?? 0}px`; // until the chart is drawn
 
