@@ -13,7 +13,7 @@ from made_folders import make_folder
 _READ = """
 import json, sys
 from clock import Clock
-from convarium.data.splits import load_data
+from convarium.data.loading import load_data
 clock = Clock()
 splits = load_data("folder:" + sys.argv[1])
 clock.stop()

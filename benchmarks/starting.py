@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from convarium.analysis.comparison import Comparison
-from convarium.data.splits import ImageData, load_data
+from convarium.data.loading import load_data
+from convarium.data.splits import ImageData
 from convarium.workspace import Workspace
 
 FEW = ("cat", "deer", "truck")

@@ -12,8 +12,8 @@ import pytest
 
 import convarium
 from convarium import Recipe, Study, Workspace, grid, load_data
-from convarium.data import splits
-from convarium.data.splits import read_data
+from convarium.data import loading
+from convarium.data.loading import read_data
 from convarium.errors import DamageError, RecipeError, SpecError, StoreError
 from convarium.runs import files, sealed_files
 
@@ -176,7 +176,7 @@ def counted(monkeypatch):
 
         return digest
 
-    monkeypatch.setattr(splits, "read_data", read)
+    monkeypatch.setattr(loading, "read_data", read)
     monkeypatch.setattr(files, "file_digest", counting(files.file_digest, sealed))
     monkeypatch.setattr(sealed_files, "matches_digest", counting(sealed_files.matches_digest, read_again))
     return loads, sealed, read_again

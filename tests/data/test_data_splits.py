@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convarium.data import DATASETS, load_data
+from convarium.data.loading import read_data
 from convarium.data.splits import (
     ImageData,
     UndividedData,
@@ -12,7 +13,6 @@ from convarium.data.splits import (
     content_digest,
     divide,
     hold_out,
-    read_data,
     statistics,
 )
 from convarium.errors import DataError, SpecError

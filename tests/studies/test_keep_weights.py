@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from convarium.cli import main
-from convarium.data.splits import load_data
+from convarium.data.loading import load_data
 from convarium.errors import DamageError, RecipeError, TimeLimitError
 from convarium.recipes.recipe import Recipe
 from convarium.runs.files import write_epoch_weights

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from convarium.data.splits import load_data
+from convarium.data.loading import load_data
 from convarium.errors import RecipeError
 from convarium.recipes.recipe import Recipe
 from convarium.runs import environment

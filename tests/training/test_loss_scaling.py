@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from convarium.data.splits import load_data
+from convarium.data.loading import load_data
 from convarium.recipes.recipe import Recipe
 from convarium.runs.json_forms import outcome_from_json, outcome_to_json
 from convarium.training import fit

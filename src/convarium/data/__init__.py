@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convarium.data.arrays import load_test_images
     from convarium.data.download import check, fetch
+    from convarium.data.loading import load_data
     from convarium.data.published import DATASETS, lookup
-    from convarium.data.splits import ImageData, Splits, load_data
+    from convarium.data.splits import ImageData, Splits
 
 __all__ = ["DATASETS", "ImageData", "Splits", "check", "fetch", "load_data", "load_test_images", "lookup"]
 
 _MODULES = {
     "download": ("check", "fetch"),
     "published": ("DATASETS", "lookup"),
-    "splits": ("ImageData", "Splits", "load_data"),
+    "loading": ("load_data",),
+    "splits": ("ImageData", "Splits"),
     "arrays": ("load_test_images",),
 }
 

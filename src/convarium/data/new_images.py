@@ -108,7 +108,7 @@ def find_new_images(
 
 
 def _published(dataset: str, form: ImageForm, split: str, data_dir: Path | str | None) -> NewImages:
-    from convarium.data.splits import load_data
+    from convarium.data.loading import load_data
 
     data = getattr(load_data(dataset, data_dir=data_dir), split)
     if not len(data):

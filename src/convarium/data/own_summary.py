@@ -88,7 +88,7 @@ def summarize(
         DataError: the images cannot be read or divided.
         OSError: the contact sheet cannot be written.
     """
-    from convarium.data.splits import load_data
+    from convarium.data.loading import load_data
 
     path, options = own_path(dataset), options or FolderOptions()
     is_files = dataset.startswith("folder:") or (dataset.startswith("csv:") and not holds_pixels(path))

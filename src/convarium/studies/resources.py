@@ -100,7 +100,8 @@ class Resources:
         Raises:
             DataError: the data are missing or damaged, or the division is impossible.
         """
-        from convarium.data.splits import divide, read_data
+        from convarium.data.loading import read_data
+        from convarium.data.splits import divide
 
         wanted, validation, resize = _wanted(recipe), recipe.validation, recipe.resize
         dataset, options = wanted

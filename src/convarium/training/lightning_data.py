@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from convarium.data.batches import Batches
-from convarium.data.splits import ImageData, Splits, load_data
+from convarium.data.loading import load_data
+from convarium.data.splits import ImageData, Splits
 from convarium.errors import RecipeError
 from convarium.models.build import trains_on_one_image
 from convarium.recipes.recipe import Recipe
