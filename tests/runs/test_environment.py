@@ -89,6 +89,23 @@ def test_the_commit_is_that_of_the_checkout(checkout):
     assert environment.commit() == f"{clean}-dirty"
 
 
+def test_records_and_pages_that_a_measurement_wrote_are_no_other_code(checkout):
+    for folder in ("docs", "results"):
+        (checkout / folder).mkdir()
+        (checkout / folder / "play").write_text("none yet")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-qm", "one")
+    environment.commit.cache_clear()
+    clean = environment.commit()
+    for folder in ("docs", "results"):
+        (checkout / folder / "play").write_text("measured")
+    environment.commit.cache_clear()
+    assert environment.commit() == clean
+    Path(checkout, "environment.py").write_text("two\n", encoding="utf-8")
+    environment.commit.cache_clear()
+    assert environment.commit() == f"{clean}-dirty"
+
+
 def test_without_git_there_is_no_commit(checkout, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert environment.commit() is None

@@ -168,16 +168,24 @@ def emulates_float16(device: "torch.device") -> bool:
     return not (available and torch.ops.mkldnn._is_mkldnn_fp16_supported())
 
 
+_CODE = (":(top)", ":(top,exclude)docs", ":(top,exclude)results")
+"""What git is asked about: the files of a checkout, those that measurements write left out."""
+
+
 @cache
 def commit() -> str | None:
-    """The git commit of the checkout that this code runs from, with "-dirty" where files differ from it.
+    """The git commit of the checkout that this code runs from, with "-dirty" where files of the code differ from it.
 
-    None for an installed package, even inside another project's repository.
+    Records and pages are no code: one measurement writes them before the next one starts. None for an installed
+    package, even inside another project's repository.
     """
     source = Path(__file__).resolve()
     try:
         _git("ls-files", "--error-unmatch", source.name, folder=source.parent)
-        return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*", folder=source.parent)
+        found = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*", folder=source.parent)
+        if found.endswith("-dirty") and not _git("diff", "--name-only", "HEAD", "--", *_CODE, folder=source.parent):
+            found = found.removesuffix("-dirty")
+        return found
     except (OSError, subprocess.SubprocessError):
         return None
 
