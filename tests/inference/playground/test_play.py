@@ -479,6 +479,31 @@ def test_nothing_is_wider_than_the_screen(browser, written, width):
 
 
 @needs_browser
+def test_on_a_telephone_nothing_is_wider_where_names_are_long(browser, written, tmp_path):
+    file, long = tmp_path / "long.html", "a_class_whose_name_goes_on_and_on_without_any_space_until_it_ends"
+    text = written.path.read_text("utf-8")
+    begin, _, rest = text.partition('"classes":["0",')
+    before, _, end = rest.partition('"label":"lenet"')
+    assert end
+    file.write_text(f'{begin}"classes":["{long}",{before}"label":"{long}"{end}', "utf-8")
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    page.goto(file.as_uri())
+    page.wait_for_selector("body[data-answered]")
+    page.click("#quiz-stage button")
+    inside(page)
+    page.locator("#why").scroll_into_view_if_needed()
+    page.wait_for_selector(".reason:nth-child(3)")
+    page.locator("footer summary").click()
+    wide = page.evaluate(
+        """[...document.querySelectorAll("main *")].filter((one) => one.getBoundingClientRect().right > 360
+          && !one.closest(".stages, .scroll, .epochs")).map((one) => one.outerHTML.slice(0, 80))"""
+    )
+    assert wide == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.close()
+
+
+@needs_browser
 def test_hidden_names_are_shown_on_request(browser, store, tmp_path):
     done = Workspace(store).play("both", hide_names=True, title="Guess <b>", language="zh", out=tmp_path / "guess.html")
     page = browser.new_page()

@@ -39,7 +39,7 @@ const Answers = (() => {
 
   // The name of a card, and those of its parts for a screen reader.
   function call({ element, title, bars }, label) {
-    title.textContent = label;
+    title.replaceChildren(...breakable(label));
     bars.setAttribute("aria-label", fill(words.bars_of, { network: label }));
     const look = element.querySelector("footer button");
     if (look) look.setAttribute("aria-label", `${words.look_inside}: ${label}`);
