@@ -19,6 +19,7 @@ from convarium.analysis.statistics import (
     Difference,
     Estimate,
     Interval,
+    caution,
     difference,
     equivalence,
     estimate,
@@ -302,6 +303,28 @@ def test_what_is_simulated_is_what_is_done(law, n):
         assert [[each.side != 0 for each in row] for row in found] == simulating.told(some, paired=paired).tolist()
         if not paired:
             assert [[each.low is not None for each in row] for row in found] == simulating.shown(some).tolist()
+            same = [
+                [equivalence(x, group, 0.02, paired=False, family=networks).equivalent for x in groups]
+                for groups, (group,) in zip(some.networks, some.baselines, strict=True)
+            ]
+            assert same == simulating.called_equivalent(some, 0.02).tolist()
+
+
+UNLIKE = "one spread 5 times the other, skewed"
+
+
+def test_docs_method_states_the_caution_and_what_is_beyond_it():
+    text = (ROOT / "docs" / "method.md").read_text("utf-8")
+    for n, family, words in ((3, 1, "up to 3"), (3, 9, "5 or more"), (9, 4, "up to 4"), (4, 5, "5 or more")):
+        rule = caution(n, family, paired=False)
+        assert f"| {'3' if n == 3 else '4 to 9'} | {words} | {rule.alike} | {rule.unlike} |" in text
+    four, many = caution(3, 4, paired=False), caution(10, 9, paired=False)
+    assert f"| 3 | 4 | {four.alike} | {four.unlike}, from {four.unlike_from} times on |" in text
+    assert f"| 10 or more | any | {many.alike} | {many.unlike} |" in text
+    rows = json.loads((ROOT / "results" / "method.json").read_text("utf-8"))["differences"]["rows"]
+    left = {row["law"]: row["four if unlike were refused, %"] for row in rows if row["seeds"] == 5}
+    assert f"leaves {left['beyond: 1 run of 5 of one network alone collapses']:.0f} % of false differences" in text
+    assert f"leaves {left['beyond: one spread 5 times the other, an exponential']:.0f} %." in text
 
 
 def test_the_measured_intervals_hold_what_the_method_promises():
@@ -312,6 +335,7 @@ def test_the_measured_intervals_hold_what_the_method_promises():
             told = ("false differences, %", "of three networks, %", "of four, %", "of nine, %", "four by pairs, %")
             assert max(row[column] for column in told) <= 6.5
             assert row["intervals shown that hold, %"] >= 93
+            assert row["called equivalent a margin apart, %"] <= (8.5 if row["law"] == UNLIKE else 6.5)
     for row in rows["means"]["rows"]:
         assert row["a further run, %"] >= 93
         assert row["mean, %"] >= 93 or row["of"].startswith("beyond")
