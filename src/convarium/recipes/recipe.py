@@ -5,18 +5,16 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
-from convarium.data.folder_options import Fit, TestSplit, is_own, parse_ground, parse_groups
+from convarium.data.folder_options import Fit, TestSplit, is_own
 from convarium.data.published import DATASETS, lookup
-from convarium.data.transforms import parse_augment, parse_normalize
 from convarium.errors import RecipeError
 from convarium.models.factories import factory_digest, resolve_custom
 from convarium.models.index import resolve
+from convarium.recipes.field_checks import check_range, check_specs, check_type
 from convarium.recipes.schedules import parse_schedule
 from convarium.recipes.starting import parse_freeze, start_digest
-from convarium.spec import LONGEST, parse, unknown
 
 VERSION = 1
 """Part of every key: rises when the same recipe would give other numbers than before, for every network at once."""
@@ -36,7 +34,6 @@ ADDED_FIELDS: tuple[str, ...] = (
 A key leaves them out at their default, so that the keys of stored runs never change.
 """
 
-_LARGEST_INTEGER = 2**63 - 1
 _LARGEST_RESIZE = 1024
 
 
@@ -128,12 +125,12 @@ class Recipe:
         """Checks every field before anything is built or read; raises RecipeError or SpecError."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            _check_type(field.name, value, field.type)
+            check_type(field.name, value, field.type)
             if field.type is float:  # 1 and 1.0, and 0.0 and -0.0, are one recipe, and so they need one key
-                _within(field.name, value, -math.inf)
+                check_range(field.name, value, -math.inf)
                 object.__setattr__(self, field.name, float(value) + 0.0)
         texts = self.model, self.ground, self.groups, self.augment, self.normalize, self.schedule
-        object.__setattr__(self, "model", _check_specs(*texts))
+        object.__setattr__(self, "model", check_specs(*texts))
         if not is_own(self.dataset):
             lookup(self.dataset)
             for name in ("fit", "ground", "groups", "skip_broken", "test"):
@@ -144,18 +141,18 @@ class Recipe:
             raise RecipeError("start_from names no weights", received=self.start_from, hint=hint)
         if self.freeze is not None:  # one spelling of one set of parameters
             object.__setattr__(self, "freeze", ", ".join(parse_freeze(self.freeze)))
-        _within("seed", self.seed, 0)
-        _within("epochs", self.epochs, 1)
-        _within("batch_size", self.batch_size, 1)
-        _within("learning_rate", self.learning_rate, 0, open_low=True)
-        _within("momentum", self.momentum, 0, 1, open_high=True)
-        _within("weight_decay", self.weight_decay, 0)
-        _within("warmup", self.warmup, 0, self.epochs)
-        _within("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
+        check_range("seed", self.seed, 0)
+        check_range("epochs", self.epochs, 1)
+        check_range("batch_size", self.batch_size, 1)
+        check_range("learning_rate", self.learning_rate, 0, open_low=True)
+        check_range("momentum", self.momentum, 0, 1, open_high=True)
+        check_range("weight_decay", self.weight_decay, 0)
+        check_range("warmup", self.warmup, 0, self.epochs)
+        check_range("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
         if self.resize is not None:
-            _within("resize", self.resize, 1, _LARGEST_RESIZE)
+            check_range("resize", self.resize, 1, _LARGEST_RESIZE)
         if self.validation is not None:
-            _within("validation", self.validation, 0)
+            check_range("validation", self.validation, 0)
         if self.optimizer != "sgd" and (self.momentum or self.nesterov):
             raise RecipeError(
                 f"momentum and nesterov belong to sgd, not to {self.optimizer}",
@@ -237,66 +234,3 @@ def published_digest(dataset: str) -> str:
     if dataset not in DATASETS:
         raise RecipeError(f"the digest of {dataset!r} is not known", hint="load the data first and pass its digest")
     return DATASETS[dataset].digest
-
-
-@lru_cache(maxsize=512)  # thousands of stored runs have the same few specs
-def _check_specs(model: str, ground: str, groups: str | None, augment: str, normalize: str, schedule: str) -> str:
-    """Reads the fields that have a form of their own; returns the model's spec in one spelling, as `repr` has it."""
-    resolve(model)
-    parse_ground(ground)
-    if groups is not None:
-        parse_groups(groups)
-    parse_augment(augment)
-    parse_normalize(normalize)
-    parse_schedule(schedule)
-    return str(parse(model))
-
-
-def _within(
-    name: str, value: float, low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False
-) -> None:
-    if isinstance(value, int):
-        high = min(high, _LARGEST_INTEGER)
-    inside = (low < value if open_low else low <= value) and (value < high if open_high else value <= high)
-    if inside and abs(value) < math.inf:
-        return
-    bounds = [f"{'above' if open_low else 'at least'} {low:g}"] if low > -math.inf else []
-    bounds += [f"{'below' if open_high else 'at most'} {high:g}"] if high < math.inf else []
-    expected = " and ".join(bounds) or "a finite number"
-    raise RecipeError(
-        f"{name} is out of range", expected=expected, received=value, hint=f"set --{name.replace('_', '-')}"
-    )
-
-
-def _check_text(name: str, text: str) -> None:
-    """Refuses what can stand neither in a file's name nor in a record."""
-    if len(text) > LONGEST:
-        raise RecipeError(f"{name} has {len(text):,} characters", expected=f"{LONGEST:,} or fewer", received=text)
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        hint = "rename the folder" if name == "dataset" else None
-        raise RecipeError(f"{name} is not valid UTF-8", received=text, hint=hint)
-    if "\0" in text:
-        raise RecipeError(f"{name} has a NUL character", received=text)
-
-
-@cache
-def _choices_or_types(annotation: Any) -> tuple[bool, tuple[Any, ...]]:
-    """Whether a field is a choice among texts, and these; else the types that it may have."""
-    return get_origin(annotation) is Literal, get_args(annotation) or (annotation,)
-
-
-def _check_type(name: str, value: Any, annotation: Any) -> None:
-    is_choice, kinds = _choices_or_types(annotation)
-    if is_choice:
-        if not isinstance(value, str) or value not in kinds:
-            raise unknown(name, str(value), kinds)
-        return
-    fits = type(value) in kinds or any(  # the first alone is enough for nearly every field of a stored run
-        isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
-        for kind in kinds
-    )
-    if not fits:
-        expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
-        raise RecipeError(f"{name} has the wrong type", expected=expected, received=value)
-    if isinstance(value, str):
-        _check_text(name, value)
