@@ -184,7 +184,7 @@
       for (const network of networks) network.label = network.label === network.name ? network.disguise : network.name;
       const isShown = networks[0].label === networks[0].name;
       reveal.textContent = isShown ? words.hide_again : words.reveal;
-      entitle(isShown ? Play.titles.named : Play.titles.hidden);
+      document.title = document.querySelector("h1").textContent = isShown ? Play.titles.named : Play.titles.hidden;
       document.querySelectorAll("footer tbody th").forEach((name, i) => { name.textContent = networks[i].label; });
       Answers.rename(); Inside.rename(); Quiz.rename();
     });

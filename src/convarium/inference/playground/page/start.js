@@ -19,15 +19,10 @@ for (const network of Play.networks) {
   if (network.disguise) network.label = network.disguise;
 }
 
-// A name that may be long, with places where a line of it may end: "resnet(" "depth=" "8)".
+// A name that may be long, with the places where a line of it may end: "resnet(" "depth=8)".
 function breakable(name) {
-  return name.split(/(?<=[(=])/).flatMap((part, i) => i ? [document.createElement("wbr"), part] : [part]);
+  return name.split(/(?<=\()/).flatMap((part, i) => i ? [document.createElement("wbr"), part] : [part]);
 }
-
-function entitle(title) {
-  document.querySelector("h1").replaceChildren(...breakable(document.title = title));
-}
-entitle(document.title);
 
 // What the bars of a network are painted with. Where there are more networks than colors, these come again in stripes,
 // whose direction changes each time.
