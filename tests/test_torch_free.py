@@ -89,10 +89,16 @@ def test_the_page_of_a_recorded_study_is_drawn_without_pytorch(tmp_path, study):
     assert "Not shown:" not in section
 
 
-@pytest.mark.parametrize(
-    "package", ["convarium", *(f"convarium.{name}" for name in ("data", "models", "recipes", "runs", "studies"))]
-)
-def test_every_public_name_of_a_package_loads(package):
+PACKAGES = (
+    "benchmark", "data", "diagnostics", "inference", "inference.playground", "models", "pages", "recipes", "runs",
+    "studies", "training", "workspace",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("package", ["convarium", *(f"convarium.{name}" for name in PACKAGES)])
+def test_every_public_name_of_a_package_loads_and_no_other(package):
     module = importlib.import_module(package)
     assert len(set(module.__all__)) == len(module.__all__) > 0
     assert all(getattr(module, name) is not None for name in module.__all__)
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'no_such_name'"):
+        module.no_such_name  # noqa: B018

@@ -1,7 +1,8 @@
 """Trains the classic convolutional networks side by side, fairly and fast, and says which differences are real."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convarium.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from convarium.analysis.comparison import Comparison, compare_runs
@@ -80,51 +81,46 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {
-    "analysis.comparison": ("Comparison", "compare_runs"),
-    "data": ("load_data",),
-    "diagnostics": ("explain",),
-    "errors": ("ConvariumError",),
-    "models.build": ("build_model",),
-    "recipes.presets": ("recipe_preset",),
-    "recipes.recipe": ("Recipe",),
-    "records": ("ImageSpec", "Outcome", "Scores"),
-    "runs.store": ("Store",),
-    "studies.study": ("Study", "grid"),
-    "training.engines": ("LightningEngine",),
-    "workspace.fitting": ("fit",),
-    "workspace": (
-        "ReportFiles",
-        "StudyResult",
-        "Workspace",
-        "compare",
-        "describe",
-        "evaluate",
-        "export",
-        "find_run",
-        "list_runs",
-        "load_run",
-        "merge",
-        "plan",
-        "play",
-        "predict",
-        "recommend",
-        "remove",
-        "report",
-        "reproduce",
-        "results",
-        "run",
-        "train",
-    ),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name's module when the name is first used, since PyTorch takes seconds."""
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"convarium.{module}"), name)
-    raise AttributeError(f"module 'convarium' has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "analysis.comparison": ("Comparison", "compare_runs"),
+        "data": ("load_data",),
+        "diagnostics": ("explain",),
+        "errors": ("ConvariumError",),
+        "models.build": ("build_model",),
+        "recipes.presets": ("recipe_preset",),
+        "recipes.recipe": ("Recipe",),
+        "records": ("ImageSpec", "Outcome", "Scores"),
+        "runs.store": ("Store",),
+        "studies.study": ("Study", "grid"),
+        "training.engines": ("LightningEngine",),
+        "workspace": (
+            "ReportFiles",
+            "StudyResult",
+            "Workspace",
+            "compare",
+            "describe",
+            "evaluate",
+            "export",
+            "find_run",
+            "list_runs",
+            "load_run",
+            "merge",
+            "plan",
+            "play",
+            "predict",
+            "recommend",
+            "remove",
+            "report",
+            "reproduce",
+            "results",
+            "run",
+            "train",
+        ),
+        "workspace.fitting": ("fit",),
+    },
+)
 
 
 def __dir__() -> list[str]:

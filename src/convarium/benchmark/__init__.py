@@ -4,10 +4,10 @@
 start of its process; `record` writes results into results/speed, and `write_page` makes docs/speed.md's tables of them.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from convarium.benchmark.job_names import JOB_NAMES
+from convarium.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from convarium.benchmark.accuracy import Accuracies, equal_accuracy
@@ -40,22 +40,17 @@ __all__ = [
     "write_page",
 ]
 
-_MODULES = {
-    "accuracy": ("Accuracies", "equal_accuracy"),
-    "cold_start": ("ColdStart", "time_cold_start"),
-    "losses": ("FirstLosses",),
-    "machine": ("Ceiling", "ceiling"),
-    "reference": ("JOBS", "Job"),
-    "speed_page": ("write_page",),
-    "speed_records": ("record",),
-    "tables": ("as_json", "as_markdown", "cold_as_markdown"),
-    "speed": ("BenchRow", "bench"),
-}
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    """Imports a public name when it is used: the page and the records need no torch."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "accuracy": ("Accuracies", "equal_accuracy"),
+        "cold_start": ("ColdStart", "time_cold_start"),
+        "losses": ("FirstLosses",),
+        "machine": ("Ceiling", "ceiling"),
+        "reference": ("JOBS", "Job"),
+        "speed": ("BenchRow", "bench"),
+        "speed_page": ("write_page",),
+        "speed_records": ("record",),
+        "tables": ("as_json", "as_markdown", "cold_as_markdown"),
+    },
+)

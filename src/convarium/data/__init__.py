@@ -3,8 +3,9 @@
 Finding, downloading and reading them imports no PyTorch; `load_data` makes tensors of them.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convarium.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from convarium.data.arrays import load_test_images
@@ -15,18 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["DATASETS", "ImageData", "Splits", "check", "fetch", "load_data", "load_test_images", "lookup"]
 
-_MODULES = {
-    "download": ("check", "fetch"),
-    "published": ("DATASETS", "lookup"),
-    "loading": ("load_data",),
-    "splits": ("ImageData", "Splits"),
-    "arrays": ("load_test_images",),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name's module when the name is first used, since PyTorch takes seconds."""
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"convarium.data.{module}"), name)
-    raise AttributeError(f"module 'convarium.data' has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "arrays": ("load_test_images",),
+        "download": ("check", "fetch"),
+        "loading": ("load_data",),
+        "published": ("DATASETS", "lookup"),
+        "splits": ("ImageData", "Splits"),
+    },
+)

@@ -3,8 +3,7 @@
 Everything is computed from the stored weights of runs. Nothing here trains, and the results are plain arrays.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convarium.diagnostics.results import (
     AugmentedImages,
@@ -19,6 +18,7 @@ from convarium.diagnostics.results import (
     MissingDiagnosis,
     UnitActivity,
 )
+from convarium.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from convarium.diagnostics.diagnose_runs import diagnose, diagnose_run
@@ -55,24 +55,15 @@ __all__ = [
     "unit_activity",
 ]
 
-_MODULES = {
-    "augmented_samples": "samples",
-    "diagnose": "diagnose_runs",
-    "diagnose_run": "diagnose_runs",
-    "explain": "explanations",
-    "feature_maps": "features",
-    "filter_normalized": "surface",
-    "first_filters": "features",
-    "gradient_norms": "gradients",
-    "initial_gradients": "gradients",
-    "loss_surface": "surface",
-    "training_sample": "samples",
-    "unit_activity": "units",
-}
-"""Functions that need torch, with their modules, which are imported on first use."""
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "diagnose_runs": ("diagnose", "diagnose_run"),
+        "explanations": ("explain",),
+        "features": ("feature_maps", "first_filters"),
+        "gradients": ("gradient_norms", "initial_gradients"),
+        "samples": ("augmented_samples", "training_sample"),
+        "surface": ("filter_normalized", "loss_surface"),
+        "units": ("unit_activity",),
+    },
+)

@@ -4,7 +4,9 @@
 image as the data set was read, normalizes it as in training, and returns logits.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convarium.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from convarium.inference.loading import load_trained, load_trained_weights
@@ -12,11 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainedNetwork", "load_trained", "load_trained_weights"]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name's module when the name is first used, since PyTorch takes seconds."""
-    if name in __all__:
-        from convarium.inference import loading, trained
-
-        return getattr(trained if name == "TrainedNetwork" else loading, name)
-    raise AttributeError(f"module 'convarium.inference' has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "loading": ("load_trained", "load_trained_weights"),
+        "trained": ("TrainedNetwork",),
+    },
+)

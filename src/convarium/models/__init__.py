@@ -4,8 +4,9 @@
 and `weights` reads its weights from a file.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convarium.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from convarium.models.build import build_model, check_image
@@ -26,31 +27,12 @@ __all__ = [
     "set_weights",
 ]
 
-_MODULES = {
-    "build": (
-        "build_model",
-        "check_image",
-    ),
-    "cost": (
-        "count_flops",
-        "count_parameters",
-    ),
-    "index": (
-        "NETWORKS",
-        "PRESETS",
-        "native_image",
-        "resolve",
-    ),
-    "weights": (
-        "load_weights",
-        "set_weights",
-    ),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name's module when the name is first used, since PyTorch takes seconds."""
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"convarium.models.{module}"), name)
-    raise AttributeError(f"module 'convarium.models' has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "build": ("build_model", "check_image"),
+        "cost": ("count_flops", "count_parameters"),
+        "index": ("NETWORKS", "PRESETS", "native_image", "resolve"),
+        "weights": ("load_weights", "set_weights"),
+    },
+)

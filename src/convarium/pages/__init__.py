@@ -3,8 +3,9 @@
 Everything is drawn from stored runs. Nothing here trains, and nothing needs torch but the page's list of layers.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convarium.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from convarium.pages.charts import (
@@ -48,26 +49,24 @@ __all__ = [
     "write_report",
 ]
 
-_MODULES = {
-    "ClaimsSection": "claims_section",
-    "ExtraTable": "claims_section",
-    "RunInProgress": "study_status",
-    "StudyStatus": "study_status",
-    "as_csv": "exports",
-    "as_latex": "exports",
-    "as_markdown": "exports",
-    "as_rich": "terminal_table",
-    "plot_gradients": "diagnostics_plots",
-    "plot_surface": "diagnostics_plots",
-    "plot_units": "diagnostics_plots",
-    "save_figures": "figures",
-    "stopped_status": "study_status",
-    "write_report": "page",
-}
-"""The modules of the public names, which are imported on first use: a table needs no altair. Plots are in `charts`."""
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'charts')}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "charts": (
+            "plot_accuracy",
+            "plot_agreement",
+            "plot_calibration",
+            "plot_classes",
+            "plot_confusion",
+            "plot_cost",
+            "plot_curves",
+        ),
+        "claims_section": ("ClaimsSection", "ExtraTable"),
+        "diagnostics_plots": ("plot_gradients", "plot_surface", "plot_units"),
+        "exports": ("as_csv", "as_latex", "as_markdown"),
+        "figures": ("save_figures",),
+        "page": ("write_report",),
+        "study_status": ("RunInProgress", "StudyStatus", "stopped_status"),
+        "terminal_table": ("as_rich",),
+    },
+)

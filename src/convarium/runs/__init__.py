@@ -3,8 +3,9 @@
 `environment` records the machine that made a run, and `tensorboard` writes event files while it is trained.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convarium.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from convarium.runs.store import Store, StudyRecord
@@ -12,15 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Store", "StoredRun", "StudyRecord"]
 
-_MODULES = {
-    "stored_run": ("StoredRun",),
-    "store": ("Store", "StudyRecord"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name's module when the name is first used."""
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"convarium.runs.{module}"), name)
-    raise AttributeError(f"module 'convarium.runs' has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "store": ("Store", "StudyRecord"),
+        "stored_run": ("StoredRun",),
+    },
+)

@@ -4,8 +4,9 @@
 `catalogue` every published claim that they judge. Reading stored studies imports no PyTorch.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convarium.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from convarium.studies.builtin import EXPERIMENTS, find_study
@@ -37,23 +38,18 @@ __all__ = [
     "with_seeds",
 ]
 
-_MODULES = {
-    "builtin": ("EXPERIMENTS", "find_study"),
-    "catalogue": ("findings",),
-    "plan": ("plan_study", "prepare_study"),
-    "resources": ("Resources",),
-    "events": ("StudyEvent",),
-    "run": ("run_study", "train_one"),
-    "compare": ("compare_study",),
-    "study": ("Study", "grid", "with_seeds"),
-    "verdicts": ("judge_study",),
-    "tuning": ("tune",),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name's module when the name is first used, since PyTorch takes seconds."""
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"convarium.studies.{module}"), name)
-    raise AttributeError(f"module 'convarium.studies' has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "builtin": ("EXPERIMENTS", "find_study"),
+        "catalogue": ("findings",),
+        "compare": ("compare_study",),
+        "events": ("StudyEvent",),
+        "plan": ("plan_study", "prepare_study"),
+        "resources": ("Resources",),
+        "run": ("run_study", "train_one"),
+        "study": ("Study", "grid", "with_seeds"),
+        "tuning": ("tune",),
+        "verdicts": ("judge_study",),
+    },
+)

@@ -2,8 +2,9 @@
 resume it. `fit` trains one run, `fit_stack` several at a time, and `evaluate` scores a network.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convarium.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from convarium.training.loop import fit
@@ -15,19 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["StartWeights", "TrainingEvent", "evaluate", "fit", "fit_stack", "read_start", "tune_memory"]
 
-_MODULES = {
-    "StartWeights": "starting",
-    "TrainingEvent": "state",
-    "evaluate": "scoring",
-    "fit": "loop",
-    "fit_stack": "parallel",
-    "read_start": "starting",
-    "tune_memory": "memory",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Loads a public name when it is first used: `tune_memory` needs no torch."""
-    if name in _MODULES:
-        return getattr(import_module(f"convarium.training.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'convarium.training' has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "loop": ("fit",),
+        "memory": ("tune_memory",),
+        "parallel": ("fit_stack",),
+        "scoring": ("evaluate",),
+        "starting": ("StartWeights", "read_start"),
+        "state": ("TrainingEvent",),
+    },
+)

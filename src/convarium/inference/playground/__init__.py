@@ -4,7 +4,9 @@
 whose interpreter, in plain JavaScript, carries them out and keeps every value on the way.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convarium.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from convarium.inference.playground.page import Playground, write_playground
@@ -12,11 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Playground", "Program", "read_program", "write_playground"]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name's module when the name is first used, since PyTorch takes seconds."""
-    if name in __all__:
-        from convarium.inference.playground import page, program
-
-        return getattr(program if name in ("Program", "read_program") else page, name)
-    raise AttributeError(f"module 'convarium.inference.playground' has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "page": ("Playground", "write_playground"),
+        "program": ("Program", "read_program"),
+    },
+)
