@@ -45,7 +45,7 @@ COMMANDS = {
     "evaluate": _Entry("single_run", "evaluate", "Scores a stored run or a weights file on a split."),
     "predict": _Entry("predicting", "predict", "Answers images: classes and probabilities."),
     "export": _Entry("exporting", "export", "Writes a run as an ONNX file, and checks it."),
-    "data": _Entry("inspecting", "data", "Finds, downloads and verifies data sets."),
+    "data": _Entry("data_sets", "data", "Finds, downloads and verifies data sets."),
     "bench": _Entry("benchmarking", "bench", "Times this machine against the sources' own loops."),
 }
 """Name → where the command is and what it does, in the order in which help lists them."""
