@@ -25,7 +25,7 @@ studies/<name>.json       each study
 import dataclasses
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -36,12 +36,13 @@ from convarium.records import Outcome
 from convarium.runs.archive import RECORDS, read_records
 from convarium.runs.failed import drop_failed_run, drop_noted_retry, keep_failed_run
 from convarium.runs.files import write_outcome
-from convarium.runs.folders import RunFolders, is_same_recipe, key_of, name_without_digits, recipe_of
+from convarium.runs.folders import RunFolders, is_same_recipe, key_of, recipe_of
 from convarium.runs.links import check_links
 from convarium.runs.locks import lock_file
+from convarium.runs.named_run import named_run
 from convarium.runs.names import check_path, same_file
 from convarium.runs.quick_look import quick_look
-from convarium.runs.reading import RunReader, check_place, garbage_collection_paused
+from convarium.runs.reading import RunReader, garbage_collection_paused
 from convarium.runs.seal import RECIPE, SEAL
 from convarium.runs.stored_run import StoredRun, read_run
 from convarium.runs.study_record import StudyRecord, read_study, write_study
@@ -235,41 +236,7 @@ class Store:
         Raises:
             StoreError: none or several such runs, or a damaged one.
         """
-        given = Path(name)
-        for path in (given, self.root / "runs" / name):
-            run = self.reader.read(path)
-            if run:
-                check_place(run)
-                return run
-        recorded = [
-            run
-            for run in self.records.values()
-            if run.path in (given, self.root / "runs" / name)
-            or (len(name) >= 4 and run.key.startswith(name))
-            or name_without_digits(run.path.name) == name
-        ]
-        if len(recorded) == 1:
-            return recorded[0]
-        matches = self._folders.beginning(name) if name else []
-        runs = [run for run in map(self.reader.read, matches) if run and run.key.startswith(name)]
-        runs = runs or [*filter(None, map(self.reader.read, self._folders.called(name)))]
-        if len(runs) == 1:
-            return runs[0]
-        if runs:
-            raise StoreError(
-                f"{len(runs)} runs match {name!r}", hint=f"say which: {', '.join(r.path.name for r in runs[:3])}"
-            )
-        raise StoreError(f"no finished run {name!r} in {self.root / 'runs'}", hint=self._way_to(name))
-
-    def _way_to(self, name: str) -> str:
-        """What to try where no finished run is called so."""
-        folder = self.root / "runs"
-        if name and os.path.isdir(folder / name):  # noqa: PTH112 — a name that is too long is no folder
-            return "it has not finished: give the command that began it again"
-        names: list[str] = []
-        with suppress(OSError):
-            names = sorted(path.name for path in folder.iterdir() if name and path.name.startswith(name))
-        return f"did you mean {' or '.join(names[:3])}?" if names else "see convarium list runs"
+        return named_run(name, self.root / "runs", reader=self.reader, folders=self._folders, records=self.records)
 
     def update_study(self, name: str, change: Callable[[StudyRecord | None], StudyRecord]) -> StudyRecord:
         """Reads a study, changes it and writes it, while no other process can, and returns what was written.
