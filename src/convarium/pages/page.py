@@ -87,16 +87,7 @@ def render(
     claims: ClaimsSection | None = None,
 ) -> str:
     """The HTML of the report; the arguments are those of `write_report`."""
-    environment = Environment(
-        loader=PackageLoader("convarium", "pages/templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["breakable"] = breakable
-    environment.filters["tied"] = _tied
-    environment.filters["with_whole_flags"] = _with_whole_flags
+    environment = _environment()
     in_progress = status.in_progress if status else ()
     ranked, shown = comparison.ranked, columns(comparison)
     labels = [row.label for row in comparison.rows]
@@ -159,6 +150,22 @@ def render(
         script=Markup("".join(map(_read, scripts))),  # noqa: S704  our own files
         library=Markup(_vega()),  # noqa: S704  Vega's own
     )
+
+
+@cache
+def _environment() -> Environment:
+    """What reads the templates and compiles each of them once."""
+    environment = Environment(
+        loader=PackageLoader("convarium", "pages/templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = breakable
+    environment.filters["tied"] = _tied
+    environment.filters["with_whole_flags"] = _with_whole_flags
+    return environment
 
 
 def _title(comparison: Comparison, labels: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ play_drawn = importlib.import_module("play_drawn")
 
 pytestmark = [needs_browser, pytest.mark.data("mnist")]
 EACH = 2
+"""Images of a digit: one is drawn in the middle, one beside it."""
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +48,17 @@ def test_drawn_digits_are_named_as_the_originals_wherever_they_are_drawn(browser
     page.click("#tab-draw")
     play_drawn.answer_when_asked(page)
     same = []
-    for shift in (0, 3):
-        for i in chosen:
-            play_drawn.draw(page, strokes_of(images[i]), shift=shift)
-            pixels = page.evaluate("Array.from(Drawing.read().pixels)")
-            answer = page.evaluate(
-                """async (pixels) => {
-                  const input = Preprocess.normalized(Float32Array.from(pixels), Play.forms[0]);
-                  const logits = await Engine.logits(Play.networks[0].members[0], input);
-                  return logits.indexOf(Math.max(...logits));
-                }""",
-                pixels,
-            )
-            same.append(answer == originals[i])
+    for i, shift in zip(chosen, cycle((0, 3)), strict=False):
+        play_drawn.draw(page, strokes_of(images[i]), shift=shift)
+        pixels = page.evaluate("Array.from(Drawing.read().pixels)")
+        answer = page.evaluate(
+            """async (pixels) => {
+              const input = Preprocess.normalized(Float32Array.from(pixels), Play.forms[0]);
+              const logits = await Engine.logits(Play.networks[0].members[0], input);
+              return logits.indexOf(Math.max(...logits));
+            }""",
+            pixels,
+        )
+        same.append(answer == originals[i])
     assert np.mean(same) >= 0.95
     page.close()
