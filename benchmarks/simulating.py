@@ -26,7 +26,7 @@ FAMILIES = (1, 3, 4, 9)
 STUDIES = 20_000
 IMAGES = 10_000
 _ALPHA = 0.05
-_SPREAD, _MEAN = 0.003, 0.9
+_SPREAD, _MEAN = 0.003, 0.5
 
 
 def _normal(spread: float = 1.0) -> Law:
