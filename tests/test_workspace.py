@@ -20,8 +20,8 @@ from convarium.runs import files, sealed_files
 QUICK = {"epochs": 1, "batch_size": 256}
 POOLS = ["lenet", "lenet(pool='avg')"]
 VERBS = (
-    "compare", "describe", "evaluate", "find_run", "list_runs", "load_run", "merge", "plan", "recommend", "remove",
-    "report", "reproduce", "results", "run", "train",
+    "compare", "describe", "evaluate", "export", "find_run", "list_runs", "load_run", "merge", "plan", "play",
+    "predict", "recommend", "remove", "report", "reproduce", "results", "run", "train",
 )  # fmt: skip
 
 IMPORT_EVERYTHING = """
@@ -231,19 +231,20 @@ def test_a_run_whose_files_have_changed_is_digested_anew(tmp_path):
 
 
 def test_help_of_a_verb_explains_its_arguments():
-    for name in (
-        "train",
-        "compare",
-        "run",
-        "plan",
-        "results",
-        "report",
-        "evaluate",
-        "reproduce",
-        "find_run",
-        "load_run",
-        "describe",
-    ):
+    for name in VERBS:
         text = getattr(convarium, name).__doc__
         assert text.startswith(inspect.getdoc(getattr(Workspace, name)))
         assert text.endswith("store, data_dir and device are those of `Workspace`.")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_function_takes_what_the_method_takes_and_the_workspace_besides(verb):
+    """Two arguments of methods are for the command line alone."""
+    function, method = (inspect.signature(getattr(place, verb)) for place in (convarium, Workspace))
+    theirs = {name: each for name, each in method.parameters.items() if name not in ("self", "command", "agreed")}
+    ours = dict(function.parameters)
+    places = {name: ours.pop(name) for name in ("store", "data_dir", "device") if name in ours}
+    assert ours == theirs
+    assert function.return_annotation == method.return_annotation
+    of_workspace = inspect.signature(Workspace).parameters
+    assert all(each.default == of_workspace[name].default for name, each in places.items())
