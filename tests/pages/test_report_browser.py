@@ -427,3 +427,11 @@ def test_prints_to_a_pdf(page, tmp_path):
     page.set_viewport_size({"width": 673, "height": 900})  # A4 less its margins
     box = page.locator("#results").bounding_box()
     assert box["x"] + box["width"] <= 673
+    on_page_one = 1002  # the height of A4 less its margins
+    assert box["y"] + box["height"] < on_page_one
+    assert page.locator(".answer").bounding_box()["y"] < box["y"]
+    figures = page.evaluate(
+        "() => [...document.querySelectorAll('figure')].map(f => [getComputedStyle(f).breakInside, f.offsetHeight])"
+    )
+    assert {rule for rule, _ in figures} == {"avoid"}  # no chart is cut in two
+    assert max(height for _, height in figures) < on_page_one

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from convarium.analysis.comparison import METRICS, Comparison, Metric
+from convarium.analysis.comparison import METRICS, Comparison, Metric, formatting
+from convarium.analysis.statistics import Estimate
 from convarium.pages.chart_style import IS_SHOWN, WIDTH, Chart, axis_bounds, label_color, label_symbol, name_axis
 
 
@@ -24,14 +25,22 @@ def seed_points(comparison: Comparison) -> pd.DataFrame:
             "seed": seed,
             "accuracy": value,
             "mean": mean.mean,
-            "low": mean.mean if mean.low is None else mean.low,
-            "high": mean.mean if mean.high is None else mean.high,
+            "low": low,
+            "high": high,
         }
         for row in comparison.rows
         if (mean := row.estimate(metric)) is not None
+        for low, high in [drawn_ends(metric, mean)]
         for seed, value in row.values(metric).items()
     ]
     return pd.DataFrame(rows, columns=["label", "seed", "accuracy", "mean", "low", "high"])
+
+
+def drawn_ends(metric: Metric, mean: Estimate) -> tuple[float, float]:
+    """The ends of the line that is drawn for an interval: both are the mean where there is none that tells anything."""
+    if mean.low is None or mean.high is None or formatting.fills_range(metric, mean.low, mean.high):
+        return mean.mean, mean.mean
+    return mean.low, mean.high
 
 
 def seeds_chart(data: alt.Data, points: pd.DataFrame, labels: Sequence[str], *, title: str = "test accuracy") -> Chart:

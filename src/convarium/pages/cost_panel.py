@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 
 from convarium.analysis.comparison import Comparison
-from convarium.pages.accuracy_panel import panel_metric
+from convarium.pages.accuracy_panel import drawn_ends, panel_metric
 from convarium.pages.chart_style import (
     HEIGHT,
     IS_SHOWN,
@@ -67,8 +67,7 @@ def cost_points(comparison: Comparison) -> pd.DataFrame:
         for cost, value in (("parameters", row.parameters), ("flops", row.flops), ("train_seconds", seconds)):
             if accuracy is not None and value:
                 mean = accuracy.mean
-                low = mean if accuracy.low is None else accuracy.low
-                high = mean if accuracy.high is None else accuracy.high
+                low, high = drawn_ends(panel_metric(comparison), accuracy)
                 records.append({"label": row.label, "cost": cost, "value": float(value), "mean": mean,
                                 "low": low, "high": high, "n": row.n})  # fmt: skip
     columns = ["label", "cost", "value", "mean", "low", "high", "n"]

@@ -22,11 +22,15 @@ _CHARACTER = 12.0
 
 @dataclass(frozen=True)
 class IntervalMark:
-    """One row's difference to the baseline, in units of the plot; `low` and `high` are None without an interval."""
+    """One row's difference to the baseline, in units of the plot.
+
+    `low` and `high` are None without an interval, and `may_be_any` says that this is so because the seeds cannot tell.
+    """
 
     mean: float
     low: float | None
     high: float | None
+    may_be_any: bool
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,15 @@ def difference_plot(comparison: Comparison, rows: tuple[Row, ...]) -> Difference
         return None if value is None else position(value)
 
     marks = tuple(
-        None if mean is None else IntervalMark(position(mean), position_or_none(least), position_or_none(most))
-        for mean, least, most in drawn
+        None
+        if mean is None or row.difference is None
+        else IntervalMark(
+            position(mean),
+            position_or_none(least),
+            position_or_none(most),
+            may_be_any=formatting.tells_nothing(row.difference),
+        )
+        for row, (mean, least, most) in zip(rows, drawn, strict=True)
     )
     numbers = _ratios() if kind == "loss" else _round_numbers(low, high, 100 if kind == "accuracy" else 1, compressed)
     return DifferencePlot(
@@ -107,7 +118,8 @@ def _ends(difference: Difference | None) -> tuple[float | None, float | None, fl
     """Mean, low and high as they are drawn: of a ratio their logarithms."""
     if difference is None:
         return None, None, None
-    ends = (difference.mean, difference.low, difference.high)
+    told = not formatting.tells_nothing(difference)
+    ends = (difference.mean, difference.low if told else None, difference.high if told else None)
     if not difference.is_ratio:
         return ends
     mean, low, high = (None if end is None else math.log(end) if end else -math.inf for end in ends)

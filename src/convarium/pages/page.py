@@ -33,6 +33,7 @@ from convarium.pages.packing import pack
 from convarium.pages.page_charts import PAGE_STYLE, page_charts
 from convarium.pages.prediction_charts import FEWEST_PREDICTIONS
 from convarium.pages.predictions import calibration_errors, read_predictions
+from convarium.pages.reading import reading_example
 from convarium.pages.runs_section import network_layers, runs_section
 from convarium.pages.script_data import script_json
 from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
@@ -128,6 +129,7 @@ def render(
         written=written,
         disagreements=disagreements(comparison, predictions, test_images),
         mistakes=confident_mistakes(predictions, test_images),
+        reading_example=reading_example(comparison),
         class_scores=class_scores(comparison, charts.shown_classes),
         fewest_predictions=FEWEST_PREDICTIONS,
         calibration_errors=calibration_errors(comparison),

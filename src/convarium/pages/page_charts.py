@@ -130,7 +130,8 @@ def _add_costs(made: PageCharts, comparison: Comparison, labels: Sequence[str]) 
     if not seeds.empty:
         panel: Any = accuracy_panel.seeds_chart(_named(made, "seeds", seeds), seeds, labels, title=title)
         made.specs["seeds"] = _for_page(panel, "seeds")
-    made.costs = tuple(cost for cost in COSTS if (costs["cost"] == cost).any())
+    several = len(set(costs["label"])) > 1  # one network alone is no front
+    made.costs = tuple(cost for cost in COSTS if several and (costs["cost"] == cost).any())
     for cost in made.costs:
         panel = cost_panel.cost_chart(_named(made, "costs", costs), costs, labels, cost, title=title,
                                       width=_COST_WIDTH, height=_COST_HEIGHT, font_size=12)  # fmt: skip

@@ -1,6 +1,6 @@
 """The main table of a comparison, column by column: each cell as text and as the value that it is sorted by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from convarium.analysis.comparison import Comparison, formatting
 from convarium.analysis.comparison.metrics import METRICS, Metric, metric_of
@@ -194,6 +194,9 @@ def _estimate(metric: Metric, estimate: Estimate | None) -> Cell:
         return Cell(NO_VALUE, None)
     if estimate.low is None or estimate.high is None:
         return Cell(formatting.amounts(metric, [estimate.mean])[0], estimate.mean)
+    if formatting.fills_range(metric, estimate.low, estimate.high):
+        mean = formatting.amounts(metric, [estimate.mean])[0]
+        return Cell(f"{mean} ({formatting.cannot_tell(estimate.n)})", estimate.mean)
     return Cell(formatting.with_interval(metric, estimate.mean, estimate.low, estimate.high), estimate.mean)
 
 
@@ -210,10 +213,14 @@ def _difference(metric: Metric, row: Row) -> Cell:
     difference = row.difference
     if difference is None:
         return Cell(NO_VALUE, None)
-    if difference.is_ratio and difference.width is None:
-        return Cell(formatting.differences(metric, difference, [difference.mean])[0], difference.mean)
-    if difference.low is None or difference.high is None:
-        return Cell(_signed(formatting.amounts(metric, [difference.mean])[0]), difference.mean)
+    if difference.low is None or difference.high is None or formatting.tells_nothing(difference):
+        (mean,) = (
+            formatting.differences(metric, replace(difference, low=None, high=None), [difference.mean])
+            if difference.is_ratio
+            else map(_signed, formatting.amounts(metric, [difference.mean]))
+        )
+        told = formatting.cannot_tell(min(difference.n_first, difference.n_second))
+        return Cell(f"{mean} ({told})" if formatting.tells_nothing(difference) else mean, difference.mean)
     mean, low, high = formatting.differences(metric, difference, [difference.mean, difference.low, difference.high])
     return Cell(f"{mean if difference.is_ratio else _signed(mean)} ({low} to {high})", difference.mean)
 

@@ -1,6 +1,7 @@
 """What a terminal shows of a comparison: answer, table, verdicts, notes."""
 
 import dataclasses
+import re
 import textwrap
 
 from rich import box
@@ -47,6 +48,8 @@ _COLORS = {
 _NOTES = 3
 """So many notes are shown, fewer where there are warnings: these are all shown, and the report has every note."""
 
+_CANNOT_TELL = re.compile(r" \([\d,]+ seeds? cannot tell\)")
+
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
@@ -85,7 +88,7 @@ class _TerminalTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         all_columns = {column.key: _encodable(column, options.encoding) for column in columns(self.comparison)}
         every = [all_columns[key] for key in _TERMINAL_COLUMNS if key in all_columns]
-        every = [_with_failures(column, self.comparison) for column in every]
+        every = [_briefly(_with_failures(column, self.comparison)) for column in every]
         for longest in (_LONGEST_LABEL, _LABEL_WIDTH):  # a name is folded only where leaving columns out does not help
             shown = list(every)
             for dropped in _DROPPED:
@@ -113,6 +116,13 @@ def _with_failures(column: Column, comparison: Comparison) -> Column:
     cells = zip(column.cells, comparison.ranked, strict=True)
     shown = (dataclasses.replace(cell, text="failed") if row.decision == "failed" else cell for cell, row in cells)
     return dataclasses.replace(column, cells=tuple(shown))
+
+
+def _briefly(column: Column) -> Column:
+    """Numbers that the seeds cannot tell in a few characters; the verdicts below the table have the words."""
+    brief = r" (cannot tell)" if column.key == "difference" else " ± ?"
+    cells = (dataclasses.replace(cell, text=_CANNOT_TELL.sub(brief, cell.text)) for cell in column.cells)
+    return dataclasses.replace(column, cells=tuple(cells)) if column.numeric else column
 
 
 def _encodable(column: Column, encoding: str) -> Column:

@@ -90,7 +90,7 @@ def _class_differences(comparison: Comparison) -> Iterator[ExtraTable]:
         for record in frame.to_dict("records"):
             low, high = record["low"], record["high"]
             if low is None or high is None or math.isnan(low) or math.isnan(high):
-                verdict, interval = "undecided", "–"
+                verdict, interval = "undecided", "cannot be told"
             else:
                 verdict = _side(row, against, low, high)
                 interval = formatting.minus(f"{100 * low:.2f}") + " to " + formatting.minus(f"{100 * high:.2f}")

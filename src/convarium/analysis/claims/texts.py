@@ -132,6 +132,8 @@ def measured(verdict: Verdict | None) -> str:
         return f"{middle} times" + (f" ({ends[0]} to {ends[1]})" if ends else "")
     if mean.low is None or mean.high is None:
         return formatting.level(metric, mean.mean)
+    if formatting.fills_range(metric, mean.low, mean.high):
+        return f"{formatting.level(metric, mean.mean)} ({formatting.cannot_tell(mean.n)})"
     middle, low, high = formatting.interval(metric, mean.mean, mean.low, mean.high)
     is_difference = not metric.higher_is_better  # of accuracies: a gap, a drop
     unit = "%" if metric.kind == "accuracy" and not is_difference else metric.unit

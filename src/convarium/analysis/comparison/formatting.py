@@ -46,6 +46,23 @@ def sizes(metric: Metric, gap: Difference, values: Sequence[float]) -> list[str]
     return differences(metric, gap, [abs(middle), *sorted((abs(low), abs(high)))])
 
 
+def cannot_tell(n: int) -> str:
+    """Stands in place of an interval that holds all that is possible: "3 seeds cannot tell"."""
+    return f"{count(n, 'seed')} cannot tell"
+
+
+def tells_nothing(gap: Difference) -> bool:
+    """Whether the interval of a difference holds all that is possible, or is of one seed."""
+    if gap.low is None or gap.high is None:
+        return gap.deviation != 0  # without any spread there is no interval either
+    return gap.is_ratio and gap.low < 1 / _BEYOND and gap.high > _BEYOND
+
+
+def fills_range(metric: Metric, low: float, high: float) -> bool:
+    """Whether the interval of a mean leaves out less than a twentieth of all possible values."""
+    return metric.scale == "logit" and high - low > _FILLED
+
+
 def margin(metric: Metric, size: float) -> str:
     """Formats a difference that matters, with its unit: "0.3 points", of losses "20 %"."""
     return f"{100 * size:.3g} %" if metric.kind == "loss" else quantity(metric, size)
@@ -53,6 +70,9 @@ def margin(metric: Metric, size: float) -> str:
 
 _BEYOND = 10_000
 """A ratio above this, or below its inverse, is not told in digits."""
+
+_FILLED = 0.95
+"""An interval of a share of images that is wider than this is not told in digits."""
 
 
 def _decimals(scaled: Sequence[float], width: float | None, *, least: int, apart: Sequence[float] = (0,)) -> list[str]:
@@ -97,6 +117,8 @@ def mean(metric: Metric, estimate: Estimate) -> str:
     """Formats a mean with its interval: "98.2 % (95 % interval 98.0 to 98.4, 5 seeds)"."""
     if estimate.low is None or estimate.high is None:
         return f"{level(metric, estimate.mean)} ({_without_interval(metric, estimate)})"
+    if fills_range(metric, estimate.low, estimate.high):
+        return f"{level(metric, estimate.mean)}, but {cannot_tell(estimate.n)}"
     middle, low, high = interval(metric, estimate.mean, estimate.low, estimate.high)
     unit = "%" if metric.kind == "accuracy" else metric.unit
     return f"{middle} {unit} (95 % interval {low} to {high}, {estimate.n} seeds)"

@@ -105,7 +105,7 @@ def contrast(first: Row, second: Row, metric: Metric, *, family: int = 1, margin
     x, y = ([a[s] for s in common], [b[s] for s in common]) if paired else (list(a.values()), list(b.values()))
     is_ratio, possible = metric.kind == "loss", 1.0 if metric.scale == "logit" else None
     gap = difference(x, y, paired=paired, family=family, level=LEVEL, ratio=is_ratio, possible=possible)
-    if gap.low is None or gap.high is None:
+    if gap.low is None or gap.high is None or formatting.tells_nothing(gap):
         return conclude("undecided", _no_interval(first, second, metric, gap, x, y), gap)
     same = equivalence(x, y, margin, paired=paired, family=family, level=LEVEL, ratio=is_ratio) if margin else None
     decision, text = _decide(first, second, metric, gap, gap.low, gap.high, same)
