@@ -4,8 +4,11 @@ import importlib
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from convarium.records import Preprocessing
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -42,3 +45,22 @@ def test_a_table_replaces_what_stands_between_its_markers(page):
     assert written.endswith(f"`python benchmarks/{page.name}.py a`: a machine.\n\n{measured_page.END}\nbelow\n")
     with pytest.raises(SystemExit, match="no line"):
         measured_page.with_tables(page, written, {"b": {"rows": [row], "where": ""}})
+
+
+def test_answers_of_the_play_page_are_kept_while_only_the_page_around_them_changes(tmp_path, monkeypatch):
+    answers = importlib.import_module("play_answers")
+    scripts = tmp_path / "page"
+    scripts.mkdir()
+    for name in ("interpreter.js", "preprocess.js", "play.js", "play.css"):
+        (scripts / name).write_text("before")
+    monkeypatch.setattr(answers.resources, "files", lambda _: tmp_path)
+    trained = SimpleNamespace(
+        preprocessing=Preprocessing(("0", "1"), 1, 28, 28, "stretch", (0, 0, 0), None, None, (0.5,), (0.25,))
+    )
+    key = answers._key("a network", trained)
+    (scripts / "play.js").write_text("after")
+    (scripts / "play.css").write_text("after")
+    assert answers._key("a network", trained) == key
+    assert answers._key("another network", trained) != key
+    (scripts / "interpreter.js").write_text("after")
+    assert answers._key("a network", trained) != key
