@@ -17,7 +17,7 @@ FACTOR = 1.8
 COLORS = 256
 """Of the PNG, whose size they decide."""
 
-DIGIT = [[(10, 6), (8, 13), (10, 14.5), (18, 14)], [(11, 6), (12.4, 5.6)], [(18.2, 5.5), (18, 13), (17, 23)]]
+DIGIT = [[(10, 6), (8, 13), (10, 14.5), (18, 14)], [(11, 6), (13, 5.6)], [(18.2, 5.5), (18, 13), (17, 23)]]
 """Between a 4 and a 9, in pixels of MNIST's images."""
 LAYOUT = """
   main > header, #inside > p, .sides, .detail > p, #center-why, #answers > .tools, .network footer { display: none; }
