@@ -34,7 +34,7 @@ def trained(number, recipe, clock, *, seconds, total=1, validation=0.31):
         history += (dataclasses.replace(epoch(index + 1, validation=validation), train_loss=1.923),)
         done = TrainingEvent(index + 1, recipe.epochs, 0, STEPS, history=history)
         yield StudyEvent(number, total, recipe, training=done)
-    yield StudyEvent(number, total, recipe, finished=run(recipe, 0.29, history=history))
+    yield StudyEvent(number, total, recipe, finished=run(recipe, 0.79, history=history))
 
 
 def lines_of(events, clock, **settings):
@@ -50,7 +50,7 @@ def test_a_line_an_epoch_but_not_two_within_ten_seconds_and_always_the_last(seco
     clock, recipe = Clock(), Recipe(model="resnet", epochs=8)
     lines = lines_of(trained(1, recipe, clock, seconds=seconds), clock)
     *before, (_, last) = lines
-    assert last == "resnet seed 0  epoch 8/8  loss 1.92  validation 31.0 %  test 29.0 %"
+    assert last == "resnet seed 0  epoch 8/8  loss 1.92  validation 31.0 %  test 79.0 %"
     times = [time for time, _ in before]
     assert all(later - earlier >= 10 for earlier, later in itertools.pairwise(times))
     assert len(before) == {0.1: 1, 1.0: 1, 4.0: 3, 9.0: 4, 20.0: 7}[seconds]
@@ -59,6 +59,13 @@ def test_a_line_an_epoch_but_not_two_within_ten_seconds_and_always_the_last(seco
         assert before[0][1] == (
             f"resnet seed 0  epoch 1/8  loss 1.92  validation 31.0 %  about {max(left, 1):.0f} s left"
         )
+
+
+def test_a_run_at_chance_says_so():
+    recipe = Recipe()
+    assert lines_of([StudyEvent(1, 1, recipe, finished=run(recipe, 0.5))], Clock()) == [
+        (0.0, "lenet seed 0  test 50.0 %  at chance")
+    ]
 
 
 def test_an_epoch_that_takes_minutes_is_told_step_by_step():
