@@ -80,7 +80,7 @@ def test_no_table_speaks_of_test_images(done):
 def test_the_page_shows_the_validation_images(done, folder):
     page = done.report.read_text()
     shown = re.sub(r"<script.*?</script>|<style.*?</style>|data:image[^\"]*", "", page, flags=re.DOTALL)
-    allowed = r"--test none|<td>none</td>|<code>test</code>|<[^>]*>test</[^>]*>"
+    allowed = r"<span class=\"flag\">--test</span> none|--test none|<td>none</td>|<code>test</code>|<[^>]*>test</[^>]*>"
     shown = re.sub(allowed, "", shown)
     assert words_about_tests(shown) == []
     assert "Validation accuracy by class and network" in page
