@@ -1,6 +1,7 @@
 """The page that is alive, in a real browser and from its file: answers, drawing, pictures, what is inside."""
 
 import base64
+import dataclasses
 import io
 import json
 import os
@@ -23,10 +24,13 @@ from convarium.errors import ConvariumError
 from convarium.inference.loading import load_trained
 from convarium.inference.playground.encoding import rounded
 from convarium.inference.playground.gallery import IMAGES, QUIZ, SPLIT, frame_of, pick_images
+from convarium.inference.playground.page import write_playground
 from convarium.inference.playground.players import MOST_PARAMETERS
 from convarium.inference.playground.program import read_program
 from convarium.inference.playground.reference import run_logits
 from convarium.inference.playground.words import LANGUAGES, disguise, filled, title_of, words_of
+from convarium.runs.store import Store
+from convarium.studies.compare import compare_study
 
 MODELS = ("lenet", "resnet(depth=8)")
 
@@ -617,12 +621,21 @@ def test_without_the_data_set_there_is_no_quiz(store, monkeypatch):
         Workspace(store).play("both", quiz=True)
 
 
+def test_a_page_does_not_say_where_ones_own_images_lie(store, tmp_path):
+    comparison = compare_study(Store(store).study("both"), Store(store), drawn=True)
+    own = dataclasses.replace(comparison, dataset="folder:/home/ann/birds")
+    text = write_playground(own, tmp_path / "play.html", test_images=None).path.read_text("utf-8")
+    assert "birds" in text
+    assert "/home" not in text
+
+
 def test_large_networks_are_left_out_unless_all_play(store, monkeypatch):
     monkeypatch.setattr("convarium.inference.playground.players.MOST_PARAMETERS", 70_000)
     done = Workspace(store).play("both")
     assert [label for label, _ in done.networks] == ["lenet"]
     assert "resnet(depth=8) does not play: it has" in done.left_out[0]
     assert len(Workspace(store).play("both", all_networks=True).networks) == 2
+    assert "resnet(depth=8) 未能加入:它有" in Workspace(store).play("both", language="zh").path.read_text("utf-8")
     assert MOST_PARAMETERS == 1_500_000
 
 
@@ -670,9 +683,11 @@ def test_every_language_has_every_text_with_the_same_blanks():
         words = words_of(language)
         assert words.keys() == english.keys()
         assert words["operations"].keys() == english["operations"].keys()
-        for name in english.keys() - {"operations"}:
-            for text in forms(words[name]):
-                assert blanks(text) == blanks(forms(english[name])[0]), name
+        assert words["left_out"].keys() == english["left_out"].keys()
+        texts = [(words[name], english[name]) for name in english.keys() - {"operations", "left_out"}]
+        texts += [(words["left_out"][reason], text) for reason, text in english["left_out"].items()]
+        for translated, text in texts:
+            assert all(blanks(form) == blanks(forms(text)[0]) for form in forms(translated)), text
 
 
 def test_a_text_has_the_form_that_goes_with_its_number():

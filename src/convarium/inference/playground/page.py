@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from convarium.analysis.comparison import METRICS, Comparison, formatting
+from convarium.data.folder_options import own_name
 from convarium.disk import write_text
 from convarium.errors import ConvariumError
 from convarium.inference.playground.encoding import encode, encode_images
@@ -105,7 +106,10 @@ def write_playground(
             for number, member in zip(network["members"], player.members, strict=True)
         ]
     box = f"{frame.box:.0f}" if frame.box else ""
-    words["center_why"] = filled(words["center_why"], dataset=comparison.dataset, box=box)
+    dataset = PurePath(
+        own_name(comparison.dataset)
+    ).name  # the file is mailed: where images lay is nobody else's business
+    words["center_why"] = filled(words["center_why"], dataset=dataset, box=box)
     environment = Environment(
         loader=PackageLoader("convarium", "inference/playground/page"),
         autoescape=True,
@@ -118,9 +122,9 @@ def write_playground(
     text = environment.get_template("play.html.j2").render(
         lang={"zh": "zh-CN"}.get(language, language),
         title=titles["disguise"],
-        dataset=comparison.dataset,
+        dataset=dataset,
         words=words,
-        notes=left_out,
+        notes=[one.sentence(words) for one in left_out],
         channels=form.channels,
         has_gallery=gallery is not None,
         has_quiz=quiz,
@@ -155,7 +159,10 @@ def write_playground(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
     return Playground(
-        path, len(text.encode()), tuple((player.label, len(player.members)) for player in players), tuple(left_out)
+        path,
+        len(text.encode()),
+        tuple((player.label, len(player.members)) for player in players),
+        tuple(one.sentence(words_of("en")) for one in left_out),
     )
 
 

@@ -1,8 +1,8 @@
 """The networks of a study that play: read as operations, checked, and those that cannot play with the reason."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from convarium.inference.loading import load_trained
 from convarium.inference.playground.encoding import rounded
 from convarium.inference.playground.program import NotPlayableError, Program, read_program, trace
 from convarium.inference.playground.reference import run_logits
+from convarium.inference.playground.words import filled, words_of
 from convarium.inference.trained import TrainedNetwork
 from convarium.models.weights import set_weights
 from convarium.records import Preprocessing
@@ -76,6 +77,27 @@ class Player:
     members: tuple[Member, ...]
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A network that does not play.
+
+    Attributes:
+        label: its row.
+        reason: the name of the text that says why, in the words of the page under "left_out".
+        parameters: how many it has.
+        error: what was wrong, where the reason is "error".
+    """
+
+    label: str
+    reason: Literal["no_run", "too_large", "error"]
+    parameters: int = 0
+    error: str = ""
+
+    def sentence(self, words: Mapping[str, Any]) -> str:
+        """What the page says of it in its language; an error is in English."""
+        return filled(words["left_out"][self.reason], name=self.label, parameters=self.parameters, error=self.error)
+
+
 def find_players(
     comparison: Comparison,
     *,
@@ -84,7 +106,7 @@ def find_players(
     all_networks: bool,
     float32: bool,
     epochs: bool = False,
-) -> tuple[list[Player], list[str]]:
+) -> tuple[list[Player], list[LeftOut]]:
     """Reads the trained networks of a comparison.
 
     Args:
@@ -96,7 +118,7 @@ def find_players(
         epochs: also the weights after other epochs, where the runs kept them.
 
     Returns:
-        The networks, and a sentence for each that does not play.
+        The networks, and those that do not play.
 
     Raises:
         ConvariumError: none can play, or epochs are asked for and no run kept any.
@@ -106,22 +128,23 @@ def find_players(
             "no run of this study kept its weights by epoch",
             hint="train with --keep-weights every=N, after convarium remove where the runs are there already",
         )
-    players, left_out = [], []
+    players: list[Player] = []
+    left_out: list[LeftOut] = []
     for index, row in enumerate(comparison.rows):
         if not row.trained:
-            left_out.append(f"{row.label} does not play: it has no trained run.")
+            left_out.append(LeftOut(row.label, "no_run"))
         elif (row.parameters or 0) > MOST_PARAMETERS and not all_networks:
-            size = f"{row.parameters:,} parameters"
-            left_out.append(f"{row.label} does not play: it has {size}. With --all it does, and the file is larger.")
+            left_out.append(LeftOut(row.label, "too_large", parameters=row.parameters or 0))
         else:
             try:
                 read = [_member(run, images, float32=float32, epochs=epochs) for run in row.trained[:seeds]]
             except ConvariumError as error:
-                left_out.append(f"{row.label} does not play: {error}")
+                left_out.append(LeftOut(row.label, "error", error=str(error)))
                 continue
             players.append(Player(row.label, index, read[0][1], tuple(member for member, _ in read)))
     if not players:
-        raise ConvariumError("no network of this study can play", hint=" ".join(left_out))
+        hint = " ".join(one.sentence(words_of("en")) for one in left_out)
+        raise ConvariumError("no network of this study can play", hint=hint)
     return players, left_out
 
 
