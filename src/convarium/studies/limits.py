@@ -15,9 +15,9 @@ from convarium.analysis.claims import (
     Reproduces,
     ReproducesClasses,
 )
-from convarium.analysis.comparison import LEAST_SEEDS, Metric, metric_of
+from convarium.analysis.comparison import Metric, metric_of
 from convarium.analysis.comparison.formatting import in_words
-from convarium.analysis.statistics import LEVEL, runs_to_settle_half, seeds_to_reach, smallest_p
+from convarium.analysis.statistics import LEAST_SEEDS, LEVEL, runs_to_settle_half, seeds_to_reach, smallest_p
 from convarium.studies.study import Study
 
 

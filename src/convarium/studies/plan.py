@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from convarium import kernels
-from convarium.analysis.comparison import LEAST_SEEDS, metric_of
-from convarium.analysis.statistics import smallest_difference
+from convarium.analysis.comparison import metric_of
+from convarium.analysis.statistics import LEAST_SEEDS, smallest_difference
 from convarium.data.splits import Splits
 from convarium.errors import DamageError
 from convarium.models.build import build_model, check_image

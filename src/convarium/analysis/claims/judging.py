@@ -33,7 +33,6 @@ from convarium.analysis.claims.overfitting import judge_overfitting
 from convarium.analysis.claims.reproduction import judge_classes, judge_number
 from convarium.analysis.claims.speed import is_about_speed
 from convarium.analysis.comparison import (
-    LEAST_SEEDS,
     METRICS,
     Comparison,
     Contrast,
@@ -44,7 +43,7 @@ from convarium.analysis.comparison import (
     formatting,
     metric_of,
 )
-from convarium.analysis.statistics import LOSS_MARGIN, settles_half
+from convarium.analysis.statistics import LEAST_SEEDS, LOSS_MARGIN, settles_half
 from convarium.errors import ConvariumError
 from convarium.runs.store import StoredRun
 

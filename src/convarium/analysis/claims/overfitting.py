@@ -1,7 +1,8 @@
 """Judges whether a network overfits: whether its training accuracy ends above its validation accuracy."""
 
 from convarium.analysis.claims.kinds import Judgement, Overfits, Verdict, make_verdict
-from convarium.analysis.comparison import LEAST_SEEDS, Comparison, formatting, metric_of, qualify
+from convarium.analysis.comparison import Comparison, formatting, metric_of, qualify
+from convarium.analysis.statistics import LEAST_SEEDS
 
 
 def judge_overfitting(claim: Overfits, comparison: Comparison) -> Verdict:

@@ -4,7 +4,7 @@
 """
 
 from convarium.analysis.comparison.compare import Comparison, compare_runs
-from convarium.analysis.comparison.failures import LEAST_SEEDS, fails_more_often, qualify
+from convarium.analysis.comparison.failures import fails_more_often, qualify
 from convarium.analysis.comparison.frames import as_json, class_differences
 from convarium.analysis.comparison.measures import best_epoch, first_to_reach
 from convarium.analysis.comparison.metrics import METRICS, Metric, class_accuracy, metric_of
@@ -14,7 +14,6 @@ from convarium.analysis.comparison.run_facts import hardware_label, status
 from convarium.analysis.comparison.verdicts import Contrast, contrast
 
 __all__ = [
-    "LEAST_SEEDS",
     "METRICS",
     "Comparison",
     "Contrast",

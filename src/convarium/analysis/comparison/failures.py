@@ -7,10 +7,7 @@ from convarium.analysis.comparison.formatting import count
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Row
 from convarium.analysis.comparison.run_facts import SELECTED_ON_VALIDATION, marks_of
-from convarium.analysis.statistics import LEVEL, fisher_test
-
-LEAST_SEEDS = 3
-"""Fewer runs of either row decide nothing, and neither do fewer trained ones."""
+from convarium.analysis.statistics import LEAST_SEEDS, LEVEL, fisher_test
 
 
 @dataclass(frozen=True)

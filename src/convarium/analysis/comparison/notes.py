@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from convarium.analysis.comparison import formatting
-from convarium.analysis.comparison.failures import LEAST_SEEDS
 from convarium.analysis.comparison.formatting import in_words
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Row, share_weights
 from convarium.analysis.comparison.run_facts import SELECTED_ON_VALIDATION
 from convarium.analysis.comparison.warnings import differing_settings, have_one_environment, is_tuned, times_differ
+from convarium.analysis.statistics import LEAST_SEEDS
 from convarium.recipes.starting import describe_beginning
 from convarium.records import LEFT_OUT
 

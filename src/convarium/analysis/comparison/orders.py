@@ -4,11 +4,11 @@ import math
 from collections.abc import Collection, Mapping
 
 from convarium.analysis.comparison import formatting
-from convarium.analysis.comparison.failures import LEAST_SEEDS, fails_more_often
+from convarium.analysis.comparison.failures import fails_more_often
 from convarium.analysis.comparison.formatting import in_words
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.rows import Decision, Row
-from convarium.analysis.statistics import LEVEL, rank_test, seeds_to_reach, smallest_p
+from convarium.analysis.statistics import LEAST_SEEDS, LEVEL, rank_test, seeds_to_reach, smallest_p
 
 
 def compare_orders(

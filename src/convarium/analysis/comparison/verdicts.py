@@ -4,13 +4,14 @@ import math
 from dataclasses import dataclass
 
 from convarium.analysis.comparison import formatting
-from convarium.analysis.comparison.failures import LEAST_SEEDS, Failing, failing, fails_more_often, qualify
+from convarium.analysis.comparison.failures import Failing, failing, fails_more_often, qualify
 from convarium.analysis.comparison.metrics import Metric
 from convarium.analysis.comparison.orders import compare_orders, compare_sizes
 from convarium.analysis.comparison.relative_errors import relative_error
 from convarium.analysis.comparison.rows import Decision, Row, share_weights
 from convarium.analysis.comparison.timing import what_differs
 from convarium.analysis.statistics import (
+    LEAST_SEEDS,
     LEVEL,
     Difference,
     Equivalence,

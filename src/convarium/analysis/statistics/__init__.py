@@ -23,12 +23,20 @@ from convarium.analysis.statistics.images import (
 )
 from convarium.analysis.statistics.means import Estimate, estimate, prediction_interval
 from convarium.analysis.statistics.pairs import PairedRatio, paired_ratio
-from convarium.analysis.statistics.power import MOST_SEEDS, POWER, SeedsNeeded, seeds_needed, smallest_difference
+from convarium.analysis.statistics.power import (
+    LEAST_SEEDS,
+    MOST_SEEDS,
+    POWER,
+    SeedsNeeded,
+    seeds_needed,
+    smallest_difference,
+)
 from convarium.analysis.statistics.ranks import rank_test, seeds_to_reach, smallest_p
 from convarium.analysis.statistics.scales import Scale
 from convarium.intervals import LEVEL, Interval
 
 __all__ = [
+    "LEAST_SEEDS",
     "LEVEL",
     "LOSS_MARGIN",
     "MARGINS",

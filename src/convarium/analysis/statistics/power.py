@@ -12,6 +12,8 @@ from convarium.analysis.statistics.differences import Difference
 from convarium.intervals import LEVEL
 
 POWER = 0.8
+LEAST_SEEDS = 3
+"""Fewer runs of either network decide nothing, and neither do fewer trained ones; so no question needs fewer."""
 MOST_SEEDS = 10_000
 """The largest number of seeds that is computed: a study that needs more is not worth planning."""
 
@@ -31,7 +33,7 @@ class SeedsNeeded:
 
 
 def seeds_needed(difference: Difference, resolve: float, *, power: float = POWER) -> SeedsNeeded | None:
-    """Returns the range of seeds with which a true difference of `resolve` would be distinguished from 0.
+    """Returns the range of seeds, three or more, with which a true difference of `resolve` would be told from 0.
 
     Args:
         difference: the measured difference, for its deviation, family and level.
@@ -138,7 +140,7 @@ def _seeds(effect: float, asked: _Question, power: float) -> int:
     from scipy import stats
 
     z = stats.norm.ppf(1 - asked.alpha / 2) + stats.norm.ppf(power)
-    n = max(2, math.floor(min((1 if asked.paired else 2) * (z / effect) ** 2, MOST_SEEDS)))
+    n = max(LEAST_SEEDS, math.floor(min((1 if asked.paired else 2) * (z / effect) ** 2, MOST_SEEDS)))
     while n < MOST_SEEDS and _power(effect, n, asked) < power:
         n += 1
     return n
