@@ -60,13 +60,25 @@ NOT_ASKED: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "uva": (
         ("The GoogLeNet of 2014 has nearly 7 million parameters (section 3)", "no study trains it"),
+        (
+            "Kernels of 5×5 alone overfit more easily than an Inception block (section 3)",
+            "no figures are given, and no network of such kernels",
+        ),
         ("GoogLeNet trains in less than an hour (section 3)", "a time of one GPU"),
         (
             "When the rate falls, the training loss drops and the accuracies rise (section 3.1)",
             "no kind of claim compares two epochs of one network",
         ),
         ("Pre-activation is better in very deep networks (section 4)", "asked of He et al. 2016 below, at depth 20"),
+        (
+            "Shortcuts make the loss surface smoother (section 4.4)",
+            "quoted from Li et al. 2018; `convarium report depth --diagnostics` draws both surfaces, without a verdict",
+        ),
         ("DenseNet has no trouble with Adam (section 5.3)", "no run of it without Adam is shown"),
+        (
+            "In very deep networks DenseNet needs fewer parameters than ResNet for as much (section 5.3)",
+            "the networks here are of one size, and not very deep",
+        ),
         ("DenseNet's curves are like GoogLeNet's (section 5.4)", "a shape, judged by eye"),
         (
             "GoogLeNet is slightly below all others on both splits (section 6)",
