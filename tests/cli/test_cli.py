@@ -547,6 +547,21 @@ def test_ctrl_c_while_modules_are_loading_is_handled(monkeypatch, capsys):
     assert capsys.readouterr().err == "convarium: stopped before anything began\n"
 
 
+def test_ctrl_c_at_the_end_of_the_process_ends_it_without_a_traceback():
+    """A second Ctrl-C often comes while libraries clean up, and interrupted them with a traceback."""
+    code = (
+        "import atexit, os, signal, sys, time\n"
+        "def clean_up():\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(60)\n"
+        "atexit.register(clean_up)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.argv = ['convarium', '--version']\n"
+        "from convarium.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
 def test_torch_is_imported_when_something_is_built_and_not_before():
     """Else Ctrl-C would meet seconds of imports before anything listens."""
     code = (
