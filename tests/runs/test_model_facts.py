@@ -20,6 +20,7 @@ from convarium.intervals import accuracy_interval
 from convarium.recipes.recipe import Recipe
 from convarium.runs.checked_values import UnknownFieldError
 from convarium.runs.model_facts import facts_of_weights, parse_model_facts, preprocessing_from_json, without_paths
+from convarium.runs.quick_look import _is_at_chance
 from convarium.runs.stored_run import StoredRun
 from seals import mend_seal
 
@@ -248,3 +249,10 @@ def test_what_was_noted_of_the_images_stands_in_the_record_and_in_every_table(tm
     assert any(note.startswith(f"About the images of {dataset}: files passed over: 2 TXT") for note in notes)
     assert any("with transparent pixels, which lie on white" in note for note in notes)
     assert not any("3.png" in note for note in notes)
+
+
+def test_a_list_of_runs_passes_over_scores_of_no_images() -> None:
+    none = {"n": 0, "confusion": [[0]], "per_class": {"0": 0.0}}
+    some = {"n": 60, "confusion": [[30, 0], [30, 0]], "per_class": {"0": 1.0, "1": 0.0}}
+    assert _is_at_chance({"test": none, "train": None}) is False
+    assert _is_at_chance({"test": none, "validation": some}) is True

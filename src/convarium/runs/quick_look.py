@@ -49,7 +49,7 @@ def quick_look(path: Path) -> QuickLook | None:
             return None
         key = parse_json(recipe.decode(), "its text").get("key")
         is_at_chance = status == "finished" and _is_at_chance(seal.values)
-    except (ConvariumError, OSError, ValueError, AttributeError, TypeError, KeyError):
+    except (ConvariumError, OSError, ValueError, AttributeError, TypeError, KeyError, ZeroDivisionError):
         return None
     if not isinstance(key, str) or not key.startswith(digits_in_name(path.name) or ""):
         return None
@@ -58,7 +58,7 @@ def quick_look(path: Path) -> QuickLook | None:
 
 def _is_at_chance(values: Mapping[str, Any]) -> bool | None:
     """`Outcome.is_at_chance` from the fields of a seal, of which only one confusion matrix is read."""
-    scored = [values[name] for name in ("test", "validation", "train") if values.get(name)]
+    scored = [values[name] for name in ("test", "validation", "train") if values.get(name) and values[name]["n"]]
     if not scored:
         return False
     largest = max(scored, key=lambda scores: scores["n"])
