@@ -1,8 +1,8 @@
 """A page whose tables are measurements: their figures lie in a file of results/, and the page is written from there.
 
 A measurement is a function without arguments in a module beside this one. It returns the rows of its table, all with
-the same columns: texts, whole numbers, and other numbers, which the page shows with three digits. A long one yields its
-rows so far again and again; each time they are put down.
+the same columns: texts, whole numbers, and other numbers, which the page shows with three digits, and of per cent with
+one decimal at most. A long one yields its rows so far again and again; each time they are put down.
 """
 
 import importlib
@@ -85,13 +85,15 @@ END = "<!-- end of figures -->"
 
 def lines(page: MeasuredPage, name: str, found: Mapping[str, Any]) -> list[str]:
     """A measurement's table, and how it was made."""
-    rows = [{column: shown(value) for column, value in row.items()} for row in found["rows"]]
+    rows = [
+        {column: shown(value, most=1 if "%" in column else 6) for column, value in row.items()} for row in found["rows"]
+    ]
     texts = [column for column, value in found["rows"][0].items() if isinstance(value, str)]
     return [*table(rows, texts), "", f"`python benchmarks/{page.name}.py {name}`: {found['where']}."]
 
 
-def shown(value: str | float | None) -> str:
-    """A cell of a table."""
+def shown(value: str | float | None, *, most: int = 6) -> str:
+    """A cell of a table, with so many decimals at most."""
     if value is None:
         return "–"
     if isinstance(value, str):
@@ -99,7 +101,7 @@ def shown(value: str | float | None) -> str:
     if isinstance(value, int) or value == 0 or not math.isfinite(value):
         return f"{value:,}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{digits}f}" if digits < 6 else f"{value:.1e}"
+    return f"{value:,.{min(digits, most)}f}" if min(digits, most) < 6 else f"{value:.1e}"
 
 
 def main(page: MeasuredPage, names: Sequence[str]) -> None:
