@@ -15,6 +15,7 @@ from rich.console import Console
 
 from convarium.analysis.claims import Better, judge
 from convarium.analysis.comparison import METRICS, Comparison, compare_runs, formatting
+from convarium.analysis.statistics import Difference
 from convarium.errors import ConvariumError
 from convarium.models.describe import describe
 from convarium.pages import (
@@ -113,6 +114,19 @@ def test_the_table_says_how_far_an_interval_reaches_on_either_side(study):
     assert formatting.with_interval(accuracy, 0.998, 0.9951, 0.9992) == "99.8 −0.3 +0.1"
     gap = METRICS["generalization_gap"]
     assert formatting.with_interval(gap, -0.02, -0.03, -0.01) == "−2.0 ± 1.0"  # training is harder, with dropout
+
+
+def test_ends_of_a_loss_or_a_ratio_that_lie_far_apart_have_two_digits_each():
+    """With the decimals that the lower end needs, the upper one would be given to a hundredth: 59.97."""
+    loss = METRICS["test_loss"]
+    assert formatting.interval(loss, 0.5573, 0.0118, 59.97) == ["0.56", "0.012", "60"]
+    assert formatting.with_interval(loss, 0.5573, 0.0118, 59.97) == "0.56 −0.55 +59"
+    assert formatting.interval(loss, 0.5573, 0.118, 5.997) == ["0.56", "0.12", "6.00"]
+    accuracy = METRICS["test_accuracy"]
+    assert formatting.interval(accuracy, 0.5, 0.009, 0.994) == ["50.0", "0.9", "99.4"]  # never 100
+    ratio = Difference(1.8, 0.0042, 812.6, 5, 5, False, 0.95, 1, is_ratio=True)
+    assert formatting.differences(loss, ratio, [1.8, 0.0042, 812.6]) == ["1.8", "0.0042", "810"]
+    assert formatting.differences(loss, ratio, [1.8, 1.0004, 812.6]) == ["1.8", "1.0004", "810"]  # no other ratio is 1
 
 
 def test_times_of_several_environments_are_marked_as_not_comparable(tmp_path):

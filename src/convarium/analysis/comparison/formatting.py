@@ -27,13 +27,17 @@ def amounts(metric: Metric, values: Sequence[float], width: float | None = None)
 
 def differences(metric: Metric, gap: Difference, values: Sequence[float], *, margin: float | None = None) -> list[str]:
     """Formats values of a difference, or of a ratio, with the decimals that the width of its interval justifies, and a
-    margin, where they are held against one. No other ratio is written as 1.
+    margin, where they are held against one. No other ratio is written as 1. Ratios that lie far apart have two digits
+    each.
     """
     if not gap.is_ratio:
         widths = [width for width in (gap.width, margin and margin / 10) if width is not None]
         return amounts(metric, values, min(widths, default=None))
     told = [value for value in values if 1 / _BEYOND <= value < _BEYOND]
-    shown = iter(_decimals(told, min(gap.mean / 10, gap.width or math.inf), least=1, apart=(0, 1)))
+    if _are_far_apart(told):
+        shown = iter([_two_digits(value, apart=1) for value in told])
+    else:
+        shown = iter(_decimals(told, min(gap.mean / 10, gap.width or math.inf), least=1, apart=(0, 1)))
     beyond = (f"over {_BEYOND:,}", f"under {1 / _BEYOND:g}")
     return [next(shown) if value in told else beyond[value < 1] for value in values]
 
@@ -71,6 +75,10 @@ def margin(metric: Metric, size: float) -> str:
 _BEYOND = 10_000
 """A ratio above this, or below its inverse, is not told in digits."""
 
+_FAR = 100
+"""The ends of an interval of which one is over this many times the other share no decimals: those that the lower end
+needs would be far more than the upper one justifies."""
+
 _FILLED = 0.95
 """An interval of a share of images that is wider than this is not told in digits."""
 
@@ -87,6 +95,19 @@ def _decimals(scaled: Sequence[float], width: float | None, *, least: int, apart
         while nearest and decimals < 12 and round(nearest, decimals) == 0:
             decimals += 1
     return [minus(f"{x:,.{decimals}f}") for x in scaled]
+
+
+def _are_far_apart(values: Sequence[float]) -> bool:
+    """Whether numbers above 0 differ by over a factor of _FAR."""
+    return bool(values) and min(values) > 0 and max(values) > _FAR * min(values)
+
+
+def _two_digits(value: float, *, apart: float = 0) -> str:
+    """Writes a number above 0 with two digits, and with more where it would be rounded to `apart`: "0.012", "60"."""
+    decimals = 1 - math.floor(math.log10(value))
+    while abs(value - apart) > 1e-9 and decimals < 12 and round(value, decimals) == apart:
+        decimals += 1
+    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
 
 
 def minus(number: str) -> str:
@@ -125,7 +146,11 @@ def mean(metric: Metric, estimate: Estimate) -> str:
 
 
 def interval(metric: Metric, mean: float, low: float, high: float) -> list[str]:
-    """Formats a mean and its interval with the decimals that the width justifies, at least two digits of the mean."""
+    """Formats a mean and its interval with the decimals that the width justifies, at least two digits of the mean; of a
+    loss whose ends lie far apart, each with two digits: "0.56", "0.012", "60".
+    """
+    if metric.scale == "log" and _are_far_apart([low, high]):
+        return [_two_digits(value) for value in (mean, low, high)]
     return amounts(metric, [mean, low, high], min((high - low) / 2, abs(mean) / 10 or high))
 
 
@@ -134,8 +159,11 @@ def with_interval(metric: Metric, mean: float, low: float, high: float) -> str:
     over a quarter farther on one side, as it is near 100 % and near a loss of 0.
     """
     width = min((high - low) / 2, abs(mean) / 10 or high)
-    middle, below, above = amounts(metric, [mean, mean - low, high - mean], width)
     near, far = sorted((mean - low, high - mean))
+    if metric.scale == "log" and near and _are_far_apart([low, high]):
+        middle, below, above = (_two_digits(value) for value in (mean, mean - low, high - mean))
+    else:
+        middle, below, above = amounts(metric, [mean, mean - low, high - mean], width)
     return f"{middle} −{below} +{above}" if far > 1.25 * near else f"{middle} ± {max(below, above, key=_length)}"
 
 
