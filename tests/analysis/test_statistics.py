@@ -183,7 +183,7 @@ def test_welch_is_scipys_with_the_caution_that_docs_method_states(n, family, wid
         first = spread * x * y.std(ddof=1) / x.std(ddof=1)
         for one, other in ((first, y), (y, first)):
             found = difference(one, other, paired=False, family=family)
-            assert (found.is_unlike, found.caution) == (spread > wider, divisor)
+            assert (found.is_unlike, found.caution) == (spread > wider and unlike > alike, divisor)
             theirs = stats.ttest_ind(one, other, equal_var=False).confidence_interval(1 - 0.05 / family / divisor)
             assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
 
@@ -456,6 +456,10 @@ def test_thirty_seeds_each_are_counted_exactly_and_far_more_take_the_normal_law(
     assert rank_test(*many) == pytest.approx(stats.mannwhitneyu(*many, method="asymptotic").pvalue)
 
 
+def test_groups_of_very_different_sizes_are_counted_in_little_memory():
+    assert rank_test(range(2000), [-1]) == rank_test([-1], range(2000)) == pytest.approx(2 / 2001)
+
+
 @pytest.mark.parametrize(("n", "p"), [(3, 0.1), (4, 0.0286), (5, 0.0079)])
 def test_the_smallest_p_is_that_of_groups_that_do_not_overlap(n, p):
     assert smallest_p(n, n) == pytest.approx(p, rel=0.01)
@@ -581,6 +585,8 @@ def test_a_family_needs_more_seeds():
 def test_seeds_needed_end_somewhere_and_begin_with_three_because_two_decide_nothing():
     assert seeds_needed(deviating(1.0, 8), 1e-6).expected == MOST_SEEDS
     assert seeds_needed(deviating(1e-6, 8), 1.0) == SeedsNeeded(3, 3, 3)
+    few = difference([1.0, 2.0, 3.0], [11.0, 12.0, 13.0], paired=False, family=5)
+    assert seeds_needed(few, 12.5).expected == 4  # 3 need 20 deviations, more than 2 would without any caution
     assert seeds_needed(difference([1.0], [2.0], paired=False), 0.1) is None
     assert seeds_needed(difference([1.0] * 3, [2.0] * 3, paired=False), 0.1) is None
 

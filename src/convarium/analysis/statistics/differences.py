@@ -193,9 +193,9 @@ def _end(value: float, ratio: bool) -> float:
 
 
 def _caution(x: NDArray[np.float64], y: NDArray[np.float64], *, paired: bool, family: int) -> tuple[bool, int]:
-    """Whether the spreads are unlike, and by how much the error of an interval is divided."""
+    """Whether the interval is wider because the spreads are unlike, and by how much its error is divided."""
     rule = caution(min(len(x), len(y)), family, paired=paired)
-    unlike = bool(rule.are_unlike(x, y))
+    unlike = rule.unlike > rule.alike and bool(rule.are_unlike(x, y))
     return unlike, rule.unlike if unlike else rule.alike
 
 
