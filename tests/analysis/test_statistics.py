@@ -324,8 +324,12 @@ def test_docs_method_states_the_caution_and_what_is_beyond_it():
     assert f"| 10 or more | any | {many.alike} | {many.unlike} |" in text
     rows = json.loads((ROOT / "results" / "method.json").read_text("utf-8"))["differences"]["rows"]
     left = {row["law"]: row["four if unlike were refused, %"] for row in rows if row["seeds"] == 5}
-    assert f"leaves {left['beyond: 1 run of 5 of one network alone collapses']:.0f} % of false differences" in text
-    assert f"leaves {left['beyond: one spread 5 times the other, an exponential']:.0f} %." in text
+    text = " ".join(text.split())
+    alone = left["beyond: 1 run of 5 of one network alone collapses"]
+    assert f"leaves a false difference in {alone:.0f} % of families of four" in text
+    assert f"leaves one in {left['beyond: one spread 5 times the other, an exponential']:.0f} %." in text
+    of_twenty = max(row["of twenty, %"] for row in rows if not row["law"].startswith("beyond"))
+    assert f"in a family of twenty it is up to {of_twenty:.1f} %" in text
 
 
 def test_the_measured_intervals_hold_what_the_method_promises():
