@@ -372,7 +372,7 @@ class Outcome:
             if scores
         ]
         cost = self.cost
-        notes = [f"{cost.parameters:,} parameters; {cost.train_seconds:.3g} s of training"] if cost else []
+        notes = [f"{cost.parameters:,} parameters; {cost.train_seconds:,.1f} s of training"] if cost else []
         columns = ("split", "accuracy, %", "loss", "images")
         return html_table(columns, rows, title=title, sentences=[self.sentence], notes=[*notes, *self.data_notes])
 

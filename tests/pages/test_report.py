@@ -116,6 +116,13 @@ def test_the_table_says_how_far_an_interval_reaches_on_either_side(study):
     assert formatting.with_interval(gap, -0.02, -0.03, -0.01) == "−2.0 ± 1.0"  # training is harder, with dropout
 
 
+def test_large_differences_are_written_without_an_exponent():
+    assert formatting.margin(METRICS["test_loss"], 811.6) == "81,200 %"
+    assert formatting.margin(METRICS["test_loss"], 0.2) == "20 %"
+    assert formatting.quantity(METRICS["images_per_second"], 12345.6).startswith("12,300 ")
+    assert formatting.quantity(METRICS["test_accuracy"], 0.0025) == "0.25 points"
+
+
 def test_ends_of_a_loss_or_a_ratio_that_lie_far_apart_have_two_digits_each():
     """With the decimals that the lower end needs, the upper one would be given to a hundredth: 59.97."""
     loss = METRICS["test_loss"]

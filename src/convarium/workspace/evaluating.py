@@ -116,7 +116,7 @@ def _of_new_images(
         return scores
     if _are_its_images(workspace, run, dataset, scores.n):
         on_note("these are the images that the run was made with, in another place: it has learned from some of them")
-    elif facts and _may_be_from(facts["data_path"], dataset):
+    elif facts and facts["data_path"] and _may_be_from(facts["data_path"], dataset):
         on_note(f"the images that the run was made with lay in {facts['data_path']}: {_IF_FROM_THERE}")
     return scores
 

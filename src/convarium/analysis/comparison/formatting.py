@@ -69,7 +69,7 @@ def fills_range(metric: Metric, low: float, high: float) -> bool:
 
 def margin(metric: Metric, size: float) -> str:
     """Formats a difference that matters, with its unit: "0.3 points", of losses "20 %"."""
-    return f"{100 * size:.3g} %" if metric.kind == "loss" else quantity(metric, size)
+    return f"{three_digits(100 * size)} %" if metric.kind == "loss" else quantity(metric, size)
 
 
 _BEYOND = 10_000
@@ -110,6 +110,11 @@ def _two_digits(value: float, *, apart: float = 0) -> str:
     return f"{round(value, decimals):,.{max(decimals, 0)}f}"
 
 
+def three_digits(value: float) -> str:
+    """Writes a number with three digits at most: "0.3", "12,300"."""
+    return f"{float(f'{value:.3g}'):,.12g}"
+
+
 def minus(number: str) -> str:
     """Replaces the hyphen of a formatted number by a true minus sign, and drops the sign of a zero."""
     unsigned = number.lstrip("-")
@@ -118,7 +123,7 @@ def minus(number: str) -> str:
 
 def quantity(metric: Metric, value: float) -> str:
     """Formats a difference with its unit: "0.25 points", "1 point"."""
-    written = minus(f"{(100 if metric.kind == 'accuracy' else 1) * value:.3g}")
+    written = minus(three_digits((100 if metric.kind == "accuracy" else 1) * value))
     singular = written == "1" and metric.kind in ("accuracy", "loss", "reach")
     return f"{written} {metric.unit.removesuffix('s') if singular else metric.unit}"
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from convarium.analysis.comparison.formatting import three_digits
 from convarium.analysis.comparison.metrics import METRICS, Metric
 from convarium.chance import IMBALANCE, is_imbalanced
 from convarium.runs.store import StoredRun
@@ -22,9 +23,10 @@ def primary_metric(runs: Sequence[StoredRun]) -> tuple[str, str]:
     counts = [[sum(row) for row in scores.confusion if any(row)] for scores in scored.values()]
     ratios = [max(each) / min(each) for each in counts if is_imbalanced(each)]
     if ratios:
+        times = three_digits(max(ratios))
         reasons.append(
-            f"the mean of all classes' accuracies, because the largest class has {max(ratios):.3g} times as many "
-            f"training images as the smallest, more than {IMBALANCE}"
+            f"the mean of all classes' accuracies, because the largest class has {times} times as many training images "
+            f"as the smallest, more than {IMBALANCE}"
         )
     split = result_split(runs)
     if split == "validation":
