@@ -6,8 +6,10 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/convarium compare memory_mlp residual_mlp residual_cnn lenet --dataset digits --seeds 5
 
+# One thread per worker: two that compete for two cores take ten times as long. Without exec, a signal to terminate would
+# end the shell and leave the tests running.
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal  # one thread per worker: two that compete for two cores take ten times as long
+	exec env OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 import os
 import re
 import select
+import signal
 import sys
 import time
 import traceback
@@ -54,8 +55,8 @@ def in_terminal(show: Callable[[], object], *, columns: int, term: str = "xterm"
         finally:
             os._exit(code)
     os.close(there)
-    written, end = b"", time.monotonic() + 30
-    while time.monotonic() < end and select.select([here], [], [], 5)[0]:
+    written, end = b"", time.monotonic() + 60
+    while select.select([here], [], [], max(0, end - time.monotonic()))[0]:
         try:
             part = os.read(here, 1 << 16)
         except OSError:  # the other end is closed
@@ -63,6 +64,8 @@ def in_terminal(show: Callable[[], object], *, columns: int, term: str = "xterm"
         if not part:
             break
         written += part
+    else:
+        os.kill(child, signal.SIGKILL)  # so that nobody waits for it without end
     os.close(here)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), written.decode("utf-8", "replace")
 

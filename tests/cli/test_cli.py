@@ -525,12 +525,16 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path):
         # A shell's background job is started with Ctrl-C ignored, and so would be all that it starts.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("runs/*/outcome.json")):
-        assert time.monotonic() < deadline, "no run finished within two minutes"
-        time.sleep(0.05)
-    going.send_signal(signal.SIGINT)
-    _, err = going.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("runs/*/outcome.json")):
+            assert time.monotonic() < deadline, "no run finished within two minutes"
+            time.sleep(0.05)
+        going.send_signal(signal.SIGINT)
+        _, err = going.communicate(timeout=60)
+    finally:
+        going.kill()
+        going.wait()
     assert going.returncode == 130
     assert "finished runs are in the store" in err
     assert "Traceback" not in err

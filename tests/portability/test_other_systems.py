@@ -5,7 +5,6 @@ Each test takes the seconds of a process that loads PyTorch.
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -35,7 +34,11 @@ def start(platform, root, *commands):
 
 def finish(process):
     """What the process printed; every command must have succeeded, and no rule been broken."""
-    output, errors = (text.decode("cp936") for text in process.communicate(timeout=300))
+    try:
+        output, errors = (text.decode("cp936") for text in process.communicate(timeout=240))
+    finally:
+        process.kill()
+        process.wait()
     ends = [json.loads(line) for line in errors.splitlines() if line.startswith('{"code"')]
     assert process.returncode == 0, errors[-2000:]
     assert {end["code"] for end in ends} == {0}, errors[-2000:]
@@ -106,11 +109,13 @@ def test_a_run_that_is_killed_on_windows_goes_on_to_the_same_bits(tmp_path):
     killed, whole = Store(tmp_path / "killed"), Store(tmp_path / "whole")
     folder = killed.folder(LONG, LONG.key())
     process = start("win32", tmp_path, [*TRAIN_LONG, "--store", str(killed.root)])
-    while not (folder / "last.ckpt").exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)  # what the Task Manager does
-    process.communicate()
+    try:
+        while not (folder / "last.ckpt").exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+    finally:
+        process.kill()  # what the Task Manager does
+        process.communicate()
     assert (folder / "last.ckpt").exists()
     finish(start("win32", tmp_path, *([*TRAIN_LONG, "--store", str(store.root)] for store in (killed, whole))))
     runs = [store.find(LONG, LONG.key()) for store in (killed, whole)]

@@ -413,13 +413,15 @@ def test_killed_in_the_middle_and_started_again_it_gives_the_same_bits(tmp_path)
         return subprocess.Popen([sys.executable, "-c", code, str(folder)])
 
     killed = start(tmp_path / "killed")
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "killed").glob("runs/*/last.ckpt")):
-        assert time.monotonic() < deadline, "no checkpoint within two minutes"
-        assert killed.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.01)
-    killed.kill()
-    killed.wait()
+    try:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "killed").glob("runs/*/last.ckpt")):
+            assert time.monotonic() < deadline, "no checkpoint within two minutes"
+            assert killed.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.01)
+    finally:
+        killed.kill()
+        killed.wait()
     assert not list((tmp_path / "killed").glob("runs/*/outcome.json"))
     assert start(tmp_path / "killed").wait() == 0
     assert start(tmp_path / "whole").wait() == 0
