@@ -35,7 +35,7 @@ def start(platform, root, *commands):
 def finish(process):
     """What the process printed; every command must have succeeded, and no rule been broken."""
     try:
-        output, errors = (text.decode("cp936") for text in process.communicate(timeout=240))
+        output, errors = (text.decode("cp936") for text in process.communicate(timeout=300))
     finally:
         process.kill()
         process.wait()

@@ -1,6 +1,7 @@
 """Data sets in files: the same numbers, each array once."""
 
 import dataclasses
+import errno
 import os
 
 import pytest
@@ -31,6 +32,13 @@ def test_an_array_of_several_splits_is_written_once(tmp_path):
     written = [file.name for file in tmp_path.iterdir()]
     data.reference(dataclasses.replace(whole, notes=("another division of the same images",)))
     assert {file.name for file in tmp_path.iterdir()} == {*written, "splits-1"}
+
+
+def test_a_full_disk_is_named(tmp_path):
+    (tmp_path / "array-0").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        SharedData(tmp_path).reference(load_data("digits"))
+    assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(tmp_path))
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["one disk", "another disk"])

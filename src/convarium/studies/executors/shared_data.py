@@ -5,6 +5,7 @@ are used, and not shared memory, because containers often have 64 MB of that, an
 mapped file already, as those of a large folder do, are not written again.
 """
 
+import errno
 import os
 import pickle
 import shutil
@@ -46,14 +47,18 @@ class SharedData:
         """A text from which `open_shared` makes the same splits in another process.
 
         Raises:
-            OSError: they cannot be written, as when the disk is full.
+            OSError: they cannot be written, as when the disk is full; it names a file or the folder.
         """
         if id(splits) not in self._written:
             path = self.folder / f"splits-{len(self._written)}"
-            with path.open("wb") as file:
-                pickler = _Pickler(file)
-                pickler.place = self._place
-                pickler.dump(splits)
+            try:
+                with path.open("wb") as file:
+                    pickler = _Pickler(file)
+                    pickler.place = self._place
+                    pickler.dump(splits)
+            except OSError as error:
+                name = error.filename or str(self.folder)
+                raise OSError(error.errno or errno.EIO, error.strerror or str(error), name) from error
             self._written[id(splits)] = splits, str(path)
         return self._written[id(splits)][1]
 
@@ -69,7 +74,9 @@ class SharedData:
             if isinstance(where, Path):
                 _link(where, self.folder / name)
             else:
-                torch.empty(0, dtype=torch.uint8).set_(storage).numpy().tofile(self.folder / name)
+                content = torch.empty(0, dtype=torch.uint8).set_(storage).numpy().data
+                with (self.folder / name).open("wb") as file:  # numpy's tofile does not say what the system said
+                    file.write(content)
             self._files[where] = name
         offset = begin + int(tensor.storage_offset())
         return _Place(self._files[where], tensor.dtype, tuple(tensor.shape), tensor.stride(), offset)
