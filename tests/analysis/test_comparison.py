@@ -88,6 +88,9 @@ def test_fewer_than_three_seeds_decide_nothing():
     assert "is undecided, because fewer than 3 seeds decide nothing: the difference lies between" in verdict(two, AVG)
     close = compare_runs(runs(LENET, [0.98, 0.98002]) + runs(AVG, [0.98001, 0.98003]))
     assert close.row(AVG).decision == "undecided"
+    wide = compare_runs(runs(LENET, [0.6, 0.95]) + runs(AVG, [0.6, 0.99]))
+    told = "is undecided, because fewer than 3 seeds decide nothing (79.5 % against 77.5 %, 2 seeds each)"
+    assert told in verdict(wide, AVG)
     three = compare_runs(runs(LENET, [0.98, 0.981, 0.982]) + runs(AVG, [0.90, 0.901, 0.902]))
     assert three.row(AVG).decision == "worse"
     assert compare_runs(runs(LENET, [0.98]) + runs(AVG, [0.9]), metric="parameters").row(AVG).decision == "equivalent"
@@ -773,7 +776,8 @@ def test_a_ratio_that_is_not_1_is_not_written_as_1():
 
 def test_two_losses_that_scatter_beyond_every_measure_are_told_and_drawn():
     rows = [
-        losses(model, values) for model, values in ((LENET, [0.05, 0.06]), (AVG, [1e-12, 0.1]), (TANH, [0.1, 1e-12]))
+        losses(model, values)
+        for model, values in ((LENET, [0.05, 0.06, 0.05]), (AVG, [1e-12, 0.1, 1e-6]), (TANH, [0.1, 1e-12, 1e-6]))
     ]
     found = compare_runs([each for row in rows for each in row], metric="test_loss")
     assert found.row(AVG).difference.low > 0

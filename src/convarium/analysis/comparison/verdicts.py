@@ -22,6 +22,8 @@ from convarium.analysis.statistics import (
     seeds_needed,
 )
 
+_FEW = f"fewer than {LEAST_SEEDS} seeds decide nothing"
+
 
 @dataclass(frozen=True)
 class Contrast:
@@ -209,6 +211,8 @@ def _no_interval(first: Row, second: Row, metric: Metric, gap: Difference, x: li
         text = f"{undecided}: one seed cannot decide ({one} against {other}, {n})"
         is_of_predictions = metric.name == f"{first.runs[0].result_split}_accuracy"
         return text + (_compare_models(first, second) if is_of_predictions else "")
+    if gap.deviation and min(gap.n_first, gap.n_second) < LEAST_SEEDS:
+        return f"{undecided}, because {_FEW} ({one} against {other}, {n})"
     if gap.deviation:
         return f"{undecided}: the runs scatter so widely that the difference may be any ({one} against {other}, {n})"
     if gap.mean == float(gap.is_ratio):
@@ -224,7 +228,7 @@ def _no_interval(first: Row, second: Row, metric: Metric, gap: Difference, x: li
 def _forbids(first: Row, second: Row, metric: Metric, gap: Difference, *, equivalent: bool) -> str:
     """Why a difference or an equivalence decides nothing although the numbers would; "" if it may."""
     if min(gap.n_first, gap.n_second) < LEAST_SEEDS:
-        return f", because fewer than {LEAST_SEEDS} seeds decide nothing"
+        return f", because {_FEW}"
     winner, loser = (first, second) if (gap.side > 0) == metric.higher_is_better else (second, first)
     if equivalent:  # neither of the two is allowed to fail more often
         winner, loser = sorted((first, second), key=lambda row: row.failed / len(row.runs), reverse=True)
