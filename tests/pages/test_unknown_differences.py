@@ -96,8 +96,11 @@ def test_a_row_is_read_aloud_with_its_own_numbers(tmp_path, scattered):
     assert read.startswith("To read a row: the 3 trained runs of residual_cnn")
     assert f"a mean test accuracy of {100 * row.test.mean:.1f} %" in read
     assert "above lenet" in read
-    assert read.endswith("This interval leaves out 0, so that it is called better.")
+    assert read.endswith("This interval leaves out 0, so that the network is called better.")
     assert read in Reader(render(study)).visible.replace("\u00a0", " ")
     assert reading_example(scattered) is None
+    below = reading_example(made_study(tmp_path / "below", {"lenet": 0.95, "residual_cnn": 0.8}, epochs=2))
+    assert "points below lenet" in below
+    assert "−" not in below  # "below" says it
     one = made_study(tmp_path / "one", {"lenet": 0.8}, epochs=2)
     assert reading_example(one) is None

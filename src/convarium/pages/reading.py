@@ -3,8 +3,8 @@
 from convarium.analysis.comparison import Comparison, Row, formatting, metric_of
 from convarium.analysis.comparison.metrics import Metric
 
-_DECIDED = {"better": "leaves out 0, so that it is called better", "worse": "leaves out 0, so that it is called worse"}
-_UNDECIDED = "holds 0, so that it may as well be worse as better: undecided"
+_DECIDED = {name: f"leaves out 0, so that the network is called {name}" for name in ("better", "worse")}
+_UNDECIDED = "holds 0, so that the network may be better or worse: undecided"
 
 
 def reading_example(comparison: Comparison) -> str | None:
@@ -30,7 +30,10 @@ def _read(row: Row, metric: Metric, baseline: str) -> str | None:
     if row.decision not in (*_DECIDED, "undecided"):
         return None
     middle, low, high = formatting.interval(metric, mean.mean, mean.low, mean.high)
-    size, *ends = formatting.differences(metric, gap, [abs(gap.mean), gap.low, gap.high])
+    if gap.side:
+        size, *ends = formatting.sizes(metric, gap, [gap.mean, gap.low, gap.high])
+    else:
+        size, *ends = formatting.differences(metric, gap, [abs(gap.mean), gap.low, gap.high])
     more = "above" if gap.mean > 0 else "below"
     return (
         f"To read a row: the {row.n} trained runs of {row.label}, which differ in their seeds, have a mean "
