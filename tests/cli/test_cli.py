@@ -593,3 +593,10 @@ def test_a_reader_that_goes_away_is_no_failure():
     line = f"{sys.executable} -m convarium list presets | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+def test_training_whose_notes_nobody_reads_has_not_succeeded(tmp_path):
+    """It ends there, as any program in a pipe; a script that goes on then must not take it for finished."""
+    line = f"{sys.executable} -m convarium train lenet --store {tmp_path} 2>&1 | true; exit ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["bash", "-c", line], capture_output=True, check=False).returncode == 141
+    assert not list(tmp_path.glob("runs/*/outcome.json"))

@@ -49,6 +49,7 @@ WRONG = [
     ({"select": "best_validation", "validation": 0, "dataset": "mnist"}, "use --validation 5000"),
     ({"select": "best_validation", "validation": 0, "dataset": "folder:x"}, "use --validation N"),
     ({"epochs": 10**400}, "epochs is out of range: expected at least 1 and at most 9.22337e+18, received 1000"),
+    ({"epochs": -1}, "epochs is out of range: expected at least 1, received -1; set --epochs"),
     ({"epochs": 10**5000}, "received a number of thousands of digits; set --epochs"),
     ({"seed": 2**63}, "seed is out of range"),
     ({"validation": 10**400}, "validation is out of range"),

@@ -116,8 +116,8 @@ def convarium() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code: 0, 2 for a wrong call, 1 for a failure, 130 after Ctrl-C, and 143
-    after a signal to terminate.
+    """Runs one command and returns the exit code: 0, 2 for a wrong call, 1 for a failure, 130 after Ctrl-C, 143 after
+    a signal to terminate, and 141 if nobody reads its notes any more.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     try:
@@ -146,12 +146,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         end = "; finished runs are in the store, and the same command continues from there" if goes_on else ""
         note(f"convarium: stopped{end}")
         return interruption.exit_code if isinstance(interruption, TerminatedError) else 130
-    except BrokenPipeError:  # `convarium list | head`: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        return _code_without_reader()
     except OSError as error:  # a full disk, a folder that may not be written
         note(f"convarium: {_explained_by_system(error)}")
         return 1
     return 0
+
+
+def _code_without_reader() -> int:
+    """The exit code where nobody reads the output any more: 0 if that ended the answer, 141 if it ended the work.
+
+    Of `convarium list | head` the reader has what it wanted. Where notes and progress have no reader, as in
+    `convarium compare … 2>&1 | head`, training has ended before its last epoch; 141 is what a shell reports of a
+    program that such a pipe has ended.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # what could not be written is still waiting
+        os.dup2(nowhere, sys.stdout.fileno())
+        return 0
+    os.dup2(nowhere, sys.stderr.fileno())
+    return 141
 
 
 _TRAINING = {"train", "compare", "run", "reproduce"}

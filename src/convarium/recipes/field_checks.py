@@ -45,7 +45,7 @@ def check_range(
     Raises:
         RecipeError: it is out of range.
     """
-    if isinstance(value, int):
+    if isinstance(value, int) and value > _LARGEST_INTEGER:  # else no bound that nobody meets is named
         high = min(high, _LARGEST_INTEGER)
     inside = (low < value if open_low else low <= value) and (value < high if open_high else value <= high)
     if inside and abs(value) < math.inf:
