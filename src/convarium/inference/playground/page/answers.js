@@ -93,7 +93,8 @@ const Answers = (() => {
     }));
     one.seeds.hidden = members.length < 2;
     const same = members.filter((member) => member.indexOf(Math.max(...member)) === best).length;
-    one.seeds.textContent = fill(words.seeds_say, { n: same, of: members.length, name: classes[best] });
+    const say = fill(words.seeds_say, { n: same, of: members.length, name: classes[best] });
+    one.seeds.textContent = `${say} · ${words.bars_are}`;
   }
 
   // The first few of the networks that say something else, and how many more do.
