@@ -163,8 +163,8 @@ def test_members_that_have_finished_are_kept_while_the_others_are_not(splits, tm
     folders = [tmp_path / "0", tmp_path / "1"]
     for folder in folders:
         folder.mkdir()
-    with pytest.raises(TrainingStoppedError):  # on one thread they train one after another; 7 questions a member
-        fit_stack(recipes, splits, device="cpu", folders=folders, should_stop=stopping_after(10))
+    with pytest.raises(TrainingStoppedError):  # on one thread they train one after another; 8 questions a member
+        fit_stack(recipes, splits, device="cpu", folders=folders, should_stop=stopping_after(12))
     steps = []
     resumed = fit_stack(
         recipes, splits, device="cpu", folders=folders, on_event=lambda m, e: steps.append(m) if not e.history else None
