@@ -24,8 +24,6 @@ from convarium.benchmark import reference
 from convarium.benchmark.reference import Job
 from convarium.errors import ConvariumError
 
-_OnStep = Callable[[int], object]
-
 
 def check_lightning() -> None:
     """Checks that Lightning is installed.
