@@ -444,7 +444,11 @@ def test_the_quiz_asks_and_counts(page):
     asked = page.evaluate("Play.quiz")
     pressed = page.locator("#gallery button").evaluate_all("all => all.findIndex((one) => one.ariaPressed === 'true')")
     assert pressed not in asked
+    page.set_viewport_size({"width": 360, "height": 740})
+    place = "getComputedStyle(document.querySelector('.verdict')).position"
+    assert page.evaluate(place) == "fixed"
     page.click("#quiz-stage button")
+    assert page.evaluate(place) == "static"  # at the foot it would seem to answer the image of the quiz
     page.locator("#quiz-stage .choices button").first.click()
     page.locator("#quiz-stage li").first.wait_for()
     assert page.locator("#quiz-stage li").count() == len(MODELS)
