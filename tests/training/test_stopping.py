@@ -15,13 +15,14 @@ from convarium.runs.store import Store
 from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
 from convarium.studies.study import Study, grid
-from convarium.training import loop
+from convarium.training import fit, loop, trainer
 from convarium.training.stopping import (
     TerminatedError,
     TrainingStoppedError,
     interruptible,
     stop_on_signals,
 )
+from small_networks import few
 
 RECIPE = Recipe(model="memory_mlp(hidden=8)", epochs=2, batch_size=256)
 SIGNALS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: TerminatedError, signal.SIGHUP: TerminatedError}
@@ -183,3 +184,19 @@ def test_platforms_without_a_signal_do_without_it(monkeypatch):
         monkeypatch.delattr(signal, name)
     with stop_on_signals() as should_stop, interruptible():
         assert not should_stop()
+
+
+def test_an_interruption_while_a_network_is_built_waits_until_it_is(monkeypatch):
+    """PyTorch swaps its tensors there for a moment, and turns a KeyboardInterrupt into another error."""
+    built = []
+
+    def interrupted(network, *others):
+        os.kill(os.getpid(), signal.SIGINT)
+        built.append(network)
+        return network
+
+    monkeypatch.setattr(trainer, "accelerate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(Recipe(model="memory_mlp(hidden=8)", batch_size=4, validation=8, resize=8), few(8, resize=8), device="cpu")
+    assert len(built) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

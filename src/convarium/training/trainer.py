@@ -25,6 +25,7 @@ from convarium.training.numerics import is_channels_last, seed_generators, set_m
 from convarium.training.optimizers import make_optimizer, merged_memory, set_learning_rate
 from convarium.training.starting import StartWeights, set_start
 from convarium.training.state import EpochProgress, TrainingRun
+from convarium.training.stopping import stop_on_signals
 from convarium.training.timing import Stopwatch
 
 
@@ -121,6 +122,7 @@ class Trainer:
             set_learning_rate(optimizer, learning_rate * factor)
 
 
+@stop_on_signals()  # raised inside of PyTorch's functional_call, KeyboardInterrupt comes out as an AttributeError
 def prepare_run(
     recipe: Recipe,
     splits: Splits,
