@@ -781,7 +781,7 @@ def test_two_losses_that_scatter_beyond_every_measure_are_told_and_drawn():
     ]
     found = compare_runs([each for row in rows for each in row], metric="test_loss")
     assert found.row(AVG).difference.low > 0
-    assert "the runs scatter so widely that the difference may be any" in verdict(found, AVG)
+    assert "the runs scatter so widely that the difference may be anything" in verdict(found, AVG)
     marks = difference_plot(found, found.rows).marks[1:]
     assert all(mark.may_be_any and mark.low is None and 0 <= mark.mean <= PLOT_WIDTH for mark in marks)
 
@@ -828,7 +828,7 @@ def test_an_interval_wider_than_possible_is_not_shown():
     found = compare_runs(runs(LENET, [0.6, 0.7, 0.95]) + runs(AVG, [0.9, 0.9, 0.9]))
     assert found.row(AVG).difference.low is None
     told = (
-        "is undecided: the runs scatter so widely that the difference may be any (90.0 % against 75.0 %, 3 seeds each)"
+        "is undecided: the runs scatter so widely that the difference may be anything (90.0 % against 75.0 %, 3 seeds"
     )
     assert told in verdict(found, AVG)
 

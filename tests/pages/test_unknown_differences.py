@@ -51,11 +51,11 @@ def test_a_difference_that_may_be_any_is_said_in_words_wherever_it_is_shown(scat
     page = render(scattered)
     assert "(3 seeds cannot tell)" in Reader(page).visible
     assert page.count('class="interval any"') == 2
-    assert "the difference may be any" in Reader(page).visible
+    assert "the difference may be anything" in Reader(page).visible
     assert "cannot tell" not in as_csv(scattered)
     terminal = shown_in_terminal(scattered, 80)
     assert "(cannot tell)" in terminal
-    assert "may be any" in " ".join(terminal.split())
+    assert "may be anything" in " ".join(terminal.split())
 
 
 def test_it_is_drawn_across_the_whole_plot_and_not_as_a_sure_dot(scattered):

@@ -641,7 +641,7 @@ def test_large_networks_are_left_out_unless_all_play(store, monkeypatch):
     assert [label for label, _ in done.networks] == ["lenet"]
     assert "resnet(depth=8) does not play: it has" in done.left_out[0]
     assert len(Workspace(store).play("both", all_networks=True).networks) == 2
-    assert "resnet(depth=8) 未能加入:它有" in Workspace(store).play("both", language="zh").path.read_text("utf-8")
+    assert "resnet(depth=8) 未能加入：它有" in Workspace(store).play("both", language="zh").path.read_text("utf-8")
     assert MOST_PARAMETERS == 1_500_000
 
 

@@ -214,7 +214,9 @@ def _no_interval(first: Row, second: Row, metric: Metric, gap: Difference, x: li
     if gap.deviation and min(gap.n_first, gap.n_second) < LEAST_SEEDS:
         return f"{undecided}, because {_FEW} ({one} against {other}, {n})"
     if gap.deviation:
-        return f"{undecided}: the runs scatter so widely that the difference may be any ({one} against {other}, {n})"
+        return (
+            f"{undecided}: the runs scatter so widely that the difference may be anything ({one} against {other}, {n})"
+        )
     if gap.mean == float(gap.is_ratio):
         text = f"both have the same {metric.title} in every seed"
     elif gap.paired:
