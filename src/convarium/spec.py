@@ -100,8 +100,8 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> SpecE
     """Makes the error for a name that is not in a table; it suggests the nearest names, or else lists all."""
     names = sorted(known)
     by_lower = {known_name.lower(): known_name for known_name in names}
-    # Above 0.5, since of two letters one is shared by chance: "de" and "en".
-    close = difflib.get_close_matches(name[:100].lower(), by_lower, n=3, cutoff=0.51)
+    nearness = 0.5 if len(name) > 2 else 0.51  # of two letters one is shared by chance: "de" and "en"
+    close = difflib.get_close_matches(name[:100].lower(), by_lower, n=3, cutoff=nearness)
     near = [by_lower[lower] for lower in close] or [n for n in names if name and name.lower() in n.lower()][:3]
     listed = " or ".join(map(repr, near)) if near else ", ".join(names)
     suggestion = f"did you mean {listed}?" if near else f"choose one of {listed}"
