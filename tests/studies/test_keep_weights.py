@@ -18,7 +18,7 @@ from convarium.runs.store import Store
 from convarium.studies.resources import Resources
 from convarium.studies.run import train_one
 from convarium.training import fit, fit_stack
-from convarium.training.parallel import fit_side_by_side
+from convarium.training.side_by_side import fit_side_by_side
 from convarium.training.stacked import fit_stacked_model
 from convarium.training.trainer import initial_network
 from convarium.workspace import Workspace

@@ -17,7 +17,7 @@ from convarium.studies.study import grid
 from convarium.training import checkpoint, fit, fit_stack, parallel
 from convarium.training import loop as training_loop
 from convarium.training.checkpoint import Checkpoints, content_digest, load_checkpoint, save_checkpoint
-from convarium.training.parallel import fit_side_by_side
+from convarium.training.side_by_side import fit_side_by_side
 from convarium.training.stacked import fit_stacked_model
 from convarium.training.stopping import TrainingStoppedError
 from convarium.training.trainer import prepare_run

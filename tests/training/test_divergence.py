@@ -16,7 +16,7 @@ from convarium.studies.resources import Resources
 from convarium.studies.run import run_study, train_one
 from convarium.studies.study import Study, grid
 from convarium.training import fit, fit_stack, parallel
-from convarium.training.parallel import fit_side_by_side
+from convarium.training.side_by_side import fit_side_by_side
 from convarium.training.stacked import fit_stacked_model
 from small_networks import few
 

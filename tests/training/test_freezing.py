@@ -13,7 +13,7 @@ from convarium.studies.plan import check_recipe
 from convarium.studies.study import grid
 from convarium.training import fit, fit_stack, parallel
 from convarium.training.loop import make_step
-from convarium.training.parallel import fit_side_by_side
+from convarium.training.side_by_side import fit_side_by_side
 from convarium.training.stacked import fit_stacked_model
 from convarium.training.stopping import TrainingStoppedError
 from convarium.training.trainer import initial_network, prepare_run

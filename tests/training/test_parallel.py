@@ -17,9 +17,10 @@ from convarium.errors import RecipeError
 from convarium.models.build import build_model
 from convarium.recipes.recipe import Recipe
 from convarium.studies.study import grid
-from convarium.training import evaluate, fit, fit_stack, parallel, trainer
+from convarium.training import evaluate, fit, fit_stack, parallel, side_by_side, trainer
 from convarium.training import loop as training_loop
-from convarium.training.parallel import LARGEST_STACK, fit_side_by_side, plan_stacks, stacking_pays
+from convarium.training.parallel import LARGEST_STACK, plan_stacks, stacking_pays
+from convarium.training.side_by_side import fit_side_by_side
 from convarium.training.stacked import fit_stacked_model, make_optimizers, make_stacked_step, stack_networks
 from small_networks import NETWORKS, few, in_float64
 
@@ -358,7 +359,7 @@ def test_no_event_is_reported_after_an_error(splits, two_threads, monkeypatch):
         reported.append(member)
         raise ValueError("full disk")
 
-    monkeypatch.setattr(parallel, "Lock", Lingering)
+    monkeypatch.setattr(side_by_side, "Lock", Lingering)
     with pytest.raises(ValueError, match="full disk"):
         fit_stack(grid(MLP, seed=range(2)), splits, device="cpu", on_event=fail)
     assert len(reported) == 1

@@ -14,7 +14,7 @@ from convarium.recipes.starting import split_start
 from convarium.runs.store import Store
 from convarium.studies.study import grid
 from convarium.training import fit, fit_stack, parallel
-from convarium.training.parallel import fit_side_by_side
+from convarium.training.side_by_side import fit_side_by_side
 from convarium.training.stacked import fit_stacked_model
 from convarium.training.starting import describe_taken, read_start
 from convarium.training.trainer import initial_network

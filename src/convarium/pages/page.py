@@ -7,7 +7,7 @@ from pathlib import Path
 
 import altair as alt
 import vl_convert
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from convarium.analysis.claims import describe, measured, published
@@ -39,6 +39,7 @@ from convarium.pages.script_data import script_json
 from convarium.pages.study_status import StudyStatus, row_label, so_far, status_sentence
 from convarium.pages.swatches import swatches
 from convarium.pages.table import caption, columns, primary_column
+from convarium.pages.templating import templates
 
 _MOST_UNFOLDED = 6
 """A section with more networks, verdicts or failed runs than this lists them in a part that is opened."""
@@ -156,14 +157,8 @@ def render(
 
 @cache
 def _environment() -> Environment:
-    """What reads the templates and compiles each of them once."""
-    environment = Environment(
-        loader=PackageLoader("convarium", "pages/templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The templates of the report, with its filters."""
+    environment = templates("pages/templates")
     environment.filters["breakable"] = breakable
     environment.filters["tied"] = _tied
     environment.filters["with_whole_flags"] = _with_whole_flags

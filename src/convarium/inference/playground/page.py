@@ -6,7 +6,6 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from convarium.analysis.comparison import METRICS, Comparison, formatting
@@ -20,6 +19,7 @@ from convarium.inference.playground.words import Language, disguise, filled, tit
 from convarium.pages.chart_style import colors
 from convarium.pages.predictions import read_predictions
 from convarium.pages.script_data import script_json
+from convarium.pages.templating import templates
 
 _ENGINE = ("interpreter.js", "gradients.js")
 _PAGE = ("start.js", "engine.js", "pictures.js", "preprocess.js", "drawing.js", "answers.js", "stages.js", "pixels.js",
@@ -106,55 +106,51 @@ def write_playground(
             for number, member in zip(network["members"], player.members, strict=True)
         ]
     box = f"{frame.box:.0f}" if frame.box else ""
-    dataset = PurePath(
-        own_name(comparison.dataset)
-    ).name  # the file is mailed: where images lay is nobody else's business
+    # The file is mailed, and where one's own images lie is nobody else's business.
+    dataset = PurePath(own_name(comparison.dataset)).name
     words["center_why"] = filled(words["center_why"], dataset=dataset, box=box)
-    environment = Environment(
-        loader=PackageLoader("convarium", "inference/playground/page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     names = {which: [network[which] or network["label"] for network in networks] for which in ("disguise", "label")}
     titles = {which: title or title_of(words, found) for which, found in names.items()}
-    text = environment.get_template("play.html.j2").render(
-        lang={"zh": "zh-CN"}.get(language, language),
-        title=titles["disguise"],
-        dataset=dataset,
-        words=words,
-        notes=[one.sentence(words) for one in left_out],
-        channels=form.channels,
-        has_gallery=gallery is not None,
-        has_quiz=quiz,
-        hidden_names=hide_names,
-        about=[
-            {
-                "label": network["disguise"] or player.label,
-                "parameters": f"{network['parameters']:,}",
-                "accuracy": network["accuracy"],
-                "rounding": _rounding_text(player, words),
-            }
-            for player, network in zip(players, networks, strict=True)
-        ],
-        data=script_json(
-            {
-                "words": words,
-                "classes": form.class_names,
-                "forms": [asdict(one) for one in forms],
-                "frame": asdict(frame),
-                "gallery": gallery,
-                "quiz": quiz_images,
-                "networks": networks,
-                "titles": {"hidden": titles["disguise"], "named": titles["label"]},
-            }
-        ),
-        networks=[script_json(one) for one in encoded],
-        css=Markup(_read("play.css")),  # noqa: S704  our own file
-        interpreter=Markup("".join(map(_read, _ENGINE))),  # noqa: S704  our own files
-        worker=Markup(_read("worker.js")),  # noqa: S704  our own file
-        script=Markup("".join(map(_read, _PAGE))),  # noqa: S704  our own files
+    text = (
+        templates("inference/playground/page")
+        .get_template("play.html.j2")
+        .render(
+            lang={"zh": "zh-CN"}.get(language, language),
+            title=titles["disguise"],
+            dataset=dataset,
+            words=words,
+            notes=[one.sentence(words) for one in left_out],
+            channels=form.channels,
+            has_gallery=gallery is not None,
+            has_quiz=quiz,
+            hidden_names=hide_names,
+            about=[
+                {
+                    "label": network["disguise"] or player.label,
+                    "parameters": f"{network['parameters']:,}",
+                    "accuracy": network["accuracy"],
+                    "rounding": _rounding_text(player, words),
+                }
+                for player, network in zip(players, networks, strict=True)
+            ],
+            data=script_json(
+                {
+                    "words": words,
+                    "classes": form.class_names,
+                    "forms": [asdict(one) for one in forms],
+                    "frame": asdict(frame),
+                    "gallery": gallery,
+                    "quiz": quiz_images,
+                    "networks": networks,
+                    "titles": {"hidden": titles["disguise"], "named": titles["label"]},
+                }
+            ),
+            networks=[script_json(one) for one in encoded],
+            css=Markup(_read("play.css")),  # noqa: S704  our own file
+            interpreter=Markup("".join(map(_read, _ENGINE))),  # noqa: S704  our own files
+            worker=Markup(_read("worker.js")),  # noqa: S704  our own file
+            script=Markup("".join(map(_read, _PAGE))),  # noqa: S704  our own files
+        )
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
