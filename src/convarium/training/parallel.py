@@ -4,10 +4,11 @@ Every member of the stack sees the batches, augmentations, initial weights, lear
 masks that it would see alone, and `fit_stack` records of it what `fit` records. What differs is the order of summation,
 hence the last bits; so a run's environment names the members of its stack.
 
-On a CPU the members train `side_by_side`, each on threads of its own: two threads that share the step of a small network
-wait for each other in every layer, and a member that has one for itself waits for nobody. In images per second, members
-side by side on two threads against one run on both: 1.4 to 1.9 for memory_mlp, 1.5 for LeNet, 2.1 for residual_cnn. On
-CUDA the members are one stacked model, so that eight members launch as many kernels as one: see `stacked`.
+On a CPU the members train `side_by_side`, each on threads of its own: two threads that share the step of a small
+network wait for each other in every layer, and a member that has one for itself waits for nobody. In images per second,
+members side by side on two threads against one run on both: 1.4 to 1.9 for memory_mlp, 1.5 for LeNet, 2.1 for
+residual_cnn. On CUDA the members are one stacked model, so that eight members launch as many kernels as one: see
+`stacked`.
 """
 
 from collections.abc import Callable, Sequence
