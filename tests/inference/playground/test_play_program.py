@@ -100,6 +100,70 @@ def test_other_operations_of_a_users_network_are_playable():
     assert agrees(used(Own()))
 
 
+class Around(nn.Module):
+    """A convolution, something between, and a linear layer."""
+
+    def __init__(self, between, weight=(1,), features=4 * 8 * 8):
+        super().__init__()
+        self.conv, self.between, self.linear = nn.Conv2d(3, 4, 3, padding=1), between, nn.Linear(features, 5)
+        self.weight = nn.Parameter(torch.randn(weight))
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return self.linear(self.between(self.conv(x), self.weight).flatten(1))
+
+
+SMALL = 3, 8, 8
+
+
+def test_what_is_the_same_for_every_image_is_computed_by_pytorch():
+    gates = torch.randn(4, 1, 1), torch.randn(1, 4, 1, 1), torch.randn(8)
+
+    def between(x, w):
+        x = (gates[2].exp() + 1) * x.float() * torch.sigmoid(gates[0] * w) + torch.arange(8) * torch.tensor([[1.0]])
+        return gates[1] - x.to(torch.float32)
+
+    network = Around(between).eval()
+    assert agrees(network, SMALL)
+    assert all(operation.shortcut is None for operation in read(network, SMALL).operations)
+
+
+def test_a_weight_that_is_computed_is_playable():
+    def between(x, w):
+        x = F.conv2d(x, (w - w.mean((1, 2), keepdim=True)) / w.std())
+        return torch.addmm(torch.ones(1), x.mean((2, 3)), w[0, :, :, 0])
+
+    assert agrees(Around(between, weight=(4, 4, 3, 3), features=3).eval(), SMALL)
+
+
+@pytest.mark.parametrize("parametrization", ["weight_norm", "spectral_norm"])
+def test_a_weight_with_a_norm_of_its_own_is_playable(parametrization):
+    network = Around(lambda x, _: x)
+    getattr(nn.utils.parametrizations, parametrization)(network.conv)
+    assert agrees(network.eval(), SMALL)
+
+
+REFUSED = {
+    "half": lambda x: x.half().float(),
+    "random": lambda x: x + torch.rand(8, 8),
+    "dropout in evaluation": F.dropout,
+    "a mean in float64": lambda x: x.mean((2, 3), dtype=torch.float64),
+    "infinite padding": lambda x: F.pad(x, (1, 1), value=-torch.inf),
+    "infinite bound": lambda x: F.hardtanh(x, 0.1, torch.inf),
+    "a slice of four axes": lambda x: x.view(-1, 2, 2, 8, 8)[:, :, 1:],
+    "reflected edges": nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_operation_that_would_be_approximated_is_named(name):
+    features = REFUSED[name](torch.zeros(1, 4, 8, 8)).numel()
+    network = Around(lambda x, _: REFUSED[name](x).float(), features=features).eval()
+    with pytest.raises(NotPlayableError, match=r"the network is not playable: it has the operation aten\.\w+\.\w+"):
+        read(network, SMALL)
+
+
 def test_an_unknown_operation_is_named_with_its_module():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.Flatten(), nn.Linear(3600, 10)).eval()
     with pytest.raises(NotPlayableError, match=r"the network is not playable: it has the operation aten\.\S+ in 1;"):

@@ -69,7 +69,7 @@ def read_pad(call: Call) -> Found | None:
 def read_slice(call: Call) -> Found | None:
     value = call["self"]
     axis = call["dim"] % (len(call.shape) + 1) - 1
-    if not isinstance(value, Value) or axis < 0:
+    if not isinstance(value, Value) or axis < 0 or len(value.shape) > 3:
         return None
     start = call["start"] or 0
     start = max(0, start + value.shape[axis]) if start < 0 else start
@@ -91,6 +91,6 @@ def read_same(name: str) -> Read:
 
 
 def read_softmax(call: Call) -> Found | None:
-    if len(call.shape) != 1 or call["dim"] % 2 != 1:
+    if len(call.shape) != 1 or call["dim"] % 2 != 1 or call.arguments.get("dtype"):
         return None
     return Found("softmax", [call["self"]])

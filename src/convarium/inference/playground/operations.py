@@ -64,7 +64,11 @@ def _addmm(call: Call) -> Found | None:
     if call["beta"] != 1 or call["alpha"] != 1 or not isinstance(call["self"], Tensor) or call["self"].ndim != 1:
         return None
     product = _matmul(Call({"self": call["mat1"], "other": call["mat2"]}, call.shape))
-    return None if product is None else product._replace(tensors={**product.tensors, "bias": call["self"]})
+    return (
+        None
+        if product is None
+        else product._replace(tensors={**product.tensors, "bias": call["self"].expand(call.shape)})
+    )
 
 
 def _norm(call: Call) -> Found | None:
@@ -93,6 +97,11 @@ def _prelu(call: Call) -> Found | None:
     if not isinstance(call["weight"], Tensor) or not isinstance(call["self"], Value):
         return None
     return Found("prelu", [call["self"]], {}, {"slope": call["weight"].expand(call.shape[0])})
+
+
+def _float32(call: Call) -> Found | None:
+    """Every value is one of float32 already."""
+    return Found(None, [call["self"]]) if call["dtype"] == torch.float32 else None
 
 
 def _max_pool2d(call: Call) -> Found | None:
@@ -127,7 +136,7 @@ def _adaptive_avg_pool2d(call: Call) -> Found | None:
 
 def _mean(call: Call) -> Found | None:
     value = image_of(call, "self")
-    if value is None or sorted(d % 4 for d in call["dim"]) != [2, 3]:
+    if value is None or call["dtype"] or sorted(d % 4 for d in call["dim"] or ()) != [2, 3]:
         return None
     return Found("mean", [value])
 
@@ -172,6 +181,7 @@ READERS: Mapping[str, Read] = {
     "aten.squeeze.dim": read_reshape,
     "aten.softmax.int": read_softmax,
     "aten._softmax.default": read_softmax,
+    "aten.to.dtype": _float32,
     "aten.dropout.default": read_same("input"),
     "aten.feature_dropout.default": read_same("input"),
     "aten.clone.default": read_same("self"),

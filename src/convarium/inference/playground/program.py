@@ -7,10 +7,12 @@ an error: a network is shown as it is, or not at all.
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tag, Tensor, fx, nn
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
@@ -148,11 +150,16 @@ def _read(
     for node in traced.graph.nodes:
         if node.op == "placeholder":
             known[node] = tensors[node.name] if node.name in tensors else Value(IMAGE, image)
-        if node.op != "call_function":
+        if node.op != "call_function" or not node.users:
             continue
         target = str(node.target)
         if "getitem" in target:
-            known[node] = known[node.args[0]]
+            whole = known[node.args[0]]
+            known[node] = whole if isinstance(whole, Value) else whole[node.args[1]]
+            continue
+        args, kwargs = _known(node.args, known), {name: _known(value, known) for name, value in node.kwargs.items()}
+        if _is_constant(node, [*args, *kwargs.values()]):
+            known[node] = node.target(*args, **kwargs)
             continue
         read, shape = READERS.get(target), _shape(node)
         module = next(reversed([path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]), "")
@@ -161,7 +168,9 @@ def _read(
             if read
             else None
         )
-        if found is None:
+        if found is None or not all(
+            isfinite(number) for number in found.settings.values() if isinstance(number, float)
+        ):
             where = f" in {module}" if module else ""
             hint = "leave it out, or export it as ONNX"
             raise NotPlayableError(f"{model} is not playable: it has the operation {target}{where}", hint=hint)
@@ -176,7 +185,8 @@ def _read(
             continue
         kept = {name: tensor.detach().float() for name, tensor in found.tensors.items() if tensor is not None}
         known[node] = add(found.name, inputs, module, shape, settings=found.settings, tensors=kept)
-    output = known[next(node for node in reversed(traced.graph.nodes) if node.op == "output").args[0][0]]
+    answer = traced.graph_signature.user_outputs[0]  # others are what happened to buffers, or in place
+    output = next(value for node, value in known.items() if node.name == answer)
     if not isinstance(output, Value) or output.number != len(operations) or len(output.shape) != 1:
         raise NotPlayableError(f"{model} is not playable: its last operation does not give logits")
     return Program(image, tuple(_with_shortcut(operations, index) for index in range(len(operations))))
@@ -201,6 +211,14 @@ def _arguments(node: fx.Node) -> dict[str, Any]:
     return defaults | given | dict(node.kwargs)
 
 
+def _is_constant(node: fx.Node, given: Sequence[Any]) -> bool:
+    """Whether a call has the same result for every image, such as that of a weight's own normalization."""
+    target = node.target
+    if not isinstance(target, OpOverload) or Tag.nondeterministic_seeded in target.tags:
+        return False
+    return not any(isinstance(item, Value) for value in given for item in (value if type(value) is list else [value]))
+
+
 def _known(value: Any, known: Mapping[fx.Node, Any]) -> Any:
     if isinstance(value, fx.Node):
         return known[value]
@@ -221,6 +239,8 @@ def _with_shortcut(operations: Sequence[Operation], index: int) -> Operation:
     if operation.name != "add" or operation.inputs[0] == operation.inputs[1]:
         return operation
     first, second = (_ancestors(operations, value) for value in operation.inputs)
+    if not first & second:
+        return operation  # a bias, for example
     layers = [
         sum(operations[value - 1].name in ("conv2d", "linear") for value in own if value)
         for own in (first - second, second - first)
