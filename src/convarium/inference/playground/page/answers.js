@@ -117,16 +117,17 @@ const Answers = (() => {
   }
 
   // Asks every network about an image, normalized in each of `Play.forms`. `label` is the true class, or null.
-  // `isContinued`: while one stroke is drawn, the answers before it stay those that are shown in gray.
+  // `isContinued`: while one stroke is drawn, the answers before it stay those that are shown in gray. Returns whether all
+  // have answered: not where another image came before.
   async function ask(inputs, label, isContinued = false) {
     if (!isContinued) for (const one of everyCard) one.before = one.now;
     delete document.body.dataset.answered;
-    const mine = ++version, start = performance.now(), all = [];
+    const mine = ++version, start = performance.now(), all = [], isOver = () => mine !== version;
     for (const i of order) {
       const members = [];
       for (const member of networks[i].members) {
-        const logits = await Engine.logits(member, inputs[networks[i].form]);
-        if (mine !== version) return;
+        const logits = await Engine.logits(member, inputs[networks[i].form], [], isOver);
+        if (isOver()) return false;
         members.push(Array.from(Interpreter.softmax(logits)));
       }
       all.push(...members);
@@ -137,6 +138,7 @@ const Answers = (() => {
     agree(label);
     timing.textContent = fill(words.took, { ms: Math.round(performance.now() - start) });
     document.body.dataset.answered = mine;
+    return true;
   }
 
   function clear() {

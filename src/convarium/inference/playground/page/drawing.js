@@ -8,7 +8,8 @@ const Drawing = (() => {
   const factor = Math.max(1, Math.round(448 / Math.max(height, width)));
   const ground = channels === 3 ? "#202428" : frame.is_dark ? "#000" : "#fff", ink = frame.is_dark ? "#fff" : "#000";
   const strokes = [];
-  let open = null, onChange = () => {};
+  const open = new Map(); // the stroke of each pointer that is down
+  let onChange = () => {};
   pad.width = width * factor; pad.height = height * factor;
   pad.style.aspectRatio = `${width} / ${height}`;
   brush.value = frame.brush;
@@ -100,17 +101,19 @@ const Drawing = (() => {
     if (event.button) return;
     event.preventDefault();
     pad.setPointerCapture(event.pointerId);
-    open = { points: [place(event)], size: Number(brush.value), shade: color ? color.value : ink, id: event.pointerId };
-    strokes.push(open);
+    const stroke = { points: [place(event)], size: Number(brush.value), shade: color ? color.value : ink };
+    open.set(event.pointerId, stroke);
+    strokes.push(stroke);
     changed();
   });
   pad.addEventListener("pointermove", (event) => {
-    if (!open || event.pointerId !== open.id) return;
+    const stroke = open.get(event.pointerId);
+    if (!stroke) return;
     const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
-    for (const one of events.length ? events : [event]) open.points.push(place(one));
+    for (const one of events.length ? events : [event]) stroke.points.push(place(one));
     changed(true);
   });
-  for (const name of ["pointerup", "pointercancel"]) pad.addEventListener(name, () => { open = null; });
+  for (const name of ["pointerup", "pointercancel"]) pad.addEventListener(name, (event) => open.delete(event.pointerId));
 
   // The pad by keyboard: arrows move a pen, and space puts it down and lifts it.
   const pen = { at: [width / 2, height / 2], isDown: false };

@@ -162,7 +162,8 @@ const Inside = (() => {
     for (const side of sides) {
       const member = memberOf(side);
       if (member === null) continue;
-      const values = await Engine.values(member, state.inputs[Play.formOf(member)], [...side.without]);
+      const values = await Engine.values(member, state.inputs[Play.formOf(member)], [...side.without],
+        () => mine !== state.version);
       if (mine !== state.version) return;
       found.push({ side, member, values });
     }

@@ -7,7 +7,7 @@
   const size = shape.reduce((a, b) => a * b), steps = document.getElementById("steps");
   const invert = document.getElementById("invert"), trouble = document.getElementById("file-trouble");
   const MOST_PIXELS = 64e6, WIDEST = 4096;
-  let picture = null, chosen = null, isDrawing = true, scheduled = false, isSameStroke = true;
+  let picture = null, chosen = null, isDrawing = true, scheduled = false, isSameStroke = true, opened = 0;
 
   function step(name, canvas) {
     const item = document.createElement("li");
@@ -35,7 +35,7 @@
       step(range, Pictures.image(Pictures.canvas(1, 1), input, side, low, high)),
     );
     Why.stop();
-    Answers.ask(inputs, label, isContinued).then(() => Why.set(inputs, pixels)).catch(complain);
+    Answers.ask(inputs, label, isContinued).then((isDone) => { if (isDone) Why.set(inputs, pixels); }).catch(complain);
     Inside.set(inputs, label);
   }
 
@@ -89,14 +89,16 @@
     });
   }
 
-  // An image that the browser decodes; nothing is sent anywhere.
+  // An image that the browser decodes; nothing is sent anywhere. Of several, the last one that was asked for stays.
   function open(file) {
+    const mine = ++opened;
     trouble.hidden = true;
     const refuse = (text) => { trouble.textContent = text; trouble.hidden = false; };
     const url = URL.createObjectURL(file), image = new Image();
     image.onload = () => {
       const { naturalWidth: wide, naturalHeight: tall } = image;
       URL.revokeObjectURL(url);
+      if (mine !== opened) return;
       if (!wide || !tall) { refuse(fill(words.unreadable, { name: file.name })); return; }
       if (wide * tall > MOST_PIXELS) { refuse(fill(words.too_large, { n: Math.round(wide * tall / 1e6), most: MOST_PIXELS / 1e6 })); return; }
       const factor = Math.min(1, WIDEST / Math.max(wide, tall));
@@ -106,9 +108,9 @@
       context.fillRect(0, 0, canvas.width, canvas.height);
       context.drawImage(image, 0, 0, canvas.width, canvas.height);
       picture = { canvas, name: file.name };
-      showPicture();
+      if (document.getElementById("tab-file").getAttribute("aria-selected") === "true") showPicture();
     };
-    image.onerror = () => { URL.revokeObjectURL(url); refuse(fill(words.unreadable, { name: file.name })); };
+    image.onerror = () => { URL.revokeObjectURL(url); if (mine === opened) refuse(fill(words.unreadable, { name: file.name })); };
     image.src = url;
   }
 

@@ -73,7 +73,7 @@ const Training = (() => {
         return;
       }
       for (const { member } of epochs) {
-        const logits = await Engine.logits(member, inputs[Play.formOf(member)], without);
+        const logits = await Engine.logits(member, inputs[Play.formOf(member)], without, () => mine !== version);
         if (mine !== version) return;
         all.push(Interpreter.softmax(logits));
       }

@@ -84,11 +84,13 @@ const Why = (() => {
     if (!state.inputs || !state.isVisible) return;
     fillStages();
     const one = member(), network = Engine.network(one), input = state.inputs[Play.formOf(one)], without = [...Inside.without()[0]];
-    const said = await Engine.logits(one, input, without);
-    if (mine !== state.version) return;
+    const isOver = () => mine !== state.version;
+    const said = await Engine.logits(one, input, without, isOver);
+    if (isOver()) return;
     const target = choice.value === "" ? said.indexOf(Math.max(...said)) : Number(choice.value);
-    const { values, gradients } = await Engine.gradients(one, input, target, without);
-    if (mine !== state.version) return;
+    const found = await Engine.gradients(one, input, target, without, isOver);
+    if (isOver()) return;
+    const { values, gradients } = found;
     const [, rows, columns] = network.image, made = [];
     const about = { name: classes[target] };
     const changes = Gradients.saliency(network, gradients);
@@ -101,7 +103,6 @@ const Why = (() => {
       made.push(figure(words.grad_cam, null, words.grad_cam_none));
     }
     reasons.replaceChildren(...made);
-    const isOver = () => mine !== state.version;
     const heat = await occlusion(one, input, target, Number(square.value), without, isOver);
     if (isOver() || !heat) return;
     reasons.append(figure(words.occlusion, Pictures.overlay(Pictures.canvas(1, 1), heat, rows, columns, state.pixels, shape), fill(words.occlusion_why, { ...about, color: coverOf(one) }), heat));
