@@ -124,7 +124,7 @@ def test_when_a_person_interrupts_it_is_killed(fake, tmp_path):
         ),
         ("exit 3", "{compiler} ended with code 3"),
         ("kill -9 $$", "{compiler} ended with code -9"),
-        ("head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1", "x" * 500),
+        ("head -c 100000 /dev/zero | tr '\\0' x >&2; printf '%0500d' 0 >&2; exit 1", "0" * 500),
         ("exit 0", "No such file or directory: {folder}/kernels.so"),
     ],
     ids=["message", "silent", "killed", "long", "nothing written"],

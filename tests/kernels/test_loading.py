@@ -219,18 +219,25 @@ def test_files_that_are_missing_are_told(gcc, monkeypatch, caplog):
     assert "missing.c" in caplog.text
 
 
+DAY, MINUTES = ("a day", cache.REMEMBERED_SECONDS), ("10 minutes", cache.PASSING_SECONDS)
+FULL = "fatal error: error writing to /tmp/a.s: No space left on device"
 FAILURES = {
-    "fails": ("echo unknown flag >&2; exit 1", "unknown flag"),
-    "hangs": ("sleep 1000 & wait", "gcc was not ready after 0.4 s"),
-    "writes garbage": ('echo garbage > "$output"', "wrote no library"),
-    "writes half": ('head -c 50000 {real} > "$output"', "wrote no library, or only a part of one"),
-    "writes nothing": ("exit 0", "No such file or directory"),
+    "fails": ("echo unknown flag >&2; exit 1", "unknown flag", DAY),
+    "hangs": ("sleep 1000 & wait", "gcc was not ready after 0.4 s", MINUTES),
+    "is killed": ("kill -9 $$", "gcc ended with code -9", MINUTES),
+    "has its part killed": ("echo Killed signal terminated program cc1 >&2; exit 1", "Killed signal", MINUTES),
+    "writes to a full disk": (f"echo {FULL} >&2; exit 1", FULL, MINUTES),
+    "has no memory": ("echo out of memory allocating 65536 bytes >&2; exit 1", "out of memory", MINUTES),
+    "says nothing": ("exit 1", "gcc ended with code 1", MINUTES),
+    "writes garbage": ('echo garbage > "$output"', "wrote no library", DAY),
+    "writes half": ('head -c 50000 {real} > "$output"', "wrote no library, or only a part of one", DAY),
+    "writes nothing": ("exit 0", "No such file or directory", DAY),
 }
 
 
-@pytest.mark.parametrize(("script", "reason"), FAILURES.values(), ids=FAILURES)
-def test_a_compiler_that_fails_is_told_and_not_asked_again_for_a_day(
-    script, reason, gcc, folders, real, monkeypatch, caplog
+@pytest.mark.parametrize(("script", "reason", "remembered"), FAILURES.values(), ids=FAILURES)
+def test_a_compiler_that_fails_is_told_and_not_asked_again_for_a_day_or_minutes(
+    script, reason, remembered, gcc, folders, real, monkeypatch, caplog
 ):
     working = gcc.path.read_text()
     gcc.write(script.format(real=real))
@@ -247,11 +254,16 @@ def test_a_compiler_that_fails_is_told_and_not_asked_again_for_a_day(
     assert len(told) == 2
     assert caplog.records[-1].levelname == "WARNING"
     assert told[0].startswith("training steps use PyTorch's kernels: Convarium's do not compile or load here (")
-    assert told[0].endswith(f"; they are tried again after a day, with another gcc or when {failure} is removed")
+    assert told[0].endswith(
+        f"; they are tried again after {remembered[0]}, with another gcc or when {failure} is removed"
+    )
     assert re.search(reason, told[0])
     assert not [path for folder in folders for path in folder.glob("*.so")]
     now = time.time()
-    monkeypatch.setattr(cache.time, "time", lambda: now + cache.REMEMBERED_SECONDS + 1)
+    monkeypatch.setattr(cache.time, "time", lambda: now + remembered[1] - 60)
+    assert version_anew() == "torch"
+    assert gcc.count == calls
+    monkeypatch.setattr(cache.time, "time", lambda: now + remembered[1] + 1)
     assert version_anew() == "torch"
     assert gcc.count > calls
     gcc.path.write_text(working)  # another compiler

@@ -21,6 +21,22 @@ from convarium.errors import FileContentError
 
 REMEMBERED_SECONDS = 24 * 60 * 60
 """For so long, a compiler that failed is not asked again."""
+PASSING_SECONDS = 10 * 60
+"""The same where it failed for a reason that may pass, such as a full disk."""
+_PASSING_REASONS = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "Input/output error",
+    "Too many open files",
+    "Resource temporarily unavailable",
+    "Cannot allocate memory",
+    "out of memory",
+    "memory exhausted",
+    "Bus error",  # a file that is mapped on a full disk
+    "signal",  # "Killed signal terminated program cc1", "ld terminated with signal 9 [Killed]"
+    "was not ready after",
+    "ended with code",  # without a word why
+)
 _MOST_BYTES = 2**26
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -90,15 +106,20 @@ def write_library(path: Path, library: bytes) -> None:
 
 
 def read_failure(path: Path, compiler: str) -> str | None:
-    """Why this compiler failed, if that was within the last day and the compiler has not changed; otherwise None."""
+    """Why this compiler failed, if that is still remembered and the compiler has not changed; otherwise None."""
     try:
         values = disk.parse_json(_read_private(path, 2**16).decode(), os.fspath(path))
         reason, when, identity = values["reason"], values["time"], values["compiler"]
-        if identity != _identity(compiler) or not 0 <= time.time() - when < REMEMBERED_SECONDS:
+        if identity != _identity(compiler) or not isinstance(reason, str):
             return None
-        return reason if isinstance(reason, str) else None
+        return reason if 0 <= time.time() - when < remembered_seconds(reason) else None
     except (OSError, FileContentError, TypeError, KeyError, ValueError, OverflowError):
         return None
+
+
+def remembered_seconds(reason: str) -> int:
+    """For how long a compiler is not asked again that failed for this reason."""
+    return PASSING_SECONDS if any(words in reason for words in _PASSING_REASONS) else REMEMBERED_SECONDS
 
 
 def write_failure(path: Path, compiler: str, reason: str) -> None:

@@ -4,10 +4,12 @@ import os
 import signal
 import struct
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import IO
 
 from convarium.characters import one_line
 from convarium.disk import parts_digest
@@ -83,33 +85,41 @@ def _run(commands: Sequence[Sequence[str]], folder: Path, deadline: float) -> No
         subprocess.TimeoutExpired: one still runs at the deadline, in the clock of `time.monotonic`.
     """
     environment = os.environ | {"TMPDIR": os.fspath(folder), "LC_ALL": "C"}
-    messages = [folder / f"messages-{number}" for number in range(len(commands))]
     processes: list[subprocess.Popen[bytes]] = []
-    try:
-        for command, message in zip(commands, messages, strict=True):
-            with message.open("wb") as errors:  # not a pipe: what the compiler started may hold its end for ever
+    with ExitStack() as files:
+        messages = [files.enter_context(_messages_file(folder)) for _ in commands]
+        try:
+            for command, message in zip(commands, messages, strict=True):
                 process = subprocess.Popen(  # noqa: S603 - fixed words
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=errors,
+                    stderr=message,  # not a pipe: what the compiler started may hold its end for ever
                     env=environment,
                     start_new_session=True,
                 )
-            processes.append(process)
-        for command, process, message in zip(commands, processes, messages, strict=True):
-            if process.wait(max(0.0, deadline - time.monotonic())):
-                raise CompilationError(_one_line(message) or f"{command[0]} ended with code {process.returncode}")
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                processes.append(process)
+            for command, process, message in zip(commands, processes, messages, strict=True):
+                if process.wait(max(0.0, deadline - time.monotonic())):
+                    raise CompilationError(_last_words(message) or f"{command[0]} ended with code {process.returncode}")
+        finally:
+            for process in processes:
+                if process.poll() is None:
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
 
 
-def _one_line(message: Path) -> str:
-    """The beginning of what a compiler complains of."""
-    with message.open("rb") as file:
-        text = file.read(16 * _LONGEST_REASON).decode("utf-8", "replace")
-    return one_line(" ".join(text.split()))[:_LONGEST_REASON]
+def _messages_file(folder: Path) -> IO[bytes]:
+    """A file without a name for what a compiler says, in memory where possible: a full disk takes no complaint."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("messages"), "w+b")
+    return tempfile.TemporaryFile(dir=folder)
+
+
+def _last_words(messages: IO[bytes]) -> str:
+    """The end of what a compiler complains of, in one line."""
+    start = max(0, os.fstat(messages.fileno()).st_size - 16 * _LONGEST_REASON)
+    messages.seek(start)
+    text = messages.read(16 * _LONGEST_REASON).decode("utf-8", "replace")
+    return one_line(" ".join(text.split()))[-_LONGEST_REASON:]

@@ -18,11 +18,13 @@ from torch import Tensor
 
 from convarium.errors import ConvariumError
 from convarium.kernels.cache import (
+    PASSING_SECONDS,
     library_folders,
     locked,
     make_private,
     read_failure,
     read_library,
+    remembered_seconds,
     write_failure,
     write_library,
 )
@@ -127,12 +129,14 @@ def _load_or_compile(name: str, folders: Sequence[Path]) -> ctypes.CDLL | None:
                 loaded, reason = _compile(compiler, name, folders)
                 if reason is not None:
                     _remember_failure(failures, compiler, reason)
-    if loaded is None:
+    if loaded is None and reason is not None:
+        passes = remembered_seconds(reason) == PASSING_SECONDS
         remembered = next((path for path in failures if read_failure(path, compiler) is not None), None)
         _log.warning(
             "training steps use PyTorch's kernels: Convarium's do not compile or load here (%s); they are tried again "
-            "after a day, with another gcc%s",
+            "after %s, with another gcc%s",
             reason,
+            f"{PASSING_SECONDS // 60} minutes" if passes else "a day",
             f" or when {remembered} is removed" if remembered else "",
         )
     return loaded
