@@ -137,6 +137,25 @@ def test_a_name_is_cut_in_its_middle(width):
         assert cell_len(progress.elided("网" * 20, width, tail=4, encoding="utf-8")) <= width
 
 
+def test_until_a_run_begins_or_comes_from_the_store_the_study_is_prepared(screen):
+    recipe = Recipe(epochs=4)
+    events = {
+        "begins": StudyEvent(1, 2, recipe, begins=(recipe,)),
+        "trains": StudyEvent(1, 2, recipe, training=TrainingEvent(3, 4, 0, 10)),
+        "is stored": StudyEvent(1, 2, recipe, finished=run(recipe), trained_now=False),
+    }
+    for event in events.values():
+        with progress.study_progress() as on_event:
+            on_event(StudyEvent(0, 2, recipe, message=PLAN))
+            time.sleep(0.15)  # until it is drawn
+            before = len(screen())
+            assert screen()[-1].startswith("preparing")
+            on_event(event)
+        after = screen()[before:]
+        assert any(line.startswith("runs") for line in after)
+        assert not after[-1].startswith("preparing")
+
+
 def test_every_run_in_training_has_a_bar_until_it_ends(screen):
     recipes = [Recipe(seed=seed, epochs=4) for seed in (3, 4, 5)]
     with progress.study_progress() as on_event:
@@ -206,7 +225,7 @@ def test_the_plan_of_a_study_is_folded_on_a_terminal_and_stays_one_line_in_a_pip
     event = StudyEvent(0, 15, LONG, message=PLAN)
     with progress.study_progress() as on_event:
         on_event(event)
-    folded = [line for line in screen() if not line.startswith("runs")]
+    folded = [line for line in screen() if not line.startswith("preparing")]
     assert max(map(cell_len, folded)) <= 80
     assert PLAN in " ".join(line.strip() for line in folded)
     monkeypatch.undo()

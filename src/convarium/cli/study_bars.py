@@ -31,7 +31,7 @@ class StudyBars:
     def __init__(self, bars: Progress, mark: str) -> None:
         self.bars, self.mark = bars, mark
         self.time_left = TimeLeft()
-        self.runs = bars.add_task(f"{mark}runs", total=None, left="", state="")
+        self.runs = bars.add_task(f"{mark}preparing", total=None, left="", state="")  # imports, checks, first steps
         self.reading: TaskID | None = None
         self.units: dict[Recipe, _UnitBar] = {}  # those in training, by each of their recipes
         self.reused = self.failed = 0
@@ -49,7 +49,7 @@ class StudyBars:
             self._finish(event)
         if event.begins:
             self._begin(event.begins)
-            self.bars.update(self.runs, total=event.total)
+            self.bars.update(self.runs, description=f"{self.mark}runs", total=event.total)
         if event.training:
             self._show_training(event)
 
@@ -96,7 +96,8 @@ class StudyBars:
         in_training = {id(unit): unit for unit in self.units.values()}.values()
         shares = sum(share for unit in in_training for share in unit.shares.values())
         done = min(event.number - 1 + shares, event.total - 1e-6)
-        self.bars.update(self.runs, total=event.total, completed=done, left=_clock(self.time_left.seconds()))
+        left = _clock(self.time_left.seconds())
+        self.bars.update(self.runs, description=f"{self.mark}runs", total=event.total, completed=done, left=left)
 
     def _finish(self, event: StudyEvent) -> None:
         run = event.finished
@@ -105,7 +106,13 @@ class StudyBars:
         self.failed += run.outcome.status != "finished" or bool(run.outcome.is_at_chance)
         parts = [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.reused} from the store"] if self.reused else []
-        self.bars.update(self.runs, total=event.total, completed=event.number, state=", ".join(parts))
+        self.bars.update(
+            self.runs,
+            description=f"{self.mark}runs",
+            total=event.total,
+            completed=event.number,
+            state=", ".join(parts),
+        )
         self._forget(event.recipe)
 
     def _forget(self, recipe: Recipe) -> None:
