@@ -4,7 +4,18 @@ import itertools
 
 import numpy as np
 
-from convarium.pages.chart_style import COLORS, DASHES, ROUND, SYMBOLS, colors, dashes, symbols
+from convarium.pages.chart_style import (
+    COLORS,
+    DARK_COLORS,
+    DASHES,
+    ROUND,
+    SYMBOLS,
+    colors,
+    dark_rules,
+    dashes,
+    page_color,
+    symbols,
+)
 from convarium.pages.swatches import swatches
 
 VISION = {  # Machado et al. 2009, severity 1.0, on linear RGB
@@ -46,12 +57,24 @@ def test_twelve_colors_are_told_apart_with_any_color_vision():
         )
 
     assert nearest(COLORS) == nearest(COLORS[:ROUND]) > 0.07
+    assert nearest(DARK_COLORS) >= nearest(COLORS[:ROUND])
     assert nearest([COLORS[2], "#8A8A8A"]) < 0.03  # green and gray are one for a deuteranope
 
 
 def test_colors_are_seen_on_white_and_on_a_dark_page():
     for color in COLORS:
-        assert min(contrast(color, "#ffffff"), contrast(color, "#14181c")) > 2.2, color
+        assert contrast(color, "#ffffff") > 2.2, color
+    for color, ground in itertools.product(DARK_COLORS, ("#14181c", "#191e23")):  # page, and card of the play page
+        assert contrast(color, ground) >= 3, color
+
+
+def test_a_dark_page_has_the_dark_colors_on_the_screen_alone():
+    rules = dark_rules()
+    assert rules.startswith("@media screen and (prefers-color-scheme: dark)")
+    for color, dark in zip(COLORS, DARK_COLORS, strict=True):
+        assert (f'svg [stroke="{color}" i] {{ stroke: {dark}; }}' in rules) == (color != dark)
+        name = page_color(color).removeprefix("var(").split(",")[0]
+        assert (f"{name}: {dark};" in rules) == (color != dark)
 
 
 def test_sixty_networks_are_told_apart_and_so_is_each_round_without_colors():

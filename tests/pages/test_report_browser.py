@@ -13,6 +13,7 @@ from browsers import browser as browser  # the fixture
 from browsers import lines, needs_browser, opened
 from convarium.analysis.comparison import compare_runs
 from convarium.pages import as_csv, as_latex, as_markdown, write_report
+from convarium.pages.chart_style import DARK_COLORS
 from convarium.recipes.recipe import Recipe
 from made_studies import made_run, made_study
 
@@ -435,3 +436,15 @@ def test_prints_to_a_pdf(page, tmp_path):
     )
     assert {rule for rule, _ in figures} == {"avoid"}  # no chart is cut in two
     assert max(height for _, height in figures) < on_page_one
+
+
+def test_lines_and_their_swatches_have_the_colors_of_a_dark_page(browser, crowded):
+    parts = (".legend .swatch .line", "figure.curve g.mark-line path")
+    strokes = "(part) => [...document.querySelectorAll(part)].map((e) => getComputedStyle(e).stroke)"
+    rgb = {f"rgb({int(c[1:3], 16)}, {int(c[3:5], 16)}, {int(c[5:], 16)})" for c in DARK_COLORS}
+    with opened(browser, crowded, 1280, "dark") as page:
+        swatches, lines = (set(page.evaluate(strokes, part)) for part in parts)
+        assert lines <= swatches == rgb
+        assert len(lines) > 6
+        page.emulate_media(media="print")
+        assert "rgb(178, 0, 0)" in page.evaluate(strokes, parts[0])  # paper is white

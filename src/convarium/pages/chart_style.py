@@ -31,9 +31,13 @@ IS_SHOWN = "indexof(hidden, datum.label) < 0"
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
           "#B20000", "#A16CF0", "#00613A", "#9E477B", "#AEB286", "#7800F0")  # fmt: skip
-"""Twelve colors that readers with any color vision tell apart, on white and on a dark page. The first six are those of
+"""Twelve colors that readers with any color vision tell apart on white. The first six are those of
 Okabe and Ito 2008 without yellow and black; each of the others is farther from all colors than these six are from one
 another."""
+
+DARK_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
+               "#C13A09", "#A16CF0", "#5A6F52", "#A4488A", "#AEB286", "#8234FA")  # fmt: skip
+"""What stands for each of COLORS on a dark page: the same color where it is light enough to be seen there."""
 
 ROUND = 6
 """So many networks have one dash pattern and one symbol; the next ones have the next of both."""
@@ -52,6 +56,26 @@ _NAME = 115
 def colors(labels: Sequence[str]) -> list[str]:
     """One color for each label; the colors repeat after the last."""
     return [COLORS[i % len(COLORS)] for i in range(len(labels))]
+
+
+def dark_rules() -> str:
+    """Rules of CSS that paint the parts of an SVG on a dark page, and the variables with those colors.
+
+    The browser applies them as the scheme changes; charts that are saved or printed keep the colors of a white page.
+    """
+    pairs = [(light, dark) for light, dark in zip(COLORS, DARK_COLORS, strict=True) if light != dark]
+    rules = [f'svg [{part}="{light}" i] {{ {part}: {dark}; }}' for light, dark in pairs for part in ("fill", "stroke")]
+    variables = " ".join(f"{_variable(light)}: {dark};" for light, dark in pairs)
+    return f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {variables} }} {' '.join(rules)} }}"
+
+
+def page_color(color: str) -> str:
+    """One of COLORS as CSS: where `dark_rules` are in force, the color of a dark page."""
+    return f"var({_variable(color)}, {color})"
+
+
+def _variable(color: str) -> str:
+    return f"--network-{color[1:].lower()}"
 
 
 def dashes(labels: Sequence[str]) -> list[list[int]]:

@@ -15,6 +15,7 @@ from convarium.analysis.comparison import Comparison, formatting, metric_of
 from convarium.diagnostics import Diagnoses
 from convarium.disk import write_text
 from convarium.models.layer_tables import short_count
+from convarium.pages.chart_style import dark_rules
 from convarium.pages.claims_section import ClaimsSection
 from convarium.pages.class_charts import MOST_LINES
 from convarium.pages.class_scores import class_scores
@@ -149,7 +150,7 @@ def render(
         networks=network_layers(comparison, test_images),
         short_count=short_count,
         data=script_json({"config": PAGE_STYLE, "specs": charts.specs, "tables": tables, "copies": copies}),
-        css=Markup(_read("page.css")),  # noqa: S704  our own file
+        css=Markup(_read("page.css") + dark_rules()),  # noqa: S704  our own file
         script=Markup("".join(map(_read, scripts))),  # noqa: S704  our own files
         library=Markup(_vega()),  # noqa: S704  Vega's own
     )

@@ -537,6 +537,7 @@ def disguised(browser, store, tmp_path_factory):
     """A page with hidden names, written when there was one color for all networks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("convarium.pages.chart_style.COLORS", ("#0072B2",))
+        patch.setattr("convarium.pages.chart_style.DARK_COLORS", ("#0072B2",))
         done = Workspace(store).play("both", hide_names=True, out=tmp_path_factory.mktemp("guess") / "play.html")
     page = browser.new_page()
     page.goto(done.path.as_uri())

@@ -16,7 +16,7 @@ from convarium.inference.playground.encoding import encode, encode_images
 from convarium.inference.playground.gallery import QUIZ, frame_of, pick_images
 from convarium.inference.playground.players import Member, Player, find_players, worst_rounding
 from convarium.inference.playground.words import Language, disguise, filled, title_of, words_of
-from convarium.pages.chart_style import colors
+from convarium.pages.chart_style import colors, dark_rules, page_color
 from convarium.pages.predictions import read_predictions
 from convarium.pages.script_data import script_json
 from convarium.pages.templating import templates
@@ -146,7 +146,7 @@ def write_playground(
                 }
             ),
             networks=[script_json(one) for one in encoded],
-            css=Markup(_read("play.css")),  # noqa: S704  our own file
+            css=Markup(_read("play.css") + dark_rules()),  # noqa: S704  our own file
             interpreter=Markup("".join(map(_read, _ENGINE))),  # noqa: S704  our own files
             worker=Markup(_read("worker.js")),  # noqa: S704  our own file
             script=Markup("".join(map(_read, _PAGE))),  # noqa: S704  our own files
@@ -180,7 +180,7 @@ def _described(player: Player, comparison: Comparison, form: int, first: int) ->
 def _paints(labels: list[str]) -> list[dict[str, Any]]:
     """The color of each row, and how often all colors were used before it: colors that come again are striped."""
     found = colors(labels)
-    return [{"color": color, "round": found[:i].count(color)} for i, color in enumerate(found)]
+    return [{"color": page_color(color), "round": found[:i].count(color)} for i, color in enumerate(found)]
 
 
 def _rounding_text(player: Player, words: dict[str, Any]) -> str:
