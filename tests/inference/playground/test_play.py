@@ -697,6 +697,16 @@ def test_every_language_has_every_text_with_the_same_blanks():
             assert all(blanks(form) == blanks(forms(text)[0]) for form in forms(translated)), text
 
 
+def test_chinese_has_the_punctuation_of_chinese_print():
+    words = words_of("zh")
+    texts = [text for name, text in words.items() if name not in ("operations", "left_out")]
+    texts += [*words["operations"].values(), *words["left_out"].values()]
+    assert [text for text in texts if set(",;:!?()") & set(text.replace("F(x)", ""))] == []
+    assert title_of(words, ["lenet"]) == "与 lenet 互动"
+    assert title_of(words, ["lenet", "nin"]) == "与 lenet 和 nin 互动"
+    assert title_of(words, [disguise(words, n) for n in range(5)]) == "与网络 A、网络 B、网络 C 和另外 2 个互动"
+
+
 def test_a_text_has_the_form_that_goes_with_its_number():
     words = words_of("en")
     assert filled(words["seeds_say"], n=1, of=3, name="9") == "1 of 3 says 9"

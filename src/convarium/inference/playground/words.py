@@ -1,6 +1,7 @@
 """The words of the page, which lie in one JSON file for each language."""
 
 import json
+import re
 import string
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -33,7 +34,8 @@ def title_of(words: Mapping[str, Any], networks: Sequence[str]) -> str:
     """The title of a page of some networks: the first three are named where there are five or more."""
     listed = networks if len(networks) < 5 else [*networks[:3], filled(words["more"], n=len(networks) - 3)]
     names = words["separator"].join(listed[:-1]) + words["last_separator"] * (len(listed) > 1) + listed[-1]
-    return filled(words["title"], networks=names)
+    title = filled(words["title"], networks=names)
+    return re.sub(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])", "", title)  # Chinese has none between its own characters
 
 
 def disguise(words: Mapping[str, Any], number: int) -> str:

@@ -109,10 +109,11 @@ const Answers = (() => {
     const counts = new Map();
     for (const { best } of said) counts.set(best, (counts.get(best) || 0) + 1);
     const [top, n] = [...counts].sort((a, b) => b[1] - a[1])[0];
-    const others = said.filter(({ best }) => best !== top).map(({ name, best }) => `${name}: ${classes[best]}`);
+    const others = said.filter(({ best }) => best !== top)
+      .map(({ name, best }) => fill(words.answer_of, { network: name, name: classes[best] }));
     const one = said.length === 1 ? words.one_says : others.length ? words.most_say
       : said.length === 2 ? words.both_say : words.all_say;
-    const added = label === null ? "" : ` ${fill(words.true_class, { name: classes[label] })}`;
+    const added = label === null ? "" : words.between_sentences + fill(words.true_class, { name: classes[label] });
     agreement.textContent = fill(one, { name: classes[top], n, of: said.length, others: listed(others) }) + added;
   }
 

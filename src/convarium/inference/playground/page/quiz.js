@@ -60,7 +60,8 @@ const Quiz = (() => {
     for (const [i, network] of networks.entries()) {
       const logits = await Engine.logits(network.members[0], inputs[network.form]), said = logits.indexOf(Math.max(...logits));
       score.networks[i] += said === truth;
-      list.append(line(() => `${network.label}: ${classes[said]} ${said === truth ? "✓" : "✗"}`));
+      const mark = said === truth ? "✓" : "✗";
+      list.append(line(() => `${fill(words.answer_of, { network: network.label, name: classes[said] })} ${mark}`));
     }
     status.textContent = fill(chosen === truth ? words.quiz_right : words.quiz_wrong, { name: classes[truth] });
     const next = document.createElement("button");
