@@ -12,15 +12,13 @@ from convarium.analysis.statistics.failing import (
     settles_half,
 )
 from convarium.analysis.statistics.images import (
-    LOSS_MARGIN,
-    MARGINS,
     McNemar,
     confusion_interval,
     image_interval,
-    margin_of,
     mcnemar,
     paired_interval,
 )
+from convarium.analysis.statistics.margins import LOSS_MARGIN, MARGINS, margin_of
 from convarium.analysis.statistics.means import Estimate, estimate, prediction_interval
 from convarium.analysis.statistics.pairs import PairedRatio, paired_ratio
 from convarium.analysis.statistics.power import (

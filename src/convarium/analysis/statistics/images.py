@@ -1,7 +1,7 @@
-"""Statistics over test images: McNemar's test, intervals beside it, and the margins of the data sets."""
+"""Statistics over test images: McNemar's test, and intervals beside it."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -11,12 +11,6 @@ from numpy.typing import ArrayLike
 from convarium.errors import ConvariumError
 from convarium.intervals import LEVEL, Interval, finite
 from convarium.metrics import ClassCounts
-
-MARGINS: Mapping[str, float] = {"mnist": 0.003, "fashion_mnist": 0.01, "cifar10": 0.005}
-"""Differences of accuracy that are too small to matter, as fractions of 1; fixed before any study was run."""
-OTHER_MARGIN = 0.01
-LOSS_MARGIN = 0.2
-"""The difference of losses that is too small to matter, as a share of the smaller one."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +27,6 @@ class McNemar:
     only_second: int
     n: int
     p_value: float
-
-
-def margin_of(dataset: str) -> float:
-    """Returns the difference of accuracy that is too small to matter on a data set, as a fraction of 1."""
-    return MARGINS.get(dataset, OTHER_MARGIN)
 
 
 def mcnemar(first: ArrayLike, second: ArrayLike, labels: ArrayLike) -> McNemar:
