@@ -24,7 +24,6 @@ Law = Callable[[np.random.Generator, tuple[int, ...]], Values]
 SEEDS = (3, 5, 10)
 FAMILIES = (1, 3, 4, 9)
 LARGEST_FAMILY = 20
-"""For which the rules were not made; how well they hold there is shown beside the others."""
 STUDIES = 20_000
 IMAGES = 10_000
 _ALPHA = 0.05
@@ -109,18 +108,19 @@ def told(studies: Studies, *, paired: bool = False, rule: Caution | None = None)
     return (p <= _error(studies, paired=paired, rule=rule)) & _varies(studies, paired=paired)
 
 
-def called_equivalent(studies: Studies, margin: float) -> NDArray[np.bool_]:
-    """Which networks are called equivalent to the baseline by Welch, (studies, networks), all of them being one family.
+def called_equivalent(studies: Studies, margin: float, *, paired: bool = False) -> NDArray[np.bool_]:
+    """Which networks are called equivalent to the baseline, (studies, networks), all of them being one family.
 
     Args:
         studies: the accuracies.
         margin: the difference that is too small to matter, a fraction of 1.
+        paired: whether seeds are compared one by one; otherwise it is Welch's test.
     """
-    x, y = studies.networks, studies.baselines
-    error, degrees = _welch(studies)
+    x, y, n = studies.networks, studies.baselines, studies.networks.shape[-1]
     with np.errstate(invalid="ignore", divide="ignore"):
+        error, degrees = ((x - y).std(-1, ddof=1) / math.sqrt(n), n - 1) if paired else _welch(studies)
         p = stats.t.sf((margin - np.abs(x.mean(-1) - y.mean(-1))) / error, degrees)
-    return np.asarray((p <= _error(studies)) & _varies(studies))
+    return np.asarray((p <= _error(studies, paired=paired, equivalence=True)) & _varies(studies, paired=paired))
 
 
 def shown(studies: Studies) -> NDArray[np.bool_]:
@@ -138,10 +138,10 @@ def _welch(studies: Studies) -> tuple[Values, Values]:
         return np.sqrt((a + b) / n), (n - 1) * (a + b) ** 2 / (a**2 + b**2)
 
 
-def _error(studies: Studies, *, paired: bool = False, rule: Caution | None = None) -> Values:
+def _error(studies: Studies, *, paired: bool = False, rule: Caution | None = None, equivalence: bool = False) -> Values:
     """The error that each interval of a family may have."""
     _, family, n = studies.networks.shape
-    rule = rule or caution(n, family, paired=paired)
+    rule = rule or caution(n, family, paired=paired, equivalence=equivalence)
     unlike = rule.are_unlike(studies.networks, studies.baselines)
     return _ALPHA / family / np.where(unlike, rule.unlike, rule.alike)
 
@@ -188,10 +188,11 @@ def differences() -> Rows:
 
 
 def _falsely_equivalent(law: tuple[Law, Law, int], n: int) -> float:
-    """How often some network is called equivalent that is a margin of eight spreads apart: the worst of eight cases."""
+    """How often some network is called equivalent that is a margin of eight spreads apart: the worst of 16 cases."""
     either = (simulate(law, n, apart=apart) for apart in (8, -8))
-    families = (studies.of(networks) for studies in either for networks in FAMILIES)
-    return max(float(called_equivalent(some, 8 * _SPREAD).any(1).mean()) for some in families)
+    families = [studies.of(networks) for studies in either for networks in FAMILIES]
+    cases = ((some, paired) for some in families for paired in (False, True))
+    return max(float(called_equivalent(some, 8 * _SPREAD, paired=paired).any(1).mean()) for some, paired in cases)
 
 
 def _refusing(n: int) -> Caution:

@@ -21,7 +21,7 @@ from convarium.analysis.claims import (
     judge_size,
     published,
 )
-from convarium.analysis.comparison import compare_runs
+from convarium.analysis.comparison import compare_runs, formatting, metric_of
 from convarium.errors import ConvariumError, SpecError
 from convarium.recipes.recipe import Recipe
 from made_runs import epoch, run, runs
@@ -64,7 +64,14 @@ def test_outside_the_prediction_interval_but_within_the_margin_is_undecided():
     quiet = compare_runs(runs(LENET, [0.98, 0.9801, 0.9802, 0.98, 0.9801]))
     verdict = judge(Reproduces(LENET, 0.982, source="a paper"), quiet)
     assert verdict.outcome == "undecided"
-    assert "lies outside, 0.192 points above the mean (within the margin of 0.3 points)" in verdict.sentence
+    assert "lies outside, 0.19 points above the mean (within the margin of 0.3 points)" in verdict.sentence
+
+
+@pytest.mark.parametrize(("value", "told"), [(0.9771, "0.299"), (0.977, "0.31"), (0.98009, "0"), (0.9, "8")])
+def test_how_far_a_number_lies_off_has_two_digits_unless_it_would_be_rounded_to_the_margin(value, told):
+    """The mean is 98.009 %, and the margin 0.3 points."""
+    off = formatting.distance(metric_of("test_accuracy"), abs(0.98009 - value), margin=0.003)
+    assert off == f"{told} points"
 
 
 def test_a_loss_is_predicted_on_the_logarithm_and_near_the_mean():
@@ -73,7 +80,7 @@ def test_a_loss_is_predicted_on_the_logarithm_and_near_the_mean():
     wide = compare_runs(runs(LENET, [1 - loss for loss in losses], dataset="mnist"))
     verdict = judge(Reproduces(LENET, 0.9, metric="test_loss", source="a report"), wide)
     assert "gave 0.20 nats in test loss, one more run would lie between 0.0044 and 3.9 (" in verdict.sentence
-    assert "lies inside, 0.696 nats above the mean (beyond the margin of 0.18 nats)" in verdict.sentence
+    assert "lies inside, 0.7 nats above the mean (beyond the margin of 0.18 nats)" in verdict.sentence
     assert verdict.outcome == "undecided"
     assert judge(Reproduces(LENET, 0.22, metric="test_loss", source="a report"), wide).outcome == "supported"
     assert judge(Reproduces(LENET, 4.0, metric="test_loss", source="a report"), wide).outcome == "refuted"

@@ -916,6 +916,33 @@ def test_json_holds_numbers_verdicts_and_the_runs_keys(tmp_path):
     assert read["rows"][0]["test"]["mean"] == pytest.approx(0.981)
 
 
+@pytest.mark.parametrize(
+    ("of_lenet", "of_avg", "metric", "told"),
+    [
+        ([0.98], [0.97], "test_accuracy", {"measured": "one run has no spread", "difference": "one run has no spread"}),
+        ([0.98] * 3, [0.97] * 3, "test_accuracy", {"measured": "all 3 runs have the same value",
+                                                   "difference": "nothing varies from seed to seed"}),
+        ([0.1, 1.0, 0.9], [0.97, 0.98, 0.99], "test_loss", {"measured": "a loss of 0 has no logarithm"}),
+        ([0.1, 0.9, 1 - 1e-6], [0.97, 0.98, 0.99], "test_loss", {"measured": "the runs scatter so widely that the"}),
+        (GOOD, BAD, "test_accuracy", {}),
+    ],
+)  # fmt: skip
+def test_json_says_why_an_interval_is_missing(of_lenet, of_avg, metric, told):
+    read = as_json(compare_runs(runs(AVG, of_avg) + runs(LENET, of_lenet), metric=metric))["rows"][1]
+    found = {name: reason for name, reason in read["no_interval"].items() if name in ("measured", "difference")}
+    assert found.keys() == told.keys()
+    assert all(found[name].startswith(reason) for name, reason in told.items())
+    named = ("measured", "validation", "test", "train_seconds", "images_per_second", "difference")
+    assert set(read["no_interval"]) == {name for name in named if read[name] and read[name]["low"] is None}
+
+
+def test_json_says_that_epochs_to_a_level_have_no_interval():
+    watched = [epoch(n, test=0.3 * n) for n in (1, 2, 3)]
+    made = [run(Recipe(model=LENET, seed=seed, epochs=3, watch_test=True), 0.9, history=watched) for seed in range(3)]
+    read = as_json(compare_runs(made, metric="epochs_to(test_accuracy=0.5)"))["rows"][0]
+    assert read["no_interval"]["measured"].startswith("epochs and steps up to a level are multiples")
+
+
 def test_an_accuracys_interval_ends_before_100_percent_and_a_losss_before_0():
     """On the logit of (errors + ½) / (images + 1): 98 % is 3.89, the deviation of 1.41 points 0.72, times 12.7 / √2."""
     found = compare_runs(runs(LENET, [0.97, 0.99])).rows[0]

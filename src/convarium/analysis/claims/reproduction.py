@@ -87,8 +87,8 @@ def _one_more_draw(
     seeds = formatting.count(measured.n, "seed")
     text = (
         f"{gave}, {_more_runs(claim.runs)} would lie between {low} and {high} (95 % prediction interval, {seeds}), and "
-        f"{published} lies {'inside' if inside else 'outside'}, {formatting.quantity(metric, off)} {side} the mean "
-        f"({reach} the margin of {formatting.quantity(metric, margin)})"
+        f"{published} lies {'inside' if inside else 'outside'}, {formatting.distance(metric, off, margin=margin)} "
+        f"{side} the mean ({reach} the margin of {formatting.quantity(metric, margin)})"
     )
     return ("supported" if inside and near else "undecided" if inside or near else "refuted"), text
 

@@ -110,9 +110,14 @@ def _two_digits(value: float, *, apart: float = 0) -> str:
     return f"{round(value, decimals):,.{max(decimals, 0)}f}"
 
 
+def some_digits(value: float, digits: int) -> str:
+    """Writes a number with so many digits at most."""
+    return f"{float(f'{value:.{digits}g}'):,.12g}"
+
+
 def three_digits(value: float) -> str:
     """Writes a number with three digits at most: "0.3", "12,300"."""
-    return f"{float(f'{value:.3g}'):,.12g}"
+    return some_digits(value, 3)
 
 
 def minus(number: str) -> str:
@@ -121,9 +126,19 @@ def minus(number: str) -> str:
     return unsigned if unsigned == number or not unsigned.strip("0.,") else "−" + unsigned
 
 
-def quantity(metric: Metric, value: float) -> str:
+def distance(metric: Metric, size: float, *, margin: float) -> str:
+    """Formats how far a number lies from a mean of few runs: with two digits, or with more where it would be rounded to
+    the margin: "3.3 points", "0.304 points".
+    """
+    digits = 2
+    while digits < 12 and not math.isclose(size, margin) and math.isclose(float(f"{size:.{digits}g}"), margin):
+        digits += 1
+    return quantity(metric, size, digits=digits)
+
+
+def quantity(metric: Metric, value: float, *, digits: int = 3) -> str:
     """Formats a difference with its unit: "0.25 points", "1 point"."""
-    written = minus(three_digits((100 if metric.kind == "accuracy" else 1) * value))
+    written = minus(some_digits((100 if metric.kind == "accuracy" else 1) * value, digits))
     singular = written == "1" and metric.kind in ("accuracy", "loss", "reach")
     return f"{written} {metric.unit.removesuffix('s') if singular else metric.unit}"
 

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from convarium.analysis.comparison.metrics import METRICS, Metric, metric_of
+from convarium.analysis.comparison.no_interval import why_no_interval
 from convarium.analysis.comparison.rows import Row, settings, share_weights
 from convarium.analysis.comparison.run_facts import status
 from convarium.analysis.statistics import difference
@@ -89,7 +90,11 @@ def class_differences(comparison: Comparison, first: object, second: object) -> 
 
 
 def as_json(comparison: Comparison) -> Record:
-    """Returns the comparison as values that JSON has, without the runs' histories; runs are named by their keys."""
+    """Returns the comparison as values that JSON has, without the runs' histories; runs are named by their keys.
+
+    Where an interval is refused, its `low` and `high` are null, and the row's `no_interval` says why, by the name of
+    the value: {"test": "one run has no spread"}.
+    """
     fields = {field.name: getattr(comparison, field.name) for field in dataclasses.fields(comparison)}
     metric = metric_of(comparison.metric)
     rows = [
@@ -100,6 +105,7 @@ def as_json(comparison: Comparison) -> Record:
                 for run in row.runs
             ],
             **{name: getattr(row, name) for name in _ROW_VALUES},
+            "no_interval": why_no_interval(row),
             "times_comparable": is_timed_alike(row, comparison),
         }
         for row in comparison.rows

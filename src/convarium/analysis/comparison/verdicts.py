@@ -136,7 +136,7 @@ def _decide(
     equivalent = same is not None and same.equivalent
     within = f"within {formatting.margin(metric, same.margin)}" if same is not None else ""
     after = _after(first, second) if metric.kind in ("accuracy", "loss") else ""
-    wider = _wider(gap)
+    wider = _wider(gap, gap.family)
     reason = _forbids(first, second, metric, gap, equivalent=equivalent)
     if gap.side and not reason:
         better = (gap.side > 0) == metric.higher_is_better
@@ -157,7 +157,7 @@ def _decide(
             within, of_metric, inner[1] = f"{within} of its {metric.title}", "", f"{inner[1]} times as large"
         return "equivalent", (
             f"{first.label} is equivalent to {second.label} {within}{of_metric}{after} "
-            f"(90 % interval {inner[0]} to {inner[1]}{wider}, {n})"
+            f"(90 % interval {inner[0]} to {inner[1]}{_wider(same, gap.family)}, {n})"
         )
     below, above = formatting.differences(metric, gap, [low, high])
     lies = (
@@ -169,11 +169,11 @@ def _decide(
     return "undecided", text + (_to_resolve(metric, gap, same.margin) if same is not None and not reason else "")
 
 
-def _wider(gap: Difference) -> str:
+def _wider(found: Difference | Equivalence, family: int) -> str:
     """Why an interval is wider than usual; "" if it is not."""
-    if gap.is_unlike:
+    if found.is_unlike:
         return ", wider because the spreads are unlike"
-    return f", wider because few seeds are compared in a family of {gap.family}" if gap.caution > 1 else ""
+    return f", wider because few seeds are compared in a family of {family}" if found.caution > 1 else ""
 
 
 def _to_resolve(metric: Metric, gap: Difference, margin: float) -> str:

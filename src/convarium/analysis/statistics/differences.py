@@ -78,7 +78,9 @@ class Equivalence:
         low, high: the interval that must lie within ±margin, at 90 % for one comparison tested at 5 %; None if nothing
             varies.
         p_value: the larger of the two p-values, before the correction for the family; None if nothing varies.
-        equivalent: whether p_value ≤ (1 − level) / family, divided by the caution that a difference has.
+        equivalent: whether p_value ≤ (1 − level) / family / caution.
+        is_unlike, caution: as in `Difference`, by the rule for tests of equivalence, which takes spreads to be unlike
+            sooner in a family of several.
     """
 
     margin: float
@@ -86,6 +88,8 @@ class Equivalence:
     high: float | None
     p_value: float | None
     equivalent: bool
+    is_unlike: bool = False
+    caution: int = 1
 
 
 def difference(
@@ -176,7 +180,8 @@ def equivalence(
     tested = _statistics_of(x, y, paired) if min(len(x), len(y)) > 1 else None
     if tested is None:
         return Equivalence(margin, None, None, None, False)
-    alpha = (1 - level) / family / _caution(x, y, paired=paired, family=family)[1]
+    unlike, divisor = _caution(x, y, paired=paired, family=family, equivalence=True)
+    alpha = (1 - level) / family / divisor
     edge = math.log1p(margin) if ratio else margin
     if paired:
         p = float(tested.ttost_mean(-edge, edge)[0])
@@ -184,7 +189,7 @@ def equivalence(
     else:
         p = float(tested.ttost_ind(-edge, edge, usevar="unequal")[0])
         low, high = tested.tconfint_diff(alpha=2 * alpha, usevar="unequal")
-    return Equivalence(margin, _end(low, ratio), _end(high, ratio), p, p <= alpha)
+    return Equivalence(margin, _end(low, ratio), _end(high, ratio), p, p <= alpha, unlike, divisor)
 
 
 def _end(value: float, ratio: bool) -> float:
@@ -192,9 +197,11 @@ def _end(value: float, ratio: bool) -> float:
     return float(np.exp(np.clip(value, -700.0, 700.0))) if ratio else float(value)
 
 
-def _caution(x: NDArray[np.float64], y: NDArray[np.float64], *, paired: bool, family: int) -> tuple[bool, int]:
+def _caution(
+    x: NDArray[np.float64], y: NDArray[np.float64], *, paired: bool, family: int, equivalence: bool = False
+) -> tuple[bool, int]:
     """Whether the interval is wider because the spreads are unlike, and by how much its error is divided."""
-    rule = caution(min(len(x), len(y)), family, paired=paired)
+    rule = caution(min(len(x), len(y)), family, paired=paired, equivalence=equivalence)
     unlike = rule.unlike > rule.alike and bool(rule.are_unlike(x, y))
     return unlike, rule.unlike if unlike else rule.alike
 
