@@ -45,11 +45,12 @@ class StudyBars:
             self._print_above(event.message)
         if event.notice:
             self._print_above(f"note: {event.notice}")
+        if event.finished or event.begins or event.training:
+            self.bars.update(self.runs, description=f"{self.mark}runs", total=event.total)
         if event.finished:
             self._finish(event)
         if event.begins:
             self._begin(event.begins)
-            self.bars.update(self.runs, description=f"{self.mark}runs", total=event.total)
         if event.training:
             self._show_training(event)
 
@@ -96,8 +97,7 @@ class StudyBars:
         in_training = {id(unit): unit for unit in self.units.values()}.values()
         shares = sum(share for unit in in_training for share in unit.shares.values())
         done = min(event.number - 1 + shares, event.total - 1e-6)
-        left = _clock(self.time_left.seconds())
-        self.bars.update(self.runs, description=f"{self.mark}runs", total=event.total, completed=done, left=left)
+        self.bars.update(self.runs, completed=done, left=_clock(self.time_left.seconds()))
 
     def _finish(self, event: StudyEvent) -> None:
         run = event.finished
@@ -106,13 +106,7 @@ class StudyBars:
         self.failed += run.outcome.status != "finished" or bool(run.outcome.is_at_chance)
         parts = [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.reused} from the store"] if self.reused else []
-        self.bars.update(
-            self.runs,
-            description=f"{self.mark}runs",
-            total=event.total,
-            completed=event.number,
-            state=", ".join(parts),
-        )
+        self.bars.update(self.runs, completed=event.number, state=", ".join(parts))
         self._forget(event.recipe)
 
     def _forget(self, recipe: Recipe) -> None:

@@ -64,11 +64,9 @@ def _addmm(call: Call) -> Found | None:
     if call["beta"] != 1 or call["alpha"] != 1 or not isinstance(call["self"], Tensor) or call["self"].ndim != 1:
         return None
     product = _matmul(Call({"self": call["mat1"], "other": call["mat2"]}, call.shape))
-    return (
-        None
-        if product is None
-        else product._replace(tensors={**product.tensors, "bias": call["self"].expand(call.shape)})
-    )
+    if product is None:
+        return None
+    return product._replace(tensors={**product.tensors, "bias": call["self"].expand(call.shape)})
 
 
 def _norm(call: Call) -> Found | None:
